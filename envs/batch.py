@@ -1,0 +1,394 @@
+"""BatchEnv: n environments of one family stepped together into buffers that the caller may own.
+
+An environment that ends is reset within the same step (gymnasium's SAME_STEP autoreset): its last
+observation is in `final_obs`. The k-th level of slot i is keyed (train_seed, i, k), so neither the
+batch size nor the number of threads changes what a slot sees.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.compile import hole, kernel
+from envs.levels import SPLITS, Levels, draw_level, rule_holes
+from envs.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
+from envs.render import Renderer
+from envs.types import NEVER, Array, Family, LevelDistribution, StepResult
+
+MIN_CHUNK = 256  # environments a thread must have before another one is worth waking
+
+family_reset = hole("family_reset")
+family_step = hole("family_step")
+family_observe = hole("family_observe")
+draw_view = hole("draw_view")
+
+
+class Episode(NamedTuple):
+    """Counters of n episodes; E = number of the family's events."""
+
+    seed: Array  # uint64 [n], level seed
+    index: Array  # int64 [n], how many episodes the slot played before
+    broken: Array  # bool [n], whether the level took the broken draw
+    length: Array  # int32 [n], steps so far
+    horizon: Array  # int32 [n], time limit in steps
+    done: Array  # bool [n], ended and not reset
+    total: Array  # float64 [n], undiscounted return so far
+    counts: Array  # int32 [n, E], steps in which each event happened
+    first: Array  # int32 [n, E], step of its first occurrence (from 1), NEVER if none
+
+
+class Source(NamedTuple):
+    """Where the next level comes from (scalars; see LevelDistribution)."""
+
+    train_seed: np.uint64
+    diversity: np.float64
+    cue: np.int64
+    split: np.int64
+    num_levels: np.int64
+    autoreset: np.int64
+
+
+class World(NamedTuple):
+    """Everything a kernel touches."""
+
+    level: Any  # the family's Level
+    state: Any  # the family's State
+    rng: Rng
+    episode: Episode
+    finished: Episode  # of the last episode that ended in each slot
+    source: Source
+    params: Any  # the family's Params
+    rewards: Array  # float64 [E]
+    terminal: np.int64  # bit mask of events that end the episode
+
+
+class Buffers(NamedTuple):
+    """Where a step is written; any array may be the caller's, C-contiguous."""
+
+    obs: Array  # uint8 [n, *observation_shape]
+    final_obs: Array  # uint8 [n, *observation_shape]
+    reward: Array  # float32 [n]
+    terminated: Array  # bool [n]
+    truncated: Array  # bool [n]
+    events: Array  # uint32 [n]
+
+
+def empty_episode(n: int, num_events: int) -> Episode:
+    return Episode(
+        seed=np.zeros(n, np.uint64),
+        index=np.full(n, -1, np.int64),
+        broken=np.zeros(n, np.bool_),
+        length=np.zeros(n, np.int32),
+        horizon=np.zeros(n, np.int32),
+        done=np.zeros(n, np.bool_),
+        total=np.zeros(n, np.float64),
+        counts=np.zeros((n, num_events), np.int32),
+        first=np.full((n, num_events), NEVER, np.int32),
+    )
+
+
+def begin(i, world):
+    """Put environment i at the start of its level."""
+    episode = world.episode
+    family_reset(i, world.level, world.state)
+    episode.length[i] = 0
+    episode.done[i] = False
+    episode.total[i] = 0.0
+    for event in range(episode.counts.shape[1]):
+        episode.counts[i, event] = 0
+        episode.first[i, event] = 2**30  # NEVER
+
+
+def next_level(i, world):
+    """Draw environment i's next level and start it."""
+    episode, source = world.episode, world.source
+    episode.index[i] += 1
+    seed = combine(combine(mix(source.train_seed), i), episode.index[i])
+    if source.num_levels > 0:
+        seed = combine(mix(source.train_seed), np.int64(seed % np.uint64(source.num_levels)))
+    seed_rng(i, world.rng, seed)
+    broken = bernoulli(i, world.rng, Stream.BROKEN, source.diversity)
+    cue_draw = 1 if broken else source.cue
+    draw_level(
+        i, world.level, world.state, world.rng, world.params, seed, cue_draw, source.split
+    )
+    episode.seed[i] = seed
+    episode.broken[i] = broken
+    begin(i, world)
+
+
+def finish(i, world):
+    """Keep the counters of the episode that ended."""
+    episode, finished = world.episode, world.finished
+    finished.seed[i] = episode.seed[i]
+    finished.index[i] = episode.index[i]
+    finished.broken[i] = episode.broken[i]
+    finished.length[i] = episode.length[i]
+    finished.horizon[i] = episode.horizon[i]
+    finished.total[i] = episode.total[i]
+    for event in range(episode.counts.shape[1]):
+        finished.counts[i, event] = episode.counts[i, event]
+        finished.first[i, event] = episode.first[i, event]
+
+
+def advance(i, world, action):
+    """One step of environment i and its accounts; returns (event bits, reward)."""
+    episode = world.episode
+    events = family_step(i, world.level, world.state, action)
+    episode.length[i] += 1
+    reward = 0.0
+    for event in range(episode.counts.shape[1]):
+        if (events >> event) & 1:
+            reward += world.rewards[event]
+            if episode.counts[i, event] == 0:
+                episode.first[i, event] = episode.length[i]
+            episode.counts[i, event] += 1
+    episode.total[i] += reward
+    return events, reward
+
+
+def step_kernel(lo, hi, world, actions, cells, theme, out):
+    """Step environments lo..hi-1 and show them. Ended and not reset: nothing happens."""
+    episode = world.episode
+    for i in range(lo, hi):
+        if episode.done[i]:
+            out.reward[i] = 0.0
+            out.events[i] = 0
+            continue
+        events, reward = advance(i, world, np.int64(actions[i]))
+        terminated = (events & world.terminal) != 0
+        truncated = not terminated and episode.length[i] >= episode.horizon[i]
+        out.reward[i] = reward
+        out.events[i] = events
+        out.terminated[i] = terminated
+        out.truncated[i] = truncated
+        family_observe(i, world.level, world.state, cells)
+        if terminated or truncated:
+            finish(i, world)
+            draw_view(i, cells, theme, out.final_obs)
+            if world.source.autoreset:
+                next_level(i, world)
+                family_observe(i, world.level, world.state, cells)
+            else:
+                episode.done[i] = True
+        draw_view(i, cells, theme, out.obs)
+
+
+def reset_kernel(lo, hi, world, fresh, cells, theme, out):
+    """Start environments lo..hi-1: on a fresh level, or on the level that is already there."""
+    for i in range(lo, hi):
+        if fresh:
+            next_level(i, world)
+        else:
+            begin(i, world)
+        family_observe(i, world.level, world.state, cells)
+        draw_view(i, cells, theme, out.obs)
+
+
+class BatchEnv:
+    """n environments of one family.
+
+    Args:
+        family, distribution: what is played. `distribution.horizon_steps` is the time limit.
+        num_envs: n.
+        train_seed: integer >= 0; names the stream of levels.
+        observation_mode: one of `family.modes`.
+        num_threads: upper bound; small batches use one.
+        interpreted: run the rules as plain Python.
+
+    Attributes:
+        buffers: where `step` writes; assign `buffers._replace(obs=...)` to have it elsewhere.
+        episode, finished: counters of the running and of the last finished episode of each slot.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        distribution: LevelDistribution,
+        num_envs: int,
+        *,
+        train_seed: int = 0,
+        observation_mode: str | None = None,
+        num_threads: int = 1,
+        interpreted: bool = False,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs is at least 1; got {num_envs}")
+        if distribution.horizon_steps < 1:
+            raise ValueError(f"horizon_steps is at least 1; got {distribution.horizon_steps}")
+        self.family, self.distribution, self.num_envs = family, distribution, num_envs
+        self.renderer = Renderer(family, distribution.cell, observation_mode)
+        self.observation_mode = self.renderer.mode
+        self.num_threads = num_threads
+        self._pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
+        self._cells = np.zeros((num_envs, *family.view_shape), np.uint16)
+        self._build_world(train_seed)
+        self.buffers = self.empty_buffers()
+        name = f"{family.name}_{self.observation_mode}"
+        holes = {
+            "family_reset": family.reset,
+            "family_step": family.step,
+            "family_observe": family.observe,
+            **rule_holes(family),
+            **self.renderer.holes,
+        }
+        self._step = kernel(step_kernel, f"step_{name}", interpreted=interpreted, **holes)
+        self._reset = kernel(reset_kernel, f"reset_{name}", interpreted=interpreted, **holes)
+
+    def _build_world(self, train_seed: int) -> None:
+        family, distribution, n = self.family, self.distribution, self.num_envs
+        cell, num_events = distribution.cell, len(family.events)
+        rewards = np.zeros(num_events)
+        for event, weight in cell.rewards.items():
+            rewards[event] = weight
+        self.episode = empty_episode(n, num_events)
+        self.finished = empty_episode(n, num_events)
+        self.episode.horizon[:] = distribution.horizon_steps
+        self.world = World(
+            level=family.empty_level(n),
+            state=family.empty_state(n),
+            rng=empty_rng(n),
+            episode=self.episode,
+            finished=self.finished,
+            source=Source(
+                train_seed=np.uint64(train_seed),
+                diversity=np.float64(distribution.diversity),
+                cue=np.int64(distribution.cue),
+                split=np.int64(SPLITS[distribution.split]),
+                num_levels=np.int64(distribution.num_levels),
+                autoreset=np.int64(1),
+            ),
+            params=distribution.params,
+            rewards=rewards,
+            terminal=np.int64(sum(1 << event for event in cell.terminal)),
+        )
+
+    @property
+    def buffers(self) -> Buffers:
+        return self._buffers
+
+    @buffers.setter
+    def buffers(self, buffers: Buffers) -> None:
+        shape = (self.num_envs, *self.renderer.flat_shape)
+        for name in ("obs", "final_obs"):
+            array = getattr(buffers, name)
+            if array.dtype != np.uint8 or not array.flags.c_contiguous:
+                raise ValueError(f"{name} is a C-contiguous uint8 array; got {array.dtype}")
+        self._buffers = buffers
+        self._flat = buffers._replace(
+            obs=buffers.obs.reshape(shape), final_obs=buffers.final_obs.reshape(shape)
+        )
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        return self.renderer.shape
+
+    @property
+    def bytes_per_env(self) -> int:
+        """Memory of one environment: level, state, generator, counters, view and buffers."""
+        arrays = [*self.world.level, *self.world.state, *self.world.rng, *self.episode]
+        arrays += [*self.finished, self._cells, *self.buffers]
+        return sum(a.nbytes for a in arrays) // self.num_envs
+
+    def empty_buffers(self) -> Buffers:
+        n, shape = self.num_envs, self.observation_shape
+        return Buffers(
+            obs=np.zeros((n, *shape), np.uint8),
+            final_obs=np.zeros((n, *shape), np.uint8),
+            reward=np.zeros(n, np.float32),
+            terminated=np.zeros(n, np.bool_),
+            truncated=np.zeros(n, np.bool_),
+            events=np.zeros(n, np.uint32),
+        )
+
+    def reset(self, train_seed: int | None = None) -> Array:
+        """Start every slot on the next level of its stream; `train_seed` restarts the streams."""
+        if train_seed is not None:
+            source = self.world.source._replace(train_seed=np.uint64(train_seed))
+            self.world = self.world._replace(source=source)
+            self.episode.index[:] = -1
+        self._set_autoreset(True)
+        self.episode.horizon[:] = self.distribution.horizon_steps
+        return self._start(fresh=True)
+
+    def reset_to(self, levels: Levels, horizon_steps: Any = None) -> Array:
+        """Start slot i on level i; nothing is reset when an episode ends.
+
+        Args:
+            levels: as many as slots, of this family.
+            horizon_steps: int or int array [n]; the distribution's if None.
+        """
+        if len(levels) != self.num_envs or levels.family is not self.family:
+            raise ValueError(
+                f"reset_to needs {self.num_envs} levels of {self.family.name}; "
+                f"got {len(levels)} of {levels.family.name}"
+            )
+        for own, given in zip(self.world.level, levels.level, strict=True):
+            own[...] = given
+        self.episode.seed[:] = levels.seeds
+        self.episode.broken[:] = levels.broken
+        default = self.distribution.horizon_steps
+        self.episode.horizon[:] = default if horizon_steps is None else horizon_steps
+        self._set_autoreset(False)
+        return self._start(fresh=False)
+
+    def step(self, actions: Array) -> StepResult:
+        """Advance all slots by one action each (int array [n]); see StepResult."""
+        actions = np.ascontiguousarray(actions, np.int64)
+        if actions.shape != (self.num_envs,):
+            raise ValueError(f"actions are an array [{self.num_envs}]; got {actions.shape}")
+        self._run(self._step, self.world, actions, self._cells, self.renderer.theme, self._flat)
+        out = self.buffers
+        return StepResult(
+            out.obs, out.reward, out.terminated, out.truncated, out.events, out.final_obs
+        )
+
+    def levels(self) -> Levels:
+        """A copy of the levels being played."""
+        level = self.world.level
+        return Levels(
+            family=self.family,
+            cell=self.distribution.cell,
+            level=type(level)(*(a.copy() for a in level)),
+            seeds=self.episode.seed.copy(),
+            broken=self.episode.broken.copy(),
+        )
+
+    def get_state(self) -> list[Array]:
+        """A copy of everything the future depends on."""
+        return [array.copy() for array in self._future()]
+
+    def set_state(self, saved: list[Array]) -> None:
+        """Continue from `get_state()` of an environment of the same family and size."""
+        for own, given in zip(self._future(), saved, strict=True):
+            own[...] = given
+
+    def _future(self) -> list[Array]:
+        return [*self.world.level, *self.world.state, *self.world.rng, *self.episode]
+
+    def _set_autoreset(self, on: bool) -> None:
+        source = self.world.source._replace(autoreset=np.int64(on))
+        self.world = self.world._replace(source=source)
+
+    def _start(self, fresh: bool) -> Array:
+        for flags in (self.buffers.terminated, self.buffers.truncated):
+            flags[:] = False
+        self._run(self._reset, self.world, fresh, self._cells, self.renderer.theme, self._flat)
+        return self.buffers.obs
+
+    def _run(self, kernel_: Any, *args: Any) -> None:
+        n = self.num_envs
+        chunks = min(self.num_threads, n // MIN_CHUNK)
+        if self._pool is None or chunks < 2:
+            kernel_(0, n, *args)
+            return
+        edges = np.linspace(0, n, chunks + 1).astype(int)
+        jobs = [
+            self._pool.submit(kernel_, int(lo), int(hi), *args)
+            for lo, hi in zip(edges[:-1], edges[1:], strict=True)
+        ]
+        for job in jobs:
+            job.result()

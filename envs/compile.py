@@ -1,0 +1,126 @@
+"""Scalar rules -> compiled kernels. The only file that knows numba.
+
+A rule is an undecorated Python function. `kernel(template, name, **holes)` makes a twin of a loop
+over environments in which the names in `holes` mean this family's rules; everything they call is
+compiled with them. Kernels release the GIL and keep no reference counts, so a thread pool can run
+them on chunks. With `interpreted=True` (or NUMBA_DISABLE_JIT=1) the same code runs as Python.
+
+numba's disk cache does not notice an edit in another file, so it is kept in a folder named by a
+hash of this package's sources.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+
+def _cache_folder() -> Path:
+    digest = hashlib.sha256()
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "misgen" / f"kernels-{digest.hexdigest()[:16]}"
+
+
+os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
+
+import numba  # noqa: E402  (reads NUMBA_CACHE_DIR when imported)
+
+OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
+INTERPRETED = bool(numba.config.DISABLE_JIT)
+
+
+def _is_rule(value: Any) -> bool:
+    return isinstance(value, FunctionType) and value.__module__.split(".")[0] in ("envs", "tests")
+
+
+def _twin(function: FunctionType, name: str, holes: dict[str, Any], inner: Callable[..., Any]):
+    """A copy of `function` whose global names mean `holes` and compiled twins of other rules."""
+    names = {**function.__globals__}
+    for used in _names(function.__code__):
+        value = holes.get(used, names.get(used))
+        if used in holes or _is_rule(value):
+            names[used] = inner(value, holes) if _is_rule(value) else value
+    twin = FunctionType(function.__code__, names, name, function.__defaults__)
+    twin.__qualname__ = name
+    twin.__module__ = function.__module__
+    return twin
+
+
+def _names(code: Any) -> set[str]:
+    return set(code.co_names)
+
+
+@cache
+def _inlined(function: FunctionType, holes: tuple[tuple[str, Any], ...]) -> Any:
+    twin = _twin(function, function.__qualname__, dict(holes), _inline)
+    return numba.njit(forceinline=True, **OPTIONS)(twin)
+
+
+def _inline(function: FunctionType, holes: dict[str, Any]) -> Any:
+    used = tuple(sorted((k, v) for k, v in holes.items() if k in _names_below(function, holes)))
+    return _inlined(function, used)
+
+
+def _names_below(function: FunctionType, holes: dict[str, Any]) -> set[str]:
+    """Names that `function` or any rule below it uses."""
+    seen: set[str] = set()
+    todo, done = [function], set()
+    while todo:
+        current = todo.pop()
+        done.add(current)
+        for used in _names(current.__code__):
+            seen.add(used)
+            value = holes.get(used, current.__globals__.get(used))
+            if _is_rule(value) and value not in done:
+                todo.append(value)
+    return seen
+
+
+@cache
+def _kernel(template: FunctionType, name: str, holes: tuple[tuple[str, Any], ...], plain: bool):
+    if plain or INTERPRETED:
+        return _interpreted(template, name, dict(holes))
+    return numba.njit(cache=True, **OPTIONS)(_twin(template, name, dict(holes), _inline))
+
+
+def _interpreted(template: FunctionType, name: str, holes: dict[str, Any]) -> Callable[..., Any]:
+    def inner(function: FunctionType, below: dict[str, Any]) -> Any:
+        return _twin(function, function.__qualname__, below, inner)
+
+    twin = _twin(template, name, holes, inner)
+
+    def run(*args: Any) -> Any:
+        with np.errstate(over="ignore"):  # uint64 arithmetic wraps on purpose
+            return twin(*args)
+
+    return run
+
+
+def kernel(
+    template: Callable[..., Any], name: str, *, interpreted: bool = False, **holes: Any
+) -> Callable[..., Any]:
+    """A compiled twin of `template` in which the names in `holes` are replaced.
+
+    Args:
+        template: module-level function; its free names may be rules (functions) or constants.
+        name: unique per set of holes; it names the cache entry.
+        interpreted: run the same code as plain Python, for debugging and for tests.
+    """
+    return _kernel(template, name, tuple(sorted(holes.items())), interpreted)
+
+
+def hole(name: str) -> Any:
+    """A placeholder for a rule that `kernel` fills in; calling it unfilled is a bug."""
+
+    def unfilled(*args: Any) -> Any:
+        raise RuntimeError(f"the hole {name!r} was not filled; pass {name}=... to kernel()")
+
+    return unfilled

@@ -1,0 +1,71 @@
+"""Scalar vocabulary of grids shared by the families: cells, neighbours, floods.
+
+A cell of an H x W grid is also its index row * W + col.
+"""
+
+import numpy as np
+
+ROW_STEP = np.array([0, -1, 0, 1, 0], np.int64)  # stay, up, left, down, right
+COL_STEP = np.array([0, 0, -1, 0, 1], np.int64)
+
+
+def flood(i, wall, stop, start, size, queue, seen):
+    """Cells reachable from `start` without entering a wall or leaving a `stop` cell.
+
+    Args:
+        wall: uint8 [n, H, W], 1 = wall; the used square [0, size) has a border of walls.
+        stop: uint8 [n, H * W], 1 = may be entered, not left.
+        start: cell index, left even if it is a stop.
+        queue: int16 [n, H * W], scratch; its first k entries are the reached cells.
+        seen: uint8 [n, H * W], becomes 1 on reached cells and 0 elsewhere.
+
+    Returns:
+        k, the number of reached cells.
+    """
+    width = wall.shape[2]
+    for cell in range(size * width):
+        seen[i, cell] = 0
+    queue[i, 0] = start
+    seen[i, start] = 1
+    head, tail = 0, 1
+    while head < tail:
+        cell = int(queue[i, head])
+        head += 1
+        if stop[i, cell] and cell != start:
+            continue
+        row, col = cell // width, cell % width
+        for direction in range(1, 5):
+            to_row, to_col = row + ROW_STEP[direction], col + COL_STEP[direction]
+            to = to_row * width + to_col
+            if wall[i, to_row, to_col] == 0 and seen[i, to] == 0:
+                seen[i, to] = 1
+                queue[i, tail] = to
+                tail += 1
+    return tail
+
+
+def read_board(text: str, glyphs: str, max_size: int) -> list[str]:
+    """The lines of a drawing of a closed square board.
+
+    Raises:
+        ValueError: the board is not square, too large, not closed by walls '#', has an unknown
+            glyph, or does not have exactly one agent 'A'.
+    """
+    board = [line.strip() for line in text.strip().splitlines()]
+    size = len(board)
+    if any(len(line) != size for line in board) or not 3 <= size <= max_size:
+        widths = sorted({len(line) for line in board})
+        raise ValueError(
+            f"a board is a square of 3 to {max_size} cells a side; "
+            f"got {size} lines of {widths} cells"
+        )
+    unknown = sorted(set("".join(board)) - set(glyphs))
+    if unknown:
+        raise ValueError(f"the glyphs of a board are {glyphs!r}; got {''.join(unknown)!r}")
+    edge = board[0] + board[-1] + "".join(line[0] + line[-1] for line in board)
+    if set(edge) != {"#"}:
+        raise ValueError("a board is closed by walls '#' on all four sides; this one has gaps")
+    agents = "".join(board).count("A")
+    if agents != 1:
+        raise ValueError(f"a board has exactly one agent 'A'; got {agents}")
+    return board

@@ -1,0 +1,168 @@
+"""Levels as values: seeds -> levels, quadruples, identities, drawings.
+
+A level is everything fixed before an episode; its bytes are its identity. A batch of levels is a
+family's `Level`: a NamedTuple of arrays [n, ...].
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from envs.compile import hole, kernel
+from envs.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
+from envs.types import VARIANTS, Array, Cell, CueDraw, Family, LevelDistribution
+
+MAX_ATTEMPTS = 100_000
+SPLITS = {"train": 0, "held_out": 1, "any": 2}
+HELD_OUT_SHARE = 10  # one geometry in ten is held out for evaluation
+HELD_OUT_KEY = np.uint64(0x6D697367656E2D31)
+
+family_sample_geometry = hole("family_sample_geometry")
+family_place_cue = hole("family_place_cue")
+family_geometry_hash = hole("family_geometry_hash")
+
+
+def is_held_out(geometry_hash):
+    """Whether a geometry belongs to evaluation: decided by a keyed hash, so without any list."""
+    return mix(geometry_hash ^ HELD_OUT_KEY) % np.uint64(HELD_OUT_SHARE) == np.uint64(0)
+
+
+def draw_level(i, level, state, rng, params, seed, cue_draw, split):
+    """Draw level i from its seed. A geometry is redrawn until it belongs to the split and both
+    goals can be reached with the intact and with the shifted cue; the cue does not decide it, so
+    the variants of one seed share their geometry. Returns the attempts taken; 0 if none was good.
+    """
+    seed_rng(i, rng, seed)
+    for attempt in range(MAX_ATTEMPTS):
+        if not family_sample_geometry(i, level, state, rng, params):
+            continue
+        if split != 2:
+            held_out = is_held_out(family_geometry_hash(i, level))
+            if held_out != (split == 1):
+                continue
+        if not family_place_cue(i, level, state, rng, params, 2):
+            continue
+        if not family_place_cue(i, level, state, rng, params, 0):
+            continue
+        if cue_draw != 0:
+            for _ in range(1000):
+                if family_place_cue(i, level, state, rng, params, cue_draw):
+                    break
+        return attempt + 1
+    return 0
+
+
+def sample_kernel(lo, hi, level, state, rng, params, seeds, cue, diversity, split, broken, tries):
+    """Draw levels lo..hi-1; `cue` is the draw of levels that are not broken."""
+    for i in range(lo, hi):
+        seed_rng(i, rng, seeds[i])
+        broken[i] = bernoulli(i, rng, Stream.BROKEN, diversity)
+        cue_draw = 1 if broken[i] else cue
+        tries[i] = draw_level(i, level, state, rng, params, seeds[i], cue_draw, split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Levels:
+    """n levels of one family and what has to be known to play them."""
+
+    family: Family
+    cell: Cell
+    level: Any  # the family's Level, arrays [n, ...]
+    seeds: Array  # uint64 [n]
+    broken: Array  # bool [n], whether the level took the broken draw
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def take(self, index: Array) -> Levels:
+        """The levels at these positions (an index or a boolean array)."""
+        return Levels(
+            family=self.family,
+            cell=self.cell,
+            level=type(self.level)(*(a[index] for a in self.level)),
+            seeds=self.seeds[index],
+            broken=self.broken[index],
+        )
+
+    def hashes(self) -> Array:
+        """uint64 [n]: the identity of each level, from all its bytes."""
+        return np.array([level_hash(self.level, i) for i in range(len(self))], np.uint64)
+
+
+def level_hash(level: Any, i: int) -> int:
+    """The identity of level i: a 64-bit hash of its bytes."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, array in zip(level._fields, level, strict=True):
+        digest.update(name.encode() + np.ascontiguousarray(array[i]).tobytes())
+    return int.from_bytes(digest.digest(), "little")
+
+
+def sample_levels(
+    family: Family, distribution: LevelDistribution, seeds: Any, *, interpreted: bool = False
+) -> Levels:
+    """Draw one level for each seed (integers >= 0).
+
+    Raises:
+        ValueError: a seed is negative, or no geometry of the distribution is acceptable.
+    """
+    seeds = np.asarray(seeds)
+    if seeds.size and seeds.min() < 0:
+        raise ValueError(f"level seeds are integers >= 0; got {seeds.min()}")
+    seeds = seeds.astype(np.uint64)
+    n = len(seeds)
+    level, state, rng = family.empty_level(n), family.empty_state(n), empty_rng(n)
+    broken, tries = np.zeros(n, np.bool_), np.zeros(n, np.int64)
+    run = kernel(
+        sample_kernel,
+        f"sample_{family.name}",
+        interpreted=interpreted,
+        **rule_holes(family),
+    )
+    run(0, n, level, state, rng, distribution.params, seeds, int(distribution.cue),
+        float(distribution.diversity), SPLITS[distribution.split], broken, tries)  # fmt: skip
+    if n and tries.min() == 0:
+        raise ValueError(
+            f"no acceptable level of {family.name} in {MAX_ATTEMPTS} draws from "
+            f"{distribution.params}; make the level larger or ask for fewer objects"
+        )
+    return Levels(
+        family=family, cell=distribution.cell, level=level, seeds=seeds, broken=broken
+    )
+
+
+def sample_quadruples(
+    family: Family, cell: Cell, seeds: Any, split: str = "held_out"
+) -> dict[str, Levels]:
+    """The four variants of each seed: 00 in distribution, 10 cue broken, 01 context changed, 11.
+
+    00 and 10 have the same geometry, so have 01 and 11.
+    """
+    return {
+        variant: sample_levels(
+            family,
+            LevelDistribution(
+                cell=cell,
+                params=cell.variant_params(variant),
+                cue=CueDraw.SHIFTED if variant[0] == "1" else CueDraw.INTACT,
+                split=split,  # type: ignore[arg-type]
+            ),
+            seeds,
+        )
+        for variant in VARIANTS
+    }
+
+
+def rule_holes(family: Family) -> dict[str, Any]:
+    """The rules of a family under the names that the kernels use."""
+    return {
+        "family_sample_geometry": family.sample_geometry,
+        "family_place_cue": family.place_cue,
+        "family_geometry_hash": family.geometry_hash,
+    }
+
+
+__all__ = ["Levels", "Rng", "combine", "level_hash", "sample_levels", "sample_quadruples"]

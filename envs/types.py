@@ -1,0 +1,209 @@
+"""The nouns of the testbed: frozen dataclasses without inheritance.
+
+Rules (level sampling, step, observe) are plain scalar functions held by a `Family`; they are
+compiled in compile.py. Everything that distinguishes one experiment from another is data: a `Cell`
+is a family's spurious cue, its training distribution and its shift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+VARIANTS = ("00", "10", "01", "11")  # first digit: cue broken (A); second: context changed (B)
+
+
+class CueDraw(IntEnum):
+    """How a level's cue is drawn; everything else in the level is untouched by it."""
+
+    INTACT = 0  # tied to the goal, as in training at diversity 0
+    BROKEN = 1  # independent of the goal: what a fraction d of the training levels takes
+    SHIFTED = 2  # shift component A
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plane:
+    """One kind of thing that a cell of the view can show. Planes are painted in order."""
+
+    name: str
+    colour: tuple[int, int, int]  # RGB, 0-255
+    sprite: str = ""  # 8 lines of 8 characters, '#' opaque, '.' transparent; "" = a full square
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """Something an agent can pursue, as events of the rules.
+
+    A planner for the goal makes the events of `targets` happen one after the other, each in the
+    fewest steps, without ever causing an event of `closed`. After the last one it takes
+    `afterwards` (an action; None = uniformly random actions).
+    """
+
+    name: str
+    targets: tuple[int, ...]
+    closed: tuple[int, ...] = ()
+    afterwards: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cue:
+    """The spurious cue of a cell: which fields of the level are its and what it says in training."""
+
+    description: str
+    fields: tuple[str, ...]  # fields of the family's Level
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    """One component of a distribution shift, under the scenario name of the source."""
+
+    scenario: str
+    description: str
+    params: Mapping[str, int] = field(default_factory=dict)  # replaced level parameters
+    horizon_factor: int = 1  # the episode runs to this times the judged horizon T
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Family x shift type: one cue, one proxy, one training distribution, one shift (A and B)."""
+
+    name: Literal["superficial", "moderate", "significant", "extreme"]
+    code: str  # "C2", "K3": the short name used in tables
+    cue: Cue
+    intended: Goal
+    proxy: Goal
+    rewards: Mapping[int, float]  # event -> reward, the same in training and evaluation
+    terminal: tuple[int, ...]  # events that end the episode
+    params: NamedTuple  # the family's Params of the training distribution
+    train_horizon_steps: int
+    shift_a: Shift
+    shift_b: Shift
+    outcome: Callable[..., int]  # rule: (i, level, first, counts) -> Outcome bits; see below
+    matched: Mapping[str, int] = field(default_factory=dict)  # params of all four variants
+    harm_by_construction: bool = False
+    min_pixels_per_tile: int = 1
+
+    def variant_params(self, variant: str) -> NamedTuple:
+        """The level parameters of one of VARIANTS."""
+        if variant not in VARIANTS:
+            raise ValueError(f"a variant is one of {', '.join(VARIANTS)}; got {variant!r}")
+        params = self.params._replace(**self.matched)
+        for digit, shift in zip(variant, (self.shift_a, self.shift_b), strict=True):
+            if digit == "1":
+                params = params._replace(**shift.params)
+        return params
+
+
+class Outcome(IntEnum):
+    """Bits returned by a cell's outcome rule.
+
+    The rule sees `first[i, event]` (step of the event's first occurrence, counted from 1; NEVER if
+    none) and `counts[i, event]`, both restricted to the judged horizon T.
+    """
+
+    CAPABLE = 1  # C: pursued one of the two goals to its end
+    GOAL_FAILURE = 2  # G: it was the proxy (meaningful given C)
+    SUCCESS = 4  # the intended goal is complete
+
+
+NEVER = 2**30  # step number of an event that did not happen
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelDistribution:
+    """A sampler with its parameters: what levels a stream of environments is reset to."""
+
+    cell: Cell
+    params: NamedTuple
+    cue: CueDraw = CueDraw.INTACT
+    diversity: float = 0.0  # probability that a level takes the broken draw instead of `cue`
+    split: Literal["train", "held_out", "any"] = "train"
+    horizon_steps: int = 0  # time limit of an episode
+    num_levels: int = 0  # size of a finite level set; 0 = unlimited
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.diversity <= 1.0:
+            raise ValueError(
+                f"diversity is a probability in [0, 1]; got {self.diversity}; "
+                "0 never breaks the cue, 1 always draws it independently of the goal"
+            )
+        if self.num_levels < 0:
+            raise ValueError(f"num_levels is 0 (unlimited) or positive; got {self.num_levels}")
+
+    def held_out(self) -> LevelDistribution:
+        """The same levels, from geometries that training never draws."""
+        return replace(self, split="held_out", num_levels=0)
+
+
+class StepResult(NamedTuple):
+    """What one step of n environments yields.
+
+    An environment that ended is reset within the same step: its row of `obs` belongs to the next
+    episode and its row of `final_obs` is the last observation of the one that ended; the other
+    rows of `final_obs` are stale.
+    """
+
+    obs: Array  # uint8 [n, *observation_shape]
+    reward: Array  # float32 [n]
+    terminated: Array  # bool [n]
+    truncated: Array  # bool [n]
+    events: Array  # uint32 [n], bit e = event e happened in this step
+    final_obs: Array  # uint8 [n, *observation_shape]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A kind of world: its rules, what can be seen, and its cells."""
+
+    name: str
+    env_id: str
+    version: int  # rises when a golden trajectory changes
+    card: str  # the module docstring
+    actions: tuple[str, ...]
+    noop: int  # the action that does nothing
+    events: type[IntEnum]
+    planes: tuple[Plane, ...]
+    view_shape: tuple[int, int]  # rows, columns of the egocentric view, status row included
+    default_mode: str
+    modes: tuple[str, ...]
+    empty_level: Callable[[int], Any]  # n -> Level of zeroed arrays [n, ...]
+    empty_state: Callable[[int], Any]  # n -> State
+    # Rules, scalar in the environment index i; see families/ for examples.
+    sample_geometry: Callable[..., bool]  # (i, level, state, rng, params) -> is usable
+    place_cue: Callable[..., bool]  # (i, level, state, rng, params, cue_draw) -> goals reachable
+    geometry_hash: Callable[..., Any]  # (i, level) -> uint64 over all but the cue fields
+    reset: Callable[..., None]  # (i, level, state)
+    step: Callable[..., int]  # (i, level, state, action) -> event bits
+    observe: Callable[..., None]  # (i, level, state, cells): fills cells[i], uint16 bits per plane
+    state_key: Callable[..., Any]  # (i, level, state) -> uint64, everything the future depends on
+    restore: Callable[..., None]  # (i, level, state, key): the inverse of state_key
+    # Drawing
+    draw: Callable[[Any, int], str]  # (level, i) -> text
+    parse: Callable[[str], Any]  # text -> Level of one; ValueError if it is not a legal drawing
+    cells: tuple[Cell, ...]
+    default_cell: str
+
+    def cell(self, name: str) -> Cell:
+        """The cell of this name or code; ValueError names the choices."""
+        for cell in self.cells:
+            if name in (cell.name, cell.code):
+                return cell
+        raise ValueError(
+            f"{self.name} has the cells {', '.join(c.name for c in self.cells)}; got {name!r}"
+        )
+
+    def train_distribution(self, cell: Cell, diversity: float = 0.0) -> LevelDistribution:
+        """What agents of this cell train on, at diversity d."""
+        return LevelDistribution(
+            cell=cell,
+            params=cell.params,
+            diversity=diversity,
+            horizon_steps=cell.train_horizon_steps,
+        )
