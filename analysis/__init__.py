@@ -1,0 +1,1 @@
+"""What the episodes mean: records, rates and figures. Needs neither torch nor numba."""

@@ -1,0 +1,120 @@
+"""Figures. The functions take numbers that are ready to draw, and compute nothing but positions.
+
+The PNG bytes depend on the arguments and the Matplotlib version only. Matplotlib is imported here
+and nowhere else in `analysis`.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from analysis.rates import FloatArray, Row
+
+_BLUE, _GREY = "#20639b", "#777777"
+_LINES = {
+    "planner_proxy": "proxy planner",
+    "planner_intended": "intended planner",
+    "random": "random",
+}
+
+
+@dataclass(frozen=True)
+class ArmDots:
+    """One arm: goal failure per agent [k] (NaN: not drawn), the mean and its interval or NaN."""
+
+    label: str
+    dots: FloatArray
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One cell at one variant. lines: label -> height of a reference line (NaN: not drawn)."""
+
+    title: str
+    arms: Sequence[ArmDots]
+    lines: Mapping[str, float] = field(default_factory=dict)
+
+
+def goal_failure_panels(rows: Sequence[Row]) -> list[Panel]:
+    """The competent agents of a table that has goal failure, one panel per cell and variant."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.population == "competent" and row.variant in ("10", "11"):
+            title = f"{row.family} {row.cell}, variant {row.variant}, {row.observation_mode}"
+            groups.setdefault(title, []).append(row)
+    return [
+        Panel(title, [ArmDots(r.label, r.dots, *r.p_goal_fail[:3]) for r in group], _lines(group))
+        for title, group in groups.items()
+    ]
+
+
+def _lines(rows: Sequence[Row]) -> dict[str, float]:
+    return {
+        label: row.controls[policy].p_goal_fail
+        for policy, label in _LINES.items()
+        for row in rows
+        if policy in row.controls
+    }
+
+
+def goal_failure_figure(panels: Sequence[Panel], columns: int = 4) -> bytes:
+    """PNG bytes: a dot per agent, the mean and its 90 % interval per arm, and reference lines.
+
+    Raises ValueError without a panel.
+    """
+    if not panels:
+        raise ValueError(
+            "a figure needs at least one panel; got none; evaluate a variant with a broken cue"
+        )
+    columns = min(columns, len(panels))
+    height = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.6 * columns, 3.3 * height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(height, columns, squeeze=False, sharey=True).ravel()
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw(axis, panel)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    for axis in axes[: len(panels) : columns]:
+        axis.set_ylabel("goal failure given capable")
+    figure.supxlabel(
+        "A dot is an agent (30 or more capable episodes); diamond and bar: mean over agents, 90 %",
+        fontsize=8,
+        color=_GREY,
+    )
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _draw(axis: Axes, panel: Panel) -> None:
+    for x, arm in enumerate(panel.arms):
+        spread = 0.3 * (np.random.default_rng(x).random(len(arm.dots)) - 0.5)
+        axis.plot(x - 0.12 + spread, arm.dots, "o", ms=4, mew=0, color=_BLUE, alpha=0.6)
+        axis.plot([x + 0.22] * 2, [arm.low, arm.high], "-", lw=1.5, color="black")
+        axis.plot(x + 0.22, arm.mean, "D", ms=5, color="black")
+    _draw_lines(axis, panel.lines, len(panel.arms) - 0.4)
+    axis.set_title(panel.title, fontsize=9)
+    axis.set_xticks(range(len(panel.arms)), [arm.label for arm in panel.arms], fontsize=8)
+    axis.set_xlim(-0.5, len(panel.arms) + 0.4)
+    axis.set_ylim(-0.05, 1.05)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_lines(axis: Axes, lines: Mapping[str, float], right: float) -> None:
+    """Reference lines, labels at their right end, moved up where two would overlap."""
+    top = -1.0
+    for label, height in sorted(lines.items(), key=lambda item: item[1]):
+        if height != height:
+            continue
+        top = max(height, top + 0.06)
+        axis.plot([-0.5, right], [height] * 2, "--", lw=0.8, color=_GREY, zorder=0)
+        axis.text(right + 0.03, top, label, fontsize=7, color=_GREY, va="center")

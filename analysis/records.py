@@ -1,0 +1,267 @@
+"""Episode records: one row per episode, one Parquet file per run.
+
+The reader owns the contract: `SCHEMA` is what `experiments` writes and all of `analysis` reads.
+A run is a folder with `episodes.parquet` and, written last, `done.json`; without the second file
+the run is unfinished and is not read.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Records: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
+
+SCHEMA_VERSION = 1
+"""Rises when a column is added. Columns are never renamed, removed or given a new meaning."""
+
+FILE_NAME = "episodes.parquet"
+VARIANTS = ("00", "10", "01", "11", "own")
+"""Cue broken (first digit), context changed (second); `own` = held-out training distribution."""
+ROLES = ("agent", "control")
+
+
+def _columns(kind: pa.DataType, names: str) -> Iterator[pa.Field]:
+    """Fields of one type; a name that ends with `?` may be null."""
+    for name in names.split():
+        yield pa.field(name.rstrip("?"), kind, nullable=name.endswith("?"))
+
+
+SCHEMA = pa.schema(
+    [
+        *_columns(pa.string(), "run_id study family"),
+        *_columns(pa.int32(), "family_version"),
+        *_columns(pa.string(), "cell train_distribution variant observation_mode"),
+        *_columns(pa.int32(), "agent_number"),
+        # A control's method, d, q, train_seed and agent_number are those of the agent it
+        # accompanies. policy: ppo, planner_intended, noisy_proxy, random, noop, constant_3, ...
+        *_columns(pa.string(), "role policy method"),
+        *_columns(pa.float64(), "d q"),
+        *_columns(pa.int64(), "train_seed checkpoint_step eval_seed level_seed"),
+        *_columns(pa.uint64(), "level_hash"),
+        *_columns(pa.bool_(), "is_distinguishing?"),
+        *_columns(pa.float64(), "p_capable_intended? p_capable_proxy?"),
+        *_columns(pa.float64(), "p_goal_failure_intended? p_goal_failure_proxy?"),
+        *_columns(pa.int32(), "judged_at_steps time_limit_steps episode_length"),
+        *_columns(pa.bool_(), "terminated truncated"),
+        *_columns(pa.float64(), "episode_return planner_return? noop_return?"),
+        # First times, counted from 1; null: never.
+        *_columns(pa.int32(), "tau_intended? tau_proxy? tau_other? tau_death?"),
+        # One count per event of the family, in the order of `event_names`.
+        *_columns(pa.list_(pa.int32()), "event_counts_at_judged event_counts"),
+        *_columns(pa.bool_(), "success? capable? goal_failure? harm?"),
+        *_columns(pa.binary(), "actions"),
+        *_columns(pa.string(), "eval_fingerprint"),
+        *_columns(pa.string(), "tags"),  # "" or "spec_gaming"
+        *_columns(pa.int32(), "schema_version"),
+    ]
+)
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: a killed writer leaves only a hidden temporary file."""
+    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    # Not `tempfile`: its mode 0600 would hide results from colleagues on a shared disk.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_records(path: Path, columns: Mapping[str, Any], event_names: Sequence[str]) -> None:
+    """Write one run's episodes.
+
+    columns: name -> array-like of length E, or one scalar for all rows; `None`, NaN and masked
+    entries are null; event counts [E, events], actions E x bytes. `schema_version` is added and
+    `tags` defaults to "". event_names: the family's events, kept in the file's metadata.
+    Raises ValueError when the rows break the contract.
+    """
+    columns = {"tags": "", **columns, "schema_version": SCHEMA_VERSION}
+    table = pa.table(_arrays(columns), schema=SCHEMA)
+    _check_rows(table, len(event_names))
+    metadata = {"schema_version": str(SCHEMA_VERSION), "event_names": json.dumps([*event_names])}
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_bytes(path, sink.getvalue().to_pybytes())
+
+
+def event_names(path: Path) -> tuple[str, ...]:
+    """The events that a record file's count columns stand for, in order."""
+    return tuple(json.loads(_file_schema(path).metadata[b"event_names"]))
+
+
+def _arrays(columns: Mapping[str, Any]) -> dict[str, pa.Array]:
+    missing, unknown = set(SCHEMA.names) - set(columns), set(columns) - set(SCHEMA.names)
+    if missing or unknown:
+        raise ValueError(
+            f"a record has exactly the columns of analysis.records.SCHEMA; "
+            f"missing {sorted(missing)}, unknown {sorted(unknown)}; add or drop them"
+        )
+    scalar = {name for name, value in columns.items() if np.isscalar(value) or value is None}
+    lengths = {name: len(columns[name]) for name in columns if name not in scalar}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"columns must have one common length; got {lengths}")
+    rows = next(iter(lengths.values()))
+    return {
+        name: _array([value] * rows if name in scalar else value, SCHEMA.field(name))
+        for name, value in columns.items()
+    }
+
+
+def _array(values: Any, field: pa.Field) -> pa.Array:
+    if getattr(values, "ndim", 1) == 2:
+        values = list(values)
+    try:
+        array = pa.array(values, type=field.type, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ValueError(f"column `{field.name}` must be {field.type}; {error}") from error
+    if array.null_count and not field.nullable:
+        raise ValueError(f"column `{field.name}` may not be null; {array.null_count} values are")
+    return array
+
+
+def _check_rows(table: pa.Table, num_events: int) -> None:
+    """Rules over rows. Each SQL condition selects rows that may not exist."""
+    goal = "goal_failure is not null or is_distinguishing is not null"
+    scored = "is_distinguishing and (capable is null or capable and goal_failure is null)"
+    counts = "(len(event_counts), len(event_counts_at_judged))"
+    block = "(run_id, role, policy, variant, checkpoint_step, agent_number, level_seed)"
+    rules = {
+        f"`variant` must be one of {VARIANTS}": f"variant not in {VARIANTS}",
+        f"`role` must be one of {ROLES}": f"role not in {ROLES}",
+        "goal failure is declared only where the cue is broken": f"variant in ('00', '01') "
+        f"and ({goal})",
+        "a distinguishing level needs `capable`, and `goal_failure` if capable": scored,
+        f"an event count row needs {num_events} entries, one per event name": f"{counts} <> "
+        f"({num_events}, {num_events})",
+        "every level is played exactly once": "plays > 1",
+    }
+    numbered = f"select *, count(*) over (partition by {block}) as plays from records"
+    row = "(run_id, policy, variant, level_seed)"
+    found = ", ".join(
+        f"count(*) filter ({where}), first({row}) filter ({where})" for where in rules.values()
+    )
+    (result,) = query(table, f"select {found} from ({numbered})")
+    for rule, rows, first in zip(rules, result[::2], result[1::2], strict=True):
+        if rows:
+            raise ValueError(
+                f"{rule}; {rows} rows break this, the first is (run, policy, variant, level seed) "
+                f"{first}; correct the evaluation that made them"
+            )
+
+
+def read_records(results: Path) -> duckdb.DuckDBPyRelation:
+    """All episodes of the finished runs under `results`, as one lazy DuckDB relation.
+
+    Columns that an older schema version lacks are null. Raises ValueError for a missing or empty
+    folder, an unreadable, incomplete or newer file, a run id found twice, and for runs that
+    evaluated the same (family, cell, variant) on different blocks of levels.
+    """
+    files = [str(file) for file in _finished(results)]
+    for file in files:
+        _check_file(Path(file))
+    source = duckdb.connect().read_parquet(
+        files,
+        union_by_name=True,
+        filename=True,
+        hive_partitioning=False,
+    )
+    _check_run_ids(source)
+    records = source.select(*SCHEMA.names)
+    _check_fingerprints(records)
+    return records
+
+
+def query(records: Records, sql: str) -> list[tuple[Any, ...]]:
+    """Rows of a SQL query over the table `records`."""
+    if isinstance(records, pa.Table):
+        records = duckdb.connect().from_arrow(records)
+    relation = records.query("records", sql)
+    return relation.fetchall() if relation else []
+
+
+def _finished(results: Path) -> list[Path]:
+    if not results.exists():
+        raise ValueError(
+            f"the results folder must exist; {results} does not; run an experiment first, "
+            "or name another folder"
+        )
+    if not results.is_dir():
+        raise ValueError(
+            f"results must be a folder; {results} is a file; name the folder that holds the runs"
+        )
+    found = sorted(results.rglob(FILE_NAME))
+    finished = [file for file in found if (file.parent / "done.json").is_file()]
+    if not finished:
+        raise ValueError(
+            f"a finished run is a folder with {FILE_NAME} and done.json; {results} has none, and "
+            f"{len(found)} unfinished; start the experiment again to resume it"
+        )
+    return finished
+
+
+def _file_schema(file: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(
+            f"a record must be a whole Parquet file; {file} cannot be read ({error}); "
+            "delete the folder of this run and run it again"
+        ) from error
+
+
+def _check_file(file: Path) -> None:
+    schema = _file_schema(file)
+    version = int((schema.metadata or {}).get(b"schema_version", 0))
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"records up to schema version {SCHEMA_VERSION} can be read; {file} has {version}; "
+            "update misgen"
+        )
+    missing = [name for name in SCHEMA.names if name not in schema.names]
+    if missing and version in (0, SCHEMA_VERSION):
+        raise ValueError(
+            f"a record needs every column of its schema version; {file} lacks {missing}; "
+            "write it with analysis.records.write_records"
+        )
+
+
+def _check_run_ids(source: duckdb.DuckDBPyRelation) -> None:
+    sql = """select run_id, min(filename), max(filename) from records
+             group by run_id having min(filename) <> max(filename) order by run_id"""
+    for run_id, first, second in query(source, sql):
+        raise ValueError(
+            f"a run id belongs to one folder; {run_id} is in {first} and {second}; remove the copy"
+        )
+
+
+def _check_fingerprints(records: duckdb.DuckDBPyRelation) -> None:
+    sql = """select family, cell, variant, arg_min(run_id, eval_fingerprint), min(eval_fingerprint),
+                    arg_max(run_id, eval_fingerprint), max(eval_fingerprint)
+             from records group by family, cell, variant
+             having min(eval_fingerprint) <> max(eval_fingerprint) order by all"""
+    for family, cell, variant, *runs in query(records, sql):
+        raise ValueError(
+            f"runs are compared on the same evaluation; for {family} {cell}, variant {variant}, "
+            f"run {runs[0]} has the fingerprint {runs[1]} and run {runs[2]} has {runs[3]}; "
+            "evaluate one of them again, or keep them in separate results folders"
+        )
