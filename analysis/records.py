@@ -57,6 +57,7 @@ SCHEMA = pa.schema(
         # One count per event of the family, in the order of `event_names`.
         *_columns(pa.list_(pa.int32()), "event_counts_at_judged event_counts"),
         *_columns(pa.bool_(), "success? capable? goal_failure? harm?"),
+        *_columns(pa.bool_(), "harm_by_construction"),  # the cell's declaration
         *_columns(pa.binary(), "actions"),
         *_columns(pa.string(), "eval_fingerprint"),
         *_columns(pa.string(), "tags"),  # "" or "spec_gaming"

@@ -15,7 +15,7 @@ import numpy as np
 from envs.compile import hole, kernel
 from envs.levels import SPLITS, Levels, draw_level, rule_holes
 from envs.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
-from envs.render import Renderer
+from envs.render import Renderer, empty_view
 from envs.types import NEVER, Array, Family, LevelDistribution, StepResult
 
 MIN_CHUNK = 256  # environments a thread must have before another one is worth waking
@@ -150,7 +150,7 @@ def advance(i, world, action):
     return events, reward
 
 
-def step_kernel(lo, hi, world, actions, cells, theme, out):
+def step_kernel(lo, hi, world, actions, view, theme, out):
     """Step environments lo..hi-1 and show them. Ended and not reset: nothing happens."""
     episode = world.episode
     for i in range(lo, hi):
@@ -165,27 +165,27 @@ def step_kernel(lo, hi, world, actions, cells, theme, out):
         out.events[i] = events
         out.terminated[i] = terminated
         out.truncated[i] = truncated
-        family_observe(i, world.level, world.state, cells)
+        family_observe(i, world.level, world.state, view.cells)
         if terminated or truncated:
             finish(i, world)
-            draw_view(i, cells, theme, out.final_obs)
+            draw_view(i, view, theme, out.final_obs)
             if world.source.autoreset:
                 next_level(i, world)
-                family_observe(i, world.level, world.state, cells)
+                family_observe(i, world.level, world.state, view.cells)
             else:
                 episode.done[i] = True
-        draw_view(i, cells, theme, out.obs)
+        draw_view(i, view, theme, out.obs)
 
 
-def reset_kernel(lo, hi, world, fresh, cells, theme, out):
+def reset_kernel(lo, hi, world, fresh, view, theme, out):
     """Start environments lo..hi-1: on a fresh level, or on the level that is already there."""
     for i in range(lo, hi):
         if fresh:
             next_level(i, world)
         else:
             begin(i, world)
-        family_observe(i, world.level, world.state, cells)
-        draw_view(i, cells, theme, out.obs)
+        family_observe(i, world.level, world.state, view.cells)
+        draw_view(i, view, theme, out.obs)
 
 
 class BatchEnv:
@@ -224,7 +224,7 @@ class BatchEnv:
         self.observation_mode = self.renderer.mode
         self.num_threads = num_threads
         self._pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
-        self._cells = np.zeros((num_envs, *family.view_shape), np.uint16)
+        self._view = empty_view(num_envs, family.view_shape)
         self._build_world(train_seed)
         self.buffers = self.empty_buffers()
         name = f"{family.name}_{self.observation_mode}"
@@ -272,14 +272,14 @@ class BatchEnv:
 
     @buffers.setter
     def buffers(self, buffers: Buffers) -> None:
-        shape = (self.num_envs, *self.renderer.flat_shape)
         for name in ("obs", "final_obs"):
             array = getattr(buffers, name)
             if array.dtype != np.uint8 or not array.flags.c_contiguous:
                 raise ValueError(f"{name} is a C-contiguous uint8 array; got {array.dtype}")
         self._buffers = buffers
-        self._flat = buffers._replace(
-            obs=buffers.obs.reshape(shape), final_obs=buffers.final_obs.reshape(shape)
+        self._words = buffers._replace(
+            obs=self.renderer.as_kernel_sees(buffers.obs),
+            final_obs=self.renderer.as_kernel_sees(buffers.final_obs),
         )
 
     @property
@@ -290,7 +290,7 @@ class BatchEnv:
     def bytes_per_env(self) -> int:
         """Memory of one environment: level, state, generator, counters, view and buffers."""
         arrays = [*self.world.level, *self.world.state, *self.world.rng, *self.episode]
-        arrays += [*self.finished, self._cells, *self.buffers]
+        arrays += [*self.finished, self._view.cells, self._view.back, *self.buffers]
         return sum(a.nbytes for a in arrays) // self.num_envs
 
     def empty_buffers(self) -> Buffers:
@@ -340,7 +340,7 @@ class BatchEnv:
         actions = np.ascontiguousarray(actions, np.int64)
         if actions.shape != (self.num_envs,):
             raise ValueError(f"actions are an array [{self.num_envs}]; got {actions.shape}")
-        self._run(self._step, self.world, actions, self._cells, self.renderer.theme, self._flat)
+        self._run(self._step, self.world, actions, self._view, self.renderer.theme, self._words)
         out = self.buffers
         return StepResult(
             out.obs, out.reward, out.terminated, out.truncated, out.events, out.final_obs
@@ -376,7 +376,7 @@ class BatchEnv:
     def _start(self, fresh: bool) -> Array:
         for flags in (self.buffers.terminated, self.buffers.truncated):
             flags[:] = False
-        self._run(self._reset, self.world, fresh, self._cells, self.renderer.theme, self._flat)
+        self._run(self._reset, self.world, fresh, self._view, self.renderer.theme, self._words)
         return self.buffers.obs
 
     def _run(self, kernel_: Any, *args: Any) -> None:

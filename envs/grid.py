@@ -9,6 +9,15 @@ ROW_STEP = np.array([0, -1, 0, 1, 0], np.int64)  # stay, up, left, down, right
 COL_STEP = np.array([0, 0, -1, 0, 1], np.int64)
 
 
+def bit_count(bits):
+    """Number of set bits of an integer >= 0."""
+    count = 0
+    while bits:
+        bits &= bits - 1
+        count += 1
+    return count
+
+
 def flood(i, wall, stop, start, size, queue, seen):
     """Cells reachable from `start` without entering a wall or leaving a `stop` cell.
 

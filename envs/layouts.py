@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+import numpy as np
+
 from envs.grid import COL_STEP, ROW_STEP
 from envs.random import Stream, randint
 
@@ -96,3 +98,162 @@ def room_walls(i, wall, rng, size):
     wall[i, middle, middle + 1 + randint(i, rng, Stream.LAYOUT, high)] = 0
     wall[i, 1 + randint(i, rng, Stream.LAYOUT, low), middle] = 0
     wall[i, middle + 1 + randint(i, rng, Stream.LAYOUT, high), middle] = 0
+
+
+# Platforms: a side view of ten rows between a ceiling (row 0) and the abyss (rows 11 and 12)
+
+HEIGHT = 13
+BOTTOM = 10  # the lowest row of the world
+WIDTH = 32  # columns of the arrays; a level may be shorter
+MAX_MOVERS = 10
+PERIOD = 8  # of the movers, in steps
+MOVER_OFFSET = np.array([0, 1, 2, 3, 3, 2, 1, 0], np.int64)  # cells from home at each phase
+MOVER_REACH = 3
+SAFE_COLS = 2  # plain ground at the start
+
+
+class Tile(IntEnum):
+    FREE = 0
+    GROUND = 1
+    PLATFORM = 2
+    ICE = 3
+    LAVA = 4
+
+
+class Mover(IntEnum):
+    """What moves: MOVER_OFFSET cells from its home, there and back."""
+
+    ENEMY = 0  # walks to the right of its home
+    SAW = 1  # rises above its home
+
+
+class Section(IntEnum):
+    """A stretch of a platform level; plain ground follows each."""
+
+    STEP = 0  # the ground changes its height
+    DIP = 1  # a hole that can be left by a jump
+    SHELF = 2  # a platform above the ground that can be climbed from its right end only
+    PIT = 3
+    LAVA = 4
+    SAW = 5
+    ENEMY = 6
+
+
+def platform_layout(i, level, rng, params):
+    """Draw `tiles`, `length` and the movers of a level: sections of growing difficulty.
+
+    `params` has length_min, length_max, pits, saws (weights of these hazards; lava and enemies
+    weigh 2) and ice_percent (share of the sections that are icy).
+    """
+    span = params.length_max - params.length_min + 1
+    length = params.length_min + randint(i, rng, Stream.LAYOUT, span)
+    level.length[i] = length
+    clear_platforms(i, level, length)
+    height = 1 + randint(i, rng, Stream.LAYOUT, 3)
+    ground_run(i, level, 1, SAFE_COLS, height, Tile.GROUND)
+    col = 1 + SAFE_COLS
+    difficulty = randint(i, rng, Stream.LAYOUT, 3)
+    sections = 0
+    while col < length - 3:  # the last two columns are plain ground
+        hardness = difficulty + sections // 2
+        sections += 1
+        icy = randint(i, rng, Stream.LAYOUT, 100) < params.ice_percent
+        surface = Tile.ICE if icy else Tile.GROUND
+        section = draw_section(i, rng, params, hardness)
+        if section == Section.STEP or (section == Section.DIP and height == 1):
+            section = Section.STEP
+            height = 1 + (height + randint(i, rng, Stream.LAYOUT, 2)) % 3
+        width = section_width(i, rng, section, hardness)
+        if width <= length - 3 - col:
+            lay_section(i, level, rng, section, col, width, height, surface)
+            col += width
+        plain = min(1 + randint(i, rng, Stream.LAYOUT, 2), length - 3 - col)
+        ground_run(i, level, col, plain, height, surface)
+        col += plain
+    ground_run(i, level, col, length - 1 - col, height, Tile.GROUND)
+
+
+def clear_platforms(i, level, length):
+    """Nothing between two walls; solid beyond them, deadly below."""
+    for row in range(HEIGHT):
+        below = row > BOTTOM
+        for col in range(WIDTH):
+            inside = 0 < row and 0 < col < length - 1
+            free = Tile.LAVA if below else Tile.FREE
+            level.tiles[i, row, col] = free if inside else Tile.GROUND
+    level.num_movers[i] = 0
+    for k in range(MAX_MOVERS):
+        level.mover_row[i, k] = 0
+        level.mover_col[i, k] = 0
+        level.mover_kind[i, k] = 0
+        level.mover_phase[i, k] = 0
+
+
+def ground_run(i, level, col, width, height, surface):
+    """`width` columns of ground, the topmost tile being `surface`."""
+    for at in range(col, col + width):
+        level.tiles[i, BOTTOM + 1 - height, at] = surface
+        for row in range(BOTTOM + 2 - height, BOTTOM + 1):
+            level.tiles[i, row, at] = Tile.GROUND
+
+
+def draw_section(i, rng, params, hardness):
+    """The harder, the more hazards."""
+    if randint(i, rng, Stream.LAYOUT, 8) >= 4 + min(hardness, 2):
+        draw = randint(i, rng, Stream.LAYOUT, 6)
+        return Section.SHELF if draw >= Section.SHELF else draw
+    draw = randint(i, rng, Stream.LAYOUT, params.pits + params.saws + 4)
+    if draw < params.pits:
+        return Section.PIT
+    if draw < params.pits + params.saws:
+        return Section.SAW
+    return Section.LAVA if draw < params.pits + params.saws + 2 else Section.ENEMY
+
+
+def section_width(i, rng, section, hardness):
+    """Columns of a section. A jump clears three columns; a wider pit has a tile in its middle."""
+    if section == Section.PIT or section == Section.LAVA:
+        if section == Section.PIT and hardness >= 3 and randint(i, rng, Stream.LAYOUT, 2) == 0:
+            return 5
+        return 1 + randint(i, rng, Stream.LAYOUT, min(3, 1 + hardness))
+    if section == Section.DIP:
+        return 1 + randint(i, rng, Stream.LAYOUT, 2)
+    if section == Section.SHELF:
+        return 3 + randint(i, rng, Stream.LAYOUT, 4)
+    if section == Section.ENEMY:
+        return 1 + MOVER_REACH
+    return 1
+
+
+def lay_section(i, level, rng, section, col, width, height, surface):
+    stand = BOTTOM - height  # the row of whoever stands on the ground
+    if section == Section.PIT:
+        if width > 3:
+            level.tiles[i, stand + 1, col + width // 2] = Tile.PLATFORM
+    elif section == Section.LAVA:
+        ground_run(i, level, col, width, height, Tile.LAVA)
+    elif section == Section.DIP:
+        depth = min(1 + randint(i, rng, Stream.LAYOUT, 2), height - 1)
+        ground_run(i, level, col, width, height - depth, surface)
+    else:
+        ground_run(i, level, col, width, height, surface)
+        if section == Section.SHELF:
+            # The raised left end stops whoever comes from the left: the way up is a way back.
+            level.tiles[i, stand - 3, col] = Tile.PLATFORM
+            for at in range(col, col + width):
+                level.tiles[i, stand - 2, at] = Tile.PLATFORM
+        elif section == Section.SAW:
+            add_mover(i, level, rng, Mover.SAW, stand, col)
+        elif section == Section.ENEMY:
+            add_mover(i, level, rng, Mover.ENEMY, stand, col)
+
+
+def add_mover(i, level, rng, kind, row, col):
+    k = int(level.num_movers[i])
+    if k == MAX_MOVERS:
+        return
+    level.mover_row[i, k] = row
+    level.mover_col[i, k] = col
+    level.mover_kind[i, k] = kind
+    level.mover_phase[i, k] = randint(i, rng, Stream.LAYOUT, PERIOD)
+    level.num_movers[i] = k + 1

@@ -17,78 +17,95 @@ TILE_PX = {"rgb1": 1, "rgb8": 8, "rgb64": 5}
 PICTURE_PX = 64  # rgb64 is PICTURE_PX x PICTURE_PX: the leftmost tiles lose a column of pixels
 
 NUM_PLANES = 0  # holes: constants of a renderer
+NUM_CELLS = 0
 PX = 0
-CROP = 0
+SPAN = 0  # words of one line of a tile: bytes, or uint64 where a line is a multiple of 8 bytes
+CROP = 0  # words cut from the tiles at the left edge
+
+# Position of the lowest set bit of a number < 2^32 (de Bruijn; Leiserson, Prokop & Randall 1998).
+DE_BRUIJN = 0x077CB531
+LOWEST = np.zeros(32, np.int64)
+LOWEST[[((1 << bit) * DE_BRUIJN % 2**32) >> 27 for bit in range(32)]] = np.arange(32)
+
+
+class View(NamedTuple):
+    """What n environments show, before it is drawn."""
+
+    cells: Array  # uint16 [n, rows, cols], bit per visible plane
+    flat: Array  # the same memory as [n, rows * cols]
+    back: Array  # uint8 [n, rows, cols], scratch: 1 + the rearmost plane of a cell, 0 if none
 
 
 class Theme(NamedTuple):
     """Pixels of every plane at the size of one mode; index 0 is an empty cell."""
 
-    tiles: Array  # uint8 [1 + planes, px, px * 3], the plane on the background
-    opaque: Array  # uint8 [1 + planes, px, px * 3], 1 where the plane covers what is behind
+    tiles: Array  # words [1 + planes, px, SPAN], the plane on the background
+    opaque: Array  # words [1 + planes, px, SPAN], all bits set where the plane covers the rest
 
 
-def draw_planes(i, cells, theme, out):
-    """out[i]: uint8 [planes, rows, cols], 1 where the plane is visible."""
-    rows, cols = cells.shape[1], cells.shape[2]
+def empty_view(n: int, shape: tuple[int, int]) -> View:
+    cells = np.zeros((n, *shape), np.uint16)
+    return View(cells, cells.reshape(n, -1), np.zeros((n, *shape), np.uint8))
+
+
+def draw_planes(i, view, theme, out):
+    """out[i]: uint8 [planes, rows * cols], 1 where the plane is visible."""
     for plane in range(NUM_PLANES):
-        for row in range(rows):
-            for col in range(cols):
-                out[i, plane, row, col] = (cells[i, row, col] >> plane) & 1
+        for k in range(NUM_CELLS):
+            out[i, plane, k] = np.uint8((view.flat[i, k] >> np.uint16(plane)) & np.uint16(1))
 
 
-def draw_rgb(i, cells, theme, out):
-    """out[i]: uint8 [height, width * 3]; tiles in memory order, then what lies on top of them."""
-    rows, cols = cells.shape[1], cells.shape[2]
+def draw_rgb(i, view, theme, out):
+    """out[i]: words [height, words of a line], tiles in memory order, then what lies on top."""
+    rows, cols = view.cells.shape[1], view.cells.shape[2]
     for row in range(rows):
-        stacked = False
+        stacked = 0
+        for col in range(cols):
+            bits = int(view.cells[i, row, col])
+            stacked |= bits & (bits - 1)
+            view.back[i, row, col] = rearmost(bits)
         for y in range(PX):
-            line = row * PX + y
-            at = 0
-            for col in range(cols):
-                bits = int(cells[i, row, col])
-                plane = lowest_plane(bits)
-                stacked = stacked or (bits & (bits - 1)) != 0
-                start = CROP * 3 if col == 0 else 0
-                if start == 0:
-                    for k in range(PX * 3):
-                        out[i, line, at + k] = theme.tiles[plane, y, k]
-                else:
-                    for k in range((PX - CROP) * 3):
-                        out[i, line, at + k] = theme.tiles[plane, y, start + k]
-                at += PX * 3 - start
+            draw_line(i, row, y, view, theme, out)
         if stacked:
-            draw_stack(i, row, cells, theme, out)
+            draw_stack(i, row, view, theme, out)
     for line in range(rows * PX, out.shape[1]):
         for k in range(out.shape[2]):
             out[i, line, k] = 0
 
 
-def draw_stack(i, row, cells, theme, out):
-    """Paint the second and later planes of one row of cells."""
-    for col in range(cells.shape[2]):
-        bits = int(cells[i, row, col])
+def draw_line(i, row, y, view, theme, out):
+    """Line y of one row of tiles."""
+    line = row * PX + y
+    plane = int(view.back[i, row, 0])
+    for k in range(SPAN - CROP):
+        out[i, line, k] = theme.tiles[plane, y, CROP + k]
+    for col in range(1, view.cells.shape[2]):
+        plane = int(view.back[i, row, col])
+        at = col * SPAN - CROP
+        for k in range(SPAN):
+            out[i, line, at + k] = theme.tiles[plane, y, k]
+
+
+def draw_stack(i, row, view, theme, out):
+    """Paint the second and later planes of one row of tiles."""
+    for col in range(view.cells.shape[2]):
+        bits = int(view.cells[i, row, col])
         bits &= bits - 1
         while bits:
-            plane = lowest_plane(bits)
+            plane = rearmost(bits)
             bits &= bits - 1
-            start = CROP * 3 if col == 0 else 0
-            at = col * PX * 3 - CROP * 3
+            at = col * SPAN - CROP
             for y in range(PX):
-                for k in range(start, PX * 3):
-                    if theme.opaque[plane, y, k]:
-                        out[i, row * PX + y, at + k] = theme.tiles[plane, y, k]
+                for k in range(CROP if col == 0 else 0, SPAN):
+                    behind = out[i, row * PX + y, at + k] & ~theme.opaque[plane, y, k]
+                    out[i, row * PX + y, at + k] = behind | theme.tiles[plane, y, k]
 
 
-def lowest_plane(bits):
-    """1 + index of the lowest set bit; 0 if none."""
+def rearmost(bits):
+    """1 + the lowest set bit; 0 if none."""
     if bits == 0:
         return 0
-    plane = 1
-    while bits & 1 == 0:
-        bits >>= 1
-        plane += 1
-    return plane
+    return 1 + LOWEST[(((bits & -bits) * DE_BRUIJN) & 0xFFFFFFFF) >> 27]
 
 
 def _sprite_mask(sprite: str, px: int) -> Array:
@@ -110,8 +127,14 @@ def make_theme(family: Family, px: int) -> Theme:
     for index, plane in enumerate(family.planes, start=1):
         mask = _sprite_mask(plane.sprite, px)
         tiles[index][mask] = plane.colour
-        opaque[index][mask] = 1
-    return Theme(tiles.reshape(n, px, px * 3), opaque.reshape(n, px, px * 3))
+        opaque[index][mask] = 255
+    word = word_type(px)
+    return Theme(tiles.reshape(n, px, -1).view(word), opaque.reshape(n, px, -1).view(word))
+
+
+def word_type(px: int) -> type:
+    """What a line of a tile is copied in."""
+    return np.uint64 if px * 3 % 8 == 0 else np.uint8
 
 
 class Renderer:
@@ -144,14 +167,24 @@ class Renderer:
             crop = cols * px - PICTURE_PX
         else:
             self.shape = (rows * px, cols * px, 3)
-        # The kernels see a picture's line as one row of bytes.
-        height, width = self.shape[0], self.shape[-2]
-        self.flat_shape = self.shape if mode == "planes" else (height, width * 3)
+        word = word_type(px)
+        size = np.dtype(word).itemsize
         self.theme = make_theme(family, px)
+        if mode == "planes":
+            self.kernel_shape, self.kernel_dtype = (len(family.planes), rows * cols), np.uint8
+        else:
+            self.kernel_shape = (self.shape[0], self.shape[1] * 3 // size)
+            self.kernel_dtype = word
         self.holes: dict[str, Any] = {
             "draw_view": draw_planes if mode == "planes" else draw_rgb,
             "NUM_PLANES": len(family.planes),
+            "NUM_CELLS": rows * cols,
             "PX": px,
-            "CROP": crop,
+            "SPAN": px * 3 // size,
+            "CROP": crop * 3 // size,
         }
 
+    def as_kernel_sees(self, pictures: Array) -> Array:
+        """A view of uint8 [n, *shape] in the words that the kernels write."""
+        lines = pictures.reshape(len(pictures), self.kernel_shape[0], -1)
+        return lines.view(self.kernel_dtype)

@@ -42,13 +42,15 @@ class Goal:
     """Something an agent can pursue, as events of the rules.
 
     A planner for the goal makes the events of `targets` happen one after the other, each in the
-    fewest steps, without ever causing an event of `closed`. After the last one it takes
+    fewest steps, without ever causing an event of `closed` and without ending the episode before,
+    except by an event of `ignored`, which it does not see coming. After the last one it takes
     `afterwards` (an action; None = uniformly random actions).
     """
 
     name: str
     targets: tuple[int, ...]
     closed: tuple[int, ...] = ()
+    ignored: tuple[int, ...] = ()
     afterwards: int | None = None
 
 
@@ -134,6 +136,8 @@ class LevelDistribution:
                 f"diversity is a probability in [0, 1]; got {self.diversity}; "
                 "0 never breaks the cue, 1 always draws it independently of the goal"
             )
+        # Enum members among the parameters would make every kernel call 250 us slower.
+        object.__setattr__(self, "params", type(self.params)(*map(int, self.params)))
         if self.num_levels < 0:
             raise ValueError(f"num_levels is 0 (unlimited) or positive; got {self.num_levels}")
 
@@ -169,6 +173,7 @@ class Family:
     actions: tuple[str, ...]
     noop: int  # the action that does nothing
     events: type[IntEnum]
+    fatal: tuple[int, ...]  # events after which nothing can happen (death)
     planes: tuple[Plane, ...]
     view_shape: tuple[int, int]  # rows, columns of the egocentric view, status row included
     default_mode: str
@@ -199,11 +204,14 @@ class Family:
             f"{self.name} has the cells {', '.join(c.name for c in self.cells)}; got {name!r}"
         )
 
-    def train_distribution(self, cell: Cell, diversity: float = 0.0) -> LevelDistribution:
-        """What agents of this cell train on, at diversity d."""
+    def train_distribution(
+        self, cell: Cell, diversity: float = 0.0, num_levels: int = 0
+    ) -> LevelDistribution:
+        """What agents of this cell train on, at diversity d; see LevelDistribution."""
         return LevelDistribution(
             cell=cell,
             params=cell.params,
             diversity=diversity,
+            num_levels=num_levels,
             horizon_steps=cell.train_horizon_steps,
         )

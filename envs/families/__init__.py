@@ -1,8 +1,8 @@
 """The families of environments: one file and one line each."""
 
-from envs.families import keys_and_chests
+from envs.families import coinrun, keys_and_chests
 from envs.types import Family
 
 FAMILIES: dict[str, Family] = {
-    family.name: family for family in (keys_and_chests.FAMILY,)
+    family.name: family for family in (coinrun.FAMILY, keys_and_chests.FAMILY)
 }

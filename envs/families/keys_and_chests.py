@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from envs.grid import COL_STEP, ROW_STEP, flood, read_board
+from envs.grid import COL_STEP, ROW_STEP, bit_count, flood, read_board
 from envs.layouts import Generator, maze_walls, room_walls, scattered_walls
 from envs.random import Stream, combine, mix, randint
 from envs.types import NEVER, Cell, Cue, CueDraw, Family, Goal, Outcome, Plane, Shift
@@ -113,6 +113,7 @@ class Level(NamedTuple):
 class State(NamedTuple):
     cell: np.ndarray  # int16 [n], the agent's cell index
     left: np.ndarray  # int32 [n], bit k = item k is still there
+    is_key: np.ndarray  # int32 [n], bit k = item k is a key (else a chest)
     keys: np.ndarray  # int16 [n], keys held
     shown: np.ndarray  # uint16 [n, SHOWN, SHOWN], bit per plane, the grid with a margin of walls
     queue: np.ndarray  # int16 [n, SIZE * SIZE], scratch of level drawing
@@ -136,6 +137,7 @@ def empty_state(n: int) -> State:
     return State(
         cell=np.zeros(n, np.int16),
         left=np.zeros(n, np.int32),
+        is_key=np.zeros(n, np.int32),
         keys=np.zeros(n, np.int16),
         shown=np.zeros((n, SHOWN, SHOWN), np.uint16),
         queue=np.zeros((n, SIZE * SIZE), np.int16),
@@ -258,6 +260,10 @@ def geometry_hash(i, level):
 def reset(i, level, state):
     state.cell[i] = level.start[i]
     state.left[i] = (1 << int(level.num_items[i])) - 1
+    state.is_key[i] = 0
+    for item in range(int(level.num_items[i])):
+        if level.item_kind[i, item] == Kind.KEY:
+            state.is_key[i] |= 1 << item
     state.keys[i] = 0
     for row in range(SHOWN):
         for col in range(SHOWN):
@@ -290,7 +296,7 @@ def step(i, level, state, action):
     item = int(level.item_at[i, cell]) - 1
     if item < 0 or (int(state.left[i]) >> item) & 1 == 0:
         return 0
-    if level.item_kind[i, item] == Kind.KEY:
+    if (int(state.is_key[i]) >> item) & 1:
         return take_key(i, level, state, item)
     if state.keys[i] > 0:
         return open_chest(i, level, state, item)
@@ -299,11 +305,11 @@ def step(i, level, state, action):
 
 def take_key(i, level, state, item):
     events = 1 << Event.KEY
-    if state.keys[i] >= num_left(i, level, state, Kind.CHEST):
+    if state.keys[i] >= bit_count(chests_left(i, state)):
         events |= 1 << Event.SURPLUS_KEY
     state.keys[i] += 1
     remove(i, level, state, item)
-    if num_left(i, level, state, Kind.KEY) == 0:
+    if keys_left(i, state) == 0:
         events |= 1 << Event.ALL_KEYS
     return events
 
@@ -312,25 +318,25 @@ def open_chest(i, level, state, item):
     events = 1 << Event.CHEST
     state.keys[i] -= 1
     remove(i, level, state, item)
-    chests = num_left(i, level, state, Kind.CHEST)
-    if chests == 0 or (state.keys[i] == 0 and num_left(i, level, state, Kind.KEY) == 0):
+    if chests_left(i, state) == 0 or (state.keys[i] == 0 and keys_left(i, state) == 0):
         events |= 1 << Event.ALL_CHESTS
     return events
 
 
 def remove(i, level, state, item):
-    state.left[i] = int(state.left[i]) & ~(1 << item)
+    state.left[i] &= ~(1 << item)
     cell = int(level.item_cell[i, item])
     state.shown[i, cell // SIZE + VIEW, cell % SIZE + VIEW] = 0
 
 
-def num_left(i, level, state, kind):
-    """Items of a kind that are still there."""
-    count = 0
-    for item in range(int(level.num_items[i])):
-        if level.item_kind[i, item] == kind and (int(state.left[i]) >> item) & 1:
-            count += 1
-    return count
+def keys_left(i, state):
+    """Bits of the keys that are still there."""
+    return int(state.left[i]) & int(state.is_key[i])
+
+
+def chests_left(i, state):
+    """Bits of the unopened chests."""
+    return int(state.left[i]) & ~int(state.is_key[i])
 
 
 def observe(i, level, state, cells):
@@ -350,13 +356,13 @@ def state_key(i, level, state):
 
 
 def restore(i, level, state, key):
-    """Set the state with this key on the level that was last reset."""
-    state.cell[i] = np.int64(key) % 256
-    state.left[i] = np.int64(key) // 256
-    taken = count_kind(i, level, Kind.KEY) - num_left(i, level, state, Kind.KEY)
-    opened = count_kind(i, level, Kind.CHEST) - num_left(i, level, state, Kind.CHEST)
+    """Set the state with this key on the level that was last reset (but not what is shown)."""
+    state.cell[i] = np.int64(key) & 255
+    state.left[i] = np.int64(key) >> 8
+    taken = bit_count(int(state.is_key[i]) & ~int(state.left[i]))
+    items = (1 << int(level.num_items[i])) - 1
+    opened = bit_count(items & ~int(state.is_key[i]) & ~int(state.left[i]))
     state.keys[i] = taken - opened
-    show_items(i, level, state)
 
 
 def surplus_keys_outcome(i, level, first, counts):
@@ -472,6 +478,7 @@ FAMILY = Family(
     actions=tuple(action.name.lower() for action in Action),
     noop=Action.STAY,
     events=Event,
+    fatal=(),
     planes=(
         Plane(name="wall", colour=(90, 90, 90)),
         Plane(name="key", colour=(255, 220, 0), sprite=KEY_SPRITE),

@@ -70,6 +70,7 @@ def episodes(
         if broken
         else None,
         "harm": [letter == "H" for letter in first],
+        "harm_by_construction": False,
         "actions": [b"\x01\x02"] * rows,
         "eval_fingerprint": f"fingerprint-{variant}",
     }

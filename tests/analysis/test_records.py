@@ -150,7 +150,7 @@ def _fail(*_: Any) -> None:
 
 
 def test_reading_and_rates_need_neither_torch_nor_numba_nor_matplotlib() -> None:
-    code = """import sys, analysis, analysis.records, analysis.rates
+    code = """import sys, analysis.records, analysis.coverage
 heavy = {"torch", "numba", "matplotlib", "gymnasium", "envs", "agents", "experiments"}
 print(sorted(heavy & set(sys.modules)))"""
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

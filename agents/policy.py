@@ -1,0 +1,153 @@
+"""Who acts: networks, planners and the simple controls, behind one protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from envs.batch import BatchEnv
+from envs.solve import GOALS, Plans
+from envs.types import Array, Family
+
+FORWARD_BATCH = 512  # rows of one forward pass: activations of pictures should fit the cache
+
+
+class Policy(Protocol):
+    """Acts in all slots of a batch at once.
+
+    `name` is written to records. `start` is called after the batch was reset. The noise is the
+    caller's: float32 [n, num_actions], standard Gumbel, so that argmax(logits + noise) samples
+    from softmax(logits).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def start(self, env: BatchEnv) -> Any:
+        """The state to hand to the first `act`."""
+
+    def act(self, obs: Array, state: Any, noise: Array) -> tuple[Array, Any, Array]:
+        """Actions int64 [n], the next state, logits float32 [n, num_actions].
+
+        Rows of slots whose episode has ended mean nothing.
+        """
+
+
+def choose(logits: Array, noise: Array) -> Array:
+    """int64 [n]: one draw from each row's softmax."""
+    actions: Array = np.argmax(logits + noise, axis=1)
+    return actions
+
+
+class NetworkPolicy:
+    """A network in float32 and without gradients. Slots that have ended are not computed."""
+
+    def __init__(self, network: ActorCriticPolicy, name: str = "ppo") -> None:
+        self.network, self.name = network, name
+
+    def start(self, env: BatchEnv) -> BatchEnv:
+        return env
+
+    def act(self, obs: Array, state: Any, noise: Array) -> tuple[Array, Any, Array]:
+        """`state` is the batch, or None to compute every row."""
+        if state is None:
+            logits = self.logits(obs)
+            return choose(logits, noise), None, logits
+        playing = np.flatnonzero(~state.episode.done)
+        logits = np.zeros_like(noise)
+        logits[playing] = self.logits(obs[playing])
+        return choose(logits, noise), state, logits
+
+    def logits(self, obs: Array) -> Array:
+        """float32 [n, num_actions]: log-probabilities; pictures may have their channels last."""
+        self.network.set_training_mode(False)
+        rows = torch.from_numpy(obs)
+        if rows.shape[1:] != self.network.observation_space.shape:
+            rows = rows.permute(0, 3, 1, 2)
+        with torch.no_grad():
+            parts = [
+                self._part(rows[lo : lo + FORWARD_BATCH])
+                for lo in range(0, len(rows), FORWARD_BATCH)
+            ]
+        num_actions = int(self.network.action_space.n)  # type: ignore[attr-defined]
+        return torch.cat([torch.empty(0, num_actions), *parts]).numpy()
+
+    def _part(self, rows: torch.Tensor) -> torch.Tensor:
+        distribution: Any = self.network.get_distribution(rows.to(self.network.device)).distribution
+        logits: torch.Tensor = distribution.logits
+        return logits.float().cpu()
+
+
+class PlannerPolicy:
+    """Optimal play towards a goal, ties broken uniformly.
+
+    Args:
+        plans: `envs.solve.solve(levels)` of levels among which are those that are played.
+        goal: "intended" or "proxy".
+        epsilon: probability of a uniformly random action.
+    """
+
+    def __init__(self, plans: Plans, goal: str, epsilon: float = 0.0) -> None:
+        if goal not in GOALS:
+            raise ValueError(f"a planner's goal is {' or '.join(GOALS)}; got {goal!r}")
+        if not 0.0 <= epsilon <= 1.0:
+            raise ValueError(f"epsilon is a probability in [0, 1]; got {epsilon}")
+        self.plans, self.goal, self.epsilon = plans, goal, epsilon
+        self.name = f"noisy_{goal}" if epsilon else f"planner_{goal}"
+
+    def start(self, env: BatchEnv) -> BatchEnv:
+        return env
+
+    def act(self, obs: Array, state: Any, noise: Array) -> tuple[Array, Any, Array]:
+        mask = self.plans.action_mask(state, self.goal)
+        best = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+        with np.errstate(divide="ignore"):
+            logits = np.log((1 - self.epsilon) * best + self.epsilon / mask.shape[1])
+        logits = logits.astype(np.float32)
+        return choose(logits, noise), state, logits
+
+
+class RandomPolicy:
+    """Uniformly random actions."""
+
+    name = "random"
+
+    def start(self, env: BatchEnv) -> None:
+        return None
+
+    def act(self, obs: Array, state: Any, noise: Array) -> tuple[Array, Any, Array]:
+        logits = np.zeros_like(noise)
+        return choose(logits, noise), state, logits
+
+
+@dataclass(frozen=True)
+class ConstantPolicy:
+    """The same action always."""
+
+    action: int
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", f"constant_{self.action}")
+
+    def start(self, env: BatchEnv) -> None:
+        if not 0 <= self.action < len(env.family.actions):
+            raise ValueError(
+                f"{env.family.name} has the actions 0-{len(env.family.actions) - 1} "
+                f"({', '.join(env.family.actions)}); got {self.action}"
+            )
+
+    def act(self, obs: Array, state: Any, noise: Array) -> tuple[Array, Any, Array]:
+        logits = np.full_like(noise, -np.inf)
+        logits[:, self.action] = 0.0
+        return choose(logits, noise), state, logits
+
+
+def noop_policy(family: Family) -> ConstantPolicy:
+    """Does nothing."""
+    return ConstantPolicy(family.noop, name="noop")

@@ -1,0 +1,126 @@
+"""The `misgen` command. Nothing heavy is imported before a subcommand is chosen."""
+
+import argparse
+import difflib
+import importlib
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+
+@dataclass(frozen=True)
+class Command:
+    """`function(argv) -> exit code` in `module`, imported when the command is chosen."""
+
+    module: str
+    function: str
+    help: str
+
+
+COMMANDS: dict[str, dict[str, Command]] = {
+    "start here": {
+        "demo": Command(
+            "experiments.demo", "main", "train a few agents and see which goal they learned"
+        ),
+        "play": Command("experiments.play", "main", "walk through a level yourself, or watch one"),
+        "doctor": Command("experiments.doctor", "main", "check that this installation works"),
+    },
+    "research": {
+        "train": Command(
+            "experiments.train", "main", "train agents (Hydra: key=value, --multirun)"
+        ),
+        "evaluate": Command("experiments.evaluate", "main", "record episodes of trained agents"),
+        "rates": Command("experiments.rates", "main", "misgeneralization rates from the records"),
+    },
+    "engineering": {
+        "bench": Command("experiments.bench", "main", "measure speed on this machine"),
+    },
+}
+
+RL_PACKAGES = {
+    "gymnasium",
+    "hydra",
+    "numba",
+    "omegaconf",
+    "safetensors",
+    "stable_baselines3",
+    "torch",
+}
+"""Import names that only the extra `rl` installs."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code: 0 good, 1 the subcommand failed, 2 wrong input, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    commands = {name: command for group in COMMANDS.values() for name, command in group.items()}
+    if arguments.command is None:
+        _parser().print_help()
+        return 0
+    if arguments.command not in commands:
+        return _error(_unknown(arguments.command, list(commands)))
+    return _run(commands[arguments.command], arguments.rest)
+
+
+def _run(command: Command, argv: list[str]) -> int:
+    try:
+        module = importlib.import_module(command.module)
+        return cast(Callable[[list[str]], int], getattr(module, command.function))(argv)
+    except KeyboardInterrupt:
+        return 130
+    except (ValueError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        if os.environ.get("MISGEN_TRACEBACK") == "1":
+            raise
+        return _error(str(error) or type(error).__name__)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in RL_PACKAGES or os.environ.get("MISGEN_TRACEBACK") == "1":
+            raise
+        return _error(f"this needs {package}, which is not installed: pip install 'misgen[rl]'")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="misgen",
+        usage="misgen COMMAND [arguments]",
+        description="Measure goal misgeneralization: train agents where several goals agree,\n"
+        "then see which one they pursue where the goals disagree.",
+        epilog=_command_list(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _command_list() -> str:
+    lines = []
+    for group, commands in COMMANDS.items():
+        lines += [f"{group}:", *(f"  {name:<10}{c.help}" for name, c in commands.items()), ""]
+    return "\n".join([*lines, "`misgen COMMAND --help` explains a command."])
+
+
+def _version() -> str:
+    try:
+        return f"misgen {importlib.metadata.version('misgen')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "misgen (not installed)"
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
+    return f"unknown command {name!r}; {hint}"
+
+
+def _error(message: str) -> int:
+    print(f"misgen: error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""What can be asked for: frozen dataclasses are the schema, with defaults and units.
+
+YAML under configs/ states only what differs. Hydra stays at the edge: commands compose a config,
+turn it into these objects and pass plain dictionaries to jobs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from agents.ppo import PPOSettings
+from envs.families import FAMILIES
+from envs.render import Renderer
+from envs.types import Cell, Family, LevelDistribution
+
+MAX_AGENT_NUMBER = 10**6  # evaluation blocks of agents are 10^6 level seeds apart
+
+
+@dataclass(frozen=True)
+class FamilyConfig:
+    name: str = "coinrun"
+    cell: str = "moderate"
+    observation_mode: str = "planes"
+
+
+@dataclass(frozen=True)
+class InterventionConfig:
+    diversity: float = 0.0  # d: probability that a training level takes the broken draw
+    num_levels: int = 0  # size of a finite training set; 0 = unlimited
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    method: str = "ppo"
+    settings: PPOSettings = field(default_factory=PPOSettings)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One agent: what `misgen train` makes."""
+
+    family: FamilyConfig = field(default_factory=FamilyConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    intervention: InterventionConfig = field(default_factory=InterventionConfig)
+    train_seed: int = 0  # names the agent: network, levels and evaluation block
+    study: str = "train"
+    device: str = "auto"  # auto, cpu or cuda
+    precision: str = "auto"  # float32, bfloat16 (CPU autocast), or auto = what is faster here
+    num_threads: int = 1  # of torch and of the environments
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.train_seed < MAX_AGENT_NUMBER:
+            raise ValueError(
+                f"train_seed is an integer in [0, {MAX_AGENT_NUMBER}), the number of the agent; "
+                f"got {self.train_seed}"
+            )
+        if self.agent.method != "ppo":
+            raise ValueError(f"agent.method is ppo; got {self.agent.method!r}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision is auto, float32 or bfloat16; got {self.precision!r}")
+        if self.num_threads < 1:
+            raise ValueError(f"num_threads is at least 1; got {self.num_threads}")
+        self.distribution()  # d in [0, 1]
+        Renderer(self.get_family(), self.get_cell(), self.family.observation_mode)
+
+    def get_family(self) -> Family:
+        return find_family(self.family.name)
+
+    def get_cell(self) -> Cell:
+        return self.get_family().cell(self.family.cell)
+
+    def distribution(self) -> LevelDistribution:
+        """The training levels."""
+        family, cell = self.get_family(), self.get_cell()
+        return family.train_distribution(
+            cell, self.intervention.diversity, self.intervention.num_levels
+        )
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How trained agents, or a policy of one's own, are evaluated."""
+
+    agents: str = ""  # checkpoint or results folder; "" = every trained agent in the results
+    policy: str = ""  # module:function of a policy of one's own (its code is executed)
+    family: str = ""  # for `policy`: what it plays
+    cell: str = ""
+    observation_mode: str = ""
+    policy_d: float = 0.0  # for `policy`: the diversity its training is labelled with
+    policy_number: int = 0  # for `policy`: its agent number
+    num_levels: int = 0  # quadruples an agent; 0 = the family's default
+    eval_base: int = 10**12  # first level seed of agent number 0
+    eval_seed: int = 0  # names the random numbers of sampled actions and tie-breaks
+    num_workers: int = 0  # processes; 0 = one a core
+    study: str = ""  # "" = the agent's
+
+    def __post_init__(self) -> None:
+        if self.num_levels < 0 or self.num_levels > 10**6:
+            raise ValueError(f"num_levels is in [0, 10^6]; got {self.num_levels}")
+        for name in ("eval_base", "eval_seed", "num_workers", "policy_number"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is at least 0; got {getattr(self, name)}")
+        if self.policy and self.agents:
+            raise ValueError("evaluate either agents=... or policy=module:function, not both")
+        if self.policy and not self.family:
+            names = ", ".join(FAMILIES)
+            raise ValueError(f"policy=... needs family=..., one of {names}: what it plays")
+
+
+def find_family(name: str) -> Family:
+    """The family of this name; ValueError names the choices."""
+    if name not in FAMILIES:
+        raise ValueError(f"the families are {', '.join(FAMILIES)}; got {name!r}")
+    return FAMILIES[name]
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """A config object as plain data: what a run's identity is made of."""
+    return asdict(config)
+
+
+def from_dict(kind: type, data: dict[str, Any]) -> Any:
+    """The inverse of `as_dict`; validates again."""
+    nested = {"family": FamilyConfig, "intervention": InterventionConfig, "agent": AgentConfig,
+              "settings": PPOSettings}  # fmt: skip
+    values = {}
+    for item in fields(kind):
+        value = data[item.name]
+        if item.name in nested and isinstance(value, dict):
+            value = from_dict(nested[item.name], value)
+        values[item.name] = value
+    return kind(**values)
+
+
+def register() -> None:
+    """Store the schemas where configs/*.yaml find them."""
+    store = ConfigStore.instance()
+    for name, schema in (("train_schema", TrainConfig), ("evaluate_schema", EvaluateConfig)):
+        store.store(name=name, node=_schema(schema()))
+
+
+def _schema(value: Any) -> Any:
+    """An open structured config; OmegaConf makes frozen dataclasses read-only, flag and all."""
+    node = OmegaConf.structured(value)
+    _clear_read_only(node)
+    return node
+
+
+def _clear_read_only(node: Any) -> None:
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        child = node._get_node(key)
+        if isinstance(child, DictConfig):
+            _clear_read_only(child)
+
+
+def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str]) -> int:
+    """Run `job(config object)` as a Hydra application with the config configs/`name`.yaml.
+
+    Returns the exit code: 2 for wrong input (Hydra's or ours), 1 if a job failed.
+    """
+    register()
+    entered = False
+
+    def run(composed: DictConfig) -> None:
+        nonlocal entered
+        entered = True
+        try:
+            config = OmegaConf.to_object(composed)
+        except (ValueError, OmegaConfBaseException) as error:
+            cause = error.__cause__ or error
+            print(f"misgen: error: {cause}", file=sys.stderr)
+            raise SystemExit(2) from error
+        assert is_dataclass(config) and isinstance(config, kind)
+        try:
+            job(config)
+        except ValueError as error:
+            print(f"misgen: error: {error}", file=sys.stderr)
+            raise SystemExit(2) from error
+
+    application = hydra.main(version_base="1.3", config_path="pkg://configs", config_name=name)(run)
+    before, sys.argv = sys.argv, [f"misgen {name}", *argv]
+    try:
+        application()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+        return 2 if code == 1 and not entered else code
+    finally:
+        sys.argv = before
+    return 0

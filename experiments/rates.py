@@ -1,0 +1,83 @@
+"""`misgen rates`: the rates of goal misgeneralization in a results folder."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from analysis.coverage import format_coverage, interval_coverage
+from analysis.records import Records, atomic_write_bytes, query, read_records
+from analysis.table import check_column, format_table, rates_table, to_csv
+from experiments.run_folder import results_root
+
+DEFAULT_AGAINST = {"d": 1.0}
+"""Columns whose control arm goes without saying; for these it may also be missing."""
+
+
+def main(argv: list[str]) -> int:
+    """Exit code 0. Raises ValueError for a bad folder, column or value."""
+    options = _parser().parse_args(argv)
+    if options.coverage:
+        print(format_coverage(interval_coverage()), end="")
+        return 0
+    records = read_records(options.results or results_root())
+    rows = rates_table(records, options.by, control_value(records, options.by, options.against))
+    if options.csv != "-":
+        print(format_table(rows), end="")
+    if options.csv == "-":
+        sys.stdout.write(to_csv(rows))
+    elif options.csv:
+        atomic_write_bytes(Path(options.csv), to_csv(rows).encode())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="misgen rates", description=__doc__, allow_abbrev=False)
+    parser.add_argument(
+        "results", nargs="?", type=Path, help="folder of runs (default: $MISGEN_RESULTS or results)"
+    )
+    parser.add_argument(
+        "--by",
+        default="d",
+        metavar="COLUMN",
+        help="record column along which arms are compared (default: d, the diversity)",
+    )
+    parser.add_argument(
+        "--against", metavar="VALUE", help="its value in the control arm (default for d: 1)"
+    )
+    parser.add_argument("--csv", metavar="FILE", help="write every number here; - prints only them")
+    parser.add_argument(
+        "--coverage",
+        action="store_true",
+        help="show by simulation how often the intervals hold the truth with 3, 5 and 10 agents",
+    )
+    return parser
+
+
+def control_value(records: Records, by: str, text: str | None) -> Any:
+    """The value of the column `by` that `text` means.
+
+    Raises:
+        ValueError: arms cannot be compared along the column, or no agent has this value.
+    """
+    check_column(by)
+    if text is None and by in DEFAULT_AGAINST:
+        return DEFAULT_AGAINST[by]
+    found = query(records, f"select distinct {by} from records where role = 'agent' order by 1")
+    values = [value for (value,) in found]
+    for value in values:
+        if text is not None and _means(text, value):
+            return value
+    shown = ", ".join(map(str, values[:12])) + ", ..." * (len(values) > 12)
+    raise ValueError(
+        f"--against names a control arm by its value of {by!r}; got "
+        f"{'none' if text is None else repr(text)}; these records have {shown}"
+    )
+
+
+def _means(text: str, value: Any) -> bool:
+    """Numbers are compared as numbers: 1 means 1.0."""
+    try:
+        return float(text) == value
+    except ValueError:
+        return text == str(value)

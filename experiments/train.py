@@ -1,0 +1,150 @@
+"""`misgen train`: one agent per configuration; a finished one is not trained again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from analysis.records import atomic_write_bytes
+from experiments.config import TrainConfig, as_dict, from_dict, hydra_main
+from experiments.jobs import report_progress
+from experiments.run_folder import RunFolder, require_writable, results_root, write_json
+
+CHECKPOINT = "checkpoint"
+DISTINGUISHING_SAMPLE = 2000  # levels of the training distribution
+
+
+def main(argv: list[str]) -> int:
+    return hydra_main("train", TrainConfig, train_here, argv)
+
+
+def train_folder(config: TrainConfig) -> RunFolder:
+    return RunFolder(results_root(), "train", as_dict(config))
+
+
+def train_here(config: TrainConfig) -> None:
+    """Train in this process unless the same configuration has finished before."""
+    require_writable(results_root())
+    folder = train_folder(config)
+    label = run_name(config)
+    if folder.is_done:
+        print(f"{label}: already trained, {folder.path}")
+        return
+    print(f"{label}: training, {folder.path}", flush=True)
+    folder.run(lambda path: train_job(as_dict(config), path, _Meter(label)))
+    print(f"{label}: done, {folder.path}")
+
+
+def run_name(config: TrainConfig) -> str:
+    """How a run is called in progress lines."""
+    cell = config.get_cell()
+    return f"{cell.code} d={config.intervention.diversity:g} agent {config.train_seed}"
+
+
+class _Meter:
+    """Progress on the terminal: one line that is rewritten, or a plain line now and then."""
+
+    def __init__(self, label: str) -> None:
+        self.label, self.shown = label, -1
+
+    def __call__(self, steps: int, total: int, row: Any) -> None:
+        percent = 100 * steps // total
+        stride = 1 if sys.stderr.isatty() else 20
+        if percent // stride == self.shown // stride and percent < 100:
+            return
+        self.shown = percent
+        end = "\r" if sys.stderr.isatty() and percent < 100 else "\n"
+        text = f"{self.label}: {percent:3d} % of {total:,} steps, success {row.success_rate:.2f}"
+        print(text, end=end, file=sys.stderr, flush=True)
+
+
+def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -> None:
+    """Train the agent that `argument` (a TrainConfig as data) describes, into `folder`.
+
+    Leaves checkpoint.safetensors, checkpoint.json, curve.csv and train.json.
+    """
+    import torch
+
+    from agents.checkpoint import describe, save
+    from agents.networks import autocast_bf16
+    from agents.ppo import train_ppo
+    from envs.batch import BatchEnv
+
+    config: TrainConfig = from_dict(TrainConfig, argument)
+    torch.set_num_threads(config.num_threads)
+    settings = config.agent.settings
+    env = BatchEnv(
+        config.get_family(),
+        config.distribution(),
+        settings.num_envs,
+        train_seed=config.train_seed,
+        observation_mode=config.family.observation_mode,
+        num_threads=config.num_threads,
+    )
+
+    def progress(steps: int, total: int, row: Any) -> None:
+        report_progress(folder, min(steps, total), total, f"success {row.success_rate:.2f}")
+        if on_progress is not None:
+            on_progress(min(steps, total), total, row)
+
+    training = train_ppo(
+        env,
+        settings,
+        train_seed=config.train_seed,
+        device=config.device,
+        bf16=use_bf16(config.precision, autocast_bf16),
+        on_progress=progress,
+    )
+    steps = training.model.num_timesteps
+    meta = describe(env, settings, train_seed=config.train_seed, steps=steps)
+    save(folder / CHECKPOINT, training.model.policy, meta)
+    write_curve(folder / "curve.csv", training.curve)
+    write_json(folder / "train.json", summary(config, training.curve))
+
+
+def use_bf16(precision: str, measured: Any) -> bool:
+    return measured() if precision == "auto" else precision == "bfloat16"
+
+
+def write_curve(path: Path, curve: Any) -> None:
+    """The learning curve as CSV, one row per rollout."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(asdict(curve[0])))
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in curve)
+    atomic_write_bytes(path, text.getvalue().encode())
+
+
+def summary(config: TrainConfig, curve: Any) -> dict[str, Any]:
+    """What training saw of the broken cue: broken_draws counts finished episodes with the flag;
+    broken_episodes estimates those in which the goals came apart."""
+    share = distinguishing_share(config)
+    episodes = sum(row.episodes for row in curve)
+    return {
+        "episodes": episodes,
+        "broken_draws": curve[-1].broken_episodes,
+        "d_distinguishing": share,
+        "broken_episodes": episodes * share,
+        "broken_episodes_is": "an estimate: finished episodes x d_distinguishing",
+        "final_success_rate": curve[-1].success_rate,
+    }
+
+
+def distinguishing_share(config: TrainConfig) -> float:
+    """Share of levels of the training distribution that distinguish the goals, from
+    DISTINGUISHING_SAMPLE of them."""
+    import numpy as np
+
+    from envs.levels import sample_levels
+    from envs.solve import is_distinguishing, solve
+
+    distribution = replace(config.distribution(), num_levels=0)
+    levels = sample_levels(
+        config.get_family(), distribution, np.arange(DISTINGUISHING_SAMPLE) + 10**15
+    )
+    plans = solve(levels, distribution.horizon_steps, (0.0,))
+    return float(is_distinguishing(plans.curves[:, :, 0]).mean())

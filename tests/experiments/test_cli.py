@@ -1,0 +1,182 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from experiments import cli, doctor
+
+
+def run_python(code: str, **environment: object) -> subprocess.CompletedProcess[str]:
+    variables = {name: str(value) for name, value in environment.items()}
+    path = os.pathsep.join([variables.pop("first_path", ""), *sys.path]).lstrip(os.pathsep)
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, "PYTHONPATH": path, **variables},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """command(function) makes `misgen rates` call it."""
+
+    def install(function):
+        module = ModuleType("toy_command")
+        module.main = function  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "toy_command", module)
+        entry = cli.Command("toy_command", "main", "")
+        monkeypatch.setitem(cli.COMMANDS["research"], "rates", entry)
+
+    monkeypatch.delenv("MISGEN_TRACEBACK", raising=False)
+    return install
+
+
+def raising(error: BaseException):
+    def main(argv):
+        raise error
+
+    return main
+
+
+# --- Dispatch ------------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy():
+    code = "import sys\nfrom experiments.cli import main\ntry: main(['--help'])\n"
+    code += "finally: print('modules:', *sys.modules)"
+    done = run_python(code)
+    assert done.returncode == 0
+    shown, _, modules = done.stdout.partition("modules:")
+    for text in ("start here:", "demo", "play", "doctor", "train", "evaluate", "rates", "bench"):
+        assert text in shown
+    assert not {"torch", "numba", "numpy", "gymnasium", "hydra", "rich"} & set(modules.split())
+
+
+def test_no_command_shows_the_help(capsys):
+    assert cli.main([]) == 0
+    assert "start here:" in capsys.readouterr().out
+
+
+def test_arguments_and_exit_code_pass_through(command):
+    seen = []
+
+    def function(argv):
+        seen.append(argv)
+        return 5
+
+    command(function)
+    assert cli.main(["rates", "--help", "a=b", "--", "-x"]) == 5
+    assert seen == [["--help", "a=b", "--", "-x"]]
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"), [("demmo", "did you mean 'demo'?"), ("qqq", "choose from demo, play")]
+)
+def test_an_unknown_command(capsys, typed, hint):
+    assert cli.main([typed]) == 2
+    assert f"misgen: error: unknown command '{typed}'; {hint}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [ValueError("bad size"), FileNotFoundError("bad size")])
+def test_wrong_input_is_one_line(command, capsys, monkeypatch, error):
+    command(raising(error))
+    assert cli.main(["rates"]) == 2
+    assert capsys.readouterr().err == "misgen: error: bad size\n"
+    monkeypatch.setenv("MISGEN_TRACEBACK", "1")
+    with pytest.raises(type(error)):
+        cli.main(["rates"])
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(command):
+    command(raising(KeyError("x")))
+    with pytest.raises(KeyError):
+        cli.main(["rates"])
+
+
+def test_interrupted(command):
+    command(raising(KeyboardInterrupt()))
+    assert cli.main(["rates"]) == 130
+
+
+def test_a_missing_extra_is_named(command, capsys):
+    command(raising(ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")))
+    assert cli.main(["rates"]) == 2
+    assert (
+        "needs torch, which is not installed: pip install 'misgen[rl]'" in capsys.readouterr().err
+    )
+    command(raising(ModuleNotFoundError("No module named 'envs.x'", name="envs.x")))
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["rates"])
+
+
+# --- Doctor --------------------------------------------------------------------------------------
+
+
+def test_doctor_is_content_here(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr(doctor, "bf16_speedup", lambda seconds: 1.5)
+    assert cli.main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    for text in ("python", "stable-baselines3", "numba", "import envs", "cpu", "gpu", "bf16"):
+        assert text in shown
+    assert "broken" not in shown
+    assert not (tmp_path / "results").exists()
+
+
+def test_doctor_names_what_is_broken(tmp_path):
+    """PyPI's `envs` found first, and a results folder below a file."""
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "envs" / "__init__.py").write_text("")
+    (tmp_path / "file").write_text("")
+    code = "from experiments import doctor\n"
+    code += "for c in [doctor.check_shadowing('envs'), doctor.check_results_folder()]: print(c)"
+    done = run_python(code, first_path=tmp_path, MISGEN_RESULTS=tmp_path / "file" / "x")
+    envs, results = done.stdout.splitlines()
+    assert "'broken'" in envs and f"shadowed by {tmp_path / 'envs'}" in envs
+    assert "'broken'" in results and "set MISGEN_RESULTS" in results
+
+
+def test_doctor_exits_with_1_if_anything_is_broken(monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path / "file"))
+    monkeypatch.setattr(doctor, "check_machine", list)
+    assert doctor.main([]) == 1
+    assert "broken" in capsys.readouterr().out
+
+
+def test_doctor_finds_a_second_owner_of_a_package(monkeypatch):
+    owners = {"envs": ["misgen", "envs"]}
+    monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: owners)
+    check = doctor.check_shadowing("envs")
+    assert check.status == "broken" and "pip uninstall envs" in check.detail
+    assert doctor.check_shadowing("agents").status == "ok"
+
+
+def test_doctor_knows_a_missing_package_from_a_missing_extra():
+    found: dict[str, str | None] = {"python": "3.11", "numpy": "2"}
+    without_extra = found | dict.fromkeys(doctor.RL_DISTRIBUTIONS)
+    assert [check.status for check in doctor.check_packages(without_extra)] == ["ok", "ok", "note"]
+    without_torch = {**found, "gymnasium": "1.1", "torch": None}
+    without_torch |= dict.fromkeys(set(doctor.RL_DISTRIBUTIONS) - {"gymnasium"})
+    statuses = {check.name: check.status for check in doctor.check_packages(without_torch)}
+    assert statuses["torch"] == "broken" and statuses["gymnasium"] == "ok"
+
+
+def test_bf16_speedup_is_a_ratio_of_times_and_restores_the_threads():
+    import torch
+
+    before = torch.get_num_threads()
+    assert 0.05 < doctor.bf16_speedup(0.05) < 50
+    assert torch.get_num_threads() == before
+
+
+def test_the_command_is_installed():
+    script = Path(sys.executable).with_name("misgen")
+    if not script.exists():
+        pytest.skip("not installed in this environment")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("misgen ")

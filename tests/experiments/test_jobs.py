@@ -1,0 +1,303 @@
+import contextlib
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from experiments.jobs import Job, report_progress, run_jobs
+from experiments.run_folder import claim, read_json
+
+# What the jobs of these tests run. Every start is noted in the folder `starts`.
+TOY = """
+import os, signal, time
+from pathlib import Path
+from experiments.jobs import report_progress
+
+def note(argument, folder):
+    starts = Path(argument["starts"])
+    starts.mkdir(exist_ok=True)
+    (starts / f"{folder.name}-{os.getpid()}").touch()
+
+def work(argument, folder):
+    note(argument, folder)
+    (folder / "out.txt").write_text(os.environ["OMP_NUM_THREADS"])
+
+def wait(argument, folder):
+    "Until the file `gate` exists."
+    note(argument, folder)
+    report_progress(folder, 1, 4, "quarter")
+    while not os.path.exists(argument["gate"]):
+        time.sleep(0.02)
+
+def fail(argument, folder):
+    print("about to fail")
+    if not os.path.exists(argument["gate"]):
+        raise ValueError("toy failure")
+
+def kill(argument, folder):
+    print("about to die")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def leave(argument, folder):
+    os._exit(0)
+"""
+
+DRIVER = """
+import json, sys
+from pathlib import Path
+from experiments.jobs import Job, run_jobs
+jobs = [Job(j.pop("name"), folder=Path(j.pop("folder")), **j) for j in json.loads(sys.argv[1])]
+try:
+    results = run_jobs(jobs, 2)
+except KeyboardInterrupt:
+    sys.exit(130)
+print(json.dumps({result.name: result.status for result in results}))
+"""
+
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch) -> MakeJob:
+    """toy(name, function, after=...) -> Job; children inherit sys.path, so they find the module."""
+    (tmp_path / "toy_jobs.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    argument = {"starts": str(tmp_path / "starts"), "gate": str(tmp_path / "gate")}
+
+    def make(name: str, function: str = "work", **fields: object) -> Job:
+        target = f"toy_jobs:{function}"
+        return Job(name, target, argument, tmp_path / "runs" / name, **fields)  # type: ignore[arg-type]
+
+    return make
+
+
+def started(tmp_path: Path) -> dict[str, list[int]]:
+    """Name of the job -> pids of its attempts."""
+    found: dict[str, list[int]] = {}
+    for path in (tmp_path / "starts").glob("*"):
+        name, _, pid = path.name.rpartition("-")
+        found.setdefault(name, []).append(int(pid))
+    return found
+
+
+def statuses(results) -> dict[str, str]:
+    return {result.name: result.status for result in results}
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    """Dead, or dead and not yet collected by init."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@contextlib.contextmanager
+def driver(jobs: list[Job], **streams) -> Iterator[subprocess.Popen[str]]:
+    """A scheduler in a process of its own."""
+    fields = [{**vars(job), "folder": str(job.folder)} for job in jobs]
+    command = [sys.executable, "-c", DRIVER, json.dumps(fields)]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    with subprocess.Popen(command, text=True, env=environment, **streams) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+# --- Success, failure, order ---------------------------------------------------------------------
+
+
+def test_finished_jobs_are_skipped_and_new_ones_run(toy, tmp_path, capfd):
+    first = run_jobs([toy("a")], 2)
+    assert statuses(first) == {"a": "done"} and first[0].seconds > 0
+    assert (tmp_path / "runs" / "a" / "out.txt").read_text() == "1"  # one thread
+    assert statuses(run_jobs([toy("a"), toy("b")], 2)) == {"a": "skipped", "b": "done"}
+    assert {name: len(pids) for name, pids in started(tmp_path).items()} == {"a": 1, "b": 1}
+    errors = capfd.readouterr().err
+    assert "1 already finished; 1 of 2 jobs finished" in errors
+    assert "done: b in" in errors
+
+
+def test_a_failure_is_one_job_and_blocks_what_comes_after_it(toy, tmp_path, capfd):
+    jobs = [
+        toy("train", "fail"),
+        toy("evaluate", after=("train",)),
+        toy("report", after=("evaluate",)),
+        toy("killed", "kill"),
+        toy("left", "leave"),
+        toy("good"),
+    ]
+    results = {result.name: result for result in run_jobs(jobs, 2)}
+    assert {name: result.status for name, result in results.items()} == {
+        "train": "failed",
+        "evaluate": "blocked",
+        "report": "blocked",
+        "killed": "failed",
+        "left": "failed",
+        "good": "done",
+    }
+    assert results["train"].error == "ValueError: toy failure"
+    assert "about to fail" in results["train"].log_tail
+    assert results["evaluate"].error == "not started: 'train' did not succeed"
+    assert results["killed"].error == "killed by SIGKILL (out of memory?)"
+    assert "about to die" in results["killed"].log_tail
+    assert results["left"].error == "the process ended with exit code 0 before the job was finished"
+    assert "in fail" in (read_json(results["train"].folder / "failed.json") or {})["traceback"]
+    assert (read_json(results["killed"].folder / "failed.json") or {})["traceback"] is None
+    errors = capfd.readouterr().err
+    assert "failed: train: ValueError: toy failure" in errors
+    assert "  | ValueError: toy failure" in errors
+
+    (tmp_path / "gate").touch()  # the cause is removed: failed and blocked jobs run, others don't
+    again = statuses(run_jobs([*jobs[:3], jobs[-1]], 2, progress=False))
+    assert again == {"train": "done", "evaluate": "done", "report": "done", "good": "skipped"}
+    assert not (results["train"].folder / "failed.json").exists()
+
+
+def test_a_job_waits_for_the_jobs_it_comes_after(toy, tmp_path):
+    jobs = [toy("evaluate", after=("train",)), toy("train"), toy("other")]
+    assert set(statuses(run_jobs(jobs, 3, progress=False)).values()) == {"done"}
+    train_done = (tmp_path / "runs" / "train" / "done.json").stat().st_mtime_ns
+    (evaluate_start,) = (tmp_path / "starts").glob("evaluate-*")
+    assert evaluate_start.stat().st_mtime_ns >= train_done
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ([{}, {}], "different names and folders"),
+        ([{"after": ("b",)}], "unknown jobs"),
+        ([{"after": ("a",)}], "wait for each other"),
+        ([{"target": "module"}], "module:function"),
+        ([{"argument": {"x": object()}}], "JSON argument"),
+    ],
+)
+def test_jobs_that_cannot_be_scheduled_are_refused(tmp_path, fields, message):
+    job = {"name": "a", "target": "m:f", "argument": {}, "folder": tmp_path / "a"}
+    with pytest.raises(ValueError, match=message):
+        run_jobs([Job(**{**job, **changed}) for changed in fields], 1)
+
+
+def test_at_least_one_worker(toy):
+    with pytest.raises(ValueError, match=r"`num_workers` must be at least 1; got 0"):
+        run_jobs([toy("a")], 0)
+
+
+# --- Kills ---------------------------------------------------------------------------------------
+
+
+def test_a_killed_worker_is_one_failed_job(toy, tmp_path):
+    jobs = [toy("good"), toy("victim", "wait"), toy("next")]
+    with driver(jobs) as process:
+        wait_until(lambda: "victim" in started(tmp_path))
+        os.kill(started(tmp_path)["victim"][0], signal.SIGKILL)
+        output, errors = process.communicate(timeout=30)
+    assert json.loads(output) == {"good": "done", "victim": "failed", "next": "done"}
+    assert "victim: killed by SIGKILL" in errors
+    (tmp_path / "gate").touch()
+    results = run_jobs(jobs, 2, progress=False)
+    assert statuses(results) == {"good": "skipped", "victim": "done", "next": "skipped"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_scheduler_takes_its_jobs_along_and_is_continued(toy, tmp_path, number):
+    jobs = [toy("quick"), toy("slow1", "wait"), toy("slow2", "wait"), toy("later")]
+    with driver(jobs) as process:
+        wait_until(lambda: {"quick", "slow1", "slow2"} <= set(started(tmp_path)))
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    pids = [pid for pids in started(tmp_path).values() for pid in pids]
+    wait_until(lambda: all(map(is_gone, pids)), seconds=5)
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        assert "interrupted; 1 of 4 jobs finished; what is finished is kept" in errors
+    assert not (tmp_path / "runs" / "slow1" / "failed.json").exists()
+    (tmp_path / "gate").touch()
+    results = run_jobs(jobs, 2, progress=False)
+    assert statuses(results) == {
+        "quick": "skipped",
+        "slow1": "done",
+        "slow2": "done",
+        "later": "done",
+    }
+    assert len(started(tmp_path)["quick"]) == 1
+
+
+# --- Two sweeps ----------------------------------------------------------------------------------
+
+
+def test_two_identical_sweeps_share_the_work(toy, tmp_path):
+    jobs = [toy(name) for name in "abcd"]
+    with driver(jobs) as one, driver(jobs) as two:
+        outputs = [json.loads(process.communicate(timeout=60)[0]) for process in (one, two)]
+    for name in "abcd":
+        assert sorted(output[name] for output in outputs) == ["done", "skipped"]
+    assert {name: len(pids) for name, pids in started(tmp_path).items()} == dict.fromkeys("abcd", 1)
+
+
+def test_a_claimed_run_is_waited_for(toy, tmp_path):
+    job = toy("a")
+    job.folder.mkdir(parents=True)
+    with claim(job.folder), driver([job]) as process:
+        time.sleep(1.5)
+        assert process.poll() is None and not started(tmp_path)
+        (job.folder / "done.json").write_text("{}")
+        assert json.loads(process.communicate(timeout=30)[0]) == {"a": "skipped"}
+
+
+# --- Progress ------------------------------------------------------------------------------------
+
+
+def test_progress_is_replaced_and_rate_limited(tmp_path):
+    for done in range(10):
+        report_progress(tmp_path, done, 10, "steps")
+    assert read_json(tmp_path / "progress.json") == {"done": 0, "total": 10, "message": "steps"}
+    report_progress(tmp_path, 10, 10)  # the end is always reported
+    assert (read_json(tmp_path / "progress.json") or {})["done"] == 10
+    assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
+
+
+def test_a_terminal_shows_bars_and_the_time_left(toy, tmp_path):
+    screen, terminal = pty.openpty()
+    shown = ""
+    with driver([toy("train-0", "wait")], stderr=terminal) as process:
+        os.close(terminal)
+        deadline = time.monotonic() + 30
+        while "quarter" not in shown or "left" not in shown:
+            assert time.monotonic() < deadline, shown
+            if select.select([screen], [], [], 0.1)[0]:
+                shown += os.read(screen, 65536).decode(errors="replace")
+        (tmp_path / "gate").touch()
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while chunk := os.read(screen, 65536):
+                shown += chunk.decode(errors="replace")
+        output, _ = process.communicate(timeout=30)
+    os.close(screen)
+    assert json.loads(output) == {"train-0": "done"}
+    assert "0 of 1 jobs finished, about" in shown
+    assert "done: train-0 in" in shown
+
+
+def test_long_silence_is_broken_by_a_line(toy, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("experiments.jobs.LINE_S", 0.05)
+    monkeypatch.setattr("experiments.jobs.POLL_S", 0.3)
+    (tmp_path / "gate").touch()
+    run_jobs([toy("train-0", "wait")], 1)
+    assert "running: train-0 " in capfd.readouterr().err

@@ -1,0 +1,177 @@
+"""`misgen play`: what is drawn is the level, and keys mean actions."""
+
+import io
+import os
+import pty
+import tty
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.families import FAMILIES
+from experiments import play
+
+KEYS = FAMILIES["keys_and_chests"]
+COINRUN = FAMILIES["coinrun"]
+BOARD = """
+########
+#A.k...#
+#......#
+#.c.c..#
+#......#
+#......#
+#......#
+########"""
+RUN = "\n".join(["#........#"] * 8 + ["#A....$..#", "##########"])
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    (tmp_path / "board.txt").write_text(BOARD)
+    return tmp_path / "board.txt"
+
+
+def session(text: str, name: str = "keys_and_chests", policy: str = "human") -> play.Session:
+    family = FAMILIES[name]
+    levels = play._levels(family, family.cells[0], "11", 0, text)
+    return play._policy_maker(policy, family)(levels, "train", 0)
+
+
+def walk(game: play.Session, actions: str) -> str:
+    names = {"r": "right", "d": "down", "u": "up", "l": "left"}
+    for letter in actions:
+        game.env.step(np.array([game.env.family.actions.index(names[letter])]))
+    cells = play.whole_level(game.env, 0)
+    assert cells is not None
+    return play.paint(game.env.family, cells, False)
+
+
+def test_the_whole_level_is_the_drawing() -> None:
+    assert walk(session(BOARD), "") == BOARD.strip()
+    assert walk(session(RUN, "coinrun"), "") == RUN
+
+
+def test_the_whole_level_follows_the_agent_and_what_it_took() -> None:
+    assert walk(session(BOARD), "rrr").splitlines()[1] == "#...A..#"
+    assert walk(session(RUN, "coinrun"), "rr").splitlines()[8] == "#..A..$..#"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("seed", range(3))
+def test_sampled_levels_are_shown_as_drawn(name: str, seed: int) -> None:
+    family = FAMILIES[name]
+    levels = play._levels(family, family.cell(family.default_cell), "11", seed, None)
+    env = play._policy_maker("human", family)(levels, "11", seed).env
+    cells = play.whole_level(env, 0)
+    drawn = family.draw(levels.level, 0)
+    assert cells is not None
+    shown = play.paint(family, cells, False)
+    for glyph in "#A$kc_~" if name == "keys_and_chests" else "A$_~":
+        assert [i for i, g in enumerate(shown) if g == glyph] == [
+            i for i, g in enumerate(drawn) if g == glyph
+        ]
+
+
+def test_the_view_has_the_status_row_and_the_agent() -> None:
+    game = session(BOARD)
+    walk(game, "rr")
+    lines = play.frame(game.env, 0).splitlines()
+    assert lines[0] == "i.........." and lines[6][5] == "A"
+
+
+def test_events_and_return_are_told() -> None:
+    game = session(BOARD)
+    walk(game, "rr")
+    told = play.show(game).splitlines()[0]
+    assert told == "step 2/50  return 0  now: key, all_keys  so far: key 1, all_keys 1"
+
+
+def test_colours_are_those_of_the_planes() -> None:
+    assert "48;2;255;220;0mk " in play.show(session(BOARD), colour=True)
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "action"),
+    [
+        (KEYS, b"\x1b[A", "up"),
+        (KEYS, b"d", "right"),
+        (KEYS, b" ", "stay"),
+        (COINRUN, b"\x1b[A", "jump"),
+        (COINRUN, b" ", "jump"),
+        (COINRUN, b"D", "jump_right"),
+        (COINRUN, b"\x1b[1;2D", "jump_left"),
+        (COINRUN, b"s", None),
+        (KEYS, b"z", None),
+    ],
+)
+def test_keys(family, key: bytes, action: str | None) -> None:
+    found = play.key_action(family, key)
+    assert (None if found is None else family.actions[found]) == action
+
+
+def test_a_person_plays_in_a_terminal() -> None:
+    master, slave = pty.openpty()
+    tty.setcbreak(slave)
+    out = io.StringIO()
+    seeds = []
+
+    def begin(seed: int) -> play.Session:
+        seeds.append(seed)
+        return session(BOARD)
+
+    os.write(master, b"\x1b[Cd\x1b[B\x1b[Dnq")  # right, right, down, left; next level
+    play.play(begin, 7, slave, out)
+    os.close(master)
+    os.close(slave)
+    assert "step 4/50" in out.getvalue() and "now: key" in out.getvalue()
+    assert seeds == [7, 8]
+
+
+def test_without_a_terminal_frames_are_printed(
+    board: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["keys-and-chests", "--level", str(board), "--policy", "random"]
+    assert play.main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "step 0/100" in text and "OVER" in text and "\x1b" not in text
+    with pytest.raises(ValueError, match="a person plays in a terminal"):
+        play.main([*arguments[:-1], "human"])
+
+
+def test_draw_shows_the_four_variants(capsys: pytest.CaptureFixture[str]) -> None:
+    play.main(["keys_and_chests", "--draw", "--seed", "1"])
+    text = capsys.readouterr().out
+    assert "00: in distribution   10: cue broken" in text
+    assert text.count("A") == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["chess"], "the families are .*got 'chess'"),
+        (["--cell", "C9"], "coinrun has the cells .*got 'C9'"),
+        (["--policy", "planer"], "the path of a checkpoint; got 'planer'"),
+        (["--seed", "-1"], "--seed is an integer >= 0; got -1"),
+        (["--level", "nowhere.txt"], "nowhere.txt"),
+    ],
+)
+def test_errors_name_what_is_wrong(arguments: list[str], message: str) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        play.main(arguments)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [("#A.k", "#AAk", "exactly one agent"), ("#.c.c..#", "##c#c..#", "")],
+)
+def test_a_bad_drawing_is_explained(
+    old: str, new: str, message: str, board: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board.write_text(BOARD.replace(old, new))
+    arguments = ["keys_and_chests", "--level", str(board), "--policy", "random"]
+    if message:
+        with pytest.raises(ValueError, match=message):
+            play.main(arguments)
+    else:
+        play.main(arguments)

@@ -1,0 +1,116 @@
+"""`misgen rates` on hand-made runs: d = 0 always follows the proxy, d = 1 never does."""
+
+import csv
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from analysis.coverage import Coverage
+from analysis.records import SCHEMA, write_records
+from experiments import cli, rates
+
+EPISODES = 30
+ZERO = {pa.string(): "", pa.binary(): b"", pa.bool_(): False}
+
+
+def columns(d: float, agent: int) -> dict[str, Any]:
+    """Every column at zero but those that make a misgeneralising arm and a clean one."""
+    empty = {f.name: None if f.nullable else ZERO.get(f.type, 0) for f in SCHEMA}
+    del empty["schema_version"]
+    return empty | {
+        "run_id": f"d{d:g}-a{agent}",
+        "family": "coinrun",
+        "cell": "moderate",
+        "variant": "11",
+        "agent_number": agent,
+        "role": "agent",
+        "policy": "ppo",
+        "method": "ppo",
+        "d": d,
+        "q": 1.0,
+        "level_seed": np.arange(EPISODES),
+        "is_distinguishing": True,
+        "capable": True,
+        "goal_failure": d == 0,
+        "event_counts": np.zeros((EPISODES, 1), np.int64),
+        "event_counts_at_judged": np.zeros((EPISODES, 1), np.int64),
+        "actions": [b""] * EPISODES,
+    }
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("results")
+    for d in (0.0, 1.0):
+        for agent in range(3):
+            run = root / f"d{d:g}-a{agent}"
+            write_records(run / "episodes.parquet", columns(d, agent), ("coin",))
+            (run / "done.json").write_text("{}")
+    return root
+
+
+def test_the_table_compares_arms(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rates.main([str(results)]) == 0
+    text = capsys.readouterr().out
+    (line,) = [line for line in text.splitlines() if "d=0" in line and "competent" in line]
+    assert "3 x 30" in line and line.count("1.000 [") == 5  # rates, and differences to d = 1
+
+
+def test_csv_to_a_file_and_to_stdout(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates.main([str(results), "--csv", str(tmp_path / "rates.csv")])
+    assert "goal fails" in capsys.readouterr().out
+    rates.main([str(results), "--csv", "-"])
+    text = capsys.readouterr().out
+    assert text == (tmp_path / "rates.csv").read_text()
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if row["population"] == "competent"]
+    assert [(row["d"], row["p_goal_fail"]) for row in rows] == [("0.0", "1.0"), ("1.0", "0.0")]
+
+
+def test_the_default_folder(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MISGEN_RESULTS", str(results))
+    assert rates.main([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--by", "capable"], "`by` must be one of run_id, study.*got 'capable'"),
+        (["--against", "0.5"], "its value of 'd'; got '0.5'; these records have 0.0, 1.0"),
+        (["--by", "method"], "its value of 'method'; got none; these records have ppo"),
+        (["--csv", "missing/rates.csv"], "missing"),
+    ],
+)
+def test_errors_name_what_is_wrong(
+    arguments: list[str], message: str, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(results)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        rates.main([".", *arguments])
+
+
+def test_a_missing_folder_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["rates", str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_coverage_needs_no_results(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = Coverage("alike", 3, "p_gm", 0.5, 0.9, 0.4)
+    monkeypatch.setattr(rates, "interval_coverage", lambda: [row])
+    assert rates.main(["--coverage"]) == 0
+    assert "alike       3       p_gm  .500   .900              .400" in capsys.readouterr().out
+
+
+def test_no_torch() -> None:
+    code = "import sys, experiments.rates; print({'torch', 'numba', 'matplotlib'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
