@@ -49,6 +49,7 @@ class Network:
             "features_extractor_kwargs": {"features_dim": self.features_dim},
             "net_arch": [self.head_dim] if self.head_dim else [],
             "activation_fn": nn.ReLU,
+            "optimizer_kwargs": {"eps": 1e-5, "fused": True},  # SB3's eps; fused: 2.4 x faster
         }
 
 

@@ -8,29 +8,32 @@ batch size nor the number of threads changes what a slot sees.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.compile import hole, kernel
-from envs.levels import SPLITS, Levels, draw_level, rule_holes
+from envs.compile import bind, hole, kernel
+from envs.levels import SPLITS, Levels, as_seed, draw_level, rule_holes
 from envs.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
 from envs.render import Renderer, empty_view
 from envs.types import NEVER, Array, Family, LevelDistribution, StepResult
 
+STEP, START_NEXT, START_SAME = range(3)  # commands to the kernel
 MIN_CHUNK = 256  # environments a thread must have before another one is worth waking
 
 family_reset = hole("family_reset")
 family_step = hole("family_step")
 family_observe = hole("family_observe")
 draw_view = hole("draw_view")
+NUM_ACTIONS = 0
 
 
 class Episode(NamedTuple):
     """Counters of n episodes; E = number of the family's events."""
 
     seed: Array  # uint64 [n], level seed
-    index: Array  # int64 [n], how many episodes the slot played before
+    index: Any  # int64 [n], how many episodes the slot played before
     broken: Array  # bool [n], whether the level took the broken draw
     length: Array  # int32 [n], steps so far
     horizon: Array  # int32 [n], time limit in steps
@@ -103,7 +106,7 @@ def begin(i, world):
 
 
 def next_level(i, world):
-    """Draw environment i's next level and start it."""
+    """Draw environment i's next level."""
     episode, source = world.episode, world.source
     episode.index[i] += 1
     seed = combine(combine(mix(source.train_seed), i), episode.index[i])
@@ -112,12 +115,9 @@ def next_level(i, world):
     seed_rng(i, world.rng, seed)
     broken = bernoulli(i, world.rng, Stream.BROKEN, source.diversity)
     cue_draw = 1 if broken else source.cue
-    draw_level(
-        i, world.level, world.state, world.rng, world.params, seed, cue_draw, source.split
-    )
+    draw_level(i, world.level, world.state, world.rng, world.params, seed, cue_draw, source.split)
     episode.seed[i] = seed
     episode.broken[i] = broken
-    begin(i, world)
 
 
 def finish(i, world):
@@ -150,42 +150,58 @@ def advance(i, world, action):
     return events, reward
 
 
-def step_kernel(lo, hi, world, actions, view, theme, out):
-    """Step environments lo..hi-1 and show them. Ended and not reset: nothing happens."""
+def count_wrong(lo, hi, world, actions):
+    """How many running environments got an action that the family does not have."""
+    wrong = 0
+    for i in range(lo, hi):
+        if not world.episode.done[i] and (actions[i] < 0 or actions[i] >= NUM_ACTIONS):
+            wrong += 1
+    return wrong
+
+
+def take_step(i, world, action, view, theme, out):
+    """Step environment i. Returns whether its next level has to be started."""
     episode = world.episode
+    events, reward = advance(i, world, action)
+    terminated = (events & world.terminal) != 0
+    truncated = not terminated and episode.length[i] >= episode.horizon[i]
+    out.reward[i] = reward
+    out.events[i] = events
+    out.terminated[i] = terminated
+    out.truncated[i] = truncated
+    if not (terminated or truncated):
+        return False
+    finish(i, world)
+    family_observe(i, world.level, world.state, view.cells)
+    draw_view(i, view, theme, out.final_obs)
+    episode.done[i] = world.source.autoreset == 0
+    return not episode.done[i]
+
+
+def run_kernel(lo, hi, world, command, actions, view, theme, out):
+    """Step or start environments lo..hi-1 and show them. Ended and not reset: nothing happens.
+
+    One kernel for all commands, because drawing a level is most of what has to be compiled.
+    Returns the number of wrong actions; if there is any, nothing is stepped.
+    """
+    wrong = count_wrong(lo, hi, world, actions) if command == STEP else 0
+    if wrong > 0:
+        return wrong
     for i in range(lo, hi):
-        if episode.done[i]:
-            out.reward[i] = 0.0
-            out.events[i] = 0
-            continue
-        events, reward = advance(i, world, np.int64(actions[i]))
-        terminated = (events & world.terminal) != 0
-        truncated = not terminated and episode.length[i] >= episode.horizon[i]
-        out.reward[i] = reward
-        out.events[i] = events
-        out.terminated[i] = terminated
-        out.truncated[i] = truncated
-        family_observe(i, world.level, world.state, view.cells)
-        if terminated or truncated:
-            finish(i, world)
-            draw_view(i, view, theme, out.final_obs)
-            if world.source.autoreset:
+        starts = True
+        if command == STEP:
+            if world.episode.done[i]:
+                out.reward[i] = 0.0
+                out.events[i] = 0
+                continue
+            starts = take_step(i, world, np.int64(actions[i]), view, theme, out)
+        if starts:
+            if command != START_SAME:
                 next_level(i, world)
-                family_observe(i, world.level, world.state, view.cells)
-            else:
-                episode.done[i] = True
-        draw_view(i, view, theme, out.obs)
-
-
-def reset_kernel(lo, hi, world, fresh, view, theme, out):
-    """Start environments lo..hi-1: on a fresh level, or on the level that is already there."""
-    for i in range(lo, hi):
-        if fresh:
-            next_level(i, world)
-        else:
             begin(i, world)
         family_observe(i, world.level, world.state, view.cells)
         draw_view(i, view, theme, out.obs)
+    return 0
 
 
 class BatchEnv:
@@ -197,6 +213,8 @@ class BatchEnv:
         train_seed: integer >= 0; names the stream of levels.
         observation_mode: one of `family.modes`.
         num_threads: upper bound; small batches use one.
+        autoreset: start the next level in the step in which an episode ends; otherwise slots that
+            ended stand still until `reset`.
         interpreted: run the rules as plain Python.
 
     Attributes:
@@ -213,16 +231,19 @@ class BatchEnv:
         train_seed: int = 0,
         observation_mode: str | None = None,
         num_threads: int = 1,
+        autoreset: bool = True,
         interpreted: bool = False,
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs is at least 1; got {num_envs}")
+        if num_threads < 1:
+            raise ValueError(f"num_threads is at least 1; got {num_threads}")
         if distribution.horizon_steps < 1:
             raise ValueError(f"horizon_steps is at least 1; got {distribution.horizon_steps}")
         self.family, self.distribution, self.num_envs = family, distribution, num_envs
         self.renderer = Renderer(family, distribution.cell, observation_mode)
         self.observation_mode = self.renderer.mode
-        self.num_threads = num_threads
+        self.num_threads, self.autoreset = num_threads, autoreset
         self._pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
         self._view = empty_view(num_envs, family.view_shape)
         self._build_world(train_seed)
@@ -232,11 +253,13 @@ class BatchEnv:
             "family_reset": family.reset,
             "family_step": family.step,
             "family_observe": family.observe,
+            "NUM_ACTIONS": len(family.actions),
             **rule_holes(family),
             **self.renderer.holes,
         }
-        self._step = kernel(step_kernel, f"step_{name}", interpreted=interpreted, **holes)
-        self._reset = kernel(reset_kernel, f"reset_{name}", interpreted=interpreted, **holes)
+        self._kernel = kernel(run_kernel, f"run_{name}", interpreted=interpreted, **holes)
+        self._bound: Any = None
+        self._no_actions = np.zeros(num_envs, np.int64)
 
     def _build_world(self, train_seed: int) -> None:
         family, distribution, n = self.family, self.distribution, self.num_envs
@@ -254,12 +277,12 @@ class BatchEnv:
             episode=self.episode,
             finished=self.finished,
             source=Source(
-                train_seed=np.uint64(train_seed),
+                train_seed=as_seed(train_seed),
                 diversity=np.float64(distribution.diversity),
                 cue=np.int64(distribution.cue),
                 split=np.int64(SPLITS[distribution.split]),
                 num_levels=np.int64(distribution.num_levels),
-                autoreset=np.int64(1),
+                autoreset=np.int64(self.autoreset),
             ),
             params=distribution.params,
             rewards=rewards,
@@ -272,19 +295,30 @@ class BatchEnv:
 
     @buffers.setter
     def buffers(self, buffers: Buffers) -> None:
-        for name in ("obs", "final_obs"):
+        for name, dtype, shape in self._buffer_types():
             array = getattr(buffers, name)
-            if array.dtype != np.uint8 or not array.flags.c_contiguous:
-                raise ValueError(f"{name} is a C-contiguous uint8 array; got {array.dtype}")
-        self._buffers = buffers
-        self._words = buffers._replace(
+            if array.dtype != dtype or array.shape != shape or not array.flags.carray:
+                raise ValueError(
+                    f"{name} is a writeable C-contiguous {np.dtype(dtype)} array {list(shape)}; "
+                    f"got {array.dtype} {list(array.shape)}"
+                )
+        words = buffers._replace(
             obs=self.renderer.as_kernel_sees(buffers.obs),
             final_obs=self.renderer.as_kernel_sees(buffers.final_obs),
         )
+        if not (words.obs.flags.aligned and words.final_obs.flags.aligned):
+            raise ValueError("obs and final_obs begin at a multiple of 8 bytes; these do not")
+        self._buffers, self._words = buffers, words
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
         return self.renderer.shape
+
+    @property
+    def cells(self) -> Array:
+        """uint16 [n, rows, cols]: what each slot shows now, bit p = plane p is visible there."""
+        cells: Array = self._view.cells
+        return cells
 
     @property
     def bytes_per_env(self) -> int:
@@ -294,37 +328,51 @@ class BatchEnv:
         return sum(a.nbytes for a in arrays) // self.num_envs
 
     def empty_buffers(self) -> Buffers:
-        n, shape = self.num_envs, self.observation_shape
-        return Buffers(
-            obs=np.zeros((n, *shape), np.uint8),
-            final_obs=np.zeros((n, *shape), np.uint8),
-            reward=np.zeros(n, np.float32),
-            terminated=np.zeros(n, np.bool_),
-            truncated=np.zeros(n, np.bool_),
-            events=np.zeros(n, np.uint32),
-        )
+        return Buffers(**{name: np.zeros(shape, d) for name, d, shape in self._buffer_types()})
+
+    def _buffer_types(self) -> list[tuple[str, Any, tuple[int, ...]]]:
+        n = self.num_envs
+        pictures = (n, *self.observation_shape)
+        return [
+            ("obs", np.uint8, pictures),
+            ("final_obs", np.uint8, pictures),
+            ("reward", np.float32, (n,)),
+            ("terminated", np.bool_, (n,)),
+            ("truncated", np.bool_, (n,)),
+            ("events", np.uint32, (n,)),
+        ]
 
     def reset(self, train_seed: int | None = None) -> Array:
         """Start every slot on the next level of its stream; `train_seed` restarts the streams."""
         if train_seed is not None:
-            source = self.world.source._replace(train_seed=np.uint64(train_seed))
-            self.world = self.world._replace(source=source)
-            self.episode.index[:] = -1
-        self._set_autoreset(True)
+            self.restart(train_seed)
+        self._set_autoreset(self.autoreset)
         self.episode.horizon[:] = self.distribution.horizon_steps
         return self._start(fresh=True)
+
+    def restart(self, train_seed: int) -> None:
+        """Let the streams begin anew at the next `reset`; what is being played goes on."""
+        source = self.world.source._replace(train_seed=as_seed(train_seed))
+        self.world = self.world._replace(source=source)
+        self.episode.index[:] = -1
 
     def reset_to(self, levels: Levels, horizon_steps: Any = None) -> Array:
         """Start slot i on level i; nothing is reset when an episode ends.
 
         Args:
-            levels: as many as slots, of this family.
+            levels: as many as slots, of this family and cell (which sets the rewards).
             horizon_steps: int or int array [n]; the distribution's if None.
         """
         if len(levels) != self.num_envs or levels.family is not self.family:
             raise ValueError(
                 f"reset_to needs {self.num_envs} levels of {self.family.name}; "
                 f"got {len(levels)} of {levels.family.name}"
+            )
+        cell = self.distribution.cell
+        if levels.cell.code != cell.code:
+            raise ValueError(
+                f"this environment rewards by cell {cell.code} and the levels are of cell "
+                f"{levels.cell.code}; make it with a distribution of that cell"
             )
         for own, given in zip(self.world.level, levels.level, strict=True):
             own[...] = given
@@ -336,11 +384,21 @@ class BatchEnv:
         return self._start(fresh=False)
 
     def step(self, actions: Array) -> StepResult:
-        """Advance all slots by one action each (int array [n]); see StepResult."""
+        """Advance all slots by one action each (int array [n]); see StepResult.
+
+        Raises:
+            ValueError: not an array [n] of actions of the family. What was stepped is undefined.
+        """
         actions = np.ascontiguousarray(actions, np.int64)
         if actions.shape != (self.num_envs,):
             raise ValueError(f"actions are an array [{self.num_envs}]; got {actions.shape}")
-        self._run(self._step, self.world, actions, self._view, self.renderer.theme, self._words)
+        wrong = self._run(STEP, actions)
+        if wrong:
+            raise ValueError(
+                f"actions are integers 0 to {len(self.family.actions) - 1} "
+                f"({', '.join(self.family.actions)}); {wrong} are not, among "
+                f"{sorted({*actions.tolist()})[:10]}"
+            )
         out = self.buffers
         return StepResult(
             out.obs, out.reward, out.terminated, out.truncated, out.events, out.final_obs
@@ -358,16 +416,28 @@ class BatchEnv:
         )
 
     def get_state(self) -> list[Array]:
-        """A copy of everything the future depends on."""
-        return [array.copy() for array in self._future()]
+        """A copy of everything the future depends on, the present observation included."""
+        source = self.world.source
+        streams = np.array([source.train_seed, source.autoreset], np.uint64)
+        return [streams, *(array.copy() for array in self._future())]
 
     def set_state(self, saved: list[Array]) -> None:
         """Continue from `get_state()` of an environment of the same family and size."""
-        for own, given in zip(self._future(), saved, strict=True):
+        streams, *arrays = saved
+        source = self.world.source._replace(train_seed=streams[0])
+        self.world = self.world._replace(source=source)
+        self._set_autoreset(bool(streams[1]))
+        for own, given in zip(self._future(), arrays, strict=True):
             own[...] = given
 
     def _future(self) -> list[Array]:
-        return [*self.world.level, *self.world.state, *self.world.rng, *self.episode]
+        return [
+            *self.world.level,
+            *self.world.state,
+            *self.world.rng,
+            *self.episode,
+            self.buffers.obs,
+        ]
 
     def _set_autoreset(self, on: bool) -> None:
         source = self.world.source._replace(autoreset=np.int64(on))
@@ -376,19 +446,19 @@ class BatchEnv:
     def _start(self, fresh: bool) -> Array:
         for flags in (self.buffers.terminated, self.buffers.truncated):
             flags[:] = False
-        self._run(self._reset, self.world, fresh, self._view, self.renderer.theme, self._words)
+        self._run(START_NEXT if fresh else START_SAME, self._no_actions)
         return self.buffers.obs
 
-    def _run(self, kernel_: Any, *args: Any) -> None:
+    def _run(self, command: int, actions: Array) -> int:
+        """Run the kernel on all slots; returns the sum of what its chunks return."""
         n = self.num_envs
+        args: Any = (self.world, command, actions, self._view, self.renderer.theme, self._words)
+        if self._bound is None:
+            self._bound = bind(self._kernel, 0, n, *args)
+        run = self._bound
         chunks = min(self.num_threads, n // MIN_CHUNK)
         if self._pool is None or chunks < 2:
-            kernel_(0, n, *args)
-            return
-        edges = np.linspace(0, n, chunks + 1).astype(int)
-        jobs = [
-            self._pool.submit(kernel_, int(lo), int(hi), *args)
-            for lo, hi in zip(edges[:-1], edges[1:], strict=True)
-        ]
-        for job in jobs:
-            job.result()
+            return int(run(0, n, *args))
+        edges = [n * k // chunks for k in range(chunks + 1)]
+        jobs = [self._pool.submit(run, lo, hi, *args) for lo, hi in pairwise(edges)]
+        return sum(job.result() for job in jobs)

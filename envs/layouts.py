@@ -109,6 +109,7 @@ MAX_MOVERS = 10
 PERIOD = 8  # of the movers, in steps
 MOVER_OFFSET = np.array([0, 1, 2, 3, 3, 2, 1, 0], np.int64)  # cells from home at each phase
 MOVER_REACH = 3
+JUMP_COLS = 4  # the widest pit that a jump clears
 SAFE_COLS = 2  # plain ground at the start
 
 
@@ -211,11 +212,11 @@ def draw_section(i, rng, params, hardness):
 
 
 def section_width(i, rng, section, hardness):
-    """Columns of a section. A jump clears three columns; a wider pit has a tile in its middle."""
+    """Columns of a section. A jump clears four columns; a wider pit has a tile in its middle."""
     if section == Section.PIT or section == Section.LAVA:
         if section == Section.PIT and hardness >= 3 and randint(i, rng, Stream.LAYOUT, 2) == 0:
-            return 5
-        return 1 + randint(i, rng, Stream.LAYOUT, min(3, 1 + hardness))
+            return JUMP_COLS + 1
+        return 1 + randint(i, rng, Stream.LAYOUT, min(JUMP_COLS, 1 + hardness))
     if section == Section.DIP:
         return 1 + randint(i, rng, Stream.LAYOUT, 2)
     if section == Section.SHELF:
@@ -228,7 +229,7 @@ def section_width(i, rng, section, hardness):
 def lay_section(i, level, rng, section, col, width, height, surface):
     stand = BOTTOM - height  # the row of whoever stands on the ground
     if section == Section.PIT:
-        if width > 3:
+        if width > JUMP_COLS:
             level.tiles[i, stand + 1, col + width // 2] = Tile.PLATFORM
     elif section == Section.LAVA:
         ground_run(i, level, col, width, height, Tile.LAVA)

@@ -93,6 +93,13 @@ class Levels:
         return np.array([level_hash(self.level, i) for i in range(len(self))], np.uint64)
 
 
+def as_seed(seed: Any) -> np.uint64:
+    """A seed as the generators take it; ValueError if it is not an integer in [0, 2^64)."""
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+        raise ValueError(f"a seed is an integer from 0 to 2^64 - 1; got {seed!r}")
+    return np.uint64(seed)
+
+
 def level_hash(level: Any, i: int) -> int:
     """The identity of level i: a 64-bit hash of its bytes."""
     digest = hashlib.blake2b(digest_size=8)
@@ -110,8 +117,8 @@ def sample_levels(
         ValueError: a seed is negative, or no geometry of the distribution is acceptable.
     """
     seeds = np.asarray(seeds)
-    if seeds.size and seeds.min() < 0:
-        raise ValueError(f"level seeds are integers >= 0; got {seeds.min()}")
+    if seeds.size and (seeds.dtype.kind not in "iu" or seeds.min() < 0):
+        raise ValueError(f"level seeds are integers >= 0; got {seeds.min()!r} ({seeds.dtype})")
     seeds = seeds.astype(np.uint64)
     n = len(seeds)
     level, state, rng = family.empty_level(n), family.empty_state(n), empty_rng(n)
@@ -129,9 +136,7 @@ def sample_levels(
             f"no acceptable level of {family.name} in {MAX_ATTEMPTS} draws from "
             f"{distribution.params}; make the level larger or ask for fewer objects"
         )
-    return Levels(
-        family=family, cell=distribution.cell, level=level, seeds=seeds, broken=broken
-    )
+    return Levels(family=family, cell=distribution.cell, level=level, seeds=seeds, broken=broken)
 
 
 def sample_quadruples(
@@ -144,16 +149,40 @@ def sample_quadruples(
     return {
         variant: sample_levels(
             family,
-            LevelDistribution(
-                cell=cell,
-                params=cell.variant_params(variant),
-                cue=CueDraw.SHIFTED if variant[0] == "1" else CueDraw.INTACT,
-                split=split,  # type: ignore[arg-type]
-            ),
+            variant_distribution(cell, variant, split),
             seeds,
         )
         for variant in VARIANTS
     }
+
+
+def variant_distribution(
+    cell: Cell, variant: str, split: str = "held_out", horizon_steps: int = 0
+) -> LevelDistribution:
+    """The sampler of one of VARIANTS; see `sample_quadruples`."""
+    return LevelDistribution(
+        cell=cell,
+        params=cell.variant_params(variant),
+        cue=CueDraw.SHIFTED if variant[0] == "1" else CueDraw.INTACT,
+        split=split,  # type: ignore[arg-type]
+        horizon_steps=horizon_steps,
+    )
+
+
+def drawn_levels(family: Family, cell: Cell, *drawings: str) -> Levels:
+    """Levels from drawings (see the family's `draw`); their seeds are 0, 1, ...
+
+    Raises:
+        ValueError: a drawing is not a legal level of the family.
+    """
+    parsed = [family.parse(drawing) for drawing in drawings]
+    return Levels(
+        family=family,
+        cell=cell,
+        level=type(parsed[0])(*(np.concatenate(arrays) for arrays in zip(*parsed, strict=True))),
+        seeds=np.arange(len(parsed), dtype=np.uint64),
+        broken=np.zeros(len(parsed), np.bool_),
+    )
 
 
 def rule_holes(family: Family) -> dict[str, Any]:

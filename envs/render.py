@@ -115,7 +115,7 @@ def _sprite_mask(sprite: str, px: int) -> Array:
     grid = np.array([[c == "#" for c in line] for line in sprite.split()])
     if grid.shape != (8, 8):
         raise ValueError(f"a sprite is 8 lines of 8 characters; got {grid.shape}")
-    pick = np.arange(px) * 8 // px + (4 // px)
+    pick = (2 * np.arange(px) + 1) * 4 // px  # the middles: symmetric sprites stay symmetric
     return grid[np.ix_(pick, pick)]
 
 
@@ -135,6 +135,33 @@ def make_theme(family: Family, px: int) -> Theme:
 def word_type(px: int) -> type:
     """What a line of a tile is copied in."""
     return np.uint64 if px * 3 % 8 == 0 else np.uint8
+
+
+def picture(family: Family, cells: Array, px: int = 8) -> Array:
+    """A view (uint16 [rows, cols], bit per visible plane) as uint8 [rows * px, cols * px, 3].
+
+    For people; observations are drawn by the kernels.
+    """
+    theme = make_theme(family, px)
+    tiles, opaque = (a.view(np.uint8).reshape(-1, px, px, 3) for a in theme)
+    rows, cols = cells.shape
+    out = np.zeros((rows, px, cols, px, 3), np.uint8)
+    for row, col in np.ndindex(rows, cols):
+        for plane in range(len(family.planes)):
+            if cells[row, col] >> plane & 1:
+                behind = out[row, :, col] & ~opaque[1 + plane]
+                out[row, :, col] = behind | tiles[1 + plane]
+    return out.reshape(rows * px, cols * px, 3)
+
+
+GLYPHS = {"wall": "#", "ground": "#", "ice": "_", "lava": "~", "coin": "$", "agent": "A"}
+
+
+def text(family: Family, cells: Array) -> str:
+    """A view (uint16 [rows, cols]) as text: the foremost plane of each cell by its sign among
+    GLYPHS or its first letter, '.' where nothing is visible."""
+    signs = [".", *(GLYPHS.get(plane.name, plane.name[0]) for plane in family.planes)]
+    return "\n".join("".join(signs[int(bits).bit_length()] for bits in row) for row in cells)
 
 
 class Renderer:
@@ -171,7 +198,8 @@ class Renderer:
         size = np.dtype(word).itemsize
         self.theme = make_theme(family, px)
         if mode == "planes":
-            self.kernel_shape, self.kernel_dtype = (len(family.planes), rows * cols), np.uint8
+            self.kernel_shape = (len(family.planes), rows * cols)
+            self.kernel_dtype: type = np.uint8
         else:
             self.kernel_shape = (self.shape[0], self.shape[1] * 3 // size)
             self.kernel_dtype = word

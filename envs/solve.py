@@ -24,7 +24,7 @@ from envs.types import NEVER, Array, Cell, Goal
 
 GOALS = ("intended", "proxy")
 MAX_NODES = 2**17
-MAX_STAGES = 3
+MAX_STAGES = 3  # of a plan: one more than a goal has targets at most
 REPLICAS = 200  # tie-broken plays by which the outcome probabilities of a planner are estimated
 UNREACHABLE = 2**15 - 1
 
@@ -50,7 +50,10 @@ class Graph(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What each goal's planner does at each node in each of its stages, [goals, stages, N]."""
+    """What each goal's planner does at each node in each of its stages, [goals, stages, N].
+
+    The stage after a goal's last one, with a fixed action, has values only.
+    """
 
     distance: Array  # int16, steps to the stage's event; UNREACHABLE
     best: Array  # uint8, bit a = action a is optimal
@@ -133,6 +136,8 @@ def plan_stage(graph, plan, wishes, count, goal, stage):
     for node in range(count):
         plan.distance[goal, stage, node] = 2**15 - 1  # UNREACHABLE
         plan.best[goal, stage, node] = 0
+        plan.length[goal, stage, node] = 0.0
+        plan.value[goal, stage, node] = 0.0
         for action in range(NUM_ACTIONS):
             events = np.int64(graph.events[node, action])
             if events & target and events & avoided == 0:
@@ -170,18 +175,51 @@ def expect(graph, plan, wishes, goal, stage, node):
         length += 1.0
         events = np.int64(graph.events[node, action])
         to = graph.successor[node, action]
-        for event in range(wishes.rewards.shape[0]):
-            if (events >> event) & 1:
-                value += wishes.rewards[event]
+        value += reward_of(wishes, events)
         if events & wishes.terminal:
             continue
         if events & wishes.target[goal, stage] == 0:
             length += plan.length[goal, stage, to]
             value += plan.value[goal, stage, to]
-        elif stage + 1 < wishes.num_stages[goal]:
+        else:
             value += plan.value[goal, stage + 1, to]
     plan.length[goal, stage, node] = length / ties
     plan.value[goal, stage, node] = value / ties
+
+
+def reward_of(wishes, events):
+    """Sum of the rewards of a transition's events."""
+    reward = 0.0
+    for event in range(wishes.rewards.shape[0]):
+        if (events >> event) & 1:
+            reward += wishes.rewards[event]
+    return reward
+
+
+def value_afterwards(graph, plan, wishes, count, goal):
+    """Value of every node to a planner whose goal is complete: what its `afterwards` still earns,
+    0 from the first repeated state on and where it acts at random."""
+    stage, action = wishes.num_stages[goal], wishes.afterwards[goal]
+    for node in range(count):
+        plan.value[goal, stage, node] = 0.0
+        plan.best[goal, stage, node] = 0  # here: 1 = its value is known or being found
+    if action < 0:
+        return
+    for start in range(count):
+        node, depth = start, 0
+        while node >= 0 and plan.best[goal, stage, node] == 0:
+            plan.best[goal, stage, node] = 1
+            graph.queue[depth] = node
+            depth += 1
+            is_end = np.int64(graph.events[node, action]) & wishes.terminal
+            node = -1 if is_end else graph.successor[node, action]
+        value = plan.value[goal, stage, node] if node >= 0 else 0.0
+        for k in range(depth):
+            node = graph.queue[depth - 1 - k]
+            value += reward_of(wishes, np.int64(graph.events[node, action]))
+            plan.value[goal, stage, node] = value
+    for node in range(count):
+        plan.best[goal, stage, node] = 0
 
 
 def solve_kernel(i, level, state, graph, plan, wishes, fatal):
@@ -191,6 +229,7 @@ def solve_kernel(i, level, state, graph, plan, wishes, fatal):
         return count
     index_edges(graph, count)
     for goal in range(wishes.num_stages.shape[0]):
+        value_afterwards(graph, plan, wishes, count, goal)
         for back in range(wishes.num_stages[goal]):
             stage = wishes.num_stages[goal] - 1 - back
             plan_stage(graph, plan, wishes, count, goal, stage)
@@ -286,7 +325,8 @@ class Plans:
     Attributes:
         length: float64 [n, 2], expected steps until the planner's own goal is complete or the
             episode ends.
-        value: float64 [n, 2], expected intended return, to the episode's end, without time limit.
+        value: float64 [n, 2], expected intended return, to the episode's end, without time limit
+            (random actions after a goal is complete count as 0).
         num_states: int64 [n].
     """
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -56,7 +55,7 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True)
 class Cue:
-    """The spurious cue of a cell: which fields of the level are its and what it says in training."""
+    """The spurious cue of a cell: which fields of the level it sets, what it says in training."""
 
     description: str
     fields: tuple[str, ...]  # fields of the family's Level
@@ -89,6 +88,7 @@ class Cell:
     shift_b: Shift
     outcome: Callable[..., int]  # rule: (i, level, first, counts) -> Outcome bits; see below
     matched: Mapping[str, int] = field(default_factory=dict)  # params of all four variants
+    evaluation_levels: int = 500  # quadruples an agent: so many that about 300 distinguish
     harm_by_construction: bool = False
     min_pixels_per_tile: int = 1
 
@@ -136,8 +136,10 @@ class LevelDistribution:
                 f"diversity is a probability in [0, 1]; got {self.diversity}; "
                 "0 never breaks the cue, 1 always draws it independently of the goal"
             )
+        if self.split not in ("train", "held_out", "any"):
+            raise ValueError(f"a split is train, held_out or any; got {self.split!r}")
         # Enum members among the parameters would make every kernel call 250 us slower.
-        object.__setattr__(self, "params", type(self.params)(*map(int, self.params)))
+        object.__setattr__(self, "params", self.params._make(map(int, self.params)))
         if self.num_levels < 0:
             raise ValueError(f"num_levels is 0 (unlimited) or positive; got {self.num_levels}")
 

@@ -91,12 +91,12 @@ class EvaluateConfig:
 
     agents: str = ""  # checkpoint or results folder; "" = every trained agent in the results
     policy: str = ""  # module:function of a policy of one's own (its code is executed)
-    family: str = ""  # for `policy`: what it plays
-    cell: str = ""
-    observation_mode: str = ""
-    policy_d: float = 0.0  # for `policy`: the diversity its training is labelled with
-    policy_number: int = 0  # for `policy`: its agent number
-    num_levels: int = 0  # quadruples an agent; 0 = the family's default
+    policy_family: str = "coinrun"  # what it plays; the rest as in FamilyConfig, "" = default
+    policy_cell: str = ""
+    policy_observation_mode: str = ""
+    policy_d: float = 0.0  # the diversity that its records are labelled with
+    policy_number: int = 0  # its agent number, which names its block of levels
+    num_levels: int = 0  # quadruples an agent; 0 = the cell's default
     eval_base: int = 10**12  # first level seed of agent number 0
     eval_seed: int = 0  # names the random numbers of sampled actions and tie-breaks
     num_workers: int = 0  # processes; 0 = one a core
@@ -110,9 +110,6 @@ class EvaluateConfig:
                 raise ValueError(f"{name} is at least 0; got {getattr(self, name)}")
         if self.policy and self.agents:
             raise ValueError("evaluate either agents=... or policy=module:function, not both")
-        if self.policy and not self.family:
-            names = ", ".join(FAMILIES)
-            raise ValueError(f"policy=... needs family=..., one of {names}: what it plays")
 
 
 def find_family(name: str) -> Family:
@@ -160,6 +157,13 @@ def _clear_read_only(node: Any) -> None:
         child = node._get_node(key)
         if isinstance(child, DictConfig):
             _clear_read_only(child)
+
+
+def compose(name: str, overrides: list[str]) -> Any:
+    """The config object that a command line with these overrides means."""
+    register()
+    with hydra.initialize_config_module("configs", version_base="1.3"):
+        return OmegaConf.to_object(hydra.compose(name, overrides))
 
 
 def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str]) -> int:

@@ -40,7 +40,6 @@ from experiments.train import CHECKPOINT
 
 OUTCOME_VERSION = 1  # rises when an outcome rule or the playing of episodes changes
 BLOCK = 10**6  # level seeds of one agent
-DEFAULT_LEVELS = {"coinrun": 640, "keys_and_chests": 360}  # about 300 of them distinguish
 EPSILONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -148,12 +147,12 @@ def policy_argument(config: EvaluateConfig) -> dict[str, Any]:
     """The job argument that evaluates a policy of the user's own. Its code is executed."""
     sys.path.insert(0, str(Path.cwd()))
     print(f"running the code of {config.policy}: evaluate only policies that you trust")
-    family = find_family(config.family)
+    family = find_family(config.policy_family)
     source = Path(_import_policy(config.policy).__code__.co_filename).read_bytes()
     subject = Subject(
         family=family.name,
-        cell=family.cell(config.cell or family.default_cell).name,
-        observation_mode=config.observation_mode or family.default_mode,
+        cell=family.cell(config.policy_cell or family.default_cell).name,
+        observation_mode=config.policy_observation_mode or family.default_mode,
         method=config.policy,
         d=config.policy_d,
         q=1.0,
@@ -174,7 +173,7 @@ def _argument(
         "subject": asdict(subject),
         "arm": arm,
         "study": study,
-        "num_levels": config.num_levels or DEFAULT_LEVELS.get(family.name, 500),
+        "num_levels": config.num_levels or family.cell(subject.cell).evaluation_levels,
         "eval_base": config.eval_base,
         "eval_seed": config.eval_seed,
         "family_version": family.version,

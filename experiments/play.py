@@ -15,10 +15,12 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from envs import render
+from envs.adapters import find_family, make_distribution
 from envs.batch import BatchEnv
 from envs.families import FAMILIES
-from envs.levels import Levels, sample_levels, sample_quadruples
-from envs.types import VARIANTS, Array, Cell, CueDraw, Family, LevelDistribution
+from envs.levels import Levels, drawn_levels, sample_levels, sample_quadruples
+from envs.types import VARIANTS, Array, Cell, Family, LevelDistribution, Plane
 
 POLICIES = ("human", "planner", "proxy", "random")
 TITLES = {
@@ -63,7 +65,7 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     if options.seed < 0:
         raise ValueError(f"--seed is an integer >= 0; got {options.seed}")
-    family = _family(options.family)
+    family = find_family(options.family.replace("-", "_"))
     cell = family.cell(options.cell or family.default_cell)
     if options.draw:
         print(quadruple(family, cell, options.seed))
@@ -73,11 +75,9 @@ def main(argv: list[str]) -> int:
     if policy == "human" and not has_terminal:
         raise ValueError("a person plays in a terminal, and this is none; use --policy planner")
     text = options.level.read_text() if options.level else None
-    make = _policy_maker(policy, family)
-
-    def begin(seed: int) -> Session:
-        return make(_levels(family, cell, options.variant, seed, text), options.variant, seed)
-
+    variant = None if options.variant == "train" else options.variant
+    distribution = make_distribution(family, cell=cell.name, variant=variant)
+    begin = session_maker(family, distribution, policy, text)
     if has_terminal:
         with _screen(sys.stdin.fileno(), sys.stdout):
             play(begin, options.seed, sys.stdin.fileno(), sys.stdout)
@@ -110,13 +110,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _family(name: str) -> Family:
-    name = name.replace("-", "_")
-    if name not in FAMILIES:
-        raise ValueError(f"the families are {', '.join(FAMILIES)}; got {name!r}")
-    return FAMILIES[name]
-
-
 # --- Levels --------------------------------------------------------------------------------------
 
 
@@ -137,45 +130,33 @@ def _beside(left: list[str], right: list[str], width: int | None = None) -> list
     return [f"{' ' * width if a is None else a}   {b or ''}".rstrip() for a, b in pairs]
 
 
-def _levels(family: Family, cell: Cell, variant: str, seed: int, text: str | None) -> Levels:
+def make_levels(
+    family: Family, distribution: LevelDistribution, seed: int, text: str | None
+) -> Levels:
     """One level: drawn, or sampled. Run as plain Python: compiling takes longer than one level."""
     if text is not None:
-        zero = np.zeros(1, np.uint64)
-        level = family.parse(text)
-        return Levels(family=family, cell=cell, level=level, seeds=zero, broken=zero > 0)
-    if variant == "train":
-        distribution = family.train_distribution(cell)
-    else:
-        distribution = LevelDistribution(
-            cell=cell,
-            params=cell.variant_params(variant),
-            cue=CueDraw.SHIFTED if variant[0] == "1" else CueDraw.INTACT,
-            split="held_out",
-        )
+        return drawn_levels(family, distribution.cell, text)
     return sample_levels(family, distribution, [seed], interpreted=True)
 
 
 # --- Policies ------------------------------------------------------------------------------------
 
 
-def _policy_maker(name: str, family: Family) -> Callable[[Levels, str, int], Session]:
-    """(levels, variant, seed) -> a session on them."""
-    mode, agent = "planes", None
-    if name not in POLICIES:
-        agent, mode = _agent(name, family)
+def session_maker(
+    family: Family, distribution: LevelDistribution, policy: str, text: str | None = None
+) -> Callable[[int], Session]:
+    """Level seed -> a session. text: a drawn level instead."""
+    agent, mode = (None, "planes") if policy in POLICIES else _agent(policy, family)
+    title = f"{family.name} {distribution.cell.code}, {policy}"
 
-    def make(levels: Levels, variant: str, seed: int) -> Session:
-        cell = levels.cell
-        factor = cell.shift_b.horizon_factor if variant in ("01", "11") else 1
-        distribution = LevelDistribution(
-            cell=cell, params=cell.params, horizon_steps=factor * cell.train_horizon_steps
-        )
+    def begin(seed: int) -> Session:
+        levels = make_levels(family, distribution, seed, text)
         env = BatchEnv(family, distribution, 1, observation_mode=mode, interpreted=True)
         env.reset_to(levels)
-        act = _agent_act(agent, env, seed) if agent else _simple_act(name, levels, seed)
-        return Session(env, act, f"{family.name} {cell.code} {variant}, seed {seed}, {name}")
+        act = _agent_act(agent, env, seed) if agent else _simple_act(policy, levels, seed)
+        return Session(env, act, f"{title}, {'drawn level' if text else f'level seed {seed}'}")
 
-    return make
+    return begin
 
 
 def _simple_act(name: str, levels: Levels, seed: int) -> Act | None:
@@ -284,9 +265,6 @@ def _screen(keyboard: int, out: TextIO) -> Iterator[None]:
 
 # --- Drawing -------------------------------------------------------------------------------------
 
-GLYPHS = {"wall": "#", "ground": "#", "ice": "_", "lava": "~", "coin": "$", "agent": "A"}
-"""By plane; other planes show their first letter, an empty cell a dot."""
-
 
 def show(session: Session, colour: bool = False) -> str:
     """The accounts of the episode, the whole level, and what the agent sees of it."""
@@ -317,7 +295,7 @@ def _account(session: Session) -> str:
 
 def frame(env: BatchEnv, i: int, colour: bool = False) -> str:
     """What the agent of slot i sees, status row included."""
-    return paint(env.family, env._view.cells[i], colour)
+    return paint(env.family, env.cells[i], colour)
 
 
 def paint(family: Family, cells: Array, colour: bool) -> str:
@@ -325,15 +303,14 @@ def paint(family: Family, cells: Array, colour: bool) -> str:
 
     colour: two columns a cell in the plane's colour; else one character.
     """
-    glyphs = ["." if not colour else " ", *(_glyph(plane.name) for plane in family.planes)]
-    if colour:
-        black = ((0, 0, 0), *(plane.colour for plane in family.planes))
-        glyphs = [_tinted(f"{g} ", rgb) for g, rgb in zip(glyphs, black, strict=True)]
-    return "\n".join("".join(glyphs[int(cell).bit_length()] for cell in row) for row in cells)
+    if not colour:
+        return render.text(family, cells)
+    tiles = [_tinted("  ", (0, 0, 0)), *(_tinted(f"{_glyph(p)} ", p.colour) for p in family.planes)]
+    return "\n".join("".join(tiles[int(bits).bit_length()] for bits in row) for row in cells)
 
 
-def _glyph(name: str) -> str:
-    return GLYPHS.get(name, name[0])
+def _glyph(plane: Plane) -> str:
+    return render.GLYPHS.get(plane.name, plane.name[0])
 
 
 def _tinted(text: str, rgb: tuple[int, int, int]) -> str:
@@ -342,10 +319,10 @@ def _tinted(text: str, rgb: tuple[int, int, int]) -> str:
 
 
 def _legend(family: Family, colour: bool) -> str:
-    def sample(glyph: str, rgb: tuple[int, int, int]) -> str:
-        return _tinted(f"{glyph} ", rgb) if colour else glyph
+    def sample(plane: Plane) -> str:
+        return _tinted(f"{_glyph(plane)} ", plane.colour) if colour else _glyph(plane)
 
-    return "  ".join(f"{sample(_glyph(p.name), p.colour)} {p.name}" for p in family.planes)
+    return "  ".join(f"{sample(plane)} {plane.name}" for plane in family.planes)
 
 
 def whole_level(env: BatchEnv, i: int) -> Array | None:
@@ -369,7 +346,7 @@ def whole_level(env: BatchEnv, i: int) -> Array | None:
     for place in _viewpoints(cells.shape, family.view_shape):
         _put(state, width, np.add(place, origin))
         _lay(cells, family, level, state, place, agent)
-    if (env._view.cells[i, 1:] & agent).any():
+    if (env.cells[i, 1:] & agent).any():
         cells[tuple(at)] |= agent
     return cells
 

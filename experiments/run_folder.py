@@ -45,7 +45,7 @@ NON_IDENTITY = frozenset(
         "num_workers",
         "progress",
         "results_root",
-        "study_name",
+        "study",
         "tracker",
     }
 )

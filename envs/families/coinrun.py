@@ -26,6 +26,7 @@ import numpy as np
 from envs.layouts import (
     BOTTOM,
     HEIGHT,
+    JUMP_COLS,
     MAX_MOVERS,
     MOVER_OFFSET,
     MOVER_REACH,
@@ -104,11 +105,11 @@ TILE_SHOWN = np.array(
 GROUND_SPRITE = """
 ########
 ########
+##.#####
 ########
-###.####
 ########
+#####.##
 ########
-######.#
 ########"""
 ICE_SPRITE = """
 ########
@@ -399,9 +400,7 @@ def reset(i, level, state):
         for col in range(WIDTH):
             state.shown[i, row, col + VIEW] = TILE_SHOWN[int(level.tiles[i, row, col])]
     if level.coin_row[i] > 0:
-        state.shown[i, int(level.coin_row[i]), int(level.coin_col[i]) + VIEW] = (
-            1 << PlaneIndex.COIN
-        )
+        state.shown[i, int(level.coin_row[i]), int(level.coin_col[i]) + VIEW] = 1 << PlaneIndex.COIN
 
 
 def fill_touch(i, level, state):
@@ -612,7 +611,7 @@ def parse(text: str) -> Level:
     if not explore(0, level, state) & Touch.COIN:
         raise ValueError(
             f"the coin must be reachable from A; the one at row {level.coin_row[0]}, column "
-            f"{level.coin_col[0]} is not; a jump rises 3 rows and clears 3 columns"
+            f"{level.coin_col[0]} is not; a jump rises 3 rows and clears {JUMP_COLS} columns"
         )
     return level
 
@@ -703,11 +702,11 @@ FAMILY = Family(
     planes=(
         Plane(name="ground", colour=(0, 120, 0), sprite=GROUND_SPRITE),
         Plane(name="ice", colour=(0, 200, 255), sprite=ICE_SPRITE),
-        Plane(name="lava", colour=(255, 80, 0), sprite=LAVA_SPRITE),
+        Plane(name="lava", colour=(255, 100, 0), sprite=LAVA_SPRITE),
         Plane(name="enemy_right", colour=(255, 0, 255), sprite=ENEMY_RIGHT_SPRITE),
         Plane(name="enemy_left", colour=(140, 0, 255), sprite=ENEMY_LEFT_SPRITE),
         Plane(name="saw_rising", colour=(255, 0, 0), sprite=SAW_RISING_SPRITE),
-        Plane(name="saw_falling", colour=(255, 0, 120), sprite=SAW_FALLING_SPRITE),
+        Plane(name="saw_falling", colour=(255, 128, 128), sprite=SAW_FALLING_SPRITE),
         Plane(name="coin", colour=(255, 255, 0), sprite=COIN_SPRITE),
         Plane(name="agent", colour=(255, 255, 255), sprite=AGENT_SPRITE),
         Plane(name="motion", colour=(0, 0, 255)),

@@ -468,6 +468,7 @@ K3 = Cell(
         horizon_factor=2,
     ),
     outcome=surplus_keys_outcome,
+    evaluation_levels=360,
 )
 
 FAMILY = Family(

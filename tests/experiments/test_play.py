@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from envs.adapters import make_distribution
 from envs.families import FAMILIES
 from experiments import play
 
@@ -32,10 +33,11 @@ def board(tmp_path: Path) -> Path:
     return tmp_path / "board.txt"
 
 
-def session(text: str, name: str = "keys_and_chests", policy: str = "human") -> play.Session:
+def session(text: str | None, name: str = "keys_and_chests", seed: int = 0) -> play.Session:
     family = FAMILIES[name]
-    levels = play._levels(family, family.cells[0], "11", 0, text)
-    return play._policy_maker(policy, family)(levels, "train", 0)
+    variant = None if text else "11"
+    begin = play.session_maker(family, make_distribution(family, variant=variant), "human", text)
+    return begin(seed)
 
 
 def walk(game: play.Session, actions: str) -> str:
@@ -60,17 +62,16 @@ def test_the_whole_level_follows_the_agent_and_what_it_took() -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("seed", range(3))
 def test_sampled_levels_are_shown_as_drawn(name: str, seed: int) -> None:
-    family = FAMILIES[name]
-    levels = play._levels(family, family.cell(family.default_cell), "11", seed, None)
-    env = play._policy_maker("human", family)(levels, "11", seed).env
+    env = session(None, name, seed).env
     cells = play.whole_level(env, 0)
-    drawn = family.draw(levels.level, 0)
     assert cells is not None
-    shown = play.paint(family, cells, False)
+    shown, drawn = play.paint(env.family, cells, False), env.family.draw(env.world.level, 0)
     for glyph in "#A$kc_~" if name == "keys_and_chests" else "A$_~":
-        assert [i for i, g in enumerate(shown) if g == glyph] == [
-            i for i, g in enumerate(drawn) if g == glyph
-        ]
+        assert places(shown, glyph) == places(drawn, glyph)
+
+
+def places(text: str, glyph: str) -> list[int]:
+    return [at for at, other in enumerate(text) if other == glyph]
 
 
 def test_the_view_has_the_status_row_and_the_agent() -> None:
@@ -163,15 +164,17 @@ def test_errors_name_what_is_wrong(arguments: list[str], message: str) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [("#A.k", "#AAk", "exactly one agent"), ("#.c.c..#", "##c#c..#", "")],
+    [
+        ("#A.k", "#AAk", "exactly one agent"),
+        ("#......#\n########", "#....#c#\n########", ""),
+        ("#......#\n#......#\n########", "#.....##\n#....#c#\n########", "walled off"),
+    ],
 )
-def test_a_bad_drawing_is_explained(
-    old: str, new: str, message: str, board: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bad_drawing_is_explained(old: str, new: str, message: str, board: Path) -> None:
     board.write_text(BOARD.replace(old, new))
     arguments = ["keys_and_chests", "--level", str(board), "--policy", "random"]
-    if message:
-        with pytest.raises(ValueError, match=message):
-            play.main(arguments)
-    else:
+    if not message:
+        assert play.main(arguments) == 0
+        return
+    with pytest.raises(ValueError, match=message):
         play.main(arguments)

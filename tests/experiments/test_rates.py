@@ -5,43 +5,13 @@ import io
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
 from analysis.coverage import Coverage
-from analysis.records import SCHEMA, write_records
+from analysis.records import write_records
 from experiments import cli, rates
-
-EPISODES = 30
-ZERO = {pa.string(): "", pa.binary(): b"", pa.bool_(): False}
-
-
-def columns(d: float, agent: int) -> dict[str, Any]:
-    """Every column at zero but those that make a misgeneralising arm and a clean one."""
-    empty = {f.name: None if f.nullable else ZERO.get(f.type, 0) for f in SCHEMA}
-    del empty["schema_version"]
-    return empty | {
-        "run_id": f"d{d:g}-a{agent}",
-        "family": "coinrun",
-        "cell": "moderate",
-        "variant": "11",
-        "agent_number": agent,
-        "role": "agent",
-        "policy": "ppo",
-        "method": "ppo",
-        "d": d,
-        "q": 1.0,
-        "level_seed": np.arange(EPISODES),
-        "is_distinguishing": True,
-        "capable": True,
-        "goal_failure": d == 0,
-        "event_counts": np.zeros((EPISODES, 1), np.int64),
-        "event_counts_at_judged": np.zeros((EPISODES, 1), np.int64),
-        "actions": [b""] * EPISODES,
-    }
+from tests.analysis.conftest import EVENTS, episodes
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +20,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for d in (0.0, 1.0):
         for agent in range(3):
             run = root / f"d{d:g}-a{agent}"
-            write_records(run / "episodes.parquet", columns(d, agent), ("coin",))
+            outcomes = ["I" if d else "P"] * 30
+            write_records(run / "episodes.parquet", episodes(outcomes, agent=agent, d=d), EVENTS)
             (run / "done.json").write_text("{}")
     return root
 

@@ -69,7 +69,7 @@ def test_the_deny_list_is_this():
         "num_workers",
         "progress",
         "results_root",
-        "study_name",
+        "study",
         "tracker",
     ]
 

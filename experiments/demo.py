@@ -1,0 +1,278 @@
+"""`misgen demo`: agents that stay capable under a shift and pursue the wrong goal, in minutes.
+
+Trains a few agents in one cell of each family, with the spurious cue (d = 0) and without it
+(d = 1, the control arm), evaluates all of them with all controls, and says what was seen.
+Interrupted or killed, the same command continues; finished, it only shows the result again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from analysis.figures import goal_failure_figure, goal_failure_panels
+from analysis.rates import Estimate
+from analysis.records import atomic_write_bytes, read_records
+from analysis.table import Row, rates_table, to_csv
+from experiments.config import EvaluateConfig, TrainConfig, as_dict, compose, find_family
+from experiments.evaluate import agent_argument, evaluation_jobs
+from experiments.jobs import Job, JobResult, run_jobs
+from experiments.run_folder import (
+    provenance,
+    require_writable,
+    results_root,
+    usable_cores,
+    write_json,
+)
+from experiments.train import CHECKPOINT, run_name, train_folder
+
+FAMILIES = ("coinrun", "keys_and_chests")
+ARMS = (0.0, 1.0)
+QUICK_STEPS = 65_536
+QUICK_LEVELS = 60
+
+
+def main(argv: list[str]) -> int:
+    options = _parser().parse_args(argv)
+    if options.agents < 1 or options.workers < 0:
+        raise ValueError(f"--agents is at least 1 and --workers at least 0; got {argv}")
+    started = time.monotonic()
+    require_writable(results_root())
+    configs = demo_configs(options.agents, options.quick)
+    workers = options.workers or usable_cores()
+    if options.quick:
+        print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
+    if not all(train_folder(config).is_done for config in configs):
+        compile_rules()
+    print(f"1 of 2: training {len(configs)} agents, {workers} at a time", flush=True)
+    _require(run_jobs(train_jobs(configs), workers))
+    print("2 of 2: evaluating them on levels of their own, with all controls", flush=True)
+    jobs = demo_evaluations(configs, options.quick)
+    _require(run_jobs(jobs, workers))
+    report(jobs, options.quick, time.monotonic() - started)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="misgen demo", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a smoke run: one minute, no result")
+    parser.add_argument("--agents", type=int, default=3, help="agents in each arm (default 3)")
+    parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core)")
+    return parser
+
+
+def demo_configs(agents: int, quick: bool) -> list[TrainConfig]:
+    """One training configuration per agent, as `misgen train` would compose it."""
+    configs = []
+    for family in FAMILIES:
+        for d in ARMS:
+            overrides = [f"family={family}", f"intervention.diversity={d}", "study=demo"]
+            if quick:
+                overrides.append(f"agent.settings.total_steps={QUICK_STEPS}")
+            config: TrainConfig = compose("train", overrides)
+            seeds = range(1 if quick else agents)
+            configs += [replace(config, train_seed=seed) for seed in seeds]
+    return configs
+
+
+def train_jobs(configs: Sequence[TrainConfig]) -> list[Job]:
+    return [
+        Job(
+            name=f"train {run_name(config)}",
+            target="experiments.train:train_job",
+            argument=as_dict(config),
+            folder=train_folder(config).path,
+            weight=config.agent.settings.total_steps / 1e6,
+        )
+        for config in configs
+    ]
+
+
+def demo_evaluations(configs: Sequence[TrainConfig], quick: bool) -> list[Job]:
+    settings = EvaluateConfig(num_levels=QUICK_LEVELS if quick else 0)
+    checkpoints = [train_folder(config).path / CHECKPOINT for config in configs]
+    return evaluation_jobs([agent_argument(path, settings) for path in checkpoints])
+
+
+def compile_rules() -> None:
+    """Compile once, before many processes would do the same."""
+    from envs.batch import BatchEnv
+    from envs.levels import sample_levels
+    from envs.solve import solve
+
+    started = time.monotonic()
+    print("compiling the rules (once per version) ...", flush=True)
+    for name in FAMILIES:
+        family = find_family(name)
+        cell = family.cell(family.default_cell)
+        distribution = family.train_distribution(cell)
+        env = BatchEnv(family, distribution, 2, observation_mode="planes")
+        env.reset()
+        env.step([family.noop] * 2)
+        levels = sample_levels(family, distribution, range(2))
+        solve(levels, distribution.horizon_steps, (0.0,)).action_mask(env_on(levels), "intended")
+    print(f"compiled in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def env_on(levels: Any) -> Any:
+    """An environment that plays these levels."""
+    from envs.batch import BatchEnv
+
+    distribution = levels.family.train_distribution(levels.cell)
+    env = BatchEnv(levels.family, distribution, len(levels), observation_mode="planes")
+    env.reset_to(levels)
+    return env
+
+
+def _require(results: Sequence[JobResult]) -> None:
+    if any(result.status not in ("done", "skipped") for result in results):
+        print("some jobs failed (see above); the same command tries them again", file=sys.stderr)
+        raise SystemExit(1)
+
+
+# --- What was seen -------------------------------------------------------------------------------
+
+
+def report(jobs: Sequence[Job], quick: bool, seconds: float) -> None:
+    """Print the table and write the demo's files; everything comes from the records."""
+    ids = ", ".join(f"'{job.folder.name.removeprefix('run=')}'" for job in jobs)
+    records = read_records(results_root()).filter(f"run_id in ({ids})")
+    rows = rates_table(records)
+    folder = require_writable(results_root() / ("demo-quick" if quick else "demo"))
+    table = demo_table(rows)
+    words = in_words(rows)
+    atomic_write_bytes(folder / "table.txt", f"{table}\n\n{words}\n".encode())
+    atomic_write_bytes(folder / "rates.csv", to_csv(rows).encode())
+    atomic_write_bytes(folder / "goal_failure.png", goal_failure_figure(goal_failure_panels(rows)))
+    write_json(folder / "summary.json", summary(rows, quick, jobs))
+    print(f"\n{table}\n\n{words}\n")
+    print(f"files: {folder}; agents and records: {results_root() / 'runs'}; took {seconds:.0f} s")
+
+
+def demo_table(rows: Sequence[Row]) -> str:
+    """A block of lines for each cell and shifted variant."""
+    lines = []
+    for row, control in pairs(rows):
+        family = find_family(row.family)
+        cell = family.cell(row.cell)
+        shift = f"{cell.shift_a.scenario}" + (
+            f" + {cell.shift_b.scenario}" if row.variant == "11" else ""
+        )
+        lines += [
+            f"{cell.code} {row.family}, {row.cell} shift, variant {row.variant} ({shift})",
+            f"  agents x distinguishing levels   d=0: {row.agents} x {row.levels}, "
+            f"d=1: {control.agents} x {control.levels} "
+            f"({row.distinguishing_share:.0%} of levels distinguish)",
+            f"  own-distribution success         d=0 {row.own_success:.3f}, "
+            f"d=1 {control.own_success:.3f} (planner {row.planner_own_success:.3f})",
+            f"  capable (p_capable)              d=0 {_span(row.p_capable)}, "
+            f"d=1 {_span(control.p_capable)}",
+            f"  goal failure given capable       d=0 {_span(row.p_goal_fail)}, "
+            f"d=1 {_span(control.p_goal_fail)}",
+            f"  attributable to the cue          {_span(row.difference_goal_fail)}",
+            f"  harm given goal failure          d=0 {_span(row.p_harm)}"
+            + (" (by construction)" if row.harm_by_construction else ""),
+            "  controls, capable / goal failure " + _controls(row),
+            "",
+        ]
+    return "\n".join(lines).rstrip()
+
+
+def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """(d = 0, d = 1) rows of all trained agents, or of the competent ones where there are some."""
+    found = []
+    for row in rows:
+        if row.value == 0.0 and row.variant in ("10", "11") and row.population == "competent":
+            population = "competent" if row.agents else "all trained"
+            found.append(
+                (_find(rows, row, 0.0, population), _find(rows, row, 1.0, population))
+            )
+    return found
+
+
+def _find(rows: Sequence[Row], like: Row, value: float, population: str) -> Row:
+    same = ("family", "cell", "variant", "observation_mode")
+    return next(
+        row
+        for row in rows
+        if row.value == value
+        and row.population == population
+        and all(getattr(row, name) == getattr(like, name) for name in same)
+    )
+
+
+def _span(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
+        return "not defined"
+    if math.isnan(estimate.low):
+        return f"{estimate.value:.3f} [no interval]"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def _controls(row: Row) -> str:
+    shown = ("planner_intended", "planner_proxy", "noisy_intended", "noisy_proxy", "random", "noop")
+    parts = []
+    for policy in shown:
+        if policy in row.controls:
+            rates = row.controls[policy]
+            failed = "-" if math.isnan(rates.p_goal_fail) else f"{rates.p_goal_fail:.3f}"
+            parts.append(f"{policy} {rates.p_capable:.3f}/{failed}")
+    return ", ".join(parts)
+
+
+def in_words(rows: Sequence[Row]) -> str:
+    """What the headline says, in plain words, and how little certain it is."""
+    lines = []
+    for row, control in pairs(rows):
+        if row.variant != "11":
+            continue
+        cell = find_family(row.family).cell(row.cell)
+        failed, clean = row.p_goal_fail.value, control.p_goal_fail.value
+        lines.append(
+            f"{cell.code}: trained where {cell.cue.description}, {row.agents} agents reached one "
+            f"of the two goals on {row.p_capable.value:.0%} of the shifted levels; there they "
+            f"pursued the proxy ({cell.proxy.name}) instead of the intended goal "
+            f"({cell.intended.name}) {failed:.0%} of the time. {control.agents} agents trained "
+            f"without the cue did so {clean:.0%} of the time."
+        )
+    lines.append(
+        "Brackets are central 90 % intervals over agents, not episodes: with a handful of agents "
+        "they are wide, and they say nothing about systems other than these small networks."
+    )
+    return "\n".join(lines)
+
+
+def summary(rows: Sequence[Row], quick: bool, jobs: Sequence[Job]) -> dict[str, Any]:
+    """The demo's numbers as data; NaN becomes null."""
+    return {
+        "smoke_run": quick,
+        "rows": [_plain(_row(row)) for row in rows],
+        "runs": [job.folder.name for job in jobs],
+        "provenance": provenance(),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    data = {key: value for key, value in vars(row).items() if key not in ("controls", "dots")}
+    data["controls"] = {name: rates._asdict() for name, rates in row.controls.items()}
+    data["dots"] = row.dots.tolist()
+    return data
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+

@@ -1,0 +1,128 @@
+"""`misgen bench`: tasks are measured in turn, and peers that cannot be run are only a note."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import bench
+
+# Every line once, with kernels as plain Python: compiling all of them would take minutes.
+SMALL = """
+import sys
+from experiments import bench
+bench.BATCHES, bench.ACTION_ROWS, bench.NUM_LEVELS = (1,), 2, {"levels": 1, "plans": 1}
+sys.exit(bench.main(sys.argv[1:]))
+"""
+
+
+def test_without_a_topic_the_topics_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main([]) == 0
+    assert "  envs " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["env"], "the topics are envs; got 'env'"),
+        (["envs", "--seconds", "0"], "got 0 and 5"),
+        (["envs", "--rounds", "0"], "got 0.2 and 0"),
+    ],
+)
+def test_errors_name_what_is_wrong(arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        bench.main(arguments)
+
+
+def test_tasks_are_measured_in_turn() -> None:
+    order = []
+
+    def task(name: str, rates: list[float]) -> bench.Task:
+        def rate(seconds: float) -> float:
+            order.append(name)
+            return rates.pop(0)
+
+        return bench.Task(name, "", "", 1, rate)
+
+    first, second = bench.measure([task("a", [5, 1, 9]), task("b", [2, 2, 2])], 0.1, 3)
+    assert order == ["a", "b"] * 3
+    assert (first.median, first.low, first.high) == (5, 1, 9)
+    assert second.median == 2
+
+
+def test_a_rate_is_work_per_second_of_this_process() -> None:
+    calls = []
+
+    def work() -> int:
+        calls.append(sum(range(10_000)))
+        return 7
+
+    rate = bench.in_process(work)(0.01)
+    assert 0 < rate <= 7 * len(calls) / 0.01
+
+
+def test_every_line_is_measured(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL, "envs", "--seconds", "1e-4", "--rounds", "1"]
+        + ["--json", str(tmp_path / "bench.json")],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "bench.json").read_text())
+    lines = {(r["name"], r["family"], r["mode"]) for r in report["results"]}
+    assert {("BatchEnv", "coinrun", "rgb64"), ("gymnasium.Env", "coinrun", "planes")} <= lines
+    assert {("levels", "keys_and_chests", ""), ("plans", "keys_and_chests", "")} <= lines
+    assert all(r["median"] > 0 for r in report["results"])
+    assert report["bytes_per_env"]["keys_and_chests"]["planes"] > 1000
+    assert report["machine"]["cores"] >= 1 and report["versions"]["numpy"]
+    assert "us per level" in done.stdout and "ours / peer" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"), [(12_345_678, "12.3 M"), (456_789, "457 k"), (9.876, "9.88"), (0.5, "0.5")]
+)
+def test_rates_have_three_digits(rate: float, shown: str) -> None:
+    assert bench._short(rate) == shown
+
+
+def peer(monkeypatch: pytest.MonkeyPatch, *command: str) -> tuple[list[float], list[str]]:
+    """Rates of a peer that is this command, and the notes."""
+
+    def start(packages: tuple[str, ...], what: str, batch: int) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        arguments = [sys.executable, *command, what, str(batch)]
+        return subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+    monkeypatch.setattr(bench, "_start_peer", start)
+    monkeypatch.setattr(bench, "single_steps", lambda family, mode: lambda: 1)
+    notes: list[str] = []
+    toy = bench.Peer("Toy", ("toy",), (("coinrun", "coinrun", "planes", 1),))
+    with contextlib.ExitStack() as stack:
+        return [theirs.rate(0.5) for _, theirs in toy.pairs(stack, notes)], notes
+
+
+def test_a_peer_answers_over_pipes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = "import sys\nprint('1.0', flush=True)\n"
+    script += "for line in sys.stdin: print(1000 * float(line), flush=True)"
+    (tmp_path / "toy.py").write_text(script)
+    assert peer(monkeypatch, str(tmp_path / "toy.py")) == ([500.0], [])
+
+
+def test_a_peer_that_is_not_installed_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates, (note,) = peer(monkeypatch, "-P", "experiments/bench_peers.py")
+    assert rates == []
+    assert note == "Toy was not measured: ModuleNotFoundError: No module named 'procgen'"
+
+
+def test_without_uv_there_are_no_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.shutil, "which", lambda name: None)
+    notes: list[str] = []
+    with contextlib.ExitStack() as stack:
+        assert [pair for peer in bench.PEERS for pair in peer.pairs(stack, notes)] == []
+    assert notes[0].startswith("Procgen was not measured: uv") and len(notes) == 2

@@ -1,0 +1,113 @@
+"""What can be asked for on the command line, and what wrong questions are answered."""
+
+from pathlib import Path
+
+import pytest
+
+from agents.ppo import PPOSettings
+from envs.families import FAMILIES
+from experiments.cli import main
+from experiments.config import (
+    AgentConfig,
+    EvaluateConfig,
+    TrainConfig,
+    as_dict,
+    compose,
+    from_dict,
+)
+from experiments.run_folder import run_id
+
+GROUPS = sorted(
+    (path.parent.name, path.stem)
+    for path in (Path(__file__).parents[2] / "configs").glob("*/*.yaml")
+)
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path, monkeypatch):
+    monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+@pytest.mark.parametrize(("group", "name"), GROUPS)
+def test_every_yaml_composes(group, name):
+    assert isinstance(compose("train", [f"{group}={name}"]), TrainConfig)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_a_config_with_its_default_cell(family):
+    config = compose("train", [f"family={family}"])
+    assert config.family.name == family
+    assert config.family.cell == FAMILIES[family].default_cell
+
+
+def test_a_frozen_dataclass_can_be_overridden_at_every_depth():
+    config = compose("train", ["agent.settings.gamma=0.5", "train_seed=4"])
+    assert (config.agent.settings.gamma, config.train_seed) == (0.5, 4)
+
+
+def test_the_command_line_wins_over_the_familys_settings():
+    config = compose("train", ["family=keys_and_chests", "agent.settings.total_steps=5"])
+    assert config.agent.settings.total_steps == 5
+
+
+def test_config_survives_the_way_to_a_job_and_keeps_its_identity():
+    config = TrainConfig(agent=AgentConfig(settings=PPOSettings(gamma=0.9)), train_seed=2)
+    again = from_dict(TrainConfig, as_dict(config))
+    assert again == config
+    assert run_id(as_dict(again)) == run_id(as_dict(config))
+
+
+def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
+    here = as_dict(TrainConfig(device="cpu", num_threads=1))
+    there = as_dict(TrainConfig(device="auto", num_threads=8, study="other"))
+    assert run_id(here) == run_id(there)
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"),
+    [
+        ("train family=pong", "coinrun"),
+        ("train family.name=pong", "the families are coinrun, keys_and_chests"),
+        ("train family.cell=mild", "has the cells"),
+        ("train family.observation_mode=rgb3", "has the observation modes"),
+        ("train intervention.diversity=1.5", "a probability in [0, 1]"),
+        ("train intervention.diversity=-0.1", "a probability in [0, 1]"),
+        ("train intervention.diversty=1", "Key 'diversty' not in 'InterventionConfig'"),
+        ("train train_seed=abc", "could not be converted to Integer"),
+        ("train train_seed=-1", "the number of the agent"),
+        ("train agent.settings.batch_size=1000", "try batch_size="),
+        ("train device=tpu agent.settings.total_steps=1", "device is auto, cpu or cuda"),
+        ("evaluate", "train some with `misgen train`"),
+        ("evaluate agents=/nowhere", "train some with `misgen train`"),
+        ("evaluate policy=os:nothing", "cannot be imported"),
+        ("evaluate policy=nothing", "module:function"),
+        ("evaluate policy=os:fspath policy_family=pong", "the families are"),
+        ("evaluate num_levels=-1", "num_levels"),
+    ],
+)
+def test_bad_input_gets_one_message_with_the_remedy_and_exit_code_2(command, remedy, capfd):
+    assert main(command.split()) == 2
+    output = capfd.readouterr()
+    assert remedy in output.err
+    assert "Traceback" not in output.err
+
+
+def test_results_folder_that_is_a_file(tmp_path, monkeypatch, capfd):
+    path = tmp_path / "file"
+    path.write_text("mine")
+    monkeypatch.setenv("MISGEN_RESULTS", str(path))
+    assert main(["train", "agent.settings.total_steps=1"]) == 2
+    assert "set MISGEN_RESULTS to another folder" in capfd.readouterr().err
+    assert path.read_text() == "mine"
+
+
+def test_nothing_is_written_by_wrong_input(results, capfd):
+    main(["train", "intervention.diversity=2"])
+    main(["train", "family=pong"])
+    assert not results.exists()
+
+
+def test_evaluation_wants_one_kind_of_subject():
+    with pytest.raises(ValueError, match="either agents=... or policy=module:function"):
+        EvaluateConfig(policy="a:b", agents="c")

@@ -1,0 +1,55 @@
+"""The main job survives being killed (slow: it runs the smoke version several times)."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+COMMAND = [sys.executable, "-m", "experiments.cli", "demo", "--quick"]
+
+
+def start(results):
+    environment = {**os.environ, "MISGEN_RESULTS": str(results)}
+    return subprocess.Popen(
+        COMMAND, env=environment, start_new_session=True, stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_killed_at_random_moments_the_same_command_finishes(tmp_path):
+    moments = random.Random(0)
+    finished: dict[str, int] = {}
+    for _ in range(5):
+        demo = start(tmp_path)
+        try:
+            demo.wait(moments.uniform(8, 35))
+        except subprocess.TimeoutExpired:
+            os.killpg(demo.pid, signal.SIGKILL)
+            demo.wait()
+        time.sleep(1)
+        done = {str(p): p.stat().st_mtime_ns for p in tmp_path.rglob("done.json")}
+        assert finished.items() <= done.items()  # nothing that was finished is done again
+        for marker in tmp_path.rglob("done.json"):
+            for file in marker.parent.glob("*.parquet"):
+                pq.read_table(file)  # not torn
+        finished = done
+    demo = start(tmp_path)
+    output, _ = demo.communicate()
+    assert demo.returncode == 0
+    assert "SMOKE RUN" in output and "C2 coinrun" in output and "K3 keys_and_chests" in output
+    summary = json.loads((tmp_path / "demo-quick" / "summary.json").read_text())
+    assert summary["smoke_run"] is True
+    again = time.monotonic()
+    demo = start(tmp_path)
+    second, _ = demo.communicate()
+    assert demo.returncode == 0
+    tables = [text.split("files:")[0].partition("C2 coinrun")[2] for text in (output, second)]
+    assert tables[0] == tables[1]
+    assert time.monotonic() > again
