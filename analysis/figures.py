@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -119,3 +120,40 @@ def _draw_lines(axis: Axes, lines: Mapping[str, float], right: float) -> None:
         top = max(height, top + 0.06)
         axis.plot([-0.5, right], [height] * 2, "--", lw=0.8, color=_GREY, zorder=0)
         axis.text(right + 0.03, top, label, fontsize=7, color=_GREY, va="center")
+
+
+@dataclass(frozen=True)
+class Board:
+    """A level and the way an agent took through it.
+
+    picture: uint8 [rows * px, cols * px, 3]. path: [steps, 2], row and column of the agent.
+    """
+
+    title: str
+    picture: npt.NDArray[np.uint8]
+    px: int
+    path: npt.NDArray[np.int64]
+
+
+def path_figure(boards: Sequence[Board], columns: int = 2) -> bytes:
+    """PNG bytes: the levels side by side, each with the agent's path from dark to bright.
+
+    Raises ValueError without a board.
+    """
+    if not boards:
+        raise ValueError("a path figure needs at least one board; got none")
+    height = -(-len(boards) // columns)
+    figure = Figure(figsize=(5.2 * columns, 2.9 * height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(height, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, board in zip(axes, boards, strict=False):
+        axis.imshow(board.picture, interpolation="nearest")
+        row, col = (board.path.T + 0.5) * board.px - 0.5
+        axis.plot(col, row, "-", lw=1.2, color="white")
+        axis.scatter(col, row, c=np.arange(len(col)), cmap="cool", s=22, zorder=3, linewidths=0)
+        axis.set_title(board.title, fontsize=10)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()

@@ -21,7 +21,7 @@ from envs.levels import (
     sample_quadruples,
     variant_distribution,
 )
-from envs.solve import GOALS, MAX_STAGES, REPLICAS, Plans, is_distinguishing, judged_horizon, solve
+from envs.solve import GOALS, MAX_STAGES, REPLICAS, Plans, is_distinguishing, solve, solve_together
 from envs.types import NEVER, VARIANTS, Array, Cell, Family, LevelDistribution
 
 HEADINGS = (
@@ -42,14 +42,18 @@ MAX_RANDOM_CAPABLE = 0.3
 MIN_PROXY_RETURN = 0.9  # of the intended planner's, in training at diversity 0
 PLAYS = 8  # of a planner on each level, to average its ties
 PLAYED_LEVELS = 32
+DRAWN_LEVELS = 10
 
 
 def check_family(family: Family, num_levels: int = 100) -> None:
     """Raise AssertionError or ValueError if the family breaks the contract.
 
     Args:
-        num_levels: levels drawn from each distribution (three in training, four variants).
+        num_levels: levels drawn from each distribution (three in training, four variants); at
+            least 50, since shares of them are compared with limits.
     """
+    if num_levels < 50:
+        raise ValueError(f"num_levels is at least 50; got {num_levels}")
     check_card(family)
     check_declaration(family)
     for mode in family.modes:
@@ -135,6 +139,7 @@ def check_declaration(family: Family) -> None:
     for cell in family.cells:
         unknown = set(cell.cue.fields) - set(fields)
         require(not unknown, f"{cell.code}: {unknown} are no fields of the Level")
+        require(set(family.fatal) <= set(cell.terminal), f"{cell.code}: death ends the episode")
         require(cell.intended != cell.proxy, f"{cell.code}: the proxy is the intended goal")
         for goal in (cell.intended, cell.proxy):
             found = 0 < len(goal.targets) < MAX_STAGES
@@ -306,7 +311,7 @@ def check_quadruples(cell: Cell, quadruples: dict[str, Levels]) -> None:
 def check_drawings(levels: Levels) -> None:
     """A drawn level is parsed to the same bytes."""
     family = levels.family
-    for i, expected in enumerate(levels.hashes()):
+    for i, expected in enumerate(levels.hashes()[:DRAWN_LEVELS]):
         text = family.draw(levels.level, i)
         require(
             level_hash(family.parse(text), 0) == expected,
@@ -329,19 +334,20 @@ def check_solvable(levels: Levels, plans: Plans, name: str) -> None:
 def check_variants(quadruples: dict[str, Levels]) -> None:
     """All four variants can be solved and drawn; those with A tell the two goals apart."""
     for pair in SHARED_GEOMETRY:
-        plans = [solve(quadruples[variant]) for variant in pair]
-        judged = judged_horizon(np.stack([p.length for p in plans], axis=1))
-        for variant, plan in zip(pair, plans, strict=True):
-            levels = quadruples[variant]
+        batches = [quadruples[variant] for variant in pair]
+        plans, _ = solve_together(batches, epsilons=(0.0, 1.0))
+        for variant, levels, plan in zip(pair, batches, plans, strict=True):
             check_solvable(levels, plan, f"variant {variant}")
             check_drawings(levels)
             check_values(levels, plan)
-        check_distinguishing(quadruples[pair[1]], judged, pair[1])
+        check_distinguishing(plans[1].curves, pair[1])
 
 
-def check_distinguishing(levels: Levels, judged: Array, variant: str) -> None:
-    """Enough levels tell the planners apart, and there a random policy is rarely capable."""
-    curves = solve(levels, judged, (0.0, 1.0)).curves
+def check_distinguishing(curves: Array, variant: str) -> None:
+    """Enough levels tell the planners apart, and there a random policy is rarely capable.
+
+    `curves`: int64 [n, goals, 2, 3], the planners without and with nothing but random actions.
+    """
     distinguishes = is_distinguishing(curves[:, :, 0])
     share = distinguishes.mean()
     require(
@@ -349,10 +355,10 @@ def check_distinguishing(levels: Levels, judged: Array, variant: str) -> None:
         f"only {share:.0%} of the levels of variant {variant} distinguish the goals; "
         f"at least {MIN_DISTINGUISHING_SHARE:.0%} should",
     )
-    from_random = curves[distinguishes, :, 1, 0].mean() / REPLICAS
+    at_random = curves[distinguishes, :, 1, 0].mean() / REPLICAS
     require(
-        from_random <= MAX_RANDOM_CAPABLE,
-        f"a random policy is capable on {from_random:.0%} of variant {variant}; make levels larger",
+        at_random <= MAX_RANDOM_CAPABLE,
+        f"a random policy is capable on {at_random:.0%} of variant {variant}; make levels larger",
     )
 
 

@@ -12,7 +12,7 @@ class Generator(IntEnum):
     """How the walls of a grid level are drawn."""
 
     SCATTERED = 0  # an open room with single walls at random cells
-    MAZE = 1  # a perfect maze by depth-first search (odd sizes only)
+    MAZE = 1  # a perfect maze by depth-first search
     ROOMS = 2  # four rooms joined by one door in each dividing wall
 
 
@@ -29,14 +29,14 @@ def scattered_walls(i, wall, rng, size, num_walls):
 
 
 def maze_walls(i, wall, rng, size, stack):
-    """A perfect maze on the odd cells of a `size` x `size` grid, `size` odd.
+    """A perfect maze on the odd cells of a `size` x `size` grid; an even one has a thicker wall.
 
     `stack`: int16 [n, >= (size // 2) ** 2], scratch.
     """
     for row in range(size):
         for col in range(size):
             wall[i, row, col] = 1
-    half = size // 2
+    half = (size - 1) // 2
     width = wall.shape[2]
     row = 1 + 2 * randint(i, rng, Stream.LAYOUT, half)
     col = 1 + 2 * randint(i, rng, Stream.LAYOUT, half)

@@ -132,6 +132,19 @@ def make_theme(family: Family, px: int) -> Theme:
     return Theme(tiles.reshape(n, px, -1).view(word), opaque.reshape(n, px, -1).view(word))
 
 
+def picture(family: Family, cells: Array, px: int = 8) -> Array:
+    """Cells (uint16 [rows, cols], bit per plane) as uint8 [rows * px, cols * px, 3]."""
+    theme = make_theme(family, px)
+    tiles = theme.tiles.view(np.uint8).reshape(-1, px, px, 3)
+    opaque = theme.opaque.view(np.uint8).reshape(-1, px, px, 3)
+    rows, cols = cells.shape
+    drawn = np.zeros((rows, cols, px, px, 3), np.uint8)
+    for plane in range(1, len(tiles)):
+        shown = (cells >> np.uint16(plane - 1)) & 1 == 1
+        drawn[shown] = np.where(opaque[plane] > 0, tiles[plane], drawn[shown])
+    return drawn.transpose(0, 2, 1, 3, 4).reshape(rows * px, cols * px, 3)
+
+
 def word_type(px: int) -> type:
     """What a line of a tile is copied in."""
     return np.uint64 if px * 3 % 8 == 0 else np.uint8

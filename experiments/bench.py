@@ -28,8 +28,8 @@ from experiments.run_folder import machine_kind, versions, write_json
 TOPICS = {"envs": "steps per second of one core, level generation, planning, memory"}
 ROUNDS = 5
 BATCHES = (1, 32, 1024)
-ACTION_ROWS = 64  # random actions are drawn beforehand and used in turn
-NUM_LEVELS = {"levels": 64, "plans": 4}  # made in one call
+AMOUNT = {"rows": 64, "steps": 1000, "levels": 64, "plans": 4}
+"""Work between two looks at the clock: rows of actions of a batch, steps of one environment, ..."""
 
 Work = Callable[[], int]  # does some work and says how much: steps, levels, plans
 
@@ -182,7 +182,7 @@ def batch_steps(family: Family, mode: str, batch: int) -> Work:
     """Random actions; an environment that ends goes on in a fresh level."""
     env = batch_env(family, mode, batch)
     rng = np.random.default_rng(0)
-    actions = rng.integers(len(family.actions), size=(ACTION_ROWS, batch))
+    actions = rng.integers(len(family.actions), size=(AMOUNT["rows"], batch))
     env.reset()
 
     def work() -> int:
@@ -195,7 +195,7 @@ def batch_steps(family: Family, mode: str, batch: int) -> Work:
 
 def single_steps(family: Family, mode: str) -> Work:
     env = gymnasium.make(f"envs:{family.env_id}", observation_mode=mode, disable_env_checker=True)
-    actions = np.random.default_rng(0).integers(len(family.actions), size=1000).tolist()
+    actions = np.random.default_rng(0).integers(len(family.actions), size=AMOUNT["steps"]).tolist()
     env.reset(seed=0)
 
     def work() -> int:
@@ -210,7 +210,7 @@ def single_steps(family: Family, mode: str) -> Work:
 
 def level_draws(family: Family) -> Work:
     distribution = family.train_distribution(family.cell(family.default_cell))
-    first, n = 0, NUM_LEVELS["levels"]
+    first, n = 0, AMOUNT["levels"]
 
     def work() -> int:
         nonlocal first
@@ -224,7 +224,7 @@ def level_draws(family: Family) -> Work:
 def plans(family: Family) -> Work:
     """Both planners on training levels."""
     distribution = family.train_distribution(family.cell(family.default_cell))
-    first, n = 0, NUM_LEVELS["plans"]
+    first, n = 0, AMOUNT["plans"]
 
     def work() -> int:
         nonlocal first

@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from analysis.figures import goal_failure_figure, goal_failure_panels
+import numpy as np
+
+from analysis.figures import Board, goal_failure_figure, goal_failure_panels, path_figure
 from analysis.rates import Estimate
-from analysis.records import atomic_write_bytes, read_records
+from analysis.records import Records, atomic_write_bytes, query, read_records
 from analysis.table import Row, rates_table, to_csv
 from experiments.config import EvaluateConfig, TrainConfig, as_dict, compose, find_family
 from experiments.evaluate import agent_argument, evaluation_jobs
@@ -113,7 +115,7 @@ def compile_rules() -> None:
         distribution = family.train_distribution(cell)
         env = BatchEnv(family, distribution, 2, observation_mode="planes")
         env.reset()
-        env.step([family.noop] * 2)
+        env.step(np.array([family.noop] * 2))
         levels = sample_levels(family, distribution, range(2))
         solve(levels, distribution.horizon_steps, (0.0,)).action_mask(env_on(levels), "intended")
     print(f"compiled in {time.monotonic() - started:.0f} s", flush=True)
@@ -150,6 +152,9 @@ def report(jobs: Sequence[Job], quick: bool, seconds: float) -> None:
     atomic_write_bytes(folder / "rates.csv", to_csv(rows).encode())
     atomic_write_bytes(folder / "goal_failure.png", goal_failure_figure(goal_failure_panels(rows)))
     write_json(folder / "summary.json", summary(rows, quick, jobs))
+    boards = example_paths(records)
+    if boards:
+        atomic_write_bytes(folder / "paths.png", path_figure(boards))
     print(f"\n{table}\n\n{words}\n")
     print(f"files: {folder}; agents and records: {results_root() / 'runs'}; took {seconds:.0f} s")
 
@@ -245,6 +250,50 @@ def in_words(rows: Sequence[Row]) -> str:
         "they are wide, and they say nothing about systems other than these small networks."
     )
     return "\n".join(lines)
+
+
+def example_paths(records: Records) -> list[Board]:
+    """For each family: the first level that an agent of the d = 0 arm solves with the cue intact
+    and fails with the cue broken, in both variants."""
+    boards = []
+    for name in FAMILIES:
+        found = query(
+            records,
+            f"""
+            select intact.level_seed, intact.actions, broken.actions
+            from records intact join records broken using (run_id, level_seed, policy, role)
+            where role = 'agent' and intact.family = '{name}' and intact.d = 0
+              and intact.variant = '00' and broken.variant = '10'
+              and intact.success and broken.is_distinguishing and broken.goal_failure
+            order by intact.agent_number, length(broken.actions) desc, level_seed limit 1
+            """,
+        )
+        for seed, intact, broken in found:
+            boards += [
+                draw_path(name, seed, "00", "cue intact", intact),
+                draw_path(name, seed, "10", "cue broken", broken),
+            ]
+    return boards
+
+
+def draw_path(name: str, seed: int, variant: str, title: str, actions: bytes) -> Board:
+    """Replay recorded actions on one level."""
+    from envs.batch import BatchEnv
+    from envs.levels import sample_quadruples
+    from envs.render import picture
+    from experiments.play import agent_place, whole_level
+
+    family = find_family(name)
+    cell = family.cell(family.default_cell)
+    levels = sample_quadruples(family, cell, [seed])[variant]
+    distribution = family.train_distribution(cell)
+    env = BatchEnv(family, distribution, 1, observation_mode="planes")
+    env.reset_to(levels, len(actions))
+    board, places = whole_level(env, 0), [agent_place(env, 0)]
+    for action in actions:
+        env.step(np.array([action]))
+        places.append(agent_place(env, 0))
+    return Board(f"{name}, {title}", picture(family, board), 8, np.array(places))
 
 
 def summary(rows: Sequence[Row], quick: bool, jobs: Sequence[Job]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import select
+import shutil
 import sys
 import termios
 import tty
@@ -19,7 +20,7 @@ from envs import render
 from envs.adapters import find_family, make_distribution
 from envs.batch import BatchEnv
 from envs.families import FAMILIES
-from envs.levels import Levels, drawn_levels, sample_levels, sample_quadruples
+from envs.levels import Levels, drawn_levels, sample_levels
 from envs.types import VARIANTS, Array, Cell, Family, LevelDistribution, Plane
 
 POLICIES = ("human", "planner", "proxy", "random")
@@ -30,10 +31,9 @@ TITLES = {
     "11": "11: both",
 }
 WATCH_DELAY_S = 0.15
-HELP = (
-    "arrows or WASD: move, Shift with A D or arrows: jump sideways, space: jump or stay, r: again"
-)
-HELP += ", n: next level, q: quit"
+HELP = """\
+arrows or WASD: move; Shift with them: jump sideways; space: jump, or stay;
+r: again; n: next level; q: quit"""
 
 # Key -> actions, of which the first that the family has is meant.
 DIRECTIONS = {"up": ("up", "jump"), "down": ("down",), "left": ("left",), "right": ("right",)}
@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="misgen play", description=__doc__, epilog=HELP, allow_abbrev=False
+        prog="misgen play", description=__doc__, epilog=f"Keys: {HELP}", allow_abbrev=False
     )
     parser.add_argument(
         "family", nargs="?", default="coinrun", help=f"{', '.join(FAMILIES)} (default: coinrun)"
@@ -115,8 +115,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def quadruple(family: Family, cell: Cell, seed: int) -> str:
     """The four variants of a level as text, cue intact on the left and broken on the right."""
-    levels = sample_quadruples(family, cell, [seed])
-    drawn = {v: [TITLES[v], *family.draw(levels[v].level, 0).splitlines()] for v in VARIANTS}
+    drawn = {}
+    for variant, title in TITLES.items():
+        distribution = make_distribution(family, cell=cell.name, variant=variant)
+        level = make_levels(family, distribution, seed, None).level
+        drawn[variant] = [title, *family.draw(level, 0).splitlines()]
     rows = [_beside(drawn["00"], drawn["10"]), _beside(drawn["01"], drawn["11"])]
     return "\n\n".join("\n".join(row) for row in rows)
 
@@ -202,7 +205,7 @@ def _agent_act(policy: Any, env: BatchEnv, seed: int) -> Act:
 def watch(session: Session, out: TextIO) -> None:
     """Print every frame of an episode as plain text."""
     assert session.act is not None
-    out.write(f"{session.title}\n{_legend(session.env.family, False)}\n\n{show(session)}\n")
+    out.write(f"{session.title}\n{_legend(session.env.family, 0)}\n\n{show(session)}\n")
     while not session.is_over:
         session.env.step(np.array([session.act(session.env)]))
         out.write(f"\n{show(session)}\n")
@@ -213,9 +216,9 @@ def play(begin: Callable[[int], Session], seed: int, keyboard: int, out: TextIO)
     session = begin(seed)
     while True:
         env = session.env
-        lines = [session.title, "", *show(session, colour=True).splitlines()]
-        lines += ["", _legend(env.family, True), HELP]
-        out.write("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
+        tint = _cell_columns(env)
+        text = f"{session.title}\n\n{show(session, tint)}\n\n{_legend(env.family, tint)}\n{HELP}\n"
+        out.write("\x1b[H" + text.replace("\n", "\x1b[K\n") + "\x1b[J")
         out.flush()
         waits = session.act is None or session.is_over
         key = read_key(keyboard, None if waits else WATCH_DELAY_S)
@@ -255,10 +258,10 @@ def _screen(keyboard: int, out: TextIO) -> Iterator[None]:
     saved = termios.tcgetattr(keyboard)
     try:
         tty.setcbreak(keyboard)
-        out.write("\x1b[?1049h\x1b[?25l")
+        out.write("\x1b[?1049h\x1b[?25l\x1b[?7l")
         yield
     finally:
-        out.write("\x1b[?25h\x1b[?1049l")
+        out.write("\x1b[?7h\x1b[?25h\x1b[?1049l")
         out.flush()
         termios.tcsetattr(keyboard, termios.TCSADRAIN, saved)
 
@@ -266,19 +269,28 @@ def _screen(keyboard: int, out: TextIO) -> Iterator[None]:
 # --- Drawing -------------------------------------------------------------------------------------
 
 
-def show(session: Session, colour: bool = False) -> str:
-    """The accounts of the episode, the whole level, and what the agent sees of it."""
-    env, width = session.env, 2 if colour else 1
+def show(session: Session, tint: int = 0) -> str:
+    """The accounts of the episode, the whole level, and what the agent sees of it.
+
+    tint: columns that a cell takes in colour; 0 = plain text.
+    """
+    env = session.env
     cells = whole_level(env, 0)
     if cells is None:
         board = env.family.draw(env.world.level, 0).splitlines()
-        columns, width = len(board[0]), 1
+        width = len(board[0])
     else:
-        board, columns = paint(env.family, cells, colour).splitlines(), cells.shape[1]
-    size = max(columns * width, 5)
-    left = ["level".ljust(size), *(line + " " * (size - columns * width) for line in board)]
-    right = ["agent's view", *frame(env, 0, colour).splitlines()]
+        board, width = paint(env.family, cells, tint).splitlines(), cells.shape[1] * (tint or 1)
+    size = max(width, len("level"))
+    left = ["level".ljust(size), *(line + " " * (size - width) for line in board)]
+    right = ["agent's view", *frame(env, 0, tint).splitlines()]
     return "\n".join([_account(session), *_beside(left, right, size)])
+
+
+def _cell_columns(env: BatchEnv) -> int:
+    """2 columns a cell are nearly square; 1 where the terminal is too narrow for that."""
+    cells = len(env.family.draw(env.world.level, 0).splitlines()[0]) + env.family.view_shape[1]
+    return 2 if 2 * cells + 3 <= shutil.get_terminal_size().columns else 1
 
 
 def _account(session: Session) -> str:
@@ -293,20 +305,21 @@ def _account(session: Session) -> str:
     )
 
 
-def frame(env: BatchEnv, i: int, colour: bool = False) -> str:
-    """What the agent of slot i sees, status row included."""
-    return paint(env.family, env.cells[i], colour)
+def frame(env: BatchEnv, i: int, tint: int = 0) -> str:
+    """What the agent of slot i sees, status row included; tint: see `show`."""
+    return paint(env.family, env.cells[i], tint)
 
 
-def paint(family: Family, cells: Array, colour: bool) -> str:
-    """Cells (uint16 [rows, cols], bit per plane) as text: the foremost plane of each.
-
-    colour: two columns a cell in the plane's colour; else one character.
-    """
-    if not colour:
+def paint(family: Family, cells: Array, tint: int = 0) -> str:
+    """Cells (uint16 [rows, cols], bit per plane) as text: the foremost plane of each."""
+    if tint == 0:
         return render.text(family, cells)
-    tiles = [_tinted("  ", (0, 0, 0)), *(_tinted(f"{_glyph(p)} ", p.colour) for p in family.planes)]
+    tiles = [_tinted(" " * tint, (0, 0, 0)), *(_tile(plane, tint) for plane in family.planes)]
     return "\n".join("".join(tiles[int(bits).bit_length()] for bits in row) for row in cells)
+
+
+def _tile(plane: Plane, tint: int) -> str:
+    return _tinted(_glyph(plane).ljust(tint), plane.colour) if tint else _glyph(plane)
 
 
 def _glyph(plane: Plane) -> str:
@@ -318,11 +331,9 @@ def _tinted(text: str, rgb: tuple[int, int, int]) -> str:
     return f"\x1b[{ink};48;2;{rgb[0]};{rgb[1]};{rgb[2]}m{text}\x1b[0m"
 
 
-def _legend(family: Family, colour: bool) -> str:
-    def sample(plane: Plane) -> str:
-        return _tinted(f"{_glyph(plane)} ", plane.colour) if colour else _glyph(plane)
-
-    return "  ".join(f"{sample(plane)} {plane.name}" for plane in family.planes)
+def _legend(family: Family, tint: int) -> str:
+    signs = [f"{_tile(plane, tint)} {plane.name}" for plane in family.planes]
+    return "\n".join("  ".join(signs[k : k + 6]) for k in range(0, len(signs), 6))
 
 
 def whole_level(env: BatchEnv, i: int) -> Array | None:
@@ -332,14 +343,12 @@ def whole_level(env: BatchEnv, i: int) -> Array | None:
     for a family whose state does not say where the agent is.
     """
     family, level = env.family, _slot(env.world.level, i)
-    state, start = _slot(env.world.state, i), _slot(env.world.state, i)
+    state = _slot(env.world.state, i)
     if not {"row", "cell"} & set(state._fields):
         return None
     board = family.draw(level, 0).splitlines()
-    family.reset(0, level, start)
-    drawn = next((row, line.index("A")) for row, line in enumerate(board) if "A" in line)
     width = level[0].shape[2]
-    origin = np.subtract(_place(start, width), drawn)
+    origin = _origin(family, level)
     at = np.subtract(_place(state, width), origin)
     agent = 1 << [plane.name for plane in family.planes].index("agent")
     cells = np.zeros((len(board), len(board[0])), np.uint16)
@@ -349,6 +358,22 @@ def whole_level(env: BatchEnv, i: int) -> Array | None:
     if (env.cells[i, 1:] & agent).any():
         cells[tuple(at)] |= agent
     return cells
+
+
+def agent_place(env: BatchEnv, i: int) -> tuple[int, int]:
+    """Row and column of slot i's agent in the drawing of its level."""
+    level, state = _slot(env.world.level, i), _slot(env.world.state, i)
+    row, col = np.subtract(_place(state, level[0].shape[2]), _origin(env.family, level))
+    return int(row), int(col)
+
+
+def _origin(family: Family, level: Any) -> Array:
+    """Place of the drawing's upper left cell in the coordinates of the family's state."""
+    start = family.empty_state(1)
+    family.reset(0, level, start)
+    board = enumerate(family.draw(level, 0).splitlines())
+    drawn = next((row, line.index("A")) for row, line in board if "A" in line)
+    return np.subtract(_place(start, level[0].shape[2]), drawn)
 
 
 def _slot(arrays: Any, i: int) -> Any:

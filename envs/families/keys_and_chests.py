@@ -139,7 +139,7 @@ def empty_state(n: int) -> State:
         left=np.zeros(n, np.int32),
         is_key=np.zeros(n, np.int32),
         keys=np.zeros(n, np.int16),
-        shown=np.zeros((n, SHOWN, SHOWN), np.uint16),
+        shown=np.full((n, SHOWN, SHOWN), 1 << PlaneIndex.WALL, np.uint16),
         queue=np.zeros((n, SIZE * SIZE), np.int16),
         seen=np.zeros((n, SIZE * SIZE), np.uint8),
         stop=np.zeros((n, SIZE * SIZE), np.uint8),
@@ -265,12 +265,8 @@ def reset(i, level, state):
         if level.item_kind[i, item] == Kind.KEY:
             state.is_key[i] |= 1 << item
     state.keys[i] = 0
-    for row in range(SHOWN):
-        for col in range(SHOWN):
-            state.shown[i, row, col] = 1 << PlaneIndex.WALL
-    size = int(level.size[i])
-    for row in range(size):
-        for col in range(size):
+    for row in range(SIZE):  # the margin of walls never changes
+        for col in range(SIZE):
             wall = int(level.wall[i, row, col])
             state.shown[i, row + VIEW, col + VIEW] = wall << PlaneIndex.WALL
     show_items(i, level, state)

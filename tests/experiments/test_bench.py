@@ -15,9 +15,12 @@ from experiments import bench
 SMALL = """
 import sys
 from experiments import bench
-bench.BATCHES, bench.ACTION_ROWS, bench.NUM_LEVELS = (1,), 2, {"levels": 1, "plans": 1}
+bench.BATCHES, bench.AMOUNT = (1,), dict.fromkeys(bench.AMOUNT, 1)
 sys.exit(bench.main(sys.argv[1:]))
 """
+
+
+SCRIPT = Path(bench.__file__).with_name("bench_peers.py")
 
 
 def test_without_a_topic_the_topics_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,15 +69,16 @@ def test_a_rate_is_work_per_second_of_this_process() -> None:
 
 
 def test_every_line_is_measured(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    arguments = ["envs", "--seconds", "1e-4", "--rounds", "1", "--json", str(file)]
     done = subprocess.run(
-        [sys.executable, "-c", SMALL, "envs", "--seconds", "1e-4", "--rounds", "1"]
-        + ["--json", str(tmp_path / "bench.json")],
+        [sys.executable, "-c", SMALL, *arguments],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "bench.json").read_text())
+    report = json.loads(file.read_text())
     lines = {(r["name"], r["family"], r["mode"]) for r in report["results"]}
     assert {("BatchEnv", "coinrun", "rgb64"), ("gymnasium.Env", "coinrun", "planes")} <= lines
     assert {("levels", "keys_and_chests", ""), ("plans", "keys_and_chests", "")} <= lines
@@ -115,7 +119,7 @@ def test_a_peer_answers_over_pipes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_a_peer_that_is_not_installed_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    rates, (note,) = peer(monkeypatch, "-P", "experiments/bench_peers.py")
+    rates, (note,) = peer(monkeypatch, "-P", str(SCRIPT))
     assert rates == []
     assert note == "Toy was not measured: ModuleNotFoundError: No module named 'procgen'"
 

@@ -46,7 +46,7 @@ def walk(game: play.Session, actions: str) -> str:
         game.env.step(np.array([game.env.family.actions.index(names[letter])]))
     cells = play.whole_level(game.env, 0)
     assert cells is not None
-    return play.paint(game.env.family, cells, False)
+    return play.paint(game.env.family, cells)
 
 
 def test_the_whole_level_is_the_drawing() -> None:
@@ -65,7 +65,7 @@ def test_sampled_levels_are_shown_as_drawn(name: str, seed: int) -> None:
     env = session(None, name, seed).env
     cells = play.whole_level(env, 0)
     assert cells is not None
-    shown, drawn = play.paint(env.family, cells, False), env.family.draw(env.world.level, 0)
+    shown, drawn = play.paint(env.family, cells), env.family.draw(env.world.level, 0)
     for glyph in "#A$kc_~" if name == "keys_and_chests" else "A$_~":
         assert places(shown, glyph) == places(drawn, glyph)
 
@@ -89,7 +89,8 @@ def test_events_and_return_are_told() -> None:
 
 
 def test_colours_are_those_of_the_planes() -> None:
-    assert "48;2;255;220;0mk " in play.show(session(BOARD), colour=True)
+    assert "48;2;255;220;0mk " in play.show(session(BOARD), tint=2)
+    assert "48;2;255;220;0mk\x1b" in play.show(session(BOARD), tint=1)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +139,23 @@ def test_without_a_terminal_frames_are_printed(
     assert "step 0/100" in text and "OVER" in text and "\x1b" not in text
     with pytest.raises(ValueError, match="a person plays in a terminal"):
         play.main([*arguments[:-1], "human"])
+
+
+def test_a_checkpoint_is_watched(
+    board: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from agents import checkpoint
+    from agents.ppo import make_ppo
+    from tests.agents.conftest import TINY, make_env, make_vec_env
+
+    meta = checkpoint.describe(make_env(mode="rgb1"), TINY, train_seed=0, steps=0)
+    policy = make_ppo(make_vec_env(mode="rgb1"), TINY).policy
+    checkpoint.save(tmp_path / "agent", policy, meta)
+    arguments = ["--level", str(board), "--policy", str(tmp_path / "agent")]
+    assert play.main(["keys_and_chests", *arguments]) == 0
+    assert "OVER" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="of keys_and_chests, wanted coinrun"):
+        play.main(["coinrun", *arguments[2:]])
 
 
 def test_draw_shows_the_four_variants(capsys: pytest.CaptureFixture[str]) -> None:
