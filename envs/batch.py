@@ -140,6 +140,8 @@ def advance(i, world, action):
     events = family_step(i, world.level, world.state, action)
     episode.length[i] += 1
     reward = 0.0
+    if events == 0:  # most steps
+        return events, reward
     for event in range(episode.counts.shape[1]):
         if (events >> event) & 1:
             reward += world.rewards[event]

@@ -200,8 +200,8 @@ def ground_run(i, level, col, width, height, surface):
 
 def draw_section(i, rng, params, hardness):
     """The harder, the more hazards."""
-    if randint(i, rng, Stream.LAYOUT, 8) >= 4 + min(hardness, 2):
-        draw = randint(i, rng, Stream.LAYOUT, 6)
+    if randint(i, rng, Stream.LAYOUT, 8) >= 3 + min(hardness, 2):
+        draw = randint(i, rng, Stream.LAYOUT, 8)
         return Section.SHELF if draw >= Section.SHELF else draw
     draw = randint(i, rng, Stream.LAYOUT, params.pits + params.saws + 4)
     if draw < params.pits:

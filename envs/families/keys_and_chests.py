@@ -206,13 +206,15 @@ def free_cell(i, level, rng, size):
 def number_items(i, level):
     """List the items of the board in the order of their cells; `item_at` becomes their number."""
     item = 0
-    for cell in range(SIZE * SIZE):
-        kind = int(level.item_at[i, cell])
-        if kind != Kind.NONE:
-            level.item_cell[i, item] = cell
-            level.item_kind[i, item] = kind
-            item += 1
-            level.item_at[i, cell] = item
+    size = int(level.size[i])
+    for row in range(1, size - 1):
+        for cell in range(row * SIZE + 1, row * SIZE + size - 1):
+            kind = int(level.item_at[i, cell])
+            if kind != Kind.NONE:
+                level.item_cell[i, item] = cell
+                level.item_kind[i, item] = kind
+                item += 1
+                level.item_at[i, cell] = item
     level.num_items[i] = item
     for k in range(item, MAX_ITEMS):
         level.item_cell[i, k] = 0

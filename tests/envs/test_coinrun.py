@@ -466,7 +466,7 @@ def test_state_keys_are_restored():
             assert getattr(state, name)[0] == getattr(twin, name)[0], name
 
 
-GOLDEN = "28ff903e86813ef5"
+GOLDEN = "4bbd9a6eb71b751a"
 
 
 def test_golden_trajectory():
