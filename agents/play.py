@@ -119,14 +119,21 @@ def replay(
 
 
 def outcomes(cell: Cell, levels: Levels, episodes: Episodes) -> tuple[Array, Array, Array]:
-    """capable, goal_failure, success: bool [n], by the cell's rule on what happened up to T."""
-    first, counts = episodes.first_judged, episodes.counts_judged
+    """capable, goal_failure, success: bool [n], by the cell's rule. The first two are judged on
+    what happened up to T, success on the whole episode."""
+    judged = _outcome_bits(cell, levels, episodes.first_judged, episodes.counts_judged)
+    ended = _outcome_bits(cell, levels, episodes.first, episodes.counts)
+    return (
+        (judged & Outcome.CAPABLE) != 0,
+        (judged & Outcome.GOAL_FAILURE) != 0,
+        (ended & Outcome.SUCCESS) != 0,
+    )
+
+
+def _outcome_bits(cell: Cell, levels: Levels, first: Array, counts: Array) -> Array:
     with np.errstate(over="ignore"):
-        rows = range(len(levels))
-        bits = np.array([cell.outcome(i, levels.level, first, counts) for i in rows], np.int64)
-    flags = (Outcome.CAPABLE, Outcome.GOAL_FAILURE, Outcome.SUCCESS)
-    capable, goal_failure, success = ((bits & flag) != 0 for flag in flags)
-    return capable, goal_failure, success
+        bits = [cell.outcome(i, levels.level, first, counts) for i in range(len(levels))]
+    return np.array(bits, np.int64)
 
 
 def _limits(levels: Levels, horizon_steps: Any, judged_at_steps: Any) -> tuple[Array, Array]:

@@ -88,14 +88,6 @@ def make_distribution(
     return base if horizon_steps is None else replace(base, horizon_steps=horizon_steps)
 
 
-def _take_options(options: dict[str, Any] | None, known: tuple[str, ...]) -> list[Any]:
-    """The values of the known options of a reset; ValueError if there are others."""
-    options = options or {}
-    if unknown := sorted(set(options) - set(known)):
-        raise ValueError(f"the options of reset are {', '.join(known)}; got {', '.join(unknown)}")
-    return [options.get(name) for name in known]
-
-
 def _distribution(family: Family, value: Any) -> LevelDistribution:
     """The option "distribution": a LevelDistribution, or keywords of `make_distribution`."""
     if isinstance(value, LevelDistribution):
@@ -189,12 +181,15 @@ class SingleEnv(gymnasium.Env[Array, Any]):
         Raises:
             ValueError: a negative seed, an unknown option, a drawing that is no legal level.
         """
-        level, distribution = _take_options(options, ("level", "distribution"))
-        if distribution is not None:
-            self._switch(_distribution(self.family, distribution))
+        options = options or {}
+        if unknown := sorted(options.keys() - {"level", "distribution"}):
+            raise ValueError(f"the options of reset are level, distribution; got {unknown}")
+        if options.get("distribution") is not None:
+            self._switch(_distribution(self.family, options["distribution"]))
         if seed is not None:
             self.batch_env.restart(seed)
             super().reset(seed=seed)  # gymnasium's own generator, which nothing here draws from
+        level = options.get("level")
         if level is None:
             obs = self.batch_env.reset()
         else:
@@ -305,7 +300,11 @@ class BatchVectorEnv(VectorEnv[Array, Array, Array]):
         Raises:
             ValueError: `seed` is not one integer >= 0; there are options.
         """
-        _take_options(options, ())
+        if options:
+            raise ValueError(
+                f"reset of a vector environment has no options; got {', '.join(options)}; "
+                "BatchEnv.reset_to plays given levels"
+            )
         if seed is not None:
             self.batch_env.restart(seed)
             super().reset(seed=seed)

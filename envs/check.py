@@ -219,24 +219,32 @@ def check_state_keys(family: Family, cell: Cell) -> None:
     with np.errstate(over="ignore"):  # uint64 arithmetic wraps on purpose
         for i in range(8):
             family.reset(i, levels.level, state)
-            family.reset(i, levels.level, twin)
-            for _ in range(10):
-                _check_restored(family, i, levels.level, state, twin, rng)
+            for _ in range(25):
+                _wander(family, i, levels.level, twin, rng)
+                if _follow(family, i, levels.level, state, twin, rng):
+                    family.reset(i, levels.level, state)
                 _check_shown(family, i, levels.level, state, seen)
 
 
-def _check_restored(family: Family, i: int, level: Any, state: Any, twin: Any, rng: Any) -> None:
-    """Restore state i into its twin, then take a few steps in both."""
-    key = family.state_key(i, level, state)
-    family.restore(i, level, twin, key)
+def _wander(family: Family, i: int, level: Any, state: Any, rng: Any) -> None:
+    """Put state i somewhere."""
+    family.reset(i, level, state)
+    for action in rng.integers(0, len(family.actions), 6):
+        family.step(i, level, state, int(action))
+
+
+def _follow(family: Family, i: int, level: Any, state: Any, twin: Any, rng: Any) -> bool:
+    """Restore state i into its twin and take a few steps in both. Returns whether it died."""
+    family.restore(i, level, twin, family.state_key(i, level, state))
+    all_events = 0
     for action in rng.integers(0, len(family.actions), 4):
         same = family.state_key(i, level, state) == family.state_key(i, level, twin)
         require(same, "a restored state has another state_key")
         events = family.step(i, level, state, int(action))
-        require(
-            events == family.step(i, level, twin, int(action)),
-            "a restored state has another future",
-        )
+        same = events == family.step(i, level, twin, int(action))
+        require(same, "a restored state has another future")
+        all_events |= int(events)
+    return any(all_events >> event & 1 for event in family.fatal)
 
 
 def _check_shown(

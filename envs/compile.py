@@ -35,7 +35,12 @@ import numba  # noqa: E402  (reads NUMBA_CACHE_DIR when imported)
 
 numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # type: ignore[attr-defined]  # or before
 
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "_nrt": False,
+    "no_cfunc_wrapper": True,
+}
 # Only kernels call the rules: without an entry for Python they take two thirds as long to compile.
 RULE_OPTIONS: dict[str, Any] = {**OPTIONS, "forceinline": True, "no_cpython_wrapper": True}
 INTERPRETED = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]

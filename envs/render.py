@@ -150,23 +150,6 @@ def word_type(px: int) -> type:
     return np.uint64 if px * 3 % 8 == 0 else np.uint8
 
 
-def picture(family: Family, cells: Array, px: int = 8) -> Array:
-    """A view (uint16 [rows, cols], bit per visible plane) as uint8 [rows * px, cols * px, 3].
-
-    For people; observations are drawn by the kernels.
-    """
-    theme = make_theme(family, px)
-    tiles, opaque = (a.view(np.uint8).reshape(-1, px, px, 3) for a in theme)
-    rows, cols = cells.shape
-    out = np.zeros((rows, px, cols, px, 3), np.uint8)
-    for row, col in np.ndindex(rows, cols):
-        for plane in range(len(family.planes)):
-            if cells[row, col] >> plane & 1:
-                behind = out[row, :, col] & ~opaque[1 + plane]
-                out[row, :, col] = behind | tiles[1 + plane]
-    return out.reshape(rows * px, cols * px, 3)
-
-
 GLYPHS = {"wall": "#", "ground": "#", "ice": "_", "lava": "~", "coin": "$", "agent": "A"}
 
 

@@ -467,9 +467,7 @@ def is_distinguishing(curves: Array) -> Array:
     """
     capable = curves[:, :, 0] / REPLICAS
     failed = curves[:, :, 1] / REPLICAS
-    return (
-        (capable >= 0.98).all(axis=1) & (failed[:, 0] <= 0.02) & (failed[:, 1] >= 0.98)
-    )
+    return (capable >= 0.98).all(axis=1) & (failed[:, 0] <= 0.02) & (failed[:, 1] >= 0.98)
 
 
 class _Search:
@@ -499,9 +497,7 @@ class _Search:
     def plan(self, i: int) -> None:
         """Plan level i; its graph stays in the scratch until the next one."""
         graph, plan = self.scratch.graph, self.scratch.plan
-        count = self.kernel(
-            i, self.levels.level, self.state, graph, plan, self.wishes, self.fatal
-        )
+        count = self.kernel(i, self.levels.level, self.state, graph, plan, self.wishes, self.fatal)
         if count > MAX_NODES:
             raise ValueError(
                 f"level {self.levels.seeds[i]} of {self.levels.family.name} has more than "

@@ -6,9 +6,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import shutil
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,8 +15,6 @@ from experiments.run_folder import machine_kind, require_writable, results_root,
 PACKAGE_NAMES = ("envs", "agents", "experiments", "configs", "analysis")
 IMPORT_NAMES = {"stable-baselines3": "stable_baselines3", "hydra-core": "hydra"}
 RL_DISTRIBUTIONS = ("torch", "stable-baselines3", "gymnasium", "numba", "hydra-core")
-BF16_GAIN = 1.1
-"""bfloat16 loses precision, so it has to be at least this much faster to be advised."""
 
 
 @dataclass(frozen=True)
@@ -115,68 +110,11 @@ def _gpu(driver_name: str | None) -> tuple[Literal["ok", "note", "broken"], str]
 
 
 def _bf16() -> Check:
-    ratio = bf16_speedup(1.0)
-    instructions = "present" if has_avx512_bf16() else "absent"
-    use = "yes" if has_avx512_bf16() and ratio >= BF16_GAIN else "no"
-    detail = f"{use} (AVX512-BF16 {instructions}; {ratio:.2f} x float32 on one core)"
+    """The gate that training uses, and what it measures."""
+    networks = importlib.import_module("agents.networks")
+    use = "yes" if networks.autocast_bf16() else "no"
+    detail = f"{use} (a training step takes 1/{networks.bf16_speedup():.2f} of float32's time)"
     return Check("use bf16 on the CPU", "ok", detail)
-
-
-def has_avx512_bf16() -> bool:
-    with contextlib.suppress(OSError):
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    return False
-
-
-def bf16_speedup(seconds: float) -> float:
-    """Time of a float32 training step of a small MLP over that under bfloat16 autocast.
-
-    One CPU thread, about `seconds` s. The two alternate, so another load slows both.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        step = _training_step()
-        for bf16 in (False, True):
-            step(bf16)
-        times: dict[bool, list[float]] = {False: [], True: []}
-        deadline = time.perf_counter() + seconds
-        while time.perf_counter() < deadline or len(times[True]) < 3:
-            for bf16 in (False, True):
-                started = time.perf_counter()
-                step(bf16)
-                times[bf16].append(time.perf_counter() - started)
-    finally:
-        torch.set_num_threads(threads)
-    return statistics.median(times[False]) / statistics.median(times[True])
-
-
-def _training_step() -> Callable[[bool], None]:
-    """A step (bf16 or not) on random numbers; the layer sizes are those of the agents' networks."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    obs = torch.randn(256, 512, generator=generator)
-    network = torch.nn.Sequential(
-        torch.nn.Linear(512, 256),
-        torch.nn.ReLU(),
-        torch.nn.Linear(256, 256),
-        torch.nn.ReLU(),
-        torch.nn.Linear(256, 16),
-    )
-    weights = list(network.parameters())
-
-    def step(bf16: bool) -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-            loss = network(obs).float().square().mean()
-        gradients = torch.autograd.grad(loss, weights)
-        with torch.no_grad():  # not torch.optim, whose first use imports the compiler: seconds
-            for weight, gradient in zip(weights, gradients, strict=True):
-                weight.sub_(1e-3 * gradient)
-
-    return step
 
 
 def check_results_folder() -> Check:

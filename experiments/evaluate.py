@@ -414,9 +414,7 @@ def _own_policy(made: Any) -> Policy:
 # --- Records -------------------------------------------------------------------------------------
 
 
-def play(
-    policy: Policy, variant: Variant, argument: dict[str, Any], subject: Subject
-) -> Episodes:
+def play(policy: Policy, variant: Variant, argument: dict[str, Any], subject: Subject) -> Episodes:
     """One episode on each level of a variant."""
     return play_episodes(
         policy,
@@ -555,5 +553,3 @@ def _column(parts: Sequence[tuple[Any, int]]) -> Any:
         else:
             values += part.tolist() if hasattr(part, "tolist") else list(part)
     return values
-
-

@@ -71,7 +71,8 @@ def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -
 
     from agents.checkpoint import describe, save
     from agents.networks import autocast_bf16
-    from agents.ppo import train_ppo
+    from agents.ppo import choose_device, network_of, train_ppo
+    from agents.vec_env import BatchVecEnv
     from envs.batch import BatchEnv
 
     config: TrainConfig = from_dict(TrainConfig, argument)
@@ -86,6 +87,11 @@ def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -
         num_threads=config.num_threads,
     )
 
+    device = choose_device(config.device, network_of(settings, BatchVecEnv(env)))
+    bf16 = device == "cpu" and (
+        autocast_bf16() if config.precision == "auto" else config.precision == "bfloat16"
+    )
+
     def progress(steps: int, total: int, row: Any) -> None:
         report_progress(folder, min(steps, total), total, f"success {row.success_rate:.2f}")
         if on_progress is not None:
@@ -95,19 +101,16 @@ def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -
         env,
         settings,
         train_seed=config.train_seed,
-        device=config.device,
-        bf16=use_bf16(config.precision, autocast_bf16),
+        device=device,
+        bf16=bf16,
         on_progress=progress,
     )
     steps = training.model.num_timesteps
     meta = describe(env, settings, train_seed=config.train_seed, steps=steps)
     save(folder / CHECKPOINT, training.model.policy, meta)
     write_curve(folder / "curve.csv", training.curve)
-    write_json(folder / "train.json", summary(config, training.curve))
-
-
-def use_bf16(precision: str, measured: Any) -> bool:
-    return measured() if precision == "auto" else precision == "bfloat16"
+    how = {"device": device, "precision": "bfloat16" if bf16 else "float32"}
+    write_json(folder / "train.json", {**how, **summary(config, training.curve)})
 
 
 def write_curve(path: Path, curve: Any) -> None:

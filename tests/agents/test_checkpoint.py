@@ -12,7 +12,7 @@ from stable_baselines3 import PPO
 from agents import checkpoint
 from agents.ppo import PPOSettings, make_ppo
 from agents.vec_env import BatchVecEnv
-from tests.agents.conftest import FAMILY, TINY, make_env
+from tests.agents.tiny import FAMILY, TINY, make_env
 
 
 @pytest.fixture

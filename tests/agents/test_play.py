@@ -10,7 +10,7 @@ from agents.policy import ConstantPolicy, NetworkPolicy, PlannerPolicy, RandomPo
 from envs.levels import Levels
 from envs.solve import solve
 from envs.types import NEVER
-from tests.agents.conftest import FAMILY, K3, held_out_levels
+from tests.agents.tiny import FAMILY, K3, held_out_levels
 
 EVENT = FAMILY.events
 

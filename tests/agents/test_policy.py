@@ -14,7 +14,8 @@ from agents.policy import (
     choose,
     noop_policy,
 )
-from tests.agents.conftest import FAMILY, make_env
+from agents.ppo import make_ppo
+from tests.agents.tiny import FAMILY, TINY, make_env, make_vec_env
 
 N, ACTIONS = 400, 5
 
@@ -89,9 +90,6 @@ def test_a_network_acts_as_sb3_predicts(trained, mode):
     if mode == "planes":
         model, env = trained, make_env(700)
     else:
-        from agents.ppo import make_ppo
-        from tests.agents.conftest import TINY, make_vec_env
-
         model, env = make_ppo(make_vec_env(mode=mode), TINY), make_env(700, mode=mode)
     policy = NetworkPolicy(model.policy)
     obs = env.reset()

@@ -9,7 +9,7 @@ from stable_baselines3 import PPO
 
 from agents.networks import Network
 from agents.ppo import LinearRate, PPOSettings, choose_device, make_ppo, train_ppo
-from tests.agents.conftest import TINY, make_env, make_vec_env
+from tests.agents.tiny import TINY, make_env, make_vec_env
 
 
 def weights(model):

@@ -1,0 +1,238 @@
+"""Levels: identity, streams, variants, the split, finite sets, errors."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from envs import compile
+from envs import levels as levels_module
+from envs.adapters import make_distribution
+from envs.batch import BatchEnv
+from envs.compile import hole, kernel
+from envs.families import FAMILIES
+from envs.levels import (
+    Levels,
+    drawn_levels,
+    is_held_out,
+    level_hash,
+    sample_levels,
+    sample_quadruples,
+    variant_distribution,
+)
+from envs.types import VARIANTS, LevelDistribution
+
+ANY_FAMILY = next(iter(FAMILIES.values()))
+ANY_CELL = ANY_FAMILY.cells[0]
+ANY_DISTRIBUTION = ANY_FAMILY.train_distribution(ANY_CELL)
+CHUNK = 5000
+geometry_hash = hole("geometry_hash")
+
+
+def hash_kernel(lo, hi, level, out):
+    for i in range(lo, hi):
+        out[i] = geometry_hash(i, level)
+
+
+def geometry_hashes(levels: Levels) -> np.ndarray:
+    out = np.zeros(len(levels), np.uint64)
+    run = kernel(hash_kernel, "test_hash", geometry_hash=levels.family.geometry_hash)
+    run(0, len(levels), levels.level, out)
+    return out
+
+
+def same_levels(a: Levels, b: Levels) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(a.level, b.level, strict=True))
+
+
+# Identity
+
+
+def test_every_byte_of_a_level_is_part_of_its_hash(world):
+    family, cell = world
+    level = sample_levels(family, family.train_distribution(cell), [3]).level
+    hashes = {level_hash(level, 0)}
+    for name, array in zip(level._fields, level, strict=True):
+        for position in (0, array[0].size - 1):
+            changed = level._replace(**{name: array.copy()})
+            changed[level._fields.index(name)].reshape(-1)[position] += 1
+            hashes.add(level_hash(changed, 0))
+    assert len(hashes) >= 1 + len(level)
+    assert (
+        level_hash(sample_levels(family, family.train_distribution(cell), [3]).level, 0) in hashes
+    )
+
+
+def test_a_level_depends_on_its_seed_alone(world):
+    family, cell = world
+    distribution = family.train_distribution(cell, 0.5)
+    together = sample_levels(family, distribution, np.arange(50))
+    for seed in (0, 7, 49):
+        alone = sample_levels(family, distribution, [seed])
+        assert alone.hashes()[0] == together.hashes()[seed]
+    backwards = sample_levels(family, distribution, np.arange(50)[::-1])
+    assert (backwards.hashes()[::-1] == together.hashes()).all()
+    assert len(set(together.hashes().tolist())) > 45
+
+
+def test_interpreted_levels_are_the_compiled_ones(world):
+    family, cell = world
+    for distribution in (family.train_distribution(cell, 1.0), variant_distribution(cell, "11")):
+        compiled = sample_levels(family, distribution, [0, 1])
+        assert same_levels(compiled, sample_levels(family, distribution, [0, 1], interpreted=True))
+
+
+def test_the_stream_of_a_slot_can_be_drawn_from_its_seeds(world):
+    """What BatchEnv plays is what sample_levels makes of the seed in the record."""
+    family, cell = world
+    distribution = family.train_distribution(cell, 0.5)
+    env = BatchEnv(family, distribution, 20, train_seed=4, observation_mode="planes")
+    for _ in range(3):
+        env.reset()
+        again = sample_levels(family, distribution, env.episode.seed)
+        assert same_levels(env.levels(), again)
+        assert (again.broken == env.episode.broken).all()
+
+
+def test_levels_can_be_taken_and_drawn_anew(world):
+    family, cell = world
+    levels = sample_levels(family, family.train_distribution(cell), np.arange(10))
+    few = levels.take(np.array([7, 2]))
+    assert few.seeds.tolist() == [7, 2] and len(few) == 2
+    drawings = [family.draw(levels.level, i) for i in (7, 2)]
+    drawn = drawn_levels(family, cell, *drawings)
+    assert (drawn.hashes() == few.hashes()).all()
+    assert drawn.seeds.tolist() == [0, 1]
+
+
+# Variants
+
+
+def test_variants_share_what_the_cue_leaves_alone(world):
+    """00/10 and 01/11 differ in the cue, 00 and 11 share only the seed."""
+    family, cell = world
+    variants = sample_quadruples(family, cell, np.arange(50))
+    hashes = {name: geometry_hashes(levels) for name, levels in variants.items()}
+    assert list(variants) == list(VARIANTS)
+    assert (hashes["00"] == hashes["10"]).all() and (hashes["01"] == hashes["11"]).all()
+    assert (hashes["00"] != hashes["01"]).mean() > 0.9
+    for name, levels in variants.items():
+        assert levels.seeds.tolist() == list(range(50)) and not levels.broken.any(), name
+    for a, b in (("00", "10"), ("01", "11")):
+        for field in variants[a].level._fields:
+            equal = np.array_equal(
+                getattr(variants[a].level, field), getattr(variants[b].level, field)
+            )
+            assert equal or field in cell.cue.fields, field
+
+
+def test_no_evaluation_geometry_is_among_100000_training_levels(world):
+    family, cell = world
+    evaluation = sample_quadruples(family, cell, np.arange(1000))
+    held_out = {int(g) for levels in evaluation.values() for g in geometry_hashes(levels)}
+    distribution = family.train_distribution(cell, 0.1)
+    for start in range(0, 100_000, CHUNK):
+        levels = sample_levels(family, distribution, np.arange(start, start + CHUNK))
+        assert not held_out & set(geometry_hashes(levels).tolist())
+
+
+def test_one_geometry_in_ten_is_held_out(world):
+    family, cell = world
+    distribution = replace(family.train_distribution(cell), split="any")
+    hashes = geometry_hashes(sample_levels(family, distribution, np.arange(CHUNK)))
+    with np.errstate(over="ignore"):
+        share = is_held_out(np.unique(hashes)).mean()
+    assert abs(share - 0.1) < 5 * np.sqrt(0.09 / len(np.unique(hashes)))
+
+
+# Diversity
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.02, 0.5, 1.0])
+def test_a_share_d_of_the_training_levels_takes_the_broken_draw(world, diversity):
+    family, cell = world
+    levels = sample_levels(family, family.train_distribution(cell, diversity), np.arange(CHUNK))
+    spread = np.sqrt(diversity * (1 - diversity) / CHUNK)
+    assert abs(levels.broken.mean() - diversity) <= 5 * spread
+
+
+def test_the_broken_draw_changes_the_cue_only(world):
+    family, cell = world
+    intact = sample_levels(family, family.train_distribution(cell, 0.0), np.arange(100))
+    mixed = sample_levels(family, family.train_distribution(cell, 0.5), np.arange(100))
+    assert (geometry_hashes(intact) == geometry_hashes(mixed)).all()
+    differs = intact.hashes() != mixed.hashes()
+    assert not (differs & ~mixed.broken).any(), "an intact draw is the same at every diversity"
+    assert 0 < differs.sum() <= mixed.broken.sum(), "a broken draw restores the cue now and then"
+
+
+# Finite sets
+
+
+def test_a_finite_set_has_that_many_levels(world):
+    family, cell = world
+    distribution = replace(family.train_distribution(cell, 0.5), num_levels=5)
+    seeds = {}
+    for train_seed in (0, 1):
+        env = BatchEnv(family, distribution, 50, train_seed=train_seed, observation_mode="planes")
+        env.reset()
+        first = set(env.episode.seed.tolist())
+        env.reset()
+        seeds[train_seed] = first | set(env.episode.seed.tolist())
+        assert len(seeds[train_seed]) == 5
+        hashes = {int(h) for h in env.levels().hashes()}
+        assert len(hashes) <= 5
+    assert not seeds[0] & seeds[1], "another training seed names another set"
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        (lambda: sample_levels(ANY_FAMILY, ANY_DISTRIBUTION, [1, -1]), "integers >= 0; got .*-1"),
+        (lambda: sample_levels(ANY_FAMILY, ANY_DISTRIBUTION, [0.5]), "integers >= 0"),
+        (lambda: BatchEnv(ANY_FAMILY, ANY_DISTRIBUTION, 1, train_seed=-1), "0 to 2.64 - 1; got -1"),
+        (lambda: BatchEnv(ANY_FAMILY, ANY_DISTRIBUTION, 1, train_seed=0.5), "is an integer"),  # type: ignore[arg-type]
+        (lambda: BatchEnv(ANY_FAMILY, ANY_DISTRIBUTION, 0), "num_envs is at least 1; got 0"),
+        (lambda: BatchEnv(ANY_FAMILY, ANY_DISTRIBUTION, 1, num_threads=0), "num_threads"),
+        (lambda: ANY_FAMILY.train_distribution(ANY_CELL, 1.5), r"in \[0, 1\]; got 1.5"),
+        (lambda: ANY_FAMILY.train_distribution(ANY_CELL, -0.1), r"in \[0, 1\]; got -0.1"),
+        (lambda: ANY_FAMILY.train_distribution(ANY_CELL, float("nan")), r"in \[0, 1\]"),
+        (lambda: replace(ANY_DISTRIBUTION, num_levels=-1), "num_levels is 0"),
+        (lambda: replace(ANY_DISTRIBUTION, split="test"), "split is train, held_out or any"),
+        (
+            lambda: BatchEnv(ANY_FAMILY, replace(ANY_DISTRIBUTION, horizon_steps=0), 1),
+            "horizon_steps is at least 1; got 0",
+        ),
+        (lambda: ANY_FAMILY.cell("easy"), "has the cells .* got 'easy'"),
+        (lambda: ANY_CELL.variant_params("2"), "00, 10, 01, 11; got '2'"),
+        (
+            lambda: BatchEnv(ANY_FAMILY, ANY_DISTRIBUTION, 1, observation_mode="rgb2"),
+            "has the observation modes .* got 'rgb2'",
+        ),
+        (lambda: make_distribution(ANY_FAMILY, variant="11", diversity=0.5), "one of them"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_clear_value_error(attempt, message):
+    with pytest.raises(ValueError, match=message):
+        attempt()
+
+
+def test_impossible_parameters_say_so(monkeypatch):
+    monkeypatch.setattr(compile, "INTERPRETED", True)
+    monkeypatch.setattr(levels_module, "MAX_ATTEMPTS", 20)
+    family = replace(ANY_FAMILY, name="toy_impossible", sample_geometry=accepts_nothing)
+    with pytest.raises(ValueError, match="no acceptable level of toy_impossible"):
+        sample_levels(family, ANY_DISTRIBUTION, [0])
+
+
+def accepts_nothing(i, level, state, rng, params):
+    return False
+
+
+def test_members_of_enums_among_the_parameters_become_integers():
+    """They would make every call of a kernel slow."""
+    distribution = LevelDistribution(cell=ANY_CELL, params=ANY_CELL.params)
+    assert {type(value) for value in distribution.params} == {int}

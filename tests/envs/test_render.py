@@ -1,0 +1,173 @@
+"""What is seen: planes and pictures, by hand on a small board, and by a slow painter."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from envs import render
+from envs.batch import BatchEnv
+from envs.check import expected_picture
+from envs.families import FAMILIES
+from envs.levels import drawn_levels, sample_levels
+
+KEYS = FAMILIES["keys_and_chests"]
+BOARD = "#####\n#A.k#\n#c..#\n#...#\n#####"
+AGENT = (6, 5)  # row and column of the view
+COLOURS = {plane.name: plane.colour for plane in KEYS.planes}
+
+
+def start(mode: str) -> BatchEnv:
+    distribution = KEYS.train_distribution(KEYS.cells[0])
+    env = BatchEnv(KEYS, distribution, 1, observation_mode=mode)
+    env.reset_to(drawn_levels(KEYS, KEYS.cells[0], BOARD))
+    return env
+
+
+# By hand
+
+
+def test_planes_by_hand():
+    """Rows of the view: the status row, then 5 rows above the agent, its own, 5 below."""
+    planes = start("planes").buffers.obs[0]
+    assert planes.shape == (5, 12, 11) and planes.sum(axis=(1, 2)).tolist() == [112, 1, 1, 1, 0]
+    assert planes[3][AGENT] == planes[1, 6, 7] == planes[2, 7, 5] == 1
+    assert not planes[0, 6:9, 5:8].any() and planes[0, 5].all() and planes[0, 1:, 4].all()
+    assert not planes[:, 0].any(), "no key is held"
+
+
+def test_one_pixel_per_tile_by_hand():
+    picture = start("rgb1").buffers.obs[0]
+    expected = np.zeros((12, 11, 3), np.uint8)
+    expected[1:] = COLOURS["wall"]
+    expected[6:9, 5:8] = 0
+    expected[AGENT] = COLOURS["agent"]
+    expected[6, 7], expected[7, 5] = COLOURS["key"], COLOURS["chest"]
+    assert np.array_equal(picture, expected)
+
+
+def test_eight_pixels_per_tile_by_hand():
+    picture = start("rgb8").buffers.obs[0]
+    assert picture.shape == (96, 88, 3)
+
+    def tile(row: int, col: int) -> np.ndarray:
+        return picture[row * 8 : row * 8 + 8, col * 8 : col * 8 + 8]
+
+    assert (tile(1, 0) == COLOURS["wall"]).all() and not tile(8, 7).any()
+    key = tile(6, 7)
+    assert (key[1, 1:4] == COLOURS["key"]).all() and not key[0].any() and not key[:, 7][:3].any()
+    assert ((key == COLOURS["key"]).all(axis=2) | (key == 0).all(axis=2)).all()
+
+
+def test_a_later_plane_covers_an_earlier_one():
+    """The agent stands on a chest that it cannot open: the chest shows through its gaps."""
+    for mode, px in (("rgb1", 1), ("rgb8", 8)):
+        env = start(mode)
+        picture = env.step([KEYS.actions.index("down")]).obs[0]
+        tile = picture[6 * px : 7 * px, 5 * px : 6 * px]
+        is_agent = (tile == COLOURS["agent"]).all(axis=2)
+        is_chest = (tile == COLOURS["chest"]).all(axis=2)
+        assert is_agent.any() and (is_chest.any() == (px == 8))
+        if px == 8:
+            agent = np.array([[c == "#" for c in line] for line in KEYS.planes[3].sprite.split()])
+            chest = np.array([[c == "#" for c in line] for line in KEYS.planes[2].sprite.split()])
+            assert np.array_equal(is_agent, agent) and np.array_equal(is_chest, chest & ~agent)
+
+
+def test_held_keys_fill_the_status_row():
+    env = start("rgb1")
+    for action in ("right", "right"):
+        picture = env.step([KEYS.actions.index(action)]).obs[0]
+    assert picture[0, 0].tolist() == list(COLOURS["inventory"]) and not picture[0, 1:].any()
+
+
+def test_64_pixels_are_tiles_of_5_cut_at_the_left():
+    """13 columns of 5 pixels are 65: the leftmost tiles lose one; rows below the view are black."""
+    family = FAMILIES["coinrun"]
+    distribution = family.train_distribution(family.cells[0])
+    rows, cols = family.view_shape
+    env = BatchEnv(family, distribution, 4, observation_mode="rgb64")
+    for picture, cells in zip(env.reset(), env.cells, strict=True):
+        assert picture.shape == (64, 64, 3) and not picture[rows * 5 :].any()
+        cut = cols * 5 - 64
+        full = [k for k, plane in enumerate(family.planes) if not plane.sprite]
+        squares = np.argwhere(np.isin(cells, [1 << k for k in full]))
+        assert len(squares), "the vertical speed is a full square of the status row"
+        for row, col in squares:
+            tile = picture[row * 5 : row * 5 + 5, max(col * 5 - cut, 0) : col * 5 + 5 - cut]
+            plane = family.planes[int(cells[row, col]).bit_length() - 1]
+            assert (tile == plane.colour).all() and tile.shape[1] == (5 - cut if col == 0 else 5)
+
+
+# By a slow painter
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_mode_shows_the_same_view(family, seed):
+    """Kernels against numpy: planes, and pictures tile by tile."""
+    rng = np.random.default_rng(seed)
+    actions = rng.integers(0, len(family.actions), (30, 6))
+    for mode in family.modes:
+        distribution = family.train_distribution(family.cells[0], 0.5)
+        env = BatchEnv(family, distribution, 6, train_seed=seed, observation_mode=mode)
+        env.reset()
+        for action in actions:
+            obs = env.step(action).obs
+            for slot in range(6):
+                assert np.array_equal(obs[slot], expected_picture(family, env.cells[slot], mode))
+
+
+def test_dirty_buffers_are_overwritten_completely(family):
+    """Every pixel of `obs`, and of `final_obs` where an episode ended."""
+    distribution = replace(family.train_distribution(family.cells[0]), horizon_steps=3)
+    for mode in family.modes:
+        envs = [BatchEnv(family, distribution, 5, observation_mode=mode) for _ in range(2)]
+        dirty = envs[0].empty_buffers()
+        for array in dirty:
+            array.fill(1 if array.dtype == bool else 255)
+        envs[0].buffers = dirty
+        assert np.array_equal(envs[0].reset(), envs[1].reset())
+        assert not dirty.terminated.any() and not dirty.truncated.any()
+        for _ in range(3):
+            dirty.obs.fill(255)
+            dirty.final_obs.fill(255)
+            a, b = (env.step(np.full(5, family.noop)) for env in envs)
+            assert all(np.array_equal(x, y) for x, y in zip(a[:5], b[:5], strict=True))
+        ended = a.terminated | a.truncated
+        assert ended.all() and np.array_equal(a.final_obs, b.final_obs)
+
+
+# Pictures and text for people
+
+
+def test_text_shows_the_foremost_plane():
+    """The view of the agent: a status row and +-5 cells."""
+    env = start("planes")
+    lines = render.text(KEYS, env.cells[0]).splitlines()
+    assert [len(line) for line in lines] == [11] * 12
+    assert lines[0] == "." * 11 and lines[1] == "#" * 11
+    assert lines[6] == "#####A.k###" and lines[7] == "#####c..###"
+
+
+def test_pictures_for_people_are_those_of_agents(family):
+    levels = sample_levels(family, family.train_distribution(family.cells[0]), [0])
+    env = BatchEnv(family, family.train_distribution(family.cells[0]), 1, observation_mode="rgb8")
+    env.reset_to(levels)
+    assert np.array_equal(render.picture(family, env.cells[0]), env.buffers.obs[0])
+
+
+# Errors
+
+
+def test_a_sprite_is_eight_by_eight():
+    planes = (replace(KEYS.planes[0], sprite="####\n####"), *KEYS.planes[1:])
+    with pytest.raises(ValueError, match=r"8 lines of 8 characters; got \(2, 4\)"):
+        render.make_theme(replace(KEYS, planes=planes), 8)
+
+
+def test_a_mode_that_cannot_show_the_cue_names_the_remedy():
+    cell = replace(KEYS.cells[0], min_pixels_per_tile=4)
+    with pytest.raises(ValueError, match=r"needs at least 4 pixels a tile; use .*planes or rgb8"):
+        render.Renderer(KEYS, cell, "rgb1")
+    for mode in ("planes", "rgb8"):
+        render.Renderer(KEYS, cell, mode)

@@ -1,0 +1,51 @@
+"""What the README shows runs, and what it quotes is what was published."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from experiments.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PUBLISHED = ROOT / "analysis" / "published"
+
+
+@pytest.mark.parametrize("code", BLOCKS, ids=["gymnasium", "stable_baselines3"])
+@pytest.mark.filterwarnings("default")
+def test_the_ten_lines_run(code, capsys):
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_the_demo_table_is_the_published_one():
+    quoted = re.search(
+        r"<!-- demo table -->\n```text\n(.*?)```\n<!-- /demo table -->", README, re.S
+    )
+    assert quoted, "the README quotes analysis/published/demo/table.txt between its markers"
+    assert quoted[1] == (PUBLISHED / "demo" / "table.txt").read_text()
+
+
+def test_every_picture_exists():
+    for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
+
+
+def test_every_command_it_names_exists():
+    commands = {name for group in COMMANDS.values() for name in group}
+    assert set(re.findall(r"misgen ([a-z]+)", README)) <= commands
+
+
+def test_published_results_say_where_they_come_from():
+    summary = (PUBLISHED / "demo" / "summary.json").read_text()
+    assert '"git_commit"' in summary and '"cpu"' in summary and '"date_utc"' in summary
+
+
+def test_no_lock_file_and_no_download_address():
+    assert "uv.lock" in (ROOT / ".gitignore").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
+    assert "://" not in project
+    assert tomllib.loads(project)["project"]["name"] == "misgen"
