@@ -240,6 +240,7 @@ class BatchEnv:
             raise ValueError(f"num_envs is at least 1; got {num_envs}")
         if num_threads < 1:
             raise ValueError(f"num_threads is at least 1; got {num_threads}")
+        family.check_params(distribution.params)
         if distribution.horizon_steps < 1:
             raise ValueError(f"horizon_steps is at least 1; got {distribution.horizon_steps}")
         self.family, self.distribution, self.num_envs = family, distribution, num_envs

@@ -121,6 +121,7 @@ def sample_levels(
         raise ValueError(f"level seeds are integers >= 0; got {seeds.min()!r} ({seeds.dtype})")
     seeds = seeds.astype(np.uint64)
     n = len(seeds)
+    family.check_params(distribution.params)
     level, state, rng = family.empty_level(n), family.empty_state(n), empty_rng(n)
     broken, tries = np.zeros(n, np.bool_), np.zeros(n, np.int64)
     run = kernel(

@@ -194,6 +194,7 @@ class Family:
     # Drawing
     draw: Callable[[Any, int], str]  # (level, i) -> text
     parse: Callable[[str], Any]  # text -> Level of one; ValueError if it is not a legal drawing
+    param_ranges: Mapping[str, tuple[int, int]]  # legal values of each level parameter, inclusive
     cells: tuple[Cell, ...]
     default_cell: str
 
@@ -205,6 +206,17 @@ class Family:
         raise ValueError(
             f"{self.name} has the cells {', '.join(c.name for c in self.cells)}; got {name!r}"
         )
+
+    def check_params(self, params: NamedTuple) -> None:
+        """ValueError unless the rules can draw levels with these parameters."""
+        values = params._asdict()
+        for name, (low, high) in self.param_ranges.items():
+            if not low <= values[name] <= high:
+                raise ValueError(
+                    f"{name} of {self.name} is in [{low}, {high}]; got {values[name]}"
+                )
+            if name.endswith("_max") and values[name] < values[name[:-4] + "_min"]:
+                raise ValueError(f"{name} is at least {name[:-4]}_min; got {values}")
 
     def train_distribution(
         self, cell: Cell, diversity: float = 0.0, num_levels: int = 0

@@ -273,7 +273,7 @@ def example_paths(records: Records) -> list[Board]:
             where role = 'agent' and intact.family = '{name}' and intact.d = 0
               and intact.variant = '00' and broken.variant = '10'
               and intact.success and broken.is_distinguishing and broken.goal_failure
-            order by intact.agent_number, length(broken.actions) desc, level_seed limit 1
+            order by intact.agent_number, broken.episode_length desc, level_seed limit 1
             """,
         )
         for seed, intact, broken in found:

@@ -688,6 +688,7 @@ C2 = Cell(
         params={"length_min": 20, "length_max": 30, "pits": 6, "saws": 5, "ice_percent": 40},
     ),
     outcome=right_end_outcome,
+    evaluation_levels=1100,
 )
 
 FAMILY = Family(
@@ -726,6 +727,13 @@ FAMILY = Family(
     restore=restore,
     draw=draw,
     parse=parse,
+    param_ranges={
+        "length_min": (9, WIDTH),
+        "length_max": (9, WIDTH),
+        "pits": (0, 100),
+        "saws": (0, 100),
+        "ice_percent": (0, 100),
+    },
     cells=(C2,),
     default_cell="moderate",
 )

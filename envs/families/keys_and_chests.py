@@ -166,9 +166,13 @@ def sample_geometry(i, level, state, rng, params):
     for item in range(3 * rarer):
         kind = Kind.KEY if item < rarer else Kind.CHEST
         cell = free_cell(i, level, rng, size)
+        if cell == 0:
+            return False
         level.item_at[i, cell] = kind
         state.stop[i, cell] = kind == Kind.KEY
     level.start[i] = free_cell(i, level, rng, size)
+    if level.start[i] == 0:
+        return False
     number_items(i, level)
     flood(i, level.wall, state.stop, int(level.start[i]), size, state.queue, state.seen)
     reachable = True
@@ -194,13 +198,14 @@ def draw_walls(i, level, state, rng, params, size):
 
 
 def free_cell(i, level, rng, size):
-    """A uniformly drawn cell without wall or item."""
-    while True:
+    """A uniformly drawn cell without wall or item; 0 if the board seems to be full."""
+    for _ in range(100 * SIZE):
         row = 1 + randint(i, rng, Stream.ITEMS, size - 2)
         col = 1 + randint(i, rng, Stream.ITEMS, size - 2)
         cell = row * SIZE + col
         if level.wall[i, row, col] == 0 and level.item_at[i, cell] == 0:
             return cell
+    return 0
 
 
 def number_items(i, level):
@@ -500,6 +505,14 @@ FAMILY = Family(
     restore=restore,
     draw=draw,
     parse=parse,
+    param_ranges={
+        "interior": (3, SIZE - 2),
+        "generator": (0, len(Generator) - 1),
+        "walls_min": (0, SIZE * SIZE),
+        "walls_max": (0, SIZE * SIZE),
+        "rarer_min": (1, MAX_ITEMS // 3),
+        "rarer_max": (1, MAX_ITEMS // 3),
+    },
     cells=(K3,),
     default_cell="significant",
 )
