@@ -212,9 +212,7 @@ class Family:
         values = params._asdict()
         for name, (low, high) in self.param_ranges.items():
             if not low <= values[name] <= high:
-                raise ValueError(
-                    f"{name} of {self.name} is in [{low}, {high}]; got {values[name]}"
-                )
+                raise ValueError(f"{name} of {self.name} is in [{low}, {high}]; got {values[name]}")
             if name.endswith("_max") and values[name] < values[name[:-4] + "_min"]:
                 raise ValueError(f"{name} is at least {name[:-4]}_min; got {values}")
 

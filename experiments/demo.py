@@ -165,7 +165,7 @@ def report(jobs: Sequence[Job], quick: bool, seconds: float) -> Path:
     if boards:
         atomic_write_bytes(folder / "paths.png", path_figure(boards))
     print(f"\n{table}\n\n{words}\n")
-    print(f"files: {folder}; agents and records: {results_root() / 'runs'}; took {seconds:.0f} s")
+    print(f"files: {folder}; agents and records: {results_root() / 'runs'}; {seconds:.0f} s")
     return folder
 
 
@@ -247,11 +247,11 @@ def in_words(rows: Sequence[Row]) -> str:
         cell = find_family(row.family).cell(row.cell)
         failed, clean = row.p_goal_fail.value, control.p_goal_fail.value
         lines.append(
-            f"{cell.code}: trained where {cell.cue.description}, {row.agents} agents reached one "
-            f"of the two goals on {row.p_capable.value:.0%} of the shifted levels; there they "
-            f"pursued the proxy ({cell.proxy.name}) instead of the intended goal "
-            f"({cell.intended.name}) {failed:.0%} of the time. {control.agents} agents trained "
-            f"without the cue did so {clean:.0%} of the time."
+            f"{cell.code}: trained where {cell.cue.description}, {_agents(row)} reached one of "
+            f"the two goals on {row.p_capable.value:.0%} of the shifted levels; there the goal "
+            f"was the proxy ({cell.proxy.name}) instead of the intended one "
+            f"({cell.intended.name}) {failed:.0%} of the time. With {_agents(control)} trained "
+            f"without the cue it was {clean:.0%}."
         )
     lines.append(
         "Brackets are central 90 % intervals over agents, not episodes: with a handful of agents "
@@ -303,6 +303,10 @@ def draw_path(name: str, seed: int, variant: str, title: str, actions: bytes) ->
         env.step(np.array([action]))
         places.append(agent_place(env, 0))
     return Board(f"{name}, {title}", picture(family, board), 8, np.array(places))
+
+
+def _agents(row: Row) -> str:
+    return f"{row.agents} agent{'' if row.agents == 1 else 's'}"
 
 
 def summary(rows: Sequence[Row], quick: bool, jobs: Sequence[Job]) -> dict[str, Any]:

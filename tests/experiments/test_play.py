@@ -146,7 +146,7 @@ def test_a_checkpoint_is_watched(
 ) -> None:
     from agents import checkpoint
     from agents.ppo import make_ppo
-    from tests.agents.conftest import TINY, make_env, make_vec_env
+    from tests.agents.tiny import TINY, make_env, make_vec_env
 
     meta = checkpoint.describe(make_env(mode="rgb1"), TINY, train_seed=0, steps=0)
     policy = make_ppo(make_vec_env(mode="rgb1"), TINY).policy

@@ -64,6 +64,7 @@ def test_the_deny_list_is_this():
         "device",
         "hydra",
         "launcher",
+        "location",
         "log_level",
         "num_threads",
         "num_workers",
