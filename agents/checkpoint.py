@@ -25,7 +25,8 @@ from torch import Tensor
 
 from agents.networks import Network
 from agents.policy import NetworkPolicy
-from agents.ppo import PPOSettings, make_ppo, network_of
+from agents.ppo import make_ppo, network_of
+from agents.settings import PPOSettings
 from agents.vec_env import BatchVecEnv, observation_space
 from envs.batch import BatchEnv
 from envs.families import FAMILIES

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
-from stable_baselines3.common.policies import ActorCriticPolicy
 
 from envs.batch import BatchEnv
 from envs.solve import GOALS, Plans
 from envs.types import Array, Family
+
+if TYPE_CHECKING:  # planners and controls play without torch, whose import takes seconds
+    import torch
+    from stable_baselines3.common.policies import ActorCriticPolicy
 
 FORWARD_BATCH = 512  # rows of one forward pass: activations of pictures should fit the cache
 
@@ -64,6 +66,8 @@ class NetworkPolicy:
 
     def logits(self, obs: Array) -> Array:
         """float32 [n, num_actions]: log-probabilities; pictures may have their channels last."""
+        import torch
+
         self.network.set_training_mode(False)
         rows = torch.from_numpy(obs)
         if rows.shape[1:] != self.network.observation_space.shape:

@@ -12,72 +12,11 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.networks import EXTRACTORS, Bf16Policy, Network, choose_network
+from agents.networks import Bf16Policy, Network, choose_network
+from agents.settings import PPOSettings
 from agents.vec_env import BatchVecEnv
 from envs.batch import BatchEnv
 from envs.types import NEVER
-
-RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-    (
-        "total_steps num_envs num_steps batch_size num_epochs features_dim",
-        "is at least 1",
-        lambda value: value >= 1,
-    ),
-    ("head_dim", "is at least 0", lambda value: value >= 0),
-    ("gamma gae_lambda final_learning_rate_frac", "is in [0, 1]", lambda value: 0 <= value <= 1),
-    (
-        "learning_rate clip_range max_grad_norm",
-        "is positive and finite",
-        lambda value: 0 < value < math.inf,
-    ),
-    ("ent_coef vf_coef", "is at least 0 and finite", lambda value: 0 <= value < math.inf),
-    ("network", "is auto, flat or impala", lambda value: value in ("auto", *EXTRACTORS)),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PPOSettings:
-    """Everything that decides what PPO learns, but for the seed.
-
-    Raises:
-        ValueError: a value outside its range, or sizes that do not fit each other.
-    """
-
-    total_steps: int = 1_000_000  # environment steps, rounded up to whole rollouts
-    num_envs: int = 256
-    num_steps: int = 64  # steps of each environment in a rollout
-    batch_size: int = 1024  # steps
-    num_epochs: int = 3  # passes over a rollout
-    learning_rate: float = 2e-3  # of Adam, at the start
-    final_learning_rate_frac: float = 0.05  # reached linearly at the last update
-    gamma: float = 0.99  # discount per step
-    gae_lambda: float = 0.95
-    clip_range: float = 0.2
-    ent_coef: float = 0.01
-    vf_coef: float = 0.5
-    max_grad_norm: float = 0.5
-    network: str = "auto"  # flat, impala or auto (by the observation)
-    features_dim: int = 256  # units, see Network
-    head_dim: int = 128  # units, see Network
-
-    def __post_init__(self) -> None:
-        for names, rule, holds in RULES:
-            for name in names.split():
-                if not holds(getattr(self, name)):
-                    default = type(self).__dataclass_fields__[name].default
-                    raise ValueError(f"{name} {rule}; got {getattr(self, name)!r}; try {default}")
-        self._check_batch_size()
-
-    def _check_batch_size(self) -> None:
-        rollout = self.num_envs * self.num_steps
-        if rollout % self.batch_size:
-            fits = (size for size in range(min(rollout, self.batch_size), 0, -1))
-            best = next(size for size in fits if rollout % size == 0)
-            raise ValueError(
-                "`num_envs * num_steps` must be a multiple of `batch_size`; "
-                f"got {self.num_envs} * {self.num_steps} and {self.batch_size}; "
-                f"try batch_size={best}"
-            )
 
 
 @dataclass(frozen=True)

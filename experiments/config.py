@@ -16,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from agents.ppo import PPOSettings
+from agents.settings import PPOSettings
 from envs.families import FAMILIES
 from envs.render import Renderer
 from envs.types import Cell, Family, LevelDistribution

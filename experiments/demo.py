@@ -13,7 +13,9 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ from experiments.train import CHECKPOINT, run_name, train_folder
 FAMILIES = ("coinrun", "keys_and_chests")
 ARMS = (0.0, 1.0)
 FIRST_AGENT = 10  # settings were tried out on agents 0 and 1
-QUICK_STEPS = 65_536
+QUICK_STEPS = 32_768
 QUICK_LEVELS = 60
 
 
@@ -53,7 +55,7 @@ def main(argv: list[str]) -> int:
     if options.quick:
         print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
     if not all(train_folder(config).is_done for config in configs):
-        compile_rules()
+        compile_rules(workers)
     print(f"1 of 2: training {len(configs)} agents, {workers} at a time", flush=True)
     _require(run_jobs(train_jobs(configs), workers))
     print("2 of 2: evaluating them on levels of their own, with all controls", flush=True)
@@ -109,24 +111,26 @@ def demo_evaluations(configs: Sequence[TrainConfig], quick: bool) -> list[Job]:
     return evaluation_jobs([agent_argument(path, settings) for path in checkpoints])
 
 
-def compile_rules() -> None:
+def compile_rules(workers: int) -> None:
     """Compile once, before many processes would do the same."""
-    from envs.batch import BatchEnv
+    started = time.monotonic()
+    print("compiling the rules (once per version) ...", flush=True)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        list(pool.map(compile_family, FAMILIES))
+    print(f"compiled in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def compile_family(name: str) -> None:
+    """Call every kernel that training and evaluation use."""
     from envs.levels import sample_levels
     from envs.solve import solve
 
-    started = time.monotonic()
-    print("compiling the rules (once per version) ...", flush=True)
-    for name in FAMILIES:
-        family = find_family(name)
-        cell = family.cell(family.default_cell)
-        distribution = family.train_distribution(cell)
-        env = BatchEnv(family, distribution, 2, observation_mode="planes")
-        env.reset()
-        env.step(np.array([family.noop] * 2))
-        levels = sample_levels(family, distribution, range(2))
-        solve(levels, distribution.horizon_steps, (0.0,)).action_mask(env_on(levels), "intended")
-    print(f"compiled in {time.monotonic() - started:.0f} s", flush=True)
+    family = find_family(name)
+    distribution = family.train_distribution(family.cell(family.default_cell))
+    levels = sample_levels(family, distribution, range(2))
+    env = env_on(levels)
+    env.step(np.array([family.noop] * 2))
+    solve(levels, distribution.horizon_steps, (0.0,)).action_mask(env, "intended")
 
 
 def env_on(levels: Any) -> Any:

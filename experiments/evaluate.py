@@ -228,9 +228,6 @@ def _label(argument: dict[str, Any]) -> str:
 
 def evaluate_job(argument: dict[str, Any], folder: Path) -> None:
     """Play the subject and the controls on its block; leaves episodes.parquet."""
-    import torch
-
-    torch.set_num_threads(1)
     subject = Subject(**argument["subject"])
     agent = load_policy(subject, argument["location"])
     rows: list[dict[str, Any]] = []

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from stable_baselines3 import PPO
 
 from agents import checkpoint
-from agents.ppo import PPOSettings, make_ppo
+from agents.ppo import make_ppo
+from agents.settings import PPOSettings
 from agents.vec_env import BatchVecEnv
 from tests.agents.tiny import FAMILY, TINY, make_env
 

@@ -8,7 +8,8 @@ import torch
 from stable_baselines3 import PPO
 
 from agents.networks import Network
-from agents.ppo import LinearRate, PPOSettings, choose_device, make_ppo, train_ppo
+from agents.ppo import LinearRate, choose_device, make_ppo, train_ppo
+from agents.settings import PPOSettings
 from tests.agents.tiny import TINY, make_env, make_vec_env
 
 

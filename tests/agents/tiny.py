@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from agents.ppo import PPOSettings
+from agents.settings import PPOSettings
 from agents.vec_env import BatchVecEnv
 from envs.batch import BatchEnv
 from envs.families import FAMILIES

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.ppo import PPOSettings
+from agents.settings import PPOSettings
 from envs.families import FAMILIES
 from experiments.cli import main
 from experiments.config import (
