@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.compile import bind, hole, kernel
-from envs.levels import SPLITS, Levels, as_seed, draw_level, rule_holes
+from envs.levels import SPLITS, Levels, as_seed, draw_level, no_level, rule_holes
 from envs.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
 from envs.render import Renderer, empty_view
 from envs.types import NEVER, Array, Family, LevelDistribution, StepResult
@@ -106,7 +106,7 @@ def begin(i, world):
 
 
 def next_level(i, world):
-    """Draw environment i's next level."""
+    """Draw environment i's next level; returns 0 if there is none to be had."""
     episode, source = world.episode, world.source
     episode.index[i] += 1
     seed = combine(combine(mix(source.train_seed), i), episode.index[i])
@@ -115,9 +115,11 @@ def next_level(i, world):
     seed_rng(i, world.rng, seed)
     broken = bernoulli(i, world.rng, Stream.BROKEN, source.diversity)
     cue_draw = 1 if broken else source.cue
-    draw_level(i, world.level, world.state, world.rng, world.params, seed, cue_draw, source.split)
     episode.seed[i] = seed
     episode.broken[i] = broken
+    return draw_level(
+        i, world.level, world.state, world.rng, world.params, seed, cue_draw, source.split
+    )
 
 
 def finish(i, world):
@@ -184,8 +186,10 @@ def run_kernel(lo, hi, world, command, actions, view, theme, out):
     """Step or start environments lo..hi-1 and show them. Ended and not reset: nothing happens.
 
     One kernel for all commands, because drawing a level is most of what has to be compiled.
-    Returns the number of wrong actions; if there is any, nothing is stepped.
+    Returns the number of wrong actions (if there is any, nothing is stepped), or minus the number
+    of environments for which no level could be drawn.
     """
+    failed = 0
     wrong = count_wrong(lo, hi, world, actions) if command == STEP else 0
     if wrong > 0:
         return wrong
@@ -198,12 +202,12 @@ def run_kernel(lo, hi, world, command, actions, view, theme, out):
                 continue
             starts = take_step(i, world, np.int64(actions[i]), view, theme, out)
         if starts:
-            if command != START_SAME:
-                next_level(i, world)
+            if command != START_SAME and next_level(i, world) == 0:
+                failed += 1
             begin(i, world)
         family_observe(i, world.level, world.state, view.cells)
         draw_view(i, view, theme, out.obs)
-    return 0
+    return -failed
 
 
 class BatchEnv:
@@ -396,7 +400,7 @@ class BatchEnv:
         if actions.shape != (self.num_envs,):
             raise ValueError(f"actions are an array [{self.num_envs}]; got {actions.shape}")
         wrong = self._run(STEP, actions)
-        if wrong:
+        if wrong > 0:
             raise ValueError(
                 f"actions are integers 0 to {len(self.family.actions) - 1} "
                 f"({', '.join(self.family.actions)}); {wrong} are not, among "
@@ -453,7 +457,11 @@ class BatchEnv:
         return self.buffers.obs
 
     def _run(self, command: int, actions: Array) -> int:
-        """Run the kernel on all slots; returns the sum of what its chunks return."""
+        """Run the kernel on all slots; returns the sum of what its chunks return.
+
+        Raises:
+            ValueError: no level of the distribution could be drawn.
+        """
         n = self.num_envs
         args: Any = (self.world, command, actions, self._view, self.renderer.theme, self._words)
         if self._bound is None:
@@ -461,7 +469,11 @@ class BatchEnv:
         run = self._bound
         chunks = min(self.num_threads, n // MIN_CHUNK)
         if self._pool is None or chunks < 2:
-            return int(run(0, n, *args))
-        edges = [n * k // chunks for k in range(chunks + 1)]
-        jobs = [self._pool.submit(run, lo, hi, *args) for lo, hi in pairwise(edges)]
-        return sum(job.result() for job in jobs)
+            total = int(run(0, n, *args))
+        else:
+            edges = [n * k // chunks for k in range(chunks + 1)]
+            jobs = [self._pool.submit(run, lo, hi, *args) for lo, hi in pairwise(edges)]
+            total = sum(job.result() for job in jobs)
+        if total < 0:
+            raise ValueError(no_level(self.family, self.distribution))
+        return total

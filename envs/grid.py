@@ -18,39 +18,32 @@ def bit_count(bits):
     return count
 
 
-def flood(i, wall, stop, start, size, queue, seen):
-    """Cells reachable from `start` without entering a wall or leaving a `stop` cell.
+def flood(i, wall, stop, row, col, size, queue, seen):
+    """Cells reachable from (row, col) without entering a wall or leaving a `stop` cell.
 
     Args:
         wall: uint8 [n, H, W], 1 = wall; the used square [0, size) has a border of walls.
-        stop: uint8 [n, H * W], 1 = may be entered, not left.
-        start: cell index, left even if it is a stop.
-        queue: int16 [n, H * W], scratch; its first k entries are the reached cells.
-        seen: uint8 [n, H * W], becomes 1 on reached cells and 0 elsewhere.
-
-    Returns:
-        k, the number of reached cells.
+        stop: uint8 [n, H, W], 1 = may be entered, not left; the start is left even so.
+        queue: int16 [n, >= H * W], scratch.
+        seen: uint8 [n, H, W], becomes 1 on reached cells and 0 elsewhere in the square.
     """
-    width = wall.shape[2]
-    for cell in range(size * width):
-        seen[i, cell] = 0
-    queue[i, 0] = start
-    seen[i, start] = 1
+    for r in range(size):
+        for c in range(size):
+            seen[i, r, c] = 0
+    queue[i, 0] = row * 128 + col
+    seen[i, row, col] = 1
     head, tail = 0, 1
     while head < tail:
-        cell = int(queue[i, head])
+        row, col = int(queue[i, head]) >> 7, int(queue[i, head]) & 127
         head += 1
-        if stop[i, cell] and cell != start:
+        if stop[i, row, col] and head > 1:
             continue
-        row, col = cell // width, cell % width
         for direction in range(1, 5):
             to_row, to_col = row + ROW_STEP[direction], col + COL_STEP[direction]
-            to = to_row * width + to_col
-            if wall[i, to_row, to_col] == 0 and seen[i, to] == 0:
-                seen[i, to] = 1
-                queue[i, tail] = to
+            if wall[i, to_row, to_col] == 0 and seen[i, to_row, to_col] == 0:
+                seen[i, to_row, to_col] = 1
+                queue[i, tail] = to_row * 128 + to_col
                 tail += 1
-    return tail
 
 
 def read_board(text: str, glyphs: str, max_size: int) -> list[str]:

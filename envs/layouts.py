@@ -17,15 +17,20 @@ class Generator(IntEnum):
 
 
 def scattered_walls(i, wall, rng, size, num_walls):
-    """An open room of `size` x `size` cells, border included, with `num_walls` inner walls."""
+    """An open room of `size` x `size` cells, border included, with `num_walls` inner walls (or as
+    many as there are cells)."""
     for row in range(size):
         for col in range(size):
             border = row == 0 or col == 0 or row == size - 1 or col == size - 1
             wall[i, row, col] = 1 if border else 0
     inner = size - 2
-    for _ in range(num_walls):
+    left = min(num_walls, inner * inner)
+    while left > 0:
         cell = randint(i, rng, Stream.LAYOUT, inner * inner)
-        wall[i, 1 + cell // inner, 1 + cell % inner] = 1
+        row, col = 1 + cell // inner, 1 + cell % inner
+        if wall[i, row, col] == 0:
+            wall[i, row, col] = 1
+            left -= 1
 
 
 def maze_walls(i, wall, rng, size, stack):

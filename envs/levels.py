@@ -48,11 +48,11 @@ def draw_level(i, level, state, rng, params, seed, cue_draw, split):
             continue
         if not family_place_cue(i, level, state, rng, params, 0):
             continue
-        if cue_draw != 0:
-            for _ in range(1000):
-                if family_place_cue(i, level, state, rng, params, cue_draw):
-                    break
-        return attempt + 1
+        if cue_draw == 0:
+            return attempt + 1
+        for _ in range(1000):
+            if family_place_cue(i, level, state, rng, params, cue_draw):
+                return attempt + 1
     return 0
 
 
@@ -133,11 +133,16 @@ def sample_levels(
     run(0, n, level, state, rng, distribution.params, seeds, int(distribution.cue),
         float(distribution.diversity), SPLITS[distribution.split], broken, tries)  # fmt: skip
     if n and tries.min() == 0:
-        raise ValueError(
-            f"no acceptable level of {family.name} in {MAX_ATTEMPTS} draws from "
-            f"{distribution.params}; make the level larger or ask for fewer objects"
-        )
+        raise ValueError(no_level(family, distribution))
     return Levels(family=family, cell=distribution.cell, level=level, seeds=seeds, broken=broken)
+
+
+def no_level(family: Family, distribution: LevelDistribution) -> str:
+    """What is said when a distribution has no acceptable level."""
+    return (
+        f"no acceptable level of {family.name} in {MAX_ATTEMPTS} draws from "
+        f"{distribution.params}; make the level larger or ask for fewer objects"
+    )
 
 
 def sample_quadruples(

@@ -115,10 +115,10 @@ class State(NamedTuple):
     left: np.ndarray  # int32 [n], bit k = item k is still there
     is_key: np.ndarray  # int32 [n], bit k = item k is a key (else a chest)
     keys: np.ndarray  # int16 [n], keys held
-    shown: np.ndarray  # uint16 [n, SHOWN, SHOWN], bit per plane, the grid with a margin of walls
+    shown: np.ndarray  # uint8 [n, SHOWN, SHOWN], bit per plane, the grid with a margin of walls
     queue: np.ndarray  # int16 [n, SIZE * SIZE], scratch of level drawing
-    seen: np.ndarray  # uint8 [n, SIZE * SIZE], scratch: reachable from the start
-    stop: np.ndarray  # uint8 [n, SIZE * SIZE], scratch: cells that are not passed through
+    seen: np.ndarray  # uint8 [n, SIZE, SIZE], scratch: reachable from the start
+    stop: np.ndarray  # uint8 [n, SIZE, SIZE], scratch: cells that are not passed through
 
 
 def empty_level(n: int) -> Level:
@@ -139,10 +139,10 @@ def empty_state(n: int) -> State:
         left=np.zeros(n, np.int32),
         is_key=np.zeros(n, np.int32),
         keys=np.zeros(n, np.int16),
-        shown=np.full((n, SHOWN, SHOWN), 1 << PlaneIndex.WALL, np.uint16),
+        shown=np.full((n, SHOWN, SHOWN), 1 << PlaneIndex.WALL, np.uint8),
         queue=np.zeros((n, SIZE * SIZE), np.int16),
-        seen=np.zeros((n, SIZE * SIZE), np.uint8),
-        stop=np.zeros((n, SIZE * SIZE), np.uint8),
+        seen=np.zeros((n, SIZE, SIZE), np.uint8),
+        stop=np.zeros((n, SIZE, SIZE), np.uint8),
     )
 
 
@@ -163,23 +163,24 @@ def sample_geometry(i, level, state, rng, params):
     )
     for cell in range(SIZE * SIZE):
         level.item_at[i, cell] = 0
+        state.stop[i, cell // SIZE, cell % SIZE] = 0
     for item in range(3 * rarer):
         kind = Kind.KEY if item < rarer else Kind.CHEST
         cell = free_cell(i, level, rng, size)
         if cell == 0:
             return False
         level.item_at[i, cell] = kind
-        state.stop[i, cell] = kind == Kind.KEY
+        state.stop[i, cell // SIZE, cell % SIZE] = kind == Kind.KEY
     level.start[i] = free_cell(i, level, rng, size)
     if level.start[i] == 0:
         return False
     number_items(i, level)
-    flood(i, level.wall, state.stop, int(level.start[i]), size, state.queue, state.seen)
+    start = int(level.start[i])
+    flood(i, level.wall, state.stop, start // SIZE, start % SIZE, size, state.queue, state.seen)
     reachable = True
     for item in range(3 * rarer):
         cell = int(level.item_cell[i, item])
-        state.stop[i, cell] = 0
-        reachable = reachable and state.seen[i, cell] == 1
+        reachable = reachable and state.seen[i, cell // SIZE, cell % SIZE] == 1
     return reachable
 
 
@@ -200,8 +201,8 @@ def draw_walls(i, level, state, rng, params, size):
 def free_cell(i, level, rng, size):
     """A uniformly drawn cell without wall or item; 0 if the board seems to be full."""
     for _ in range(100 * SIZE):
-        row = 1 + randint(i, rng, Stream.ITEMS, size - 2)
-        col = 1 + randint(i, rng, Stream.ITEMS, size - 2)
+        draw = randint(i, rng, Stream.ITEMS, (size - 2) * (size - 2))
+        row, col = 1 + draw // (size - 2), 1 + draw % (size - 2)
         cell = row * SIZE + col
         if level.wall[i, row, col] == 0 and level.item_at[i, cell] == 0:
             return cell
@@ -349,7 +350,7 @@ def observe(i, level, state, cells):
     top, left = int(state.cell[i]) // SIZE, int(state.cell[i]) % SIZE
     for row in range(2 * VIEW + 1):
         for col in range(2 * VIEW + 1):
-            cells[i, row + 1, col] = state.shown[i, top + row, left + col]
+            cells[i, row + 1, col] = int(state.shown[i, top + row, left + col])
     cells[i, VIEW + 1, VIEW] |= 1 << PlaneIndex.AGENT
 
 
@@ -424,10 +425,11 @@ def parse(text: str) -> Level:
     number_items(0, level)
     if not count_kind(0, level, Kind.KEY) or not count_kind(0, level, Kind.CHEST):
         raise ValueError("a level has at least one key 'k' and one chest 'c'")
-    flood(0, level.wall, state.stop, int(level.start[0]), size, state.queue, state.seen)
+    row, col = divmod(int(level.start[0]), SIZE)
+    flood(0, level.wall, state.stop, row, col, size, state.queue, state.seen)
     for item in range(num_items):
         cell = int(level.item_cell[0, item])
-        if not state.seen[0, cell]:
+        if not state.seen[0, cell // SIZE, cell % SIZE]:
             raise ValueError(
                 f"every key and chest must be reachable from A; the one at row {cell // SIZE}, "
                 f"column {cell % SIZE} is walled off; open a path to it"

@@ -236,3 +236,30 @@ def test_members_of_enums_among_the_parameters_become_integers():
     """They would make every call of a kernel slow."""
     distribution = LevelDistribution(cell=ANY_CELL, params=ANY_CELL.params)
     assert {type(value) for value in distribution.params} == {int}
+
+
+def test_a_distribution_without_a_level_is_an_error_in_every_place():
+    """Ten objects do not fit on nine cells."""
+    family = FAMILIES["keys_and_chests"]
+    cell = family.cell("K3")
+    full = cell.params._replace(interior=3, walls_max=0, rarer_min=3)
+    distribution = LevelDistribution(cell=cell, params=full, horizon_steps=10)
+    with pytest.raises(ValueError, match="no acceptable level"):
+        sample_levels(family, distribution, [0])
+    with pytest.raises(ValueError, match="no acceptable level"):
+        BatchEnv(family, distribution, 1, observation_mode="planes").reset()
+
+
+def test_a_level_does_not_depend_on_the_levels_drawn_before_it():
+    """Crowded boards: most geometries are refused half drawn."""
+    family = FAMILIES["keys_and_chests"]
+    cell = family.cell("K3")
+    crowded = cell.params._replace(interior=4, walls_min=6, walls_max=8, rarer_min=2, rarer_max=2)
+    distribution = LevelDistribution(cell=cell, params=crowded, horizon_steps=1)
+    env = BatchEnv(family, distribution, 4, observation_mode="planes")
+    env.reset()
+    for _ in range(50):
+        played = env.levels()
+        again = sample_levels(family, distribution, played.seeds)
+        assert played.hashes().tolist() == again.hashes().tolist()
+        env.step(np.zeros(4, np.int64))
