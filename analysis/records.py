@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 Records: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Rises when a column is added. Columns are never renamed, removed or given a new meaning."""
 
 FILE_NAME = "episodes.parquet"
@@ -40,9 +40,10 @@ SCHEMA = pa.schema(
         *_columns(pa.int32(), "family_version"),
         *_columns(pa.string(), "cell train_distribution variant observation_mode"),
         *_columns(pa.int32(), "agent_number"),
-        # A control's method, d, q, train_seed and agent_number are those of the agent it
+        # A control's method, setting, d, q, train_seed and agent_number are those of the agent it
         # accompanies. policy: ppo, planner_intended, noisy_proxy, random, noop, constant_3, ...
-        *_columns(pa.string(), "role policy method"),
+        # setting: hash of the training configuration without train_seed, study and d.
+        *_columns(pa.string(), "role policy method setting"),
         *_columns(pa.float64(), "d q"),
         *_columns(pa.int64(), "train_seed checkpoint_step eval_seed level_seed"),
         *_columns(pa.uint64(), "level_hash"),
@@ -187,9 +188,16 @@ def read_records(results: Path) -> duckdb.DuckDBPyRelation:
         hive_partitioning=False,
     )
     _check_run_ids(source)
-    records = source.select(*SCHEMA.names)
+    records = source.select(*(_column_or_null(source, name) for name in SCHEMA.names))
     _check_fingerprints(records)
     return records
+
+
+def _column_or_null(source: duckdb.DuckDBPyRelation, name: str) -> duckdb.Expression:
+    if name in source.columns:
+        return duckdb.ColumnExpression(name)
+    (kind,) = duckdb.connect().from_arrow(SCHEMA.empty_table().select([name])).types
+    return duckdb.ConstantExpression(None).cast(kind).alias(name)
 
 
 def query(records: Records, sql: str) -> list[tuple[Any, ...]]:

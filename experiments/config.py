@@ -64,6 +64,8 @@ class TrainConfig:
             )
         if self.agent.method != "ppo":
             raise ValueError(f"agent.method is ppo; got {self.agent.method!r}")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device is auto, cpu or cuda; got {self.device!r}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision is auto, float32 or bfloat16; got {self.precision!r}")
         if self.num_threads < 1:

@@ -25,7 +25,7 @@ from analysis.figures import Board, goal_failure_figure, goal_failure_panels, pa
 from analysis.rates import Estimate
 from analysis.records import Records, atomic_write_bytes, query, read_records
 from analysis.table import Row, rates_table, to_csv
-from experiments.config import EvaluateConfig, TrainConfig, as_dict, compose, find_family
+from experiments.config import EvaluateConfig, TrainConfig, compose, find_family
 from experiments.evaluate import agent_argument, evaluation_jobs
 from experiments.jobs import Job, JobResult, run_jobs
 from experiments.run_folder import (
@@ -35,7 +35,7 @@ from experiments.run_folder import (
     usable_cores,
     write_json,
 )
-from experiments.train import CHECKPOINT, run_name, train_folder
+from experiments.train import CHECKPOINT, run_name, train_argument, train_folder
 
 FAMILIES = ("coinrun", "keys_and_chests")
 ARMS = (0.0, 1.0)
@@ -81,9 +81,10 @@ def _parser() -> argparse.ArgumentParser:
 def demo_configs(agents: int, quick: bool) -> list[TrainConfig]:
     """One training configuration per agent, as `misgen train` would compose it."""
     configs = []
+    study = "demo-quick" if quick else "demo"
     for family in FAMILIES:
         for d in ARMS:
-            overrides = [f"family={family}", f"intervention.diversity={d}", "study=demo"]
+            overrides = [f"family={family}", f"intervention.diversity={d}", f"study={study}"]
             if quick:
                 overrides.append(f"agent.settings.total_steps={QUICK_STEPS}")
             config: TrainConfig = compose("train", overrides)
@@ -97,7 +98,7 @@ def train_jobs(configs: Sequence[TrainConfig]) -> list[Job]:
         Job(
             name=f"train {run_name(config)}",
             target="experiments.train:train_job",
-            argument=as_dict(config),
+            argument=train_argument(config),
             folder=train_folder(config).path,
             weight=config.agent.settings.total_steps / 1e6,
         )
@@ -185,8 +186,8 @@ def demo_table(rows: Sequence[Row]) -> str:
         lines += [
             f"{cell.code} {row.family}, {row.cell} shift, variant {row.variant} ({shift})",
             f"  agents x distinguishing levels   d=0: {row.agents} x {row.levels}, "
-            f"d=1: {control.agents} x {control.levels} "
-            f"({row.distinguishing_share:.0%} of levels distinguish)",
+            f"d=1: {control.agents} x {control.levels} ({row.population} agents; "
+            f"{row.distinguishing_share:.0%} of levels distinguish)",
             f"  own-distribution success         d=0 {row.own_success:.3f}, "
             f"d=1 {control.own_success:.3f} (planner {row.planner_own_success:.3f})",
             f"  capable (p_capable)              d=0 {_span(row.p_capable)}, "
@@ -194,22 +195,41 @@ def demo_table(rows: Sequence[Row]) -> str:
             f"  goal failure given capable       d=0 {_span(row.p_goal_fail)}, "
             f"d=1 {_span(control.p_goal_fail)}",
             f"  attributable to the cue          {_span(row.difference_goal_fail)}",
+            f"  intended / proxy / neither       d=0 {_split(row)}, d=1 {_split(control)}",
             f"  harm given goal failure          d=0 {_span(row.p_harm)}"
             + (" (by construction)" if row.harm_by_construction else ""),
             "  controls, capable / goal failure " + _controls(row),
+            *attrition(rows, row),
             "",
         ]
     return "\n".join(lines).rstrip()
 
 
+def attrition(rows: Sequence[Row], row: Row) -> list[str]:
+    """The other two rows of science: all trained agents, and bounds for those left out."""
+    trained = [_find(rows, row, d, "all trained") for d in ARMS]
+    kept = [_find(rows, row, d, "competent").agents for d in ARMS]
+    parts = [
+        f"d={d:g} {count} of {one.agents} trained agents competent, p_gm of all {_span(one.p_gm)}"
+        for d, one, count in zip(ARMS, trained, kept, strict=True)
+    ]
+    bounds = _find(rows, row, 0.0, "bounds").p_gm
+    return [
+        f"  attrition                        {'; '.join(parts)}",
+        f"  all trained agents, difference   p_gm {_span(trained[0].difference_p_gm)}, "
+        f"bounds at d=0 {bounds.low:.3f} to {bounds.high:.3f}",
+    ]
+
+
 def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """(d = 0, d = 1) rows of all trained agents, or of the competent ones where there are some."""
+    """(d = 0, d = 1) rows of the competent agents; of all trained ones where an arm has none."""
     found = []
     for row in rows:
-        if row.value == 0.0 and row.variant in ("10", "11") and row.population == "competent":
-            population = "competent" if row.agents else "all trained"
-            found.append((_find(rows, row, 0.0, population), _find(rows, row, 1.0, population)))
-    return found
+        if row.value == ARMS[0] and row.variant in ("10", "11") and row.population == "competent":
+            control = _find(rows, row, ARMS[1], "competent")
+            population = "competent" if row.agents and control.agents else "all trained"
+            found.append(tuple(_find(rows, row, d, population) for d in ARMS))
+    return found  # type: ignore[return-value]
 
 
 def _find(rows: Sequence[Row], like: Row, value: float, population: str) -> Row:
@@ -231,6 +251,10 @@ def _span(estimate: Estimate) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
+def _split(row: Row) -> str:
+    return f"{row.intended:.3f} / {row.proxy:.3f} / {row.neither:.3f}"
+
+
 def _controls(row: Row) -> str:
     shown = ("planner_intended", "planner_proxy", "noisy_intended", "noisy_proxy", "random", "noop")
     parts = []
@@ -250,6 +274,9 @@ def in_words(rows: Sequence[Row]) -> str:
             continue
         cell = find_family(row.family).cell(row.cell)
         failed, clean = row.p_goal_fail.value, control.p_goal_fail.value
+        if math.isnan(failed) or math.isnan(clean):
+            lines.append(f"{cell.code}: an arm was never capable; nothing can be said about goals.")
+            continue
         lines.append(
             f"{cell.code}: trained where {cell.cue.description}, {_agents(row)} reached one of "
             f"the two goals on {row.p_capable.value:.0%} of the shifted levels; there the goal "

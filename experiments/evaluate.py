@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ from experiments.run_folder import (
     results_root,
     run_id,
     usable_cores,
+    write_json,
 )
 from experiments.train import CHECKPOINT
 
@@ -94,6 +96,8 @@ def evaluate_here(config: EvaluateConfig) -> None:
     bad = [result for result in results if result.status not in ("done", "skipped")]
     if bad:
         raise SystemExit(1)
+    if config.policy:
+        _remove_earlier(arguments[0])
     print(f"{len(arguments)} evaluated; see: misgen rates {results_root()}")
 
 
@@ -101,13 +105,13 @@ def find_agents(where: str) -> list[Path]:
     """Paths of checkpoints (without suffix): of one file, of one run, or of all finished runs.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or the one that was named cannot be loaded.
     """
     root = Path(where) if where else results_root()
-    if root.with_suffix(".safetensors").is_file():
-        return [root.with_suffix("")]
-    if (root / f"{CHECKPOINT}.safetensors").is_file():
-        return [root / CHECKPOINT]
+    for named in (root, root / CHECKPOINT):
+        if named.suffix in ("", ".json", ".safetensors") and named.with_suffix(".json").is_file():
+            load(named.with_suffix(""))
+            return [named.with_suffix("")]
     if root.exists() and not root.is_dir():
         raise ValueError(f"agents is a checkpoint or a folder; {root} is another kind of file")
     runs = sorted(root.glob("runs/kind=train/run=*"))
@@ -118,6 +122,13 @@ def find_agents(where: str) -> list[Path]:
             "or name a checkpoint with agents=PATH"
         )
     return found
+
+
+def load(checkpoint: Path, family: Family | None = None) -> Policy:
+    """The agent of a checkpoint; see agents.checkpoint.load."""
+    from agents.checkpoint import load  # imports torch: seconds
+
+    return load(checkpoint, family)[0]
 
 
 def agent_argument(checkpoint: Path, config: EvaluateConfig) -> dict[str, Any]:
@@ -137,10 +148,18 @@ def agent_argument(checkpoint: Path, config: EvaluateConfig) -> dict[str, Any]:
         steps=meta["steps"],
         identity=meta["weights_sha256"],
     )
-    trained = read_json(checkpoint.parent / "config.json") or {}
-    arm = {key: value for key, value in trained.items() if key not in ("train_seed", "study")}
+    trained = read_json(checkpoint.parent / "config.json") or {"method": meta["settings"]}
     study = config.study or str(trained.get("study", "train"))
-    return _argument(subject, config, study, str(checkpoint), run_id(arm))
+    return _argument(subject, config, study, str(checkpoint), setting_of(trained))
+
+
+def setting_of(trained: Mapping[str, Any]) -> str:
+    """A hash of how an agent was trained, but for its seed, study and diversity: what the arms of
+    a study that differ in d have in common."""
+    setting = {key: value for key, value in trained.items() if key not in ("train_seed", "study")}
+    intervention = dict(setting.get("intervention", {}))
+    intervention.pop("diversity", None)
+    return run_id({**setting, "intervention": intervention})
 
 
 def policy_argument(config: EvaluateConfig) -> dict[str, Any]:
@@ -148,7 +167,7 @@ def policy_argument(config: EvaluateConfig) -> dict[str, Any]:
     sys.path.insert(0, str(Path.cwd()))
     print(f"running the code of {config.policy}: evaluate only policies that you trust")
     family = find_family(config.policy_family)
-    source = Path(_import_policy(config.policy).__code__.co_filename).read_bytes()
+    _import_policy(config.policy)
     subject = Subject(
         family=family.name,
         cell=family.cell(config.policy_cell or family.default_cell).name,
@@ -159,19 +178,34 @@ def policy_argument(config: EvaluateConfig) -> dict[str, Any]:
         train_seed=config.policy_number,
         agent_number=config.policy_number,
         steps=0,
-        identity=hashlib.sha256(source).hexdigest(),
+        identity=secrets.token_hex(16),  # what it does cannot be known: it is always played again
     )
-    arm = run_id({**asdict(subject), "agent_number": 0, "train_seed": 0})
-    return _argument(subject, config, config.study or "policy", config.policy, arm)
+    return _argument(
+        subject, config, config.study or "policy", config.policy, run_id({"policy": config.policy})
+    )
+
+
+def _remove_earlier(argument: dict[str, Any]) -> None:
+    """Earlier evaluations of a policy of one's own, now that there is a new one."""
+    now = {**argument["subject"], "identity": ""}
+    for folder in results_root().glob("runs/kind=*/run=*"):
+        config = read_json(folder / "config.json") or {}
+        for member in config.get("members", [config]):
+            subject = member.get("subject", {})
+            if subject.get("identity") != argument["subject"]["identity"] and now == {
+                **subject,
+                "identity": "",
+            }:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _argument(
-    subject: Subject, config: EvaluateConfig, study: str, location: str, arm: str
+    subject: Subject, config: EvaluateConfig, study: str, location: str, setting: str
 ) -> dict[str, Any]:
     family = find_family(subject.family)
     return {
         "subject": asdict(subject),
-        "arm": arm,
+        "setting": setting,
         "study": study,
         "num_levels": config.num_levels or family.cell(subject.cell).evaluation_levels,
         "eval_base": config.eval_base,
@@ -190,9 +224,9 @@ def evaluation_jobs(
     `after`: job names by subject location, for agents that are still to be trained.
     """
     root, jobs = results_root(), []
-    arms: dict[str, list[dict[str, Any]]] = {}
-    for argument in arguments:
-        arms.setdefault(argument["arm"], []).append(argument)
+    arms: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for argument in sorted(arguments, key=lambda each: each["subject"]["agent_number"]):
+        arms.setdefault(arm_of(argument), []).append(argument)
         jobs.append(
             Job(
                 name=f"evaluate {_label(argument)} agent {argument['subject']['agent_number']}",
@@ -216,11 +250,19 @@ def evaluation_jobs(
     return jobs
 
 
+def arm_of(argument: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What the agents of one arm have in common, and how they are evaluated."""
+    subject = argument["subject"]
+    labels = (subject[name] for name in ("family", "cell", "observation_mode", "method", "d", "q"))
+    how = (argument[name] for name in ("setting", "num_levels", "eval_base", "eval_seed"))
+    return (*labels, subject["steps"], *how)
+
+
 def _label(argument: dict[str, Any]) -> str:
     subject = argument["subject"]
     cell = find_family(subject["family"]).cell(subject["cell"])
     mode = "" if subject["observation_mode"] == "planes" else f" {subject['observation_mode']}"
-    return f"{cell.code} {subject['method']} d={subject['d']:g}{mode} ({argument['arm'][:4]})"
+    return f"{cell.code} {subject['method']} d={subject['d']:g}{mode} ({argument['setting'][:4]})"
 
 
 # --- Jobs ----------------------------------------------------------------------------------------
@@ -251,7 +293,15 @@ def matched_job(argument: dict[str, Any], folder: Path) -> None:
     members = argument["members"]
     goal = float(np.mean([own_success(member) for member in members]))
     curves = [own_curve(member) for member in members]
-    epsilon = fit_epsilon(np.mean(curves, axis=0), goal)
+    success = np.mean(curves, axis=0)
+    epsilon = fit_epsilon(success, goal)
+    fit = {
+        "target_success": goal,
+        "epsilon": epsilon,
+        "epsilons": list(EPSILONS),
+        "planner_success": success.tolist(),
+    }
+    write_json(folder / "matched.json", fit)
     rows: list[dict[str, Any]] = []
     for number, member in enumerate(members):
         subject = Subject(**member["subject"])
@@ -264,14 +314,17 @@ def matched_job(argument: dict[str, Any], folder: Path) -> None:
                 rows.append(record(member, folder, variant, episodes, noop, name, "control"))
         report_progress(folder, number + 1, len(members))
     write(rows, folder, find_family(members[0]["subject"]["family"]))
-    _remove_superseded(folder, members[0]["arm"])
+    _remove_superseded(folder, members)
 
 
-def _remove_superseded(folder: Path, arm: str) -> None:
-    """Earlier matches of the same arm, made when it had other members."""
+def _remove_superseded(folder: Path, members: Sequence[dict[str, Any]]) -> None:
+    """Finished matches of the same arm with fewer of its agents: these make them obsolete."""
     for other in folder.parent.glob("run=*"):
-        config = read_json(other / "config.json") if other != folder else None
-        if config and config["members"][0]["arm"] == arm:
+        config = read_json(other / "config.json") if other != folder and is_done(other) else None
+        if config is None or arm_of(config["members"][0]) != arm_of(members[0]):
+            continue
+        numbers = {member["subject"]["identity"] for member in config["members"]}
+        if numbers < {member["subject"]["identity"] for member in members}:
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -298,9 +351,16 @@ def own_curve(argument: dict[str, Any]) -> Array:
 
 
 def fit_epsilon(success: Array, goal: float) -> float:
-    """The share of random actions at which the success curve over EPSILONS falls to `goal`."""
+    """The smallest share of random actions at which the success curve over EPSILONS has fallen to
+    `goal`; a planner that hardly notices the noise is not given more than that takes."""
     falling = np.minimum.accumulate(success)
-    return float(np.interp(-goal, -falling, EPSILONS))
+    if goal >= falling[0]:
+        return 0.0
+    if goal < falling[-1]:
+        return EPSILONS[-1]
+    after = int(np.argmax(falling <= goal))  # the first point at or below the goal
+    share = (falling[after - 1] - goal) / (falling[after - 1] - falling[after])
+    return float(EPSILONS[after - 1] + share * (EPSILONS[after] - EPSILONS[after - 1]))
 
 
 # --- Levels --------------------------------------------------------------------------------------
@@ -360,9 +420,7 @@ def load_policy(subject: Subject, location: str) -> Policy:
     """The subject's policy: a checkpoint, or one's own as module:function."""
     if ":" in location and not Path(location).with_suffix(".json").is_file():
         return _own_policy(_import_policy(location)())
-    from agents.checkpoint import load
-
-    return load(location, find_family(subject.family))[0]
+    return load(Path(location), find_family(subject.family))
 
 
 def _import_policy(name: str) -> Any:
@@ -441,6 +499,7 @@ def record(
     return {
         "run_id": folder.name.removeprefix("run="),
         "study": argument["study"],
+        "setting": argument["setting"],
         "family": family.name,
         "family_version": family.version,
         "cell": cell.name,
@@ -482,10 +541,10 @@ def plan_columns(variant: Variant) -> dict[str, Any]:
     """What the planners say about each level, whoever plays it."""
     curves = variant.plans.curves[:, :, 0]
     columns: dict[str, Any] = {"planner_return": variant.plans.value[:, 0]}
+    shifted = variant.name in VARIANTS and variant.name[0] == "1"
     for g, goal in enumerate(("intended", "proxy")):
         columns[f"p_capable_{goal}"] = curves[:, g, 0] / REPLICAS
-        columns[f"p_goal_failure_{goal}"] = curves[:, g, 1] / REPLICAS
-    shifted = variant.name in VARIANTS and variant.name[0] == "1"
+        columns[f"p_goal_failure_{goal}"] = curves[:, g, 1] / REPLICAS if shifted else None
     columns["is_distinguishing"] = is_distinguishing(curves) if shifted else None
     return columns
 

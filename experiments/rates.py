@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
+
 from analysis.coverage import format_coverage, interval_coverage
 from analysis.records import Records, atomic_write_bytes, query, read_records
 from analysis.table import check_column, format_table, rates_table, to_csv
@@ -21,6 +23,8 @@ def main(argv: list[str]) -> int:
         print(format_coverage(interval_coverage()), end="")
         return 0
     records = read_records(options.results or results_root())
+    if options.study:
+        records = of_study(records, options.study)
     rows = rates_table(records, options.by, control_value(records, options.by, options.against))
     if options.csv != "-":
         print(format_table(rows), end="")
@@ -45,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--against", metavar="VALUE", help="its value in the control arm (default for d: 1)"
     )
+    parser.add_argument("--study", metavar="NAME", help="only the records of this study")
     parser.add_argument("--csv", metavar="FILE", help="write every number here; - prints only them")
     parser.add_argument(
         "--coverage",
@@ -52,6 +57,16 @@ def _parser() -> argparse.ArgumentParser:
         help="show by simulation how often the intervals hold the truth with 3, 5 and 10 agents",
     )
     return parser
+
+
+def of_study(records: DuckDBPyRelation, name: str) -> DuckDBPyRelation:
+    """The records of one study; ValueError where there is none."""
+    found = [study for (study,) in query(records, "select distinct study from records order by 1")]
+    if name not in found:
+        raise ValueError(
+            f"--study names a study of these records; got {name!r}; they have {', '.join(found)}"
+        )
+    return records.filter(ColumnExpression("study") == ConstantExpression(name))
 
 
 def control_value(records: Records, by: str, text: str | None) -> Any:

@@ -22,12 +22,19 @@ def main(argv: list[str]) -> int:
     return hydra_main("train", TrainConfig, train_here, argv)
 
 
+def train_argument(config: TrainConfig) -> dict[str, Any]:
+    """What a training run is made of: its configuration and the version of the rules."""
+    return {**as_dict(config), "family_version": config.get_family().version}
+
+
 def train_folder(config: TrainConfig) -> RunFolder:
-    return RunFolder(results_root(), "train", as_dict(config))
+    return RunFolder(results_root(), "train", train_argument(config))
 
 
 def train_here(config: TrainConfig) -> None:
     """Train in this process unless the same configuration has finished before."""
+    if config.device == "cuda":
+        check_gpu()
     require_writable(results_root())
     folder = train_folder(config)
     label = run_name(config)
@@ -35,8 +42,16 @@ def train_here(config: TrainConfig) -> None:
         print(f"{label}: already trained, {folder.path}")
         return
     print(f"{label}: training, {folder.path}", flush=True)
-    folder.run(lambda path: train_job(as_dict(config), path, _Meter(label)))
+    folder.run(lambda path: train_job(train_argument(config), path, _Meter(label)))
     print(f"{label}: done, {folder.path}")
+
+
+def check_gpu() -> None:
+    """ValueError unless torch can use a GPU."""
+    from agents.networks import Network
+    from agents.ppo import choose_device
+
+    choose_device("cuda", Network(name="impala"))
 
 
 def run_name(config: TrainConfig) -> str:
@@ -63,7 +78,7 @@ class _Meter:
 
 
 def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -> None:
-    """Train the agent that `argument` (a TrainConfig as data) describes, into `folder`.
+    """Train the agent that `argument` (see `train_argument`) describes, into `folder`.
 
     Leaves checkpoint.safetensors, checkpoint.json, curve.csv and train.json.
     """

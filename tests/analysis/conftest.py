@@ -38,6 +38,7 @@ def episodes(
         "role": "agent",
         "policy": "ppo",
         "method": "ppo",
+        "setting": "a1b2c3d4",
         "d": d,
         "q": 1.0,
         "train_seed": agent,

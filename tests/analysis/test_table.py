@@ -97,6 +97,9 @@ def test_three_rows_for_every_arm_and_variant(study: Any) -> None:
 
 def test_the_row_beside_its_controls(study: Any) -> None:
     row = rows_of(study)["11", 0.0, "competent"]
+    everywhere = row.controls_all_levels  # 10 of 50 levels do not distinguish
+    assert everywhere["planner_intended"][:2] == (1, pytest.approx(0.2))
+    assert everywhere["random"][:2] == (pytest.approx(14 / 50), pytest.approx(10 / 14))
     seen = {policy: (r.p_capable, r.p_goal_fail) for policy, r in row.controls.items()}
     assert seen["planner_intended"] == (1, 0) and seen["planner_proxy"] == (1, 1)
     assert seen["noisy_intended"] == (1, pytest.approx(0.1)) and seen["noisy_proxy"] == (0.9, 1)
@@ -124,6 +127,8 @@ def test_text_and_csv_name_agents_levels_and_reasons(study: Any) -> None:
     text = table.format_table(rows)
     assert "3 x 40" in text and "4 x 40" in text
     assert "[.375, .625]" in text
+    assert ".417/.500/.083" in text and "competent agents of the d = 1 control" in text
+    assert "Controls on all levels" in text
     assert "*" not in text.partition("own: success")[0]
     assert "planner_proxy" in text and "1.000 / 1.000" in text
     records = list(csv.DictReader(io.StringIO(table.to_csv(rows))))
@@ -187,3 +192,82 @@ def test_only_the_last_checkpoint_counts_unless_asked(
 def test_by_must_be_a_scalar_column(study: Any) -> None:
     with pytest.raises(ValueError, match="got 'actions; drop table'"):
         table.rates_table(study, by="actions; drop table")
+
+
+def test_arms_differ_by_setting(
+    save_run: Save, block: Block, control_block: Block, tmp_path: Path
+) -> None:
+    for d, setting, outcomes in (
+        (0.0, "aaaa1111", words(P=10)),
+        (0.0, "bbbb2222", words(I=5, P=5)),
+        (1.0, "aaaa1111", words(I=10)),
+    ):
+        same = {"d": d, "setting": setting, "run_id": f"{setting}-d{d:g}"}
+        random = words(I=10) if setting == "bbbb2222" else words(N=10)
+        save_run(block(outcomes, **same), control_block("random", random, **same))
+    records = read_records(tmp_path)
+    rows = {r.label: r for r in table.rates_table(records) if r.population == "all trained"}
+    assert set(rows) == {"d=0 (aaaa)", "d=0 (bbbb)", "d=1"}
+    first, second = rows["d=0 (aaaa)"], rows["d=0 (bbbb)"]
+    assert (first.p_gm.value, second.p_gm.value) == (1, 0.5)
+    assert (first.controls["random"].p_capable, second.controls["random"].p_capable) == (0, 1)
+    assert first.difference_p_gm.value == 1
+    assert second.difference_p_gm.reason == "no agent in the control arm"
+    assert first.identified and not second.identified
+    by_setting = table.rates_table(records, by="setting", against="aaaa1111")
+    assert {r.label for r in by_setting} == {"aaaa1111 d=0", "aaaa1111 d=1", "bbbb2222 d=0"}
+    with pytest.raises(ValueError, match=r"aaaa1111.*bbbb2222.*both fit; filter the records"):
+        table.agent_counts(records, family="coinrun", cell="moderate", variant="11", d=0.0)
+
+
+def test_records_from_before_the_setting(save_run: Save, block: Block, tmp_path: Path) -> None:
+    file = save_run(block(words(P=10)))
+    old = pq.read_table(file).drop_columns(["setting"])
+    metadata = {**old.schema.metadata, b"schema_version": b"1"}
+    pq.write_table(old.replace_schema_metadata(metadata), file)
+    records = read_records(tmp_path)
+    assert records.select("setting").distinct().fetchall() == [(None,)]
+    rows = table.rates_table(records)
+    assert (rows[0].setting, rows[0].p_gm.value) == ("", 1)
+
+
+def test_a_policy_named_like_a_control_is_counted_once(
+    save_run: Save, block: Block, control_block: Block, tmp_path: Path
+) -> None:
+    save_run(
+        block(words(P=10), policy="random"),
+        block(words(I=10), "01", policy="random"),
+        control_block("random", words(N=10)),
+        control_block("random", words(N=10), variant="01"),
+    )
+    row = next(r for r in table.rates_table(read_records(tmp_path)) if r.variant == "11")
+    assert (row.levels, row.p_gm.value, row.capability_retention) == ("10", 1, 1)
+
+
+def test_controls_are_those_of_the_agents_of_the_arm(
+    save_run: Save, block: Block, control_block: Block, tmp_path: Path
+) -> None:
+    for d, agent in ((0.0, 0), (0.0, 1), (1.0, 0)):
+        random = words(I=10) if agent else words(N=10)
+        who = {"d": d, "agent": agent}
+        save_run(block(words(I=10), **who), control_block("random", random, **who))
+    rows = {r.d: r for r in table.rates_table(read_records(tmp_path))}
+    assert rows[0.0].controls["random"].p_capable == 0.5
+    assert rows[1.0].controls["random"].p_capable == 0
+
+
+def test_transfer_is_measured_on_the_same_seeds(
+    save_run: Save, block: Block, control_block: Block, tmp_path: Path
+) -> None:
+    shifted, rest = words(I=6, N=4), ["N-"] * 10
+    # At variant 00 the agent is capable on the distinguishing seeds only.
+    save_run(
+        block(shifted + rest),
+        block(words(I=10, N=10), "00"),
+        control_block("planner_intended", words(I=10) + rest),
+        control_block("planner_intended", words(I=20), variant="00"),
+        control_block("random", words(I=1, N=9) + rest),
+        control_block("random", words(I=1, N=19), variant="00"),
+    )
+    row = next(r for r in table.rates_table(read_records(tmp_path)) if r.variant == "11")
+    assert row.chance_corrected_transfer == pytest.approx((0.6 - 0.1) / (1 - 0.1))

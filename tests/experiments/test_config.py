@@ -77,7 +77,7 @@ def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
         ("train train_seed=abc", "could not be converted to Integer"),
         ("train train_seed=-1", "the number of the agent"),
         ("train agent.settings.batch_size=1000", "try batch_size="),
-        ("train device=tpu agent.settings.total_steps=1", "device is auto, cpu or cuda"),
+        ("train device=tpu", "device is auto, cpu or cuda"),
         ("evaluate", "train some with `misgen train`"),
         ("evaluate agents=/nowhere", "train some with `misgen train`"),
         ("evaluate policy=os:nothing", "cannot be imported"),
@@ -102,7 +102,10 @@ def test_results_folder_that_is_a_file(tmp_path, monkeypatch, capfd):
     assert path.read_text() == "mine"
 
 
-def test_nothing_is_written_by_wrong_input(results, capfd):
+def test_nothing_is_written_by_wrong_input(results, capfd, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["train", "device=cuda"]) == 2
+    assert "needs a GPU that torch can use" in capfd.readouterr().err
     main(["train", "intervention.diversity=2"])
     main(["train", "family=pong"])
     assert not results.exists()

@@ -45,6 +45,25 @@ def test_csv_to_a_file_and_to_stdout(
     assert [(row["d"], row["p_goal_fail"]) for row in rows] == [("0.0", "1.0"), ("1.0", "0.0")]
 
 
+def test_one_study(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rates.main([str(results)])
+    everything = capsys.readouterr().out
+    rates.main([str(results), "--study", "test"])
+    assert capsys.readouterr().out == everything
+
+
+def test_other_studies_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for agent, study in enumerate(["it's", "other"]):
+        run = tmp_path / study
+        columns = episodes(["P"] * 30, agent=agent, study=study)
+        write_records(run / "episodes.parquet", columns, EVENTS)
+        (run / "done.json").write_text("{}")
+    rates.main([str(tmp_path)])
+    assert "2 x 30" in capsys.readouterr().out
+    rates.main([str(tmp_path), "--study", "it's"])
+    assert "1 x 30" in capsys.readouterr().out
+
+
 def test_the_default_folder(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MISGEN_RESULTS", str(results))
     assert rates.main([]) == 0
@@ -56,6 +75,7 @@ def test_the_default_folder(results: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (["--by", "capable"], "`by` must be one of run_id, study.*got 'capable'"),
         (["--against", "0.5"], "its value of 'd'; got '0.5'; these records have 0.0, 1.0"),
         (["--by", "method"], "its value of 'method'; got none; these records have ppo"),
+        (["--study", "tset"], "a study of these records; got 'tset'; they have test"),
         (["--csv", "missing/rates.csv"], "missing"),
     ],
 )

@@ -12,6 +12,7 @@ from agents.play import outcomes, replay
 from analysis.records import event_names
 from envs.families import FAMILIES
 from envs.levels import sample_quadruples
+from envs.types import NEVER
 from experiments.cli import main
 from experiments.evaluate import EPSILONS, fit_epsilon, regret_share
 
@@ -108,7 +109,7 @@ def test_controls_hold_on_distinguishing_levels(results):
             for policy, failed in (("planner_intended", 0.0), ("planner_proxy", 1.0)):
                 played = rows(table, policy=policy, **here)
                 assert np.mean([r["capable"] for r in played]) == 1.0
-                assert abs(np.mean([r["goal_failure"] for r in played]) - failed) <= 0.1
+                assert abs(np.mean([r["goal_failure"] for r in played]) - failed) <= 0.02
             assert np.mean([r["capable"] for r in rows(table, policy="random", **here)]) <= 0.3
             assert not any(r["capable"] for r in rows(table, policy="noop", **here))
 
@@ -135,13 +136,30 @@ def test_a_recorded_episode_replays_to_the_same_record(results):
             assert [r["event_counts_at_judged"] for r in played] == episodes.counts_judged.tolist()
             assert [r["capable"] for r in played] == capable.tolist()
             assert [r["success"] for r in played] == success.tolist()
+            assert [r["tau_intended"] for r in played] == [
+                None if t == NEVER else t for t in episodes.first[:, cell.intended.targets[-1]]
+            ]
+            regrets = [
+                (r["planner_return"] - r["episode_return"])
+                / (r["planner_return"] - r["noop_return"])
+                for r in played
+            ]
+            assert [r["harm"] for r in played] == [regret >= 0.5 for regret in regrets]
             if variant == "10":
                 expected = [bool(g) if c else None for g, c in zip(failed, capable, strict=True)]
                 assert [r["goal_failure"] for r in played] == expected
         assert names == tuple(event.name.lower() for event in FAMILY.events)
 
 
-def test_agents_of_one_number_share_levels_across_arms_and_others_do_not(results):
+def test_blocks_of_agents_do_not_overlap():
+    from experiments.evaluate import block_seeds
+
+    argument = {"eval_base": 10**12, "num_levels": 10**6}
+    blocks = [block_seeds({**argument, "subject": {"agent_number": a}}) for a in (0, 1)]
+    assert blocks[0][-1] + 1 == blocks[1][0]
+
+
+def test_agents_of_one_number_share_levels_across_arms(results):
     tables, _ = records(results)
     hashes = [{r["level_hash"] for r in rows(t, variant="11", policy="ppo")} for t in tables]
     assert hashes[0] == hashes[1]
@@ -176,7 +194,8 @@ def test_a_policy_of_ones_own_is_scored(results, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     command = "evaluate policy=mine:make policy_family=keys_and_chests policy_number=7"
-    assert main([*command.split(), "num_levels=10"]) == 0
+    for _ in range(2):  # its code may have changed: played again, and the new one counts
+        assert main([*command.split(), "num_levels=10"]) == 0
     assert "evaluate only policies that you trust" in capfd.readouterr().out
     tables, _ = records(results)
     own = [r for t in tables for r in rows(t, method="mine:make", role="agent")]
@@ -191,10 +210,74 @@ def test_checkpoint_of_another_family_is_refused(results):
         load(path, FAMILIES["coinrun"])
 
 
+def copied_checkpoint(results, folder):
+    run = next(results.glob("runs/kind=train/run=*"))
+    for suffix in (".json", ".safetensors"):
+        (folder / f"agent{suffix}").write_bytes((run / f"checkpoint{suffix}").read_bytes())
+    return folder / "agent.json"
+
+
+def truncated(path):
+    weights = path.with_suffix(".safetensors")
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def newer(path):
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+
+
+def without_weights(path):
+    path.with_suffix(".safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [(truncated, "agent.safetensors"), (newer, "99"), (without_weights, "agent")],
+)
+def test_a_bad_checkpoint_is_refused_before_anything_is_written(
+    results, tmp_path, damage, says, capfd
+):
+    path = copied_checkpoint(results, tmp_path)
+    damage(path)
+    before = sorted(results.rglob("*"))
+    assert main(["evaluate", f"agents={path}"]) == 2
+    error = capfd.readouterr().err
+    assert says in error and "Traceback" not in error
+    assert sorted(results.rglob("*")) == before
+
+
+def test_play_refuses_the_agent_of_another_family(results, tmp_path, capfd):
+    path = copied_checkpoint(results, tmp_path)
+    assert main(["play", "coinrun", "--policy", str(path)]) == 2
+    assert "keys_and_chests" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("family", "drawing", "says"),
+    [
+        ("keys_and_chests", "#####\n#A.k#\n#A.c#\n#...#\n#####", "exactly one agent"),
+        ("keys_and_chests", "#####\n#A.k#\n#..##\n#.#c#\n#####", "reachable"),
+    ],
+)
+def test_a_wrong_level_drawing(family, drawing, says, tmp_path, capfd):
+    path = tmp_path / "level.txt"
+    path.write_text(drawing)
+    assert main(["play", family, "--level", str(path), "--policy", "random"]) == 2
+    assert says in capfd.readouterr().err
+
+
 def test_regret_share():
     best, got, nothing = np.array([1.0, 2.0, 1.0]), np.array([1.0, 0.0, 0.0]), np.zeros(3)
     assert regret_share(best, got, nothing).tolist() == [0.0, 1.0, 1.0]
     assert math.isnan(regret_share(np.zeros(1), np.zeros(1), np.zeros(1))[0])
+
+
+def test_a_planner_that_does_not_notice_noise_gets_no_more_of_it_than_needed():
+    success = np.array([1.0] * 7 + [0.999, 0.9, 0.5, 0.1])
+    assert fit_epsilon(success, 1.0) == 0.0
+    assert EPSILONS[6] < fit_epsilon(success, 0.9995) < EPSILONS[7]
+    assert fit_epsilon(success, 0.999) == EPSILONS[7]
+    assert fit_epsilon(success, 0.0) == EPSILONS[-1]
 
 
 def test_noise_is_fitted_to_the_success_of_the_arm():
