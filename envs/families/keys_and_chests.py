@@ -163,7 +163,9 @@ def sample_geometry(i, level, state, rng, params):
     )
     for cell in range(SIZE * SIZE):
         level.item_at[i, cell] = 0
-        state.stop[i, cell // SIZE, cell % SIZE] = 0
+    for row in range(size):
+        for col in range(size):
+            state.stop[i, row, col] = 0
     for item in range(3 * rarer):
         kind = Kind.KEY if item < rarer else Kind.CHEST
         cell = free_cell(i, level, rng, size)
