@@ -346,10 +346,11 @@ def chests_left(i, state):
 
 
 def observe(i, level, state, cells):
+    keys, cell = int(state.keys[i]), int(state.cell[i])
     for col in range(2 * VIEW + 1):
-        held = 1 if state.keys[i] > col else 0
+        held = 1 if keys > col else 0
         cells[i, 0, col] = held << PlaneIndex.INVENTORY
-    top, left = int(state.cell[i]) // SIZE, int(state.cell[i]) % SIZE
+    top, left = cell // SIZE, cell % SIZE
     for row in range(2 * VIEW + 1):
         for col in range(2 * VIEW + 1):
             cells[i, row + 1, col] = int(state.shown[i, top + row, left + col])

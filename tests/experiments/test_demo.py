@@ -33,6 +33,7 @@ def test_killed_at_random_moments_the_same_command_finishes(tmp_path):
         except subprocess.TimeoutExpired:
             os.killpg(demo.pid, signal.SIGKILL)
             demo.wait()
+        demo.stdout.close()
         time.sleep(1)
         done = {str(p): p.stat().st_mtime_ns for p in tmp_path.rglob("done.json")}
         assert finished.items() <= done.items()  # nothing that was finished is done again
