@@ -69,12 +69,17 @@ def test_a_run_leaves_checkpoint_curve_and_what_it_saw_of_the_broken_cue(results
     assert seen[1.0]["broken_episodes"] == estimate
 
 
-def test_a_finished_run_is_not_trained_again(results, capfd):
+def test_a_finished_run_is_not_trained_again(results, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     before = {p: p.stat().st_mtime_ns for p in results.rglob("*") if p.is_file()}
     assert main(["train", "-m", *TINY, "intervention.diversity=0,1"]) == 0
     assert capfd.readouterr().out.count("already trained") == 2
     assert main(["evaluate", f"num_levels={LEVELS}"]) == 0
-    assert before == {p: p.stat().st_mtime_ns for p in results.rglob("*") if p.is_file()}
+    assert not list(tmp_path.iterdir())  # nor is anything left where the command was given
+    before.pop(results / "sweeps" / "multirun.yaml")
+    after = {p: p.stat().st_mtime_ns for p in results.rglob("*") if p.is_file()}
+    after.pop(results / "sweeps" / "multirun.yaml")
+    assert before == after
 
 
 def test_every_policy_plays_every_level_once(results):
