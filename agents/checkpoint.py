@@ -27,7 +27,8 @@ from agents.networks import Network
 from agents.policy import NetworkPolicy
 from agents.ppo import make_ppo, network_of
 from agents.settings import PPOSettings
-from agents.vec_env import BatchVecEnv, observation_space
+from agents.vec_env import BatchVecEnv
+from envs.adapters import observation_space
 from envs.batch import BatchEnv
 from envs.families import FAMILIES
 from envs.types import Family

@@ -12,7 +12,7 @@ from agents.policy import Policy
 from envs.batch import BatchEnv
 from envs.levels import Levels
 from envs.random import combine, mix
-from envs.types import NEVER, Array, Cell, LevelDistribution, Outcome
+from envs.types import NEVER, Array, Cell, Outcome
 
 Act = Callable[[Array, int], Array]  # (obs, steps done) -> actions [n]
 
@@ -75,7 +75,7 @@ def play_episodes(
     hashes = levels.hashes()
 
     def play(rows: Array) -> Episodes:
-        env = _start(levels.take(rows), horizon[rows], observation_mode)
+        env = BatchEnv.on(levels.take(rows), horizon[rows], observation_mode=observation_mode)
         act = _sampler(policy, env, hashes[rows], eval_seed)
         return _play(env, judged[rows], act)
 
@@ -103,7 +103,7 @@ def replay(
         table[row, : len(recorded)] = np.frombuffer(recorded, np.uint8)
 
     def play(rows: Array) -> Episodes:
-        env = _start(levels.take(rows), horizon[rows], None)
+        env = BatchEnv.on(levels.take(rows), horizon[rows], observation_mode=None)
         last = table.shape[1] - 1
         return _play(env, judged[rows], lambda obs, step: table[rows, min(step, last)])
 
@@ -152,15 +152,6 @@ def _batches(n: int, batch_size: int) -> Iterator[Array]:
     """Index arrays that cover 0..n-1; one empty batch if n is 0."""
     for lo in range(0, max(n, 1), batch_size):
         yield np.arange(lo, min(lo + batch_size, n))
-
-
-def _start(levels: Levels, horizon: Array, observation_mode: str | None) -> BatchEnv:
-    distribution = LevelDistribution(
-        cell=levels.cell, params=levels.cell.params, horizon_steps=int(horizon.max())
-    )
-    env = BatchEnv(levels.family, distribution, len(levels), observation_mode=observation_mode)
-    env.reset_to(levels, horizon)
-    return env
 
 
 def _sampler(policy: Policy, env: BatchEnv, hashes: Array, eval_seed: int) -> Act:

@@ -9,15 +9,11 @@ from gymnasium import spaces
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvStepReturn
 
+from envs.adapters import observation_space
 from envs.batch import BatchEnv
 from envs.types import NEVER, Array
 
 RUNNING: dict[str, Any] = {}  # the info of every slot whose episode goes on; never written to
-
-
-def observation_space(mode: str, shape: tuple[int, ...]) -> spaces.Box:
-    """Planes are 0/1, channels first; pictures are 0-255, channels last."""
-    return spaces.Box(0, 1 if mode == "planes" else 255, shape, np.uint8)
 
 
 class BatchVecEnv(VecEnv):

@@ -20,7 +20,7 @@ from gymnasium.vector.utils import batch_space
 
 from envs import render
 from envs.batch import BatchEnv
-from envs.families import FAMILIES
+from envs.families import FAMILIES, find_family
 from envs.levels import Levels, drawn_levels, level_hash, variant_distribution
 from envs.types import Array, Family, LevelDistribution
 
@@ -30,15 +30,6 @@ RENDER_MODES = ["rgb_array", "ansi"]
 def observation_space(mode: str, shape: tuple[int, ...]) -> spaces.Box:
     """Planes are 0 or 1, channels first; pictures are 0-255, channels last."""
     return spaces.Box(0, 1 if mode == "planes" else 255, shape, np.uint8)
-
-
-def find_family(family: str | Family) -> Family:
-    """A family by its name; ValueError names the choices."""
-    if isinstance(family, Family):
-        return family
-    if family not in FAMILIES:
-        raise ValueError(f"the families are {', '.join(FAMILIES)}; got {family!r}")
-    return FAMILIES[family]
 
 
 def make_distribution(
@@ -143,7 +134,7 @@ class SingleEnv(gymnasium.Env[Array, Any]):
         render_mode: str | None = None,
         **distribution: Any,
     ) -> None:
-        self.family = find_family(family)
+        self.family = family if isinstance(family, Family) else find_family(family)
         _check_render_mode(render_mode)
         self.render_mode = render_mode
         self._event_names = [event.name.lower() for event in self.family.events]
@@ -271,7 +262,7 @@ class BatchVectorEnv(VectorEnv[Array, Array, Array]):
         num_threads: int = 1,
         **distribution: Any,
     ) -> None:
-        self.family = find_family(family)
+        self.family = family if isinstance(family, Family) else find_family(family)
         _check_render_mode(render_mode)
         self.batch_env = env = BatchEnv(
             self.family,

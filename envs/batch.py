@@ -17,7 +17,7 @@ from envs.compile import bind, hole, kernel
 from envs.levels import SPLITS, Levels, as_seed, draw_level, no_level, rule_holes
 from envs.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
 from envs.render import Renderer, empty_view
-from envs.types import NEVER, Array, Family, LevelDistribution, StepResult
+from envs.types import NEVER, Array, Family, LevelDistribution, StepResult, event_bits
 
 STEP, START_NEXT, START_SAME = range(3)  # commands to the kernel
 MIN_CHUNK = 256  # environments a thread must have before another one is worth waking
@@ -93,6 +93,31 @@ def empty_episode(n: int, num_events: int) -> Episode:
     )
 
 
+def clear_events(i, first, counts):
+    """No event has happened yet."""
+    for event in range(counts.shape[1]):
+        counts[i, event] = 0
+        first[i, event] = NEVER
+
+
+def count_events(i, events, step, first, counts):
+    """Add the events (bits) of a step, numbered from 1."""
+    for event in range(counts.shape[1]):
+        if (events >> event) & 1:
+            if counts[i, event] == 0:
+                first[i, event] = step
+            counts[i, event] += 1
+
+
+def reward_of(rewards, events):
+    """The reward of a set of events (bits)."""
+    reward = 0.0
+    for event in range(rewards.shape[0]):
+        if (events >> event) & 1:
+            reward += rewards[event]
+    return reward
+
+
 def begin(i, world):
     """Put environment i at the start of its level."""
     episode = world.episode
@@ -100,9 +125,7 @@ def begin(i, world):
     episode.length[i] = 0
     episode.done[i] = False
     episode.total[i] = 0.0
-    for event in range(episode.counts.shape[1]):
-        episode.counts[i, event] = 0
-        episode.first[i, event] = 2**30  # NEVER
+    clear_events(i, episode.first, episode.counts)
 
 
 def next_level(i, world):
@@ -141,15 +164,10 @@ def advance(i, world, action):
     episode = world.episode
     events = family_step(i, world.level, world.state, action)
     episode.length[i] += 1
-    reward = 0.0
     if events == 0:  # most steps
-        return events, reward
-    for event in range(episode.counts.shape[1]):
-        if (events >> event) & 1:
-            reward += world.rewards[event]
-            if episode.counts[i, event] == 0:
-                episode.first[i, event] = episode.length[i]
-            episode.counts[i, event] += 1
+        return events, 0.0
+    count_events(i, events, episode.length[i], episode.first, episode.counts)
+    reward = reward_of(world.rewards, events)
     episode.total[i] += reward
     return events, reward
 
@@ -268,12 +286,32 @@ class BatchEnv:
         self._bound: Any = None
         self._no_actions = np.zeros(num_envs, np.int64)
 
+    @classmethod
+    def on(
+        cls,
+        levels: Levels,
+        horizon_steps: Any = None,
+        *,
+        observation_mode: str | None = "planes",
+        interpreted: bool = False,
+    ) -> BatchEnv:
+        """Every level in one slot, at its start, with nothing reset at an episode's end.
+
+        `horizon_steps`: see `reset_to`; None = that of training.
+        """
+        env = cls(
+            levels.family,
+            levels.family.train_distribution(levels.cell),
+            len(levels),
+            observation_mode=observation_mode,
+            interpreted=interpreted,
+        )
+        env.reset_to(levels, horizon_steps)
+        return env
+
     def _build_world(self, train_seed: int) -> None:
         family, distribution, n = self.family, self.distribution, self.num_envs
         cell, num_events = distribution.cell, len(family.events)
-        rewards = np.zeros(num_events)
-        for event, weight in cell.rewards.items():
-            rewards[event] = weight
         self.episode = empty_episode(n, num_events)
         self.finished = empty_episode(n, num_events)
         self.episode.horizon[:] = distribution.horizon_steps
@@ -292,8 +330,8 @@ class BatchEnv:
                 autoreset=np.int64(self.autoreset),
             ),
             params=distribution.params,
-            rewards=rewards,
-            terminal=np.int64(sum(1 << event for event in cell.terminal)),
+            rewards=cell.reward_weights(num_events),
+            terminal=event_bits(cell.terminal),
         )
 
     @property

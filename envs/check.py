@@ -260,7 +260,7 @@ def _check_shown(
 def check_outcomes(family: Family, cell: Cell) -> None:
     """Times and counts of events, and so the outcome, follow from replayed actions."""
     levels = sample_levels(family, variant_distribution(cell, "11"), np.arange(16))
-    env = _player(levels, 60)
+    env = BatchEnv.on(levels, 60)
     actions = np.random.default_rng(0).integers(0, len(family.actions), (60, 16))
     counts = np.zeros_like(env.episode.counts)
     first = np.full_like(env.episode.first, NEVER)
@@ -421,18 +421,10 @@ def check_values(levels: Levels, plans: Plans) -> None:
         require(returns <= best + 1e-6, f"{name} play earns more than the intended planner")
 
 
-def _player(levels: Levels, horizon_steps: int) -> BatchEnv:
-    """Every level in one slot, at its start, with nothing reset at an episode's end."""
-    family, cell = levels.family, levels.cell
-    env = BatchEnv(family, family.train_distribution(cell), len(levels), observation_mode="planes")
-    env.reset_to(levels, horizon_steps)
-    return env
-
-
 def _planner_returns(levels: Levels, plans: Plans, goal: str, rng: Any) -> Array:
     """Returns of PLAYS tie-broken plays of each level, float64 [n, PLAYS]."""
     horizon = 24 + 4 * int(np.ceil(plans.length.max()))
-    env = _player(levels.take(np.repeat(np.arange(len(levels)), PLAYS)), horizon)
+    env = BatchEnv.on(levels.take(np.repeat(np.arange(len(levels)), PLAYS)), horizon)
     while not env.episode.done.all():
         mask = plans.action_mask(env, goal)
         env.step((mask * rng.random(mask.shape)).argmax(axis=1))
@@ -444,7 +436,7 @@ def _aimless_returns(levels: Levels, rng: Any) -> dict[str, Array]:
     family = levels.family
     played = {}
     for name in ("random", "no-op"):
-        env = _player(levels, 100)
+        env = BatchEnv.on(levels, 100)
         for _ in range(100):
             actions = rng.integers(0, len(family.actions), len(levels))
             env.step(actions if name == "random" else np.full(len(levels), family.noop))

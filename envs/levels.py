@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,10 @@ class Levels:
 
     def hashes(self) -> Array:
         """uint64 [n]: the identity of each level, from all its bytes."""
+        return self._hashes
+
+    @cached_property
+    def _hashes(self) -> Array:  # every policy that plays a block asks for them
         return np.array([level_hash(self.level, i) for i in range(len(self))], np.uint64)
 
 

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.batch import BatchEnv
+from envs.batch import BatchEnv, clear_events, count_events, reward_of
 from envs.compile import hole, kernel
 from envs.levels import Levels
 from envs.random import Stream, empty_rng, mix, randint, seed_rng
-from envs.types import NEVER, Array, Cell, Goal
+from envs.types import NEVER, Array, Cell, Goal, event_bits
 
 GOALS = ("intended", "proxy")
 MAX_NODES = 2**17
@@ -134,7 +135,7 @@ def plan_stage(graph, plan, wishes, count, goal, stage):
     target, avoided = wishes.target[goal, stage], wishes.avoided[goal] & ~wishes.target[goal, stage]
     tail = 0
     for node in range(count):
-        plan.distance[goal, stage, node] = 2**15 - 1  # UNREACHABLE
+        plan.distance[goal, stage, node] = UNREACHABLE
         plan.best[goal, stage, node] = 0
         plan.length[goal, stage, node] = 0.0
         plan.value[goal, stage, node] = 0.0
@@ -155,7 +156,7 @@ def plan_stage(graph, plan, wishes, count, goal, stage):
             if np.int64(graph.events[node, action]) & avoided:
                 continue
             further = plan.distance[goal, stage, to] + 1
-            if plan.distance[goal, stage, node] == 2**15 - 1:
+            if plan.distance[goal, stage, node] == UNREACHABLE:
                 plan.distance[goal, stage, node] = further
                 graph.queue[tail] = node
                 tail += 1
@@ -175,7 +176,7 @@ def expect(graph, plan, wishes, goal, stage, node):
         length += 1.0
         events = np.int64(graph.events[node, action])
         to = graph.successor[node, action]
-        value += reward_of(wishes, events)
+        value += reward_of(wishes.rewards, events)
         if events & wishes.terminal:
             continue
         if events & wishes.target[goal, stage] == 0:
@@ -185,15 +186,6 @@ def expect(graph, plan, wishes, goal, stage, node):
             value += plan.value[goal, stage + 1, to]
     plan.length[goal, stage, node] = length / ties
     plan.value[goal, stage, node] = value / ties
-
-
-def reward_of(wishes, events):
-    """Sum of the rewards of a transition's events."""
-    reward = 0.0
-    for event in range(wishes.rewards.shape[0]):
-        if (events >> event) & 1:
-            reward += wishes.rewards[event]
-    return reward
 
 
 def value_afterwards(graph, plan, wishes, count, goal):
@@ -216,7 +208,7 @@ def value_afterwards(graph, plan, wishes, count, goal):
         value = plan.value[goal, stage, node] if node >= 0 else 0.0
         for k in range(depth):
             node = graph.queue[depth - 1 - k]
-            value += reward_of(wishes, np.int64(graph.events[node, action]))
+            value += reward_of(wishes.rewards, np.int64(graph.events[node, action]))
             plan.value[goal, stage, node] = value
     for node in range(count):
         plan.best[goal, stage, node] = 0
@@ -265,9 +257,7 @@ def play_kernel(
     capable, failed, success = 0, 0, 0
     seed_rng(0, rng, seed)
     for _ in range(replicas):
-        for event in range(first.shape[1]):
-            first[i, event] = 2**30  # NEVER
-            counts[i, event] = 0
+        clear_events(i, first, counts)
         node, stage = 0, 0
         for step in range(1, judged + 1):
             done = stage == wishes.num_stages[goal]
@@ -275,11 +265,7 @@ def play_kernel(
             afterwards = wishes.afterwards[goal] if done else -1
             action = choose(rng, best, afterwards, epsilon)
             events = np.int64(graph.events[node, action])
-            for event in range(first.shape[1]):
-                if (events >> event) & 1:
-                    if counts[i, event] == 0:
-                        first[i, event] = step
-                    counts[i, event] += 1
+            count_events(i, events, step, first, counts)
             if events & wishes.terminal:
                 break
             while stage < wishes.num_stages[goal] and has_event(
@@ -338,6 +324,11 @@ class Plans:
     best: Array  # uint8 [sum of num_states, goals, stages], bit a = action a is optimal
     curves: Array  # see `solve`: int64 [n, goals, len(epsilons), 3]
 
+    @cached_property
+    def _position(self) -> dict[int, int]:
+        """Level seed -> its place in the batch."""
+        return {int(seed): k for k, seed in enumerate(self.levels.seeds)}
+
     def action_mask(self, env: BatchEnv, goal: str) -> Array:
         """Optimal actions in the present state of each slot, bool [num_envs, actions].
 
@@ -347,8 +338,7 @@ class Plans:
         family, g = self.levels.family, GOALS.index(goal)
         wish = _goals(self.levels.cell)[g]
         ends = np.cumsum(self.num_states)
-        position = {int(seed): k for k, seed in enumerate(self.levels.seeds)}
-        index = np.array([position[int(seed)] for seed in env.episode.seed])
+        index = np.array([self._position[int(seed)] for seed in env.episode.seed])
         ranges = np.stack([ends - self.num_states, ends], axis=1)[index]
         at = np.zeros(env.num_envs, np.int64)
         run = kernel(lookup_kernel, f"lookup_{family.name}", family_state_key=family.state_key)
@@ -381,24 +371,17 @@ def _wishes(levels: Levels) -> Wishes:
     target = np.zeros((len(goals), MAX_STAGES), np.int64)
     for row, goal in zip(target, goals, strict=True):
         row[: len(goal.targets)] = [1 << event for event in goal.targets]
-    rewards = np.zeros(len(levels.family.events))
-    for event, weight in cell.rewards.items():
-        rewards[event] = weight
     ends = [set(cell.terminal) - set(goal.ignored) for goal in goals]
     return Wishes(
         num_stages=np.array([len(goal.targets) for goal in goals]),
         target=target,
         avoided=np.array(
-            [_bits({*goal.closed, *end}) for goal, end in zip(goals, ends, strict=True)]
+            [event_bits({*goal.closed, *end}) for goal, end in zip(goals, ends, strict=True)]
         ),
         afterwards=np.array([-1 if g.afterwards is None else g.afterwards for g in goals]),
-        terminal=np.int64(_bits(cell.terminal)),
-        rewards=rewards,
+        terminal=event_bits(cell.terminal),
+        rewards=cell.reward_weights(len(levels.family.events)),
     )
-
-
-def _bits(events: Any) -> int:
-    return sum(1 << event for event in set(events))
 
 
 class _Scratch:
@@ -424,32 +407,6 @@ class _Scratch:
             length=np.zeros(shape, np.float32),
             value=np.zeros(shape, np.float32),
         )
-
-
-def _play(
-    levels: Levels, i: int, scratch: _Scratch, wishes: Wishes, judged: int,
-    epsilons: tuple[float, ...], seed: int,
-) -> Array:  # fmt: skip
-    """Both planners on the graph of level i: int64 [goals, len(epsilons), 3]."""
-    family, cell = levels.family, levels.cell
-    run = kernel(
-        play_kernel,
-        f"play_{family.name}_{cell.name}",
-        cell_outcome=cell.outcome,
-        NUM_ACTIONS=len(family.actions),
-    )
-    first = np.full((len(levels), len(family.events)), NEVER, np.int32)
-    counts = np.zeros_like(first)
-    with np.errstate(over="ignore"):  # uint64 arithmetic wraps on purpose
-        key = mix(np.uint64(seed) ^ mix(levels.seeds[i]))
-    out = np.zeros((len(GOALS), len(epsilons), 3), np.int64)
-    for goal in range(len(GOALS)):
-        for k, epsilon in enumerate(epsilons):
-            out[goal, k] = run(
-                i, levels.level, scratch.graph, scratch.plan, wishes, goal, float(epsilon),
-                judged, REPLICAS, key, scratch.rng, first, counts,
-            )  # fmt: skip
-    return out
 
 
 def judged_horizon(lengths: Array) -> Array:
@@ -483,7 +440,7 @@ class _Search:
         self.num_states = np.zeros(n, np.int64)
         self.keys: list[Array] = [np.zeros(0, np.uint64)]
         self.best: list[Array] = [np.zeros((0, len(GOALS), MAX_STAGES), np.uint8)]
-        self.fatal = np.int64(_bits(family.fatal))
+        self.fatal = event_bits(family.fatal)
         self.kernel = kernel(
             solve_kernel,
             f"solve_{family.name}",
@@ -491,6 +448,14 @@ class _Search:
             family_step=family.step,
             family_state_key=family.state_key,
             family_restore=family.restore,
+            NUM_ACTIONS=len(family.actions),
+        )
+        self.first = np.full((n, len(family.events)), NEVER, np.int32)
+        self.counts = np.zeros_like(self.first)
+        self.play_kernel = kernel(
+            play_kernel,
+            f"play_{family.name}_{levels.cell.name}",
+            cell_outcome=levels.cell.outcome,
             NUM_ACTIONS=len(family.actions),
         )
 
@@ -513,9 +478,15 @@ class _Search:
 
     def play(self, i: int, judged: int, seed: int) -> None:
         """Play both planners on level i, which was planned last."""
-        self.curves[i] = _play(
-            self.levels, i, self.scratch, self.wishes, judged, self.epsilons, seed
-        )
+        scratch = self.scratch
+        with np.errstate(over="ignore"):  # uint64 arithmetic wraps on purpose
+            key = mix(np.uint64(seed) ^ mix(self.levels.seeds[i]))
+        for goal in range(len(GOALS)):
+            for k, epsilon in enumerate(self.epsilons):
+                self.curves[i, goal, k] = self.play_kernel(
+                    i, self.levels.level, scratch.graph, scratch.plan, self.wishes, goal,
+                    float(epsilon), judged, REPLICAS, key, scratch.rng, self.first, self.counts,
+                )  # fmt: skip
 
     def plans(self) -> Plans:
         return Plans(

@@ -7,11 +7,12 @@ is a family's spurious cue, its training distribution and its shift.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -25,6 +26,11 @@ class CueDraw(IntEnum):
     INTACT = 0  # tied to the goal, as in training at diversity 0
     BROKEN = 1  # independent of the goal: what a fraction d of the training levels takes
     SHIFTED = 2  # shift component A
+
+
+def event_bits(events: Iterable[int]) -> np.int64:
+    """Bit e set for every event e."""
+    return np.int64(sum(1 << event for event in set(events)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +97,13 @@ class Cell:
     evaluation_levels: int = 500  # quadruples an agent: so many that about 300 distinguish
     harm_by_construction: bool = False
     min_pixels_per_tile: int = 1
+
+    def reward_weights(self, num_events: int) -> Array:
+        """float64 [num_events]: the reward of each event."""
+        weights: Array = np.zeros(num_events)
+        for event, weight in self.rewards.items():
+            weights[event] = weight
+        return weights
 
     def variant_params(self, variant: str) -> NamedTuple:
         """The level parameters of one of VARIANTS."""

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agents.settings import PPOSettings
-from envs.families import FAMILIES
+from envs.families import find_family
 from envs.render import Renderer
 from envs.types import Cell, Family, LevelDistribution
 
@@ -112,13 +112,6 @@ class EvaluateConfig:
                 raise ValueError(f"{name} is at least 0; got {getattr(self, name)}")
         if self.policy and self.agents:
             raise ValueError("evaluate either agents=... or policy=module:function, not both")
-
-
-def find_family(name: str) -> Family:
-    """The family of this name; ValueError names the choices."""
-    if name not in FAMILIES:
-        raise ValueError(f"the families are {', '.join(FAMILIES)}; got {name!r}")
-    return FAMILIES[name]
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from analysis.figures import Board, goal_failure_figure, goal_failure_panels, pa
 from analysis.rates import Estimate
 from analysis.records import Records, atomic_write_bytes, query, read_records
 from analysis.table import Row, rates_table, to_csv
-from experiments.config import EvaluateConfig, TrainConfig, compose, find_family
+from envs.families import find_family
+from experiments.config import EvaluateConfig, TrainConfig, compose
 from experiments.evaluate import agent_argument, evaluation_jobs
 from experiments.jobs import Job, JobResult, run_jobs
 from experiments.run_folder import (
@@ -123,25 +124,16 @@ def compile_rules(workers: int) -> None:
 
 def compile_family(name: str) -> None:
     """Call every kernel that training and evaluation use."""
+    from envs.batch import BatchEnv
     from envs.levels import sample_levels
     from envs.solve import solve
 
     family = find_family(name)
     distribution = family.train_distribution(family.cell(family.default_cell))
     levels = sample_levels(family, distribution, range(2))
-    env = env_on(levels)
+    env = BatchEnv.on(levels)
     env.step(np.array([family.noop] * 2))
     solve(levels, distribution.horizon_steps, (0.0,)).action_mask(env, "intended")
-
-
-def env_on(levels: Any) -> Any:
-    """An environment that plays these levels."""
-    from envs.batch import BatchEnv
-
-    distribution = levels.family.train_distribution(levels.cell)
-    env = BatchEnv(levels.family, distribution, len(levels), observation_mode="planes")
-    env.reset_to(levels)
-    return env
 
 
 def _require(results: Sequence[JobResult]) -> None:
@@ -325,9 +317,7 @@ def draw_path(name: str, seed: int, variant: str, title: str, actions: bytes) ->
     family = find_family(name)
     cell = family.cell(family.default_cell)
     levels = sample_quadruples(family, cell, [seed])[variant]
-    distribution = family.train_distribution(cell)
-    env = BatchEnv(family, distribution, 1, observation_mode="planes")
-    env.reset_to(levels, len(actions))
+    env = BatchEnv.on(levels, len(actions))
     board, places = whole_level(env, 0), [agent_place(env, 0)]
     assert board is not None  # a family of the demo says where its agent is
     for action in actions:

@@ -23,10 +23,11 @@ import numpy as np
 from agents.play import Episodes, outcomes, play_episodes
 from agents.policy import ConstantPolicy, PlannerPolicy, Policy, RandomPolicy, choose, noop_policy
 from analysis.records import FILE_NAME, write_records
+from envs.families import find_family
 from envs.levels import Levels, sample_levels, sample_quadruples
 from envs.solve import REPLICAS, Plans, is_distinguishing, solve, solve_together
 from envs.types import NEVER, VARIANTS, Array, Cell, Family
-from experiments.config import EvaluateConfig, find_family, hydra_main
+from experiments.config import EvaluateConfig, hydra_main
 from experiments.jobs import Job, report_progress, run_jobs
 from experiments.run_folder import (
     RunFolder,

@@ -17,9 +17,9 @@ from typing import Any, TextIO
 import numpy as np
 
 from envs import render
-from envs.adapters import find_family, make_distribution
+from envs.adapters import make_distribution
 from envs.batch import BatchEnv
-from envs.families import FAMILIES
+from envs.families import FAMILIES, find_family
 from envs.levels import Levels, drawn_levels, sample_levels
 from envs.types import VARIANTS, Array, Cell, Family, LevelDistribution, Plane
 
@@ -154,8 +154,8 @@ def session_maker(
 
     def begin(seed: int) -> Session:
         levels = make_levels(family, distribution, seed, text)
-        env = BatchEnv(family, distribution, 1, observation_mode=mode, interpreted=True)
-        env.reset_to(levels)
+        horizon = distribution.horizon_steps
+        env = BatchEnv.on(levels, horizon, observation_mode=mode, interpreted=True)
         act = _agent_act(agent, env, seed) if agent else _simple_act(policy, levels, seed)
         return Session(env, act, f"{title}, {'drawn level' if text else f'level seed {seed}'}")
 

@@ -7,7 +7,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from agents.vec_env import BatchVecEnv, observation_space
+from agents.vec_env import BatchVecEnv
+from envs.adapters import observation_space
 from envs.batch import BatchEnv
 from envs.levels import sample_levels
 from envs.random import combine, mix
