@@ -33,6 +33,14 @@ def event_bits(events: Iterable[int]) -> np.int64:
     return np.int64(sum(1 << event for event in set(events)))
 
 
+Target = int | tuple[int, ...]  # an event, or several of which any one will do
+
+
+def target_bits(target: Target) -> np.int64:
+    """The events that reach a target, as bits."""
+    return event_bits(target if isinstance(target, tuple) else (target,))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plane:
     """One kind of thing that a cell of the view can show. Planes are painted in order."""
@@ -40,6 +48,10 @@ class Plane:
     name: str
     colour: tuple[int, int, int]  # RGB, 0-255
     sprite: str = ""  # 8 lines of 8 characters, '#' opaque, '.' transparent; "" = a full square
+    unseen_colour: tuple[int, int, int] | None = None  # in a disturbed level; None = the same
+    is_texture: bool = False  # empty but in a disturbed level, which it fills
+    is_steady: bool = False  # no noise touches it
+    remembers: bool = False  # shows the past of the episode, on which no event depends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +60,15 @@ class Goal:
 
     A planner for the goal makes the events of `targets` happen one after the other, each in the
     fewest steps, without ever causing an event of `closed` and without ending the episode before,
-    except by an event of `ignored`, which it does not see coming. After the last one it takes
-    `afterwards` (an action; None = uniformly random actions).
+    except by an event of `ignored`, which it does not see coming. Then it makes each event of
+    `sweep` happen that has not happened yet, the nearest one first. What happened earlier in the
+    episode counts. After the last one it takes `afterwards` (an action; None = uniformly random
+    actions).
     """
 
     name: str
-    targets: tuple[int, ...]
+    targets: tuple[Target, ...]
+    sweep: tuple[int, ...] = ()
     closed: tuple[int, ...] = ()
     ignored: tuple[int, ...] = ()
     afterwards: int | None = None
@@ -86,7 +101,9 @@ class Cell:
     cue: Cue
     intended: Goal
     proxy: Goal
+    indifferent: Goal | None = None  # type 1: the nearest of the two
     rewards: Mapping[int, float]  # event -> reward, the same in training and evaluation
+    proxy_rewards: Mapping[int, float] = field(default_factory=dict)  # see at_specification
     terminal: tuple[int, ...]  # events that end the episode
     params: NamedTuple  # the family's Params of the training distribution
     train_horizon_steps: int
@@ -97,6 +114,39 @@ class Cell:
     evaluation_levels: int = 500  # quadruples an agent: so many that about 300 distinguish
     harm_by_construction: bool = False
     min_pixels_per_tile: int = 1
+
+    @property
+    def goals(self) -> dict[str, Goal]:
+        """intended, proxy and, if there is one, indifferent."""
+        goals = {"intended": self.intended, "proxy": self.proxy}
+        return goals if self.indifferent is None else {**goals, "indifferent": self.indifferent}
+
+    def at_specification(self, quality: float) -> Cell:
+        """This cell with the reward q intended + (1 - q) proxy.
+
+        Both earn the same in training at diversity 0, so the attainable return does not change.
+
+        Raises:
+            ValueError: q outside [0, 1], or q < 1 where the cell declares no proxy reward.
+        """
+        if not 0.0 <= quality <= 1.0:
+            raise ValueError(
+                f"specification is the weight q in [0, 1] of the intended reward; got {quality}"
+            )
+        if quality == 1.0:
+            return self
+        if not self.proxy_rewards:
+            raise ValueError(
+                f"cell {self.code} declares no reward for its proxy, so specification is 1; "
+                f"got {quality}; use C2 or K3"
+            )
+        events = {*self.rewards, *self.proxy_rewards}
+        mixed = {
+            event: quality * self.rewards.get(event, 0.0)
+            + (1.0 - quality) * self.proxy_rewards.get(event, 0.0)
+            for event in sorted(events)
+        }
+        return replace(self, rewards=mixed)
 
     def reward_weights(self, num_events: int) -> Array:
         """float64 [num_events]: the reward of each event."""
@@ -193,7 +243,9 @@ class Family:
     view_shape: tuple[int, int]  # rows, columns of the egocentric view, status row included
     default_mode: str
     modes: tuple[str, ...]
-    empty_level: Callable[[int], Any]  # n -> Level of zeroed arrays [n, ...]
+    # n -> Level of zeroed arrays [n, ...]. Every Level has `disturbed`, uint8 [n]: 1 = seen through
+    # noise, in unseen colours, before a texture (see render.py).
+    empty_level: Callable[[int], Any]
     empty_state: Callable[[int], Any]  # n -> State
     # Rules, scalar in the environment index i; see families/ for examples.
     sample_geometry: Callable[..., bool]  # (i, level, state, rng, params) -> is usable
@@ -201,7 +253,7 @@ class Family:
     geometry_hash: Callable[..., Any]  # (i, level) -> uint64 over all but the cue fields
     reset: Callable[..., None]  # (i, level, state)
     step: Callable[..., int]  # (i, level, state, action) -> event bits
-    observe: Callable[..., None]  # (i, level, state, cells): fills cells[i], uint16 bits per plane
+    observe: Callable[..., None]  # (i, level, state, cells): fills cells[i], one bit per plane
     state_key: Callable[..., Any]  # (i, level, state) -> uint64, everything the future depends on
     restore: Callable[..., None]  # (i, level, state, key): the inverse of state_key
     # Drawing
