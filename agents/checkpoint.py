@@ -26,7 +26,7 @@ from torch import Tensor
 from agents.networks import Network
 from agents.policy import NetworkPolicy
 from agents.ppo import make_ppo, network_of
-from agents.settings import PPOSettings
+from agents.settings import CloningSettings, PPOSettings
 from agents.vec_env import BatchVecEnv
 from envs.adapters import observation_space
 from envs.batch import BatchEnv
@@ -51,7 +51,7 @@ class Meta:
     method: str  # ppo, cloning, ...
     settings: Mapping[str, Any]  # of the method
     train_seed: int
-    steps: int  # environment steps learned from
+    steps: int  # learned from: environment steps, or labelled states
     diversity: float
     misgen_version: str
     weights_sha256: str = ""  # filled in by `save`
@@ -63,8 +63,15 @@ class Meta:
             raise ValueError(f"observation_shape and num_actions are positive; got {sizes}")
 
 
-def describe(env: BatchEnv, settings: PPOSettings, *, train_seed: int, steps: int) -> Meta:
-    """The description of an agent that PPO trained in `env`."""
+def describe(
+    env: BatchEnv,
+    settings: PPOSettings | CloningSettings,
+    *,
+    train_seed: int,
+    steps: int,
+    method: str = "ppo",
+) -> Meta:
+    """The description of an agent that was trained on the levels of `env`."""
     return Meta(
         family=env.family.name,
         family_version=env.family.version,
@@ -73,7 +80,7 @@ def describe(env: BatchEnv, settings: PPOSettings, *, train_seed: int, steps: in
         observation_shape=env.observation_shape,
         num_actions=len(env.family.actions),
         network=network_of(settings, BatchVecEnv(env)),
-        method="ppo",
+        method=method,
         settings=asdict(settings),
         train_seed=train_seed,
         steps=steps,
