@@ -21,7 +21,7 @@ from envs.levels import (
     sample_quadruples,
     variant_distribution,
 )
-from envs.solve import GOALS, MAX_STAGES, REPLICAS, Plans, is_distinguishing, solve, solve_together
+from envs.solve import REPLICAS, Plans, is_distinguishing, solve, solve_together
 from envs.types import NEVER, VARIANTS, Array, Cell, Family, LevelDistribution
 
 HEADINGS = (
@@ -133,7 +133,7 @@ def check_declaration(family: Family) -> None:
     require("planes" in family.modes, "every family has the mode planes")
     require(0 <= family.noop < len(family.actions), "noop is an action")
     require([*family.events] == [*range(len(family.events))], "events count from 0")
-    require(len(family.planes) <= 16 and len(family.events) <= 32, "16 planes, 32 events at most")
+    require(len(family.planes) <= 32 and len(family.events) <= 32, "32 planes, 32 events at most")
     family.cell(family.default_cell)
     fields = family.empty_level(1)._fields
     for cell in family.cells:
@@ -141,9 +141,12 @@ def check_declaration(family: Family) -> None:
         require(not unknown, f"{cell.code}: {unknown} are no fields of the Level")
         require(set(family.fatal) <= set(cell.terminal), f"{cell.code}: death ends the episode")
         require(cell.intended != cell.proxy, f"{cell.code}: the proxy is the intended goal")
-        for goal in (cell.intended, cell.proxy):
-            found = 0 < len(goal.targets) < MAX_STAGES
-            require(found, f"{cell.code}: {goal.name} has 1 to {MAX_STAGES - 1} targets")
+        for goal in cell.goals.values():
+            require(len(goal.targets) > 0, f"{cell.code}: {goal.name} has at least one target")
+            either = not (goal.sweep and goal.then)
+            require(either, f"{cell.code}: {goal.name} has a sweep or further targets, not both")
+        one_each = all(isinstance(target, int) for target in cell.intended.targets)
+        require(one_each, f"{cell.code}: the targets of the intended goal are single events")
         for variant in VARIANTS:
             cell.variant_params(variant)
 
@@ -170,7 +173,7 @@ def check_pictures(family: Family, mode: str) -> None:
 
 
 def expected_picture(family: Family, cells: Array, mode: str) -> Array:
-    """The observation of a view (uint16 [rows, cols]), made without the kernels."""
+    """The observation of a view ([rows, cols], bit per plane), made without the kernels."""
     if mode == "planes":
         bits = np.arange(len(family.planes))[:, None, None]
         planes: Array = (cells >> bits & 1).astype(np.uint8)
@@ -250,9 +253,12 @@ def _follow(family: Family, i: int, level: Any, state: Any, twin: Any, rng: Any)
 def _check_shown(
     family: Family, i: int, level: Any, state: Any, seen: dict[tuple[int, int], bytes]
 ) -> None:
-    """States with one key look alike."""
-    cells = np.zeros((i + 1, *family.view_shape), np.uint16)
+    """States with one key look alike, but for what shows the past."""
+    cells = np.zeros((i + 1, *family.view_shape), render.cell_type(family))
     family.observe(i, level, state, cells)
+    for number, plane in enumerate(family.planes):
+        if plane.remembers:
+            cells &= ~cells.dtype.type(1 << number)
     key = (i, int(family.state_key(i, level, state)))
     require(seen.setdefault(key, cells.tobytes()) == cells.tobytes(), "one state_key, two views")
 
@@ -299,7 +305,8 @@ def check_splits(family: Family, cell: Cell, num_levels: int) -> None:
 def _geometries(levels: Levels) -> list[np.uint64]:
     family = levels.family
     with np.errstate(over="ignore"):
-        return [family.geometry_hash(i, levels.level) for i in range(len(levels))]
+        params = levels.cell.params  # which say what is cue; the same in every variant
+        return [family.geometry_hash(i, levels.level, params) for i in range(len(levels))]
 
 
 def check_quadruples(cell: Cell, quadruples: dict[str, Levels]) -> None:
@@ -329,7 +336,7 @@ def check_drawings(levels: Levels) -> None:
 
 def check_solvable(levels: Levels, plans: Plans, name: str) -> None:
     """Both goals can be reached, in more than one step."""
-    for goal, lengths in zip(("intended", "proxy"), plans.length.T, strict=True):
+    for goal, lengths in zip(levels.cell.goals, plans.length.T, strict=True):
         unreachable = np.flatnonzero(np.isnan(lengths))
         require(
             len(unreachable) == 0,
@@ -388,7 +395,7 @@ def check_training(family: Family, cell: Cell, num_levels: int) -> None:
             f"{distribution.horizon_steps}",
         )
         if diversity == 0:
-            intended, proxy = plans.value.mean(axis=0)
+            intended, proxy = plans.value.mean(axis=0)[:2]
             require(
                 proxy >= MIN_PROXY_RETURN * intended,
                 f"{name}: the proxy earns {proxy:.2f}, the intended goal {intended:.2f}; "
@@ -405,7 +412,7 @@ def check_values(levels: Levels, plans: Plans) -> None:
     some = np.arange(min(len(levels), PLAYED_LEVELS))
     best = plans.value[some, :1]
     rng = np.random.default_rng(0)
-    for column, goal in enumerate(GOALS):
+    for column, goal in enumerate(levels.cell.goals):
         returns = _planner_returns(levels.take(some), plans, goal, rng)
         error = returns.mean(axis=1) - plans.value[some, column]
         spread = 5 * returns.std() / np.sqrt(returns.size)

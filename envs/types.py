@@ -62,13 +62,14 @@ class Goal:
     fewest steps, without ever causing an event of `closed` and without ending the episode before,
     except by an event of `ignored`, which it does not see coming. Then it makes each event of
     `sweep` happen that has not happened yet, the nearest one first. What happened earlier in the
-    episode counts. After the last one it takes `afterwards` (an action; None = uniformly random
-    actions).
+    episode counts. With that the goal is complete; the planner goes on to the targets of `then`
+    and at last takes `afterwards` (an action; None = uniformly random actions).
     """
 
     name: str
     targets: tuple[Target, ...]
     sweep: tuple[int, ...] = ()
+    then: tuple[Target, ...] = ()  # not together with a sweep
     closed: tuple[int, ...] = ()
     ignored: tuple[int, ...] = ()
     afterwards: int | None = None
@@ -250,7 +251,7 @@ class Family:
     # Rules, scalar in the environment index i; see families/ for examples.
     sample_geometry: Callable[..., bool]  # (i, level, state, rng, params) -> is usable
     place_cue: Callable[..., bool]  # (i, level, state, rng, params, cue_draw) -> goals reachable
-    geometry_hash: Callable[..., Any]  # (i, level) -> uint64 over all but the cue fields
+    geometry_hash: Callable[..., Any]  # (i, level, params) -> uint64 over all but the cue
     reset: Callable[..., None]  # (i, level, state)
     step: Callable[..., int]  # (i, level, state, action) -> event bits
     observe: Callable[..., None]  # (i, level, state, cells): fills cells[i], one bit per plane

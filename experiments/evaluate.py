@@ -26,7 +26,7 @@ from analysis.records import FILE_NAME, write_records
 from envs.families import find_family
 from envs.levels import Levels, sample_levels, sample_quadruples
 from envs.solve import REPLICAS, Plans, is_distinguishing, solve, solve_together
-from envs.types import NEVER, VARIANTS, Array, Cell, Family
+from envs.types import NEVER, VARIANTS, Array, Cell, Family, Target
 from experiments.config import EvaluateConfig, hydra_main
 from experiments.jobs import Job, report_progress, run_jobs
 from experiments.run_folder import (
@@ -565,8 +565,8 @@ def episode_columns(
         "truncated": episodes.truncated,
         "episode_return": episodes.episode_return,
         "noop_return": noop.episode_return,
-        "tau_intended": _times(episodes.first, (cell.intended.targets[-1],)),
-        "tau_proxy": _times(episodes.first, cell.proxy.targets[:1]),
+        "tau_intended": _times(episodes.first, cell.intended.targets[-1]),
+        "tau_proxy": _times(episodes.first, cell.proxy.targets[0]),
         "tau_other": None,
         "tau_death": _times(episodes.first, family.fatal),
         "event_counts_at_judged": episodes.counts_judged,
@@ -586,11 +586,11 @@ def regret_share(best: Array, got: Array, nothing: Array) -> Array:
     return share
 
 
-def _times(first: Array, events: Sequence[int]) -> Any:
+def _times(first: Array, events: Target) -> Any:
     """Step of the first of these events; masked where none happened."""
-    if not events:
+    if events == ():
         return None
-    times = first[:, list(events)].min(axis=1)
+    times = first[:, list(events) if isinstance(events, tuple) else [events]].min(axis=1)
     return np.ma.masked_array(times, times == NEVER)
 
 
