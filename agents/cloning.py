@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +48,11 @@ class Cloning:
     policy: ActorCriticPolicy
     curve: tuple[CloneRow, ...]
 
+    @property
+    def steps(self) -> int:
+        """Labelled states learned from."""
+        return self.curve[-1].steps
+
 
 Progress = Callable[[int, int, CloneRow], None]  # (labelled states, of how many, newest row)
 
@@ -77,7 +83,7 @@ def demonstrate(
 
 
 class Lessons:
-    """Labelled states from the stream of levels that `train_seed` names.
+    """Labelled states from the stream of levels that `train_seed` names in `env`.
 
     Attributes:
         levels: the next ones of the stream, one per slot of `env`, not demonstrated yet.
@@ -85,11 +91,11 @@ class Lessons:
     """
 
     def __init__(self, env: BatchEnv, random_action_frac: float, train_seed: int) -> None:
-        if env.autoreset:
-            raise ValueError("every level is demonstrated once; make the env with autoreset=False")
         self.env, self.random_action_frac = env, random_action_frac
         self.rng = np.random.default_rng(train_seed)
         self.episodes = self.broken_episodes = 0
+        env.autoreset = False  # a level is planned before it is played
+        env.restart(train_seed)
         self._next_levels()
 
     def _next_levels(self) -> None:
@@ -149,10 +155,10 @@ class Learner:
     def learn(self, obs: Array, optimal: Array) -> tuple[float, float]:
         """All passes over one chunk; returns loss and accuracy of the first."""
         self.policy.set_training_mode(True)
-        rows = self.policy.obs_to_tensor(obs)[0]
+        rows: Any = self.policy.obs_to_tensor(obs)[0]  # pictures: channels first
         labels = torch.from_numpy(optimal).to(self.policy.device)
-        first = [self._pass(rows, labels) for _ in range(self.settings.num_epochs)][0]
-        return first
+        passes = [self._pass(rows, labels) for _ in range(self.settings.num_epochs)]
+        return passes[0]
 
     def _pass(self, rows: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
         sums = torch.zeros(2)
@@ -220,13 +226,9 @@ def train_cloning(
     distribution of `env`.
 
     Args:
-        env: `settings.num_envs` environments that are not reset by themselves.
+        env: `settings.num_envs` environments; they will not reset themselves any more.
         device: cpu or cuda.
-
-    Raises:
-        ValueError: `env` resets itself.
     """
-    env.restart(train_seed)
     lessons = Lessons(env, settings.random_action_frac, train_seed)
     learner = Learner(new_policy(env, settings, train_seed, device), settings, train_seed, bf16)
     curve: list[CloneRow] = []

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
 
 from agents.networks import Bf16Policy, Network, choose_network
 from agents.settings import CloningSettings, PPOSettings
@@ -115,6 +116,14 @@ class Training:
 
     model: PPO
     curve: tuple[CurveRow, ...]
+
+    @property
+    def policy(self) -> ActorCriticPolicy:
+        return self.model.policy
+
+    @property
+    def steps(self) -> int:
+        return self.model.num_timesteps
 
 
 Checkpoint = Callable[[PPO, float], None]  # (model, fraction); model.num_timesteps: steps so far

@@ -96,7 +96,7 @@ class CloningSettings:
     num_envs: int = 512  # levels planned and played at a time
     batch_size: int = 512  # labelled states
     num_epochs: int = 5  # passes over the labelled states
-    learning_rate: float = 1e-3  # of Adam, at the start
+    learning_rate: float = 2e-3  # of Adam, at the start
     final_learning_rate_frac: float = 0.05  # reached linearly at the last update
     random_action_frac: float = 0.1  # share of the executed actions that are uniformly random
     network: str = "auto"  # flat, impala or auto (by the observation)

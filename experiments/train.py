@@ -57,7 +57,8 @@ def check_gpu() -> None:
 def run_name(config: TrainConfig) -> str:
     """How a run is called in progress lines."""
     cell = config.get_cell()
-    return f"{cell.code} d={config.intervention.diversity:g} agent {config.train_seed}"
+    method = "" if config.agent.method == "ppo" else f" {config.agent.method}"
+    return f"{cell.code}{method} d={config.intervention.diversity:g} agent {config.train_seed}"
 
 
 class _Meter:
@@ -85,6 +86,7 @@ def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -
     import torch
 
     from agents.checkpoint import describe, save
+    from agents.cloning import train_cloning
     from agents.networks import autocast_bf16
     from agents.ppo import choose_device, network_of, train_ppo
     from agents.vec_env import BatchVecEnv
@@ -92,7 +94,7 @@ def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -
 
     config: TrainConfig = from_dict(TrainConfig, argument)
     torch.set_num_threads(config.num_threads)
-    settings = config.agent.settings
+    settings, method = config.agent.settings_of_method(), config.agent.method
     env = BatchEnv(
         config.get_family(),
         config.distribution(),
@@ -112,7 +114,8 @@ def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -
         if on_progress is not None:
             on_progress(min(steps, total), total, row)
 
-    training = train_ppo(
+    learn: Any = train_cloning if method == "cloning" else train_ppo  # alike but for settings
+    training = learn(
         env,
         settings,
         train_seed=config.train_seed,
@@ -120,9 +123,10 @@ def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -
         bf16=bf16,
         on_progress=progress,
     )
-    steps = training.model.num_timesteps
-    meta = describe(env, settings, train_seed=config.train_seed, steps=steps)
-    save(folder / CHECKPOINT, training.model.policy, meta)
+    meta = describe(
+        env, settings, train_seed=config.train_seed, steps=training.steps, method=method
+    )
+    save(folder / CHECKPOINT, training.policy, meta)
     write_curve(folder / "curve.csv", training.curve)
     how = {"device": device, "precision": "bfloat16" if bf16 else "float32"}
     write_json(folder / "train.json", {**how, **summary(config, training.curve)})
