@@ -26,7 +26,7 @@ def test_a_clone_leaves_what_every_trained_agent_leaves(tmp_path, monkeypatch):
     meta = json.loads(checkpoint.with_suffix(".json").read_text())
     assert (meta["method"], meta["steps"], meta["diversity"]) == ("cloning", 500, 1.0)
     assert meta["network"]["features_dim"] == meta["settings"]["features_dim"] == 16
-    (row,) = csv.DictReader((checkpoint.parent / "curve.csv").open())
+    (row,) = csv.DictReader((checkpoint.parent / "curve.csv").read_text().splitlines())
     assert row["steps"] == "500" and 0 <= float(row["accuracy"]) <= 1
     seen = json.loads((checkpoint.parent / "train.json").read_text())
     assert seen["broken_draws"] == seen["episodes"] == int(row["episodes"])
