@@ -3,7 +3,7 @@ train on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from stable_baselines3.common.utils import update_learning_rate
 from agents.checkpoint import build_policy, describe
 from agents.play import outcomes, play_episodes
 from agents.policy import NetworkPolicy
-from agents.ppo import LinearRate
+from agents.ppo import LinearRate, check_fractions, choose_device, network_of
 from agents.settings import CloningSettings
+from agents.vec_env import BatchVecEnv
 from envs.batch import BatchEnv
 from envs.levels import Levels
 from envs.solve import Plans, solve
@@ -42,18 +43,22 @@ class CloneRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cloning:
-    """A trained network and its learning curve, one row per chunk."""
+class Clone:
+    """A network as it is at some point of its training; the names are those of SB3's models."""
 
     policy: ActorCriticPolicy
+    num_timesteps: int  # labelled states learned from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloning:
+    """A trained clone and its learning curve, one row per chunk."""
+
+    model: Clone
     curve: tuple[CloneRow, ...]
 
-    @property
-    def steps(self) -> int:
-        """Labelled states learned from."""
-        return self.curve[-1].steps
 
-
+Checkpoint = Callable[[Clone, float], None]  # (clone, fraction)
 Progress = Callable[[int, int, CloneRow], None]  # (labelled states, of how many, newest row)
 
 
@@ -147,7 +152,7 @@ class Learner:
         self.order = torch.Generator().manual_seed(train_seed)
         start = settings.learning_rate
         self.rate = LinearRate(start, start * settings.final_learning_rate_frac)
-        self.updates = 0
+        self.updates = self.num_states = 0  # so far
         self.total_updates = settings.num_epochs * sum(
             -(-size // settings.batch_size) for size in chunk_sizes(settings.num_states)
         )
@@ -157,6 +162,7 @@ class Learner:
         self.policy.set_training_mode(True)
         rows: Any = self.policy.obs_to_tensor(obs)[0]  # pictures: channels first
         labels = torch.from_numpy(optimal).to(self.policy.device)
+        self.num_states += len(rows)
         passes = [self._pass(rows, labels) for _ in range(self.settings.num_epochs)]
         return passes[0]
 
@@ -213,13 +219,29 @@ def success_rate(policy: ActorCriticPolicy, lessons: Lessons, train_seed: int) -
     return float(outcomes(levels.cell, levels, episodes)[2].mean())
 
 
+def learn_chunk(learner: Learner, lessons: Lessons, size: int, train_seed: int) -> CloneRow:
+    """Learn from the next labelled states of the stream, and see how the network does then."""
+    episodes = lessons.episodes
+    loss, accuracy = learner.learn(*lessons.draw(size))
+    return CloneRow(
+        steps=learner.num_states,
+        episodes=lessons.episodes - episodes,
+        loss=loss,
+        accuracy=accuracy,
+        success_rate=success_rate(learner.policy, lessons, train_seed),
+        broken_episodes=lessons.broken_episodes,
+    )
+
+
 def train_cloning(
     env: BatchEnv,
     settings: CloningSettings,
     *,
     train_seed: int,
-    device: str = "cpu",
+    device: str = "auto",
     bf16: bool = False,
+    checkpoint_fracs: Sequence[float] = (),
+    on_checkpoint: Checkpoint | None = None,
     on_progress: Progress | None = None,
 ) -> Cloning:
     """Train a new agent on demonstrations on the levels that `train_seed` names in the
@@ -227,25 +249,31 @@ def train_cloning(
 
     Args:
         env: `settings.num_envs` environments; they will not reset themselves any more.
-        device: cpu or cuda.
+        device: auto, cpu or cuda; see `agents.ppo.choose_device`.
+        checkpoint_fracs: shares of `num_states` in [0, 1]; `on_checkpoint` is called after the
+            first chunk by which so much was learned, for 0 before all.
+
+    Raises:
+        ValueError: a fraction outside [0, 1]; see also `choose_device`.
     """
+    check_fractions(checkpoint_fracs)
+    due, curve = sorted(checkpoint_fracs), []
     lessons = Lessons(env, settings.random_action_frac, train_seed)
-    learner = Learner(new_policy(env, settings, train_seed, device), settings, train_seed, bf16)
-    curve: list[CloneRow] = []
-    steps = 0
+    device = choose_device(device, network_of(settings, BatchVecEnv(env)))
+    policy = new_policy(env, settings, train_seed, device)
+    learner = Learner(policy, settings, train_seed, bf16)
+
+    def take_checkpoints(steps: int) -> None:
+        while due and steps >= due[0] * settings.num_states:
+            fraction = due.pop(0)
+            if on_checkpoint is not None:
+                on_checkpoint(Clone(policy=policy, num_timesteps=steps), fraction)
+
+    take_checkpoints(0)
     for size in chunk_sizes(settings.num_states):
-        before = lessons.episodes
-        loss, accuracy = learner.learn(*lessons.draw(size))
-        steps += size
-        row = CloneRow(
-            steps=steps,
-            episodes=lessons.episodes - before,
-            loss=loss,
-            accuracy=accuracy,
-            success_rate=success_rate(learner.policy, lessons, train_seed),
-            broken_episodes=lessons.broken_episodes,
-        )
+        row = learn_chunk(learner, lessons, size, train_seed)
         curve.append(row)
+        take_checkpoints(row.steps)
         if on_progress is not None:
-            on_progress(steps, settings.num_states, row)
-    return Cloning(policy=learner.policy, curve=tuple(curve))
+            on_progress(row.steps, settings.num_states, row)
+    return Cloning(model=Clone(policy=policy, num_timesteps=row.steps), curve=tuple(curve))

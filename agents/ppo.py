@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.policies import ActorCriticPolicy
 
 from agents.networks import Bf16Policy, Network, choose_network
 from agents.settings import CloningSettings, PPOSettings
@@ -117,14 +116,6 @@ class Training:
     model: PPO
     curve: tuple[CurveRow, ...]
 
-    @property
-    def policy(self) -> ActorCriticPolicy:
-        return self.model.policy
-
-    @property
-    def steps(self) -> int:
-        return self.model.num_timesteps
-
 
 Checkpoint = Callable[[PPO, float], None]  # (model, fraction); model.num_timesteps: steps so far
 Progress = Callable[[int, int, CurveRow], None]  # (steps, of steps, newest row)
@@ -193,6 +184,13 @@ def _mean(values: Any) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
+def check_fractions(checkpoint_fracs: Sequence[float]) -> None:
+    """ValueError unless all are in [0, 1]."""
+    outside = [frac for frac in checkpoint_fracs if not 0.0 <= frac <= 1.0]
+    if outside:
+        raise ValueError(f"checkpoint_fracs are shares in [0, 1] of the training; got {outside}")
+
+
 def train_ppo(
     env: BatchEnv,
     settings: PPOSettings,
@@ -214,9 +212,7 @@ def train_ppo(
     Raises:
         ValueError: a fraction outside [0, 1]; see also `make_ppo`.
     """
-    outside = [frac for frac in checkpoint_fracs if not 0.0 <= frac <= 1.0]
-    if outside:
-        raise ValueError(f"checkpoint_fracs are shares in [0, 1] of total_steps; got {outside}")
+    check_fractions(checkpoint_fracs)
     model = make_ppo(BatchVecEnv(env), settings, device=device, train_seed=train_seed, bf16=bf16)
     watch = Watch(env, settings.total_steps, checkpoint_fracs, on_checkpoint, on_progress)
     model.learn(settings.total_steps, callback=watch, log_interval=None)  # type: ignore[arg-type]

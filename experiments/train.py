@@ -124,9 +124,13 @@ def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -
         on_progress=progress,
     )
     meta = describe(
-        env, settings, train_seed=config.train_seed, steps=training.steps, method=method
+        env,
+        settings,
+        train_seed=config.train_seed,
+        steps=training.model.num_timesteps,
+        method=method,
     )
-    save(folder / CHECKPOINT, training.policy, meta)
+    save(folder / CHECKPOINT, training.model.policy, meta)
     write_curve(folder / "curve.csv", training.curve)
     how = {"device": device, "precision": "bfloat16" if bf16 else "float32"}
     write_json(folder / "train.json", {**how, **summary(config, training.curve)})

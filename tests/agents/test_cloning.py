@@ -111,7 +111,7 @@ def test_a_finite_set_of_levels_is_honoured():
 
 
 def weights(result):
-    return {key: value.clone() for key, value in result.policy.state_dict().items()}
+    return {key: value.clone() for key, value in result.model.policy.state_dict().items()}
 
 
 def equal(a, b):
@@ -130,7 +130,11 @@ def test_the_curve_has_a_row_for_each_chunk(monkeypatch):
     result = train_cloning(
         make_env(64, diversity=1.0), TINY, train_seed=0, on_progress=lambda *news: seen.append(news)
     )
-    assert [row.steps for row in result.curve] == [400, 800, 1000] and result.steps == 1000
+    assert [row.steps for row in result.curve] == [
+        400,
+        800,
+        1000,
+    ] and result.model.num_timesteps == 1000
     assert seen == [(row.steps, 1000, row) for row in result.curve]
     assert all(row.episodes > 0 and row.episodes % 64 == 0 for row in result.curve)
     broken = sum(row.episodes for row in result.curve)  # at d = 1 every level is a broken draw
@@ -138,11 +142,29 @@ def test_the_curve_has_a_row_for_each_chunk(monkeypatch):
     assert all(0 <= row.accuracy <= 1 and 0 <= row.success_rate <= 1 for row in result.curve)
 
 
+def test_checkpoints_are_taken_when_so_much_was_learned(monkeypatch):
+    monkeypatch.setattr(cloning, "CHUNK_STATES", 250)
+    taken = {}
+
+    def keep(clone, fraction):
+        copy = {key: value.clone() for key, value in clone.policy.state_dict().items()}
+        taken[fraction] = (clone.num_timesteps, copy)
+
+    fractions = (1.0, 0.0, 0.3, 0.5)
+    result = train_cloning(
+        make_env(64), TINY, train_seed=3, checkpoint_fracs=fractions, on_checkpoint=keep
+    )
+    assert {f: steps for f, (steps, _) in taken.items()} == {0.0: 0, 0.3: 500, 0.5: 500, 1.0: 1000}
+    assert equal(taken[1.0][1], weights(result)) and not equal(taken[0.0][1], taken[0.5][1])
+    with pytest.raises(ValueError, match="shares"):
+        train_cloning(make_env(64), TINY, train_seed=3, checkpoint_fracs=(1.5,))
+
+
 def test_the_learning_rate_falls_linearly_to_its_end():
     result = train_cloning(make_env(64), TINY, train_seed=0)
     last = 1 / 20  # of 20 updates, still to come before the last one
     expected = 2e-3 * (0.05 + 0.95 * last)
-    assert result.policy.optimizer.param_groups[0]["lr"] == pytest.approx(expected)
+    assert result.model.policy.optimizer.param_groups[0]["lr"] == pytest.approx(expected)
 
 
 def test_it_learns_what_is_optimal():
@@ -159,8 +181,10 @@ def test_a_clone_comes_back_from_its_checkpoint(mode, bf16, tmp_path):
     settings = replace(TINY, num_states=200, num_envs=16)
     result = train_cloning(env, settings, train_seed=2, bf16=bf16)
     assert all(value.dtype == torch.float32 for value in weights(result).values())
-    meta = checkpoint.describe(env, settings, train_seed=2, steps=result.steps, method="cloning")
-    checkpoint.save(tmp_path / "agent", result.policy, meta)
+    meta = checkpoint.describe(
+        env, settings, train_seed=2, steps=result.model.num_timesteps, method="cloning"
+    )
+    checkpoint.save(tmp_path / "agent", result.model.policy, meta)
     policy, again = checkpoint.load(tmp_path / "agent", FAMILY)
     assert equal(weights(result), policy.network.state_dict())
     assert policy.name == "cloning" and CloningSettings(**again.settings) == settings
