@@ -7,9 +7,9 @@ turn it into these objects and pass plain dictionaries to jobs.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -119,16 +119,14 @@ def as_dict(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
-def from_dict(kind: type, data: dict[str, Any]) -> Any:
+def from_dict(kind: type, data: Mapping[str, Any]) -> Any:
     """The inverse of `as_dict`; validates again."""
-    nested = {"family": FamilyConfig, "intervention": InterventionConfig, "agent": AgentConfig,
-              "settings": PPOSettings}  # fmt: skip
+    hints: dict[str, Any] = get_type_hints(kind)
     values = {}
     for item in fields(kind):
-        value = data[item.name]
-        if item.name in nested and isinstance(value, dict):
-            value = from_dict(nested[item.name], value)
-        values[item.name] = value
+        hint, value = hints[item.name], data[item.name]
+        is_nested = isinstance(hint, type) and is_dataclass(hint)
+        values[item.name] = from_dict(hint, value) if is_nested else value
     return kind(**values)
 
 
@@ -161,28 +159,35 @@ def compose(name: str, overrides: list[str]) -> Any:
         return OmegaConf.to_object(hydra.compose(name, overrides))
 
 
+def _to_object(composed: DictConfig) -> Any:
+    """The config object; ValueError where a value is refused."""
+    try:
+        return OmegaConf.to_object(composed)
+    except (ValueError, OmegaConfBaseException) as error:
+        raise ValueError(str(error.__cause__ or error)) from error
+
+
 def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str]) -> int:
     """Run `job(config object)` as a Hydra application with the config configs/`name`.yaml.
 
-    Returns the exit code: 2 for wrong input (Hydra's or ours), 1 if a job failed.
+    Returns the exit code: 2 for input that Hydra refuses, 1 if a job failed.
+
+    Raises:
+        ValueError: input that the config or the job refuses.
     """
     register()
     entered = False
+    refused: ValueError | None = None
 
     def run(composed: DictConfig) -> None:
-        nonlocal entered
+        nonlocal entered, refused
         entered = True
         try:
-            config = OmegaConf.to_object(composed)
-        except (ValueError, OmegaConfBaseException) as error:
-            cause = error.__cause__ or error
-            print(f"misgen: error: {cause}", file=sys.stderr)
-            raise SystemExit(2) from error
-        assert is_dataclass(config) and isinstance(config, kind)
-        try:
+            config = _to_object(composed)
+            assert isinstance(config, kind)
             job(config)
-        except ValueError as error:
-            print(f"misgen: error: {error}", file=sys.stderr)
+        except ValueError as error:  # Hydra would print it in its own way
+            refused = error
             raise SystemExit(2) from error
 
     application = hydra.main(version_base="1.3", config_path="pkg://configs", config_name=name)(run)
@@ -190,6 +195,8 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
     try:
         application()
     except SystemExit as stop:
+        if refused is not None:
+            raise refused from None
         code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         return 2 if code == 1 and not entered else code
     finally:

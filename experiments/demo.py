@@ -36,7 +36,7 @@ from experiments.run_folder import (
     usable_cores,
     write_json,
 )
-from experiments.train import CHECKPOINT, run_name, train_argument, train_folder
+from experiments.train import CHECKPOINT, run_name, train_folder
 
 FAMILIES = ("coinrun", "keys_and_chests")
 ARMS = (0.0, 1.0)
@@ -95,16 +95,19 @@ def demo_configs(agents: int, quick: bool) -> list[TrainConfig]:
 
 
 def train_jobs(configs: Sequence[TrainConfig]) -> list[Job]:
-    return [
-        Job(
-            name=f"train {run_name(config)}",
-            target="experiments.train:train_job",
-            argument=train_argument(config),
-            folder=train_folder(config).path,
-            weight=config.agent.settings.total_steps / 1e6,
+    jobs = []
+    for config in configs:
+        folder = train_folder(config)
+        jobs.append(
+            Job(
+                name=f"train {run_name(config)}",
+                target="experiments.train:train_job",
+                argument=dict(folder.config),
+                folder=folder.path,
+                weight=config.agent.settings.total_steps / 1e6,
+            )
         )
-        for config in configs
-    ]
+    return jobs
 
 
 def demo_evaluations(configs: Sequence[TrainConfig], quick: bool) -> list[Job]:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.records import atomic_write_bytes
 from experiments.config import TrainConfig, as_dict, from_dict, hydra_main
 from experiments.jobs import report_progress
 from experiments.run_folder import RunFolder, require_writable, results_root, write_json
+
+if TYPE_CHECKING:  # numba is imported when there is something to train
+    from envs.batch import BatchEnv
+
+Progress = Callable[[int, int, Any], None] | None  # (steps, of steps, newest row of the curve)
 
 CHECKPOINT = "checkpoint"
 DISTINGUISHING_SAMPLE = 2000  # levels of the training distribution
@@ -42,7 +48,7 @@ def train_here(config: TrainConfig) -> None:
         print(f"{label}: already trained, {folder.path}")
         return
     print(f"{label}: training, {folder.path}", flush=True)
-    folder.run(lambda path: train_job(train_argument(config), path, _Meter(label)))
+    folder.run(lambda path: train_job(folder.config, path, _Meter(label)))
     print(f"{label}: done, {folder.path}")
 
 
@@ -77,7 +83,7 @@ class _Meter:
         print(text, end=end, file=sys.stderr, flush=True)
 
 
-def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -> None:
+def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress = None) -> None:
     """Train the agent that `argument` (see `train_argument`) describes, into `folder`.
 
     Leaves checkpoint.safetensors, checkpoint.json, curve.csv and train.json.
@@ -85,40 +91,19 @@ def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -
     import torch
 
     from agents.checkpoint import describe, save
-    from agents.networks import autocast_bf16
-    from agents.ppo import choose_device, network_of, train_ppo
-    from agents.vec_env import BatchVecEnv
-    from envs.batch import BatchEnv
+    from agents.ppo import train_ppo
 
     config: TrainConfig = from_dict(TrainConfig, argument)
     torch.set_num_threads(config.num_threads)
-    settings = config.agent.settings
-    env = BatchEnv(
-        config.get_family(),
-        config.distribution(),
-        settings.num_envs,
-        train_seed=config.train_seed,
-        observation_mode=config.family.observation_mode,
-        num_threads=config.num_threads,
-    )
-
-    device = choose_device(config.device, network_of(settings, BatchVecEnv(env)))
-    bf16 = device == "cpu" and (
-        autocast_bf16() if config.precision == "auto" else config.precision == "bfloat16"
-    )
-
-    def progress(steps: int, total: int, row: Any) -> None:
-        report_progress(folder, min(steps, total), total, f"success {row.success_rate:.2f}")
-        if on_progress is not None:
-            on_progress(min(steps, total), total, row)
-
+    env, settings = training_env(config), config.agent.settings
+    device, bf16 = device_and_bf16(config, env)
     training = train_ppo(
         env,
         settings,
         train_seed=config.train_seed,
         device=device,
         bf16=bf16,
-        on_progress=progress,
+        on_progress=_reporter(folder, on_progress),
     )
     steps = training.model.num_timesteps
     meta = describe(env, settings, train_seed=config.train_seed, steps=steps)
@@ -126,6 +111,43 @@ def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -
     write_curve(folder / "curve.csv", training.curve)
     how = {"device": device, "precision": "bfloat16" if bf16 else "float32"}
     write_json(folder / "train.json", {**how, **summary(config, training.curve)})
+
+
+def training_env(config: TrainConfig) -> BatchEnv:
+    """The environments that an agent learns in."""
+    from envs.batch import BatchEnv
+
+    return BatchEnv(
+        config.get_family(),
+        config.distribution(),
+        config.agent.settings.num_envs,
+        train_seed=config.train_seed,
+        observation_mode=config.family.observation_mode,
+        num_threads=config.num_threads,
+    )
+
+
+def device_and_bf16(config: TrainConfig, env: BatchEnv) -> tuple[str, bool]:
+    """Where the network is trained, and whether under bfloat16 autocast (CPU only)."""
+    from agents.networks import autocast_bf16
+    from agents.ppo import choose_device, network_of
+    from agents.vec_env import BatchVecEnv
+
+    device = choose_device(config.device, network_of(config.agent.settings, BatchVecEnv(env)))
+    if device != "cpu":
+        return device, False
+    return device, autocast_bf16() if config.precision == "auto" else config.precision == "bfloat16"
+
+
+def _reporter(folder: Path, on_progress: Progress) -> Callable[[int, int, Any], None]:
+    """Writes progress into the run folder and passes it on."""
+
+    def report(steps: int, total: int, row: Any) -> None:
+        report_progress(folder, min(steps, total), total, f"success {row.success_rate:.2f}")
+        if on_progress is not None:
+            on_progress(min(steps, total), total, row)
+
+    return report
 
 
 def write_curve(path: Path, curve: Any) -> None:
