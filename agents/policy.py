@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from envs.batch import BatchEnv
-from envs.solve import GOALS, Plans
+from envs.solve import Plans
 from envs.types import Array, Family
 
 if TYPE_CHECKING:  # planners and controls play without torch, whose import takes seconds
@@ -91,13 +91,14 @@ class PlannerPolicy:
 
     Args:
         plans: `envs.solve.solve(levels)` of levels among which are those that are played.
-        goal: "intended" or "proxy".
+        goal: "intended", "proxy" or, where the cell has it, "indifferent".
         epsilon: probability of a uniformly random action.
     """
 
     def __init__(self, plans: Plans, goal: str, epsilon: float = 0.0) -> None:
-        if goal not in GOALS:
-            raise ValueError(f"a planner's goal is {' or '.join(GOALS)}; got {goal!r}")
+        goals = plans.levels.cell.goals
+        if goal not in goals:
+            raise ValueError(f"a planner's goal is {' or '.join(goals)}; got {goal!r}")
         if not 0.0 <= epsilon <= 1.0:
             raise ValueError(f"epsilon is a probability in [0, 1]; got {epsilon}")
         self.plans, self.goal, self.epsilon = plans, goal, epsilon

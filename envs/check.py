@@ -21,7 +21,7 @@ from envs.levels import (
     sample_quadruples,
     variant_distribution,
 )
-from envs.solve import GOALS, MAX_STAGES, REPLICAS, Plans, is_distinguishing, solve, solve_together
+from envs.solve import REPLICAS, Plans, is_distinguishing, solve, solve_together
 from envs.types import NEVER, VARIANTS, Array, Cell, Family, LevelDistribution
 
 HEADINGS = (
@@ -141,9 +141,12 @@ def check_declaration(family: Family) -> None:
         require(not unknown, f"{cell.code}: {unknown} are no fields of the Level")
         require(set(family.fatal) <= set(cell.terminal), f"{cell.code}: death ends the episode")
         require(cell.intended != cell.proxy, f"{cell.code}: the proxy is the intended goal")
-        for goal in (cell.intended, cell.proxy):
-            found = 0 < len(goal.targets) < MAX_STAGES
-            require(found, f"{cell.code}: {goal.name} has 1 to {MAX_STAGES - 1} targets")
+        for goal in cell.goals.values():
+            require(goal.targets, f"{cell.code}: {goal.name} has at least one target")
+            either = not (goal.sweep and goal.then)
+            require(either, f"{cell.code}: {goal.name} has a sweep or further targets, not both")
+        one_each = all(isinstance(target, int) for target in cell.intended.targets)
+        require(one_each, f"{cell.code}: the targets of the intended goal are single events")
         for variant in VARIANTS:
             cell.variant_params(variant)
 
@@ -329,7 +332,7 @@ def check_drawings(levels: Levels) -> None:
 
 def check_solvable(levels: Levels, plans: Plans, name: str) -> None:
     """Both goals can be reached, in more than one step."""
-    for goal, lengths in zip(("intended", "proxy"), plans.length.T, strict=True):
+    for goal, lengths in zip(levels.cell.goals, plans.length.T, strict=True):
         unreachable = np.flatnonzero(np.isnan(lengths))
         require(
             len(unreachable) == 0,
@@ -388,7 +391,7 @@ def check_training(family: Family, cell: Cell, num_levels: int) -> None:
             f"{distribution.horizon_steps}",
         )
         if diversity == 0:
-            intended, proxy = plans.value.mean(axis=0)
+            intended, proxy = plans.value.mean(axis=0)[:2]
             require(
                 proxy >= MIN_PROXY_RETURN * intended,
                 f"{name}: the proxy earns {proxy:.2f}, the intended goal {intended:.2f}; "
@@ -405,7 +408,7 @@ def check_values(levels: Levels, plans: Plans) -> None:
     some = np.arange(min(len(levels), PLAYED_LEVELS))
     best = plans.value[some, :1]
     rng = np.random.default_rng(0)
-    for column, goal in enumerate(GOALS):
+    for column, goal in enumerate(levels.cell.goals):
         returns = _planner_returns(levels.take(some), plans, goal, rng)
         error = returns.mean(axis=1) - plans.value[some, column]
         spread = 5 * returns.std() / np.sqrt(returns.size)

@@ -3,7 +3,8 @@
 The search runs on a family's own compiled `step`: states are found breadth first through
 `state_key` and `restore`, distances backwards from the transitions that make a goal's event
 happen. A planner knows the whole state, takes the fewest expected steps (rules are deterministic,
-so: the fewest steps) and breaks ties uniformly.
+so: the fewest steps) and breaks ties uniformly. What it expects is found forwards, by moving the
+probability of its play through the states until its goal is complete.
 
 A level *distinguishes* when its planners would be told apart: see `is_distinguishing`.
 """
@@ -19,13 +20,14 @@ import numpy as np
 
 from envs.batch import BatchEnv, clear_events, count_events, reward_of
 from envs.compile import hole, kernel
+from envs.grid import bit_count
 from envs.levels import Levels
 from envs.random import Stream, empty_rng, mix, randint, seed_rng
-from envs.types import NEVER, Array, Cell, Goal, event_bits
+from envs.types import NEVER, Array, Goal, Target, event_bits, target_bits
 
-GOALS = ("intended", "proxy")
+GOALS = ("intended", "proxy")  # every cell's; a third planner follows in some
 MAX_NODES = 2**17
-MAX_STAGES = 3  # of a plan: one more than a goal has targets at most
+MAX_PLACES = 2**15  # (node, memory) pairs at which a planner can be after one number of steps
 REPLICAS = 200  # tie-broken plays by which the outcome probabilities of a planner are estimated
 UNREACHABLE = 2**15 - 1
 
@@ -51,24 +53,34 @@ class Graph(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What each goal's planner does at each node in each of its stages, [goals, stages, N].
+    """The way to every target of every goal from each node, [goals, targets, N]."""
 
-    The stage after a goal's last one, with a fixed action, has values only.
-    """
-
-    distance: Array  # int16, steps to the stage's event; UNREACHABLE
+    distance: Array  # int16, steps to the target's event; UNREACHABLE
     best: Array  # uint8, bit a = action a is optimal
-    length: Array  # float32, expected steps until the goal is complete or the episode ends
-    value: Array  # float32, expected return of the planner from here to the episode's end
+
+
+class Places(NamedTuple):
+    """Where a planner may be after some number of steps; M = MAX_PLACES."""
+
+    code: Array  # int64 [M], memory * nodes + node
+    mass: Array  # float64 [M], its probability
+    slot: Array  # int32 [M], the pair's place in the table
+    table: Array  # int32 [4 * M], 1 + index, open addressing
 
 
 class Wishes(NamedTuple):
-    """The goals of a cell as numbers; bits are of events."""
+    """The goals of a cell as numbers; bits are of events.
+
+    A planner's memory is which of its targets have happened: bit t = target t. The first
+    `num_stages` targets are wanted in their order, the others nearest first.
+    """
 
     num_stages: Array  # int64 [goals]
-    target: Array  # int64 [goals, stages]
+    num_targets: Array  # int64 [goals]
+    own: Array  # int64 [goals]: the memory with which the goal is complete
+    target: Array  # int64 [goals, targets]
     avoided: Array  # int64 [goals]: closed to it, or the episode would end
-    afterwards: Array  # int64 [goals], action after the last stage; -1 = any
+    afterwards: Array  # int64 [goals], action after the last target; -1 = any
     terminal: np.int64  # events that end the episode
     rewards: Array  # float64 [events]
 
@@ -130,21 +142,20 @@ def index_edges(graph, count):
                 graph.queue[to] += 1
 
 
-def plan_stage(graph, plan, wishes, count, goal, stage):
-    """Distances, best actions, expected length and value of one stage of one goal."""
-    target, avoided = wishes.target[goal, stage], wishes.avoided[goal] & ~wishes.target[goal, stage]
+def plan_target(graph, plan, wishes, count, goal, number):
+    """Distances and best actions to one target of one goal."""
+    target, avoided = wishes.target[goal, number], wishes.avoided[goal]
+    avoided &= ~target
     tail = 0
     for node in range(count):
-        plan.distance[goal, stage, node] = UNREACHABLE
-        plan.best[goal, stage, node] = 0
-        plan.length[goal, stage, node] = 0.0
-        plan.value[goal, stage, node] = 0.0
+        plan.distance[goal, number, node] = UNREACHABLE
+        plan.best[goal, number, node] = 0
         for action in range(NUM_ACTIONS):
             events = np.int64(graph.events[node, action])
             if events & target and events & avoided == 0:
-                plan.best[goal, stage, node] |= 1 << action
-        if plan.best[goal, stage, node]:
-            plan.distance[goal, stage, node] = 1
+                plan.best[goal, number, node] |= 1 << action
+        if plan.best[goal, number, node]:
+            plan.distance[goal, number, node] = 1
             graph.queue[tail] = node
             tail += 1
     head = 0
@@ -155,76 +166,129 @@ def plan_stage(graph, plan, wishes, count, goal, stage):
             node, action = graph.edge[k] // NUM_ACTIONS, graph.edge[k] % NUM_ACTIONS
             if np.int64(graph.events[node, action]) & avoided:
                 continue
-            further = plan.distance[goal, stage, to] + 1
-            if plan.distance[goal, stage, node] == UNREACHABLE:
-                plan.distance[goal, stage, node] = further
+            further = plan.distance[goal, number, to] + 1
+            if plan.distance[goal, number, node] == UNREACHABLE:
+                plan.distance[goal, number, node] = further
                 graph.queue[tail] = node
                 tail += 1
-            if plan.distance[goal, stage, node] == further:
-                plan.best[goal, stage, node] |= 1 << action
-    for k in range(tail):
-        expect(graph, plan, wishes, goal, stage, graph.queue[k])
+            if plan.distance[goal, number, node] == further:
+                plan.best[goal, number, node] |= 1 << action
 
 
-def expect(graph, plan, wishes, goal, stage, node):
-    """Expected length and value at a node whose better neighbours are known."""
-    length, value, ties = 0.0, 0.0, 0
-    for action in range(NUM_ACTIONS):
-        if (plan.best[goal, stage, node] >> action) & 1 == 0:
+def best_actions(plan, wishes, goal, node, memory):
+    """Optimal actions of a planner with this memory, as bits. -1: its goal is complete; 0: what it
+    wants next cannot be reached."""
+    stages, targets = wishes.num_stages[goal], wishes.num_targets[goal]
+    for number in range(stages):
+        if (memory >> number) & 1 == 0:
+            return np.int64(plan.best[goal, number, node])
+    nearest, best = UNREACHABLE, -1
+    for number in range(stages, targets):
+        distance = np.int64(plan.distance[goal, number, node])
+        if (memory >> number) & 1 or distance > nearest or distance == UNREACHABLE:
             continue
-        ties += 1
-        length += 1.0
+        best = (best if distance == nearest else 0) | np.int64(plan.best[goal, number, node])
+        nearest = distance
+    return best
+
+
+def remember(wishes, goal, memory, events):
+    """The memory after these events."""
+    for number in range(wishes.num_targets[goal]):
+        if events & wishes.target[goal, number]:
+            memory |= 1 << number
+    return memory
+
+
+def forecast(graph, plan, wishes, places, count, goal):
+    """Expected steps until the goal is complete or the episode ends, and expected return to the
+    episode's end (random actions after the goal earn 0), from the start.
+
+    `places`: two of them, used in turns. Returns (length, value); length -1 if MAX_PLACES do not
+    suffice.
+    """
+    now, then = places
+    length, value = 0.0, 0.0
+    now.code[0] = 0
+    now.mass[0] = 1.0
+    size = 1
+    while size > 0:
+        grown = 0
+        for k in range(size):
+            node, memory = now.code[k] % count, now.code[k] // count
+            best = best_actions(plan, wishes, goal, node, memory)
+            if best <= 0:
+                if best < 0 and wishes.afterwards[goal] >= 0:
+                    value += now.mass[k] * earn_afterwards(graph, wishes, goal, node)
+                continue
+            if memory & wishes.own[goal] != wishes.own[goal]:
+                length += now.mass[k]
+            mass = now.mass[k] / bit_count(best)
+            for action in range(NUM_ACTIONS):
+                if (best >> action) & 1:
+                    events = np.int64(graph.events[node, action])
+                    value += mass * reward_of(wishes.rewards, events)
+                    if events & wishes.terminal == 0:
+                        memory_then = remember(wishes, goal, memory, events)
+                        code = memory_then * count + graph.successor[node, action]
+                        grown = add_place(then, code, mass, grown)
+            if grown > MAX_PLACES - NUM_ACTIONS:
+                return -1.0, 0.0
+        for k in range(grown):
+            then.table[then.slot[k]] = 0
+        now, then, size = then, now, grown
+    return length, value
+
+
+def add_place(places, code, mass, size):
+    """Add probability to a pair of node and memory; returns the number of pairs."""
+    mask = places.table.shape[0] - 1
+    at = np.int64((np.uint64(code) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)) & mask
+    while places.table[at] != 0:
+        index = int(places.table[at]) - 1
+        if places.code[index] == code:
+            places.mass[index] += mass
+            return size
+        at = (at + 1) & mask
+    places.table[at] = size + 1
+    places.slot[size] = at
+    places.code[size] = code
+    places.mass[size] = mass
+    return size + 1
+
+
+def earn_afterwards(graph, wishes, goal, node):
+    """What the action after the goal still earns, until the episode ends or a state comes back."""
+    action, value = wishes.afterwards[goal], 0.0
+    anchor, steps, span = node, 0, 1  # Brent's search for a repetition
+    while node >= 0:
         events = np.int64(graph.events[node, action])
-        to = graph.successor[node, action]
         value += reward_of(wishes.rewards, events)
-        if events & wishes.terminal:
-            continue
-        if events & wishes.target[goal, stage] == 0:
-            length += plan.length[goal, stage, to]
-            value += plan.value[goal, stage, to]
-        else:
-            value += plan.value[goal, stage + 1, to]
-    plan.length[goal, stage, node] = length / ties
-    plan.value[goal, stage, node] = value / ties
+        node = -1 if events & wishes.terminal else np.int64(graph.successor[node, action])
+        steps += 1
+        if node == anchor:
+            return value
+        if steps == span:
+            anchor, steps, span = node, 0, 2 * span
+    return value
 
 
-def value_afterwards(graph, plan, wishes, count, goal):
-    """Value of every node to a planner whose goal is complete: what its `afterwards` still earns,
-    0 from the first repeated state on and where it acts at random."""
-    stage, action = wishes.num_stages[goal], wishes.afterwards[goal]
-    for node in range(count):
-        plan.value[goal, stage, node] = 0.0
-        plan.best[goal, stage, node] = 0  # here: 1 = its value is known or being found
-    if action < 0:
-        return
-    for start in range(count):
-        node, depth = start, 0
-        while node >= 0 and plan.best[goal, stage, node] == 0:
-            plan.best[goal, stage, node] = 1
-            graph.queue[depth] = node
-            depth += 1
-            is_end = np.int64(graph.events[node, action]) & wishes.terminal
-            node = -1 if is_end else graph.successor[node, action]
-        value = plan.value[goal, stage, node] if node >= 0 else 0.0
-        for k in range(depth):
-            node = graph.queue[depth - 1 - k]
-            value += reward_of(wishes.rewards, np.int64(graph.events[node, action]))
-            plan.value[goal, stage, node] = value
-    for node in range(count):
-        plan.best[goal, stage, node] = 0
-
-
-def solve_kernel(i, level, state, graph, plan, wishes, fatal):
-    """Plan all goals of level i; returns the number of states."""
+def solve_kernel(i, level, state, graph, plan, wishes, places, fatal, lengths, values):
+    """Plan all goals of level i; fills lengths[i] and values[i], NaN where the first target cannot
+    be reached. Returns the number of states, or more than fit."""
     count = explore(i, level, state, graph, fatal)
     if count > graph.key.shape[0]:
         return count
     index_edges(graph, count)
     for goal in range(wishes.num_stages.shape[0]):
-        value_afterwards(graph, plan, wishes, count, goal)
-        for back in range(wishes.num_stages[goal]):
-            stage = wishes.num_stages[goal] - 1 - back
-            plan_stage(graph, plan, wishes, count, goal, stage)
+        for number in range(wishes.num_targets[goal]):
+            plan_target(graph, plan, wishes, count, goal, number)
+        lengths[i, goal], values[i, goal] = np.nan, np.nan
+        if plan.distance[goal, 0, 0] != UNREACHABLE:
+            length, value = forecast(graph, plan, wishes, places, count, goal)
+            if length < 0:
+                return np.int64(graph.key.shape[0] + 1)
+            lengths[i, goal], values[i, goal] = length, value
     return count
 
 
@@ -258,35 +322,23 @@ def play_kernel(
     seed_rng(0, rng, seed)
     for _ in range(replicas):
         clear_events(i, first, counts)
-        node, stage = 0, 0
+        node, memory = np.int64(0), np.int64(0)
         for step in range(1, judged + 1):
-            done = stage == wishes.num_stages[goal]
-            best = 0 if done else int(plan.best[goal, stage, node])
-            afterwards = wishes.afterwards[goal] if done else -1
-            action = choose(rng, best, afterwards, epsilon)
+            best = best_actions(plan, wishes, goal, node, memory)
+            afterwards = wishes.afterwards[goal] if best < 0 else -1
+            action = choose(rng, max(best, 0), afterwards, epsilon)
             events = np.int64(graph.events[node, action])
             count_events(i, events, step, first, counts)
             if events & wishes.terminal:
                 break
-            while stage < wishes.num_stages[goal] and has_event(
-                i, counts, wishes.target[goal, stage]
-            ):
-                stage += 1
-            node = int(graph.successor[node, action])
+            memory = remember(wishes, goal, memory, events)
+            node = np.int64(graph.successor[node, action])
         outcome = cell_outcome(i, level, first, counts)
         is_capable = (outcome & 1) != 0
         capable += is_capable
         failed += is_capable and (outcome & 2) != 0
         success += (outcome & 4) != 0
     return capable, failed, success
-
-
-def has_event(i, counts, bits):
-    """Whether any of the events has happened."""
-    for event in range(counts.shape[1]):
-        if (bits >> event) & 1 and counts[i, event] > 0:
-            return True
-    return False
 
 
 def lookup_kernel(keys, ranges, level, state, out):
@@ -306,13 +358,14 @@ def lookup_kernel(keys, ranges, level, state, out):
 
 @dataclass(frozen=True, kw_only=True)
 class Plans:
-    """The planners of n levels. Columns of [n, 2] arrays: intended, proxy.
+    """The planners of n levels. Columns of [n, goals] arrays: intended, proxy and, in some cells,
+    indifferent (the order of `Cell.goals`).
 
     Attributes:
-        length: float64 [n, 2], expected steps until the planner's own goal is complete or the
+        length: float64 [n, goals], expected steps until the planner's own goal is complete or the
             episode ends.
-        value: float64 [n, 2], expected intended return, to the episode's end, without time limit
-            (random actions after a goal is complete count as 0).
+        value: float64 [n, goals], expected intended return, to the episode's end, without time
+            limit (random actions after a goal is complete count as 0).
         num_states: int64 [n].
     """
 
@@ -321,7 +374,8 @@ class Plans:
     value: Array
     num_states: Array
     keys: Array  # uint64 [sum of num_states], ascending within a level
-    best: Array  # uint8 [sum of num_states, goals, stages], bit a = action a is optimal
+    best: Array  # uint8 [sum of num_states, goals, targets], bit a = action a is optimal
+    distance: Array  # int16, likewise; [0, goals, targets] where no goal has a sweep
     curves: Array  # see `solve`: int64 [n, goals, len(epsilons), 3]
 
     @cached_property
@@ -335,45 +389,68 @@ class Plans:
         All actions where the goal cannot be reached; the goal's `afterwards` once it is complete.
         The slots must play levels of this batch, in any order.
         """
-        family, g = self.levels.family, GOALS.index(goal)
-        wish = _goals(self.levels.cell)[g]
-        ends = np.cumsum(self.num_states)
-        index = np.array([self._position[int(seed)] for seed in env.episode.seed])
-        ranges = np.stack([ends - self.num_states, ends], axis=1)[index]
-        at = np.zeros(env.num_envs, np.int64)
-        run = kernel(lookup_kernel, f"lookup_{family.name}", family_state_key=family.state_key)
-        run(self.keys, ranges, env.world.level, env.world.state, at)
-        stage = _stages(wish, env.episode.counts)
-        done = stage == len(wish.targets)
-        bits = self.best[at, g, np.minimum(stage, MAX_STAGES - 1)]
-        bits[done | (at < 0)] = 0
+        family, goals = self.levels.family, self.levels.cell.goals
+        g, wish = list(goals).index(goal), goals[goal]
+        at = self._states(env)
+        reached = _reached(wish, env.episode.counts)
+        num_stages = len(wish.targets + wish.then)
+        stage = np.argmin(np.pad(reached[:, :num_stages], ((0, 0), (0, 1))), axis=1)
+        done = stage == num_stages
+        bits = self.best[at, g, np.minimum(stage, num_stages - 1)]
+        bits[done] = 0
+        if wish.sweep and done.any():
+            bits[done] = self._sweep(at[done], g, num_stages, reached[done])
+            done &= bits == 0
+        bits[at < 0] = 0
         mask = (bits[:, None] >> np.arange(len(family.actions))) & 1 == 1
         if wish.afterwards is not None:
             mask[done, wish.afterwards] = True
         mask[~mask.any(axis=1)] = True
         return mask
 
+    def _states(self, env: BatchEnv) -> Array:
+        """Position of each slot's state among `keys`, int64 [num_envs]; -1 if it is none."""
+        family = self.levels.family
+        ends = np.cumsum(self.num_states)
+        index = np.array([self._position[int(seed)] for seed in env.episode.seed])
+        ranges = np.stack([ends - self.num_states, ends], axis=1)[index]
+        at = np.zeros(env.num_envs, np.int64)
+        run = kernel(lookup_kernel, f"lookup_{family.name}", family_state_key=family.state_key)
+        run(self.keys, ranges, env.world.level, env.world.state, at)
+        return at
 
-def _stages(goal: Goal, counts: Array) -> Array:
-    """Stages completed by each slot, from the event counts [n, E] of its episode."""
-    stage = np.zeros(len(counts), np.int64)
-    for number, event in enumerate(goal.targets):
-        stage[(stage == number) & (counts[:, event] > 0)] = number + 1
-    return stage
+    def _sweep(self, at: Array, g: int, num_stages: int, reached: Array) -> Array:
+        """Best actions towards the nearest targets of a sweep that have not happened, as bits."""
+        targets = slice(num_stages, reached.shape[1])
+        distance = np.where(reached[:, targets], UNREACHABLE, self.distance[at, g, targets])
+        nearest = distance.min(axis=1, keepdims=True)
+        wanted = (distance == nearest) & (nearest < UNREACHABLE)
+        bits: Array = np.bitwise_or.reduce(np.where(wanted, self.best[at, g, targets], 0), axis=1)
+        return bits
 
 
-def _goals(cell: Cell) -> tuple[Goal, Goal]:
-    return cell.intended, cell.proxy
+def _reached(goal: Goal, counts: Array) -> Array:
+    """Which targets have happened in each slot, bool [n, targets], from its event counts [n, E]."""
+    bits = (counts > 0) @ (1 << np.arange(counts.shape[1]))
+    return np.stack([(bits & target_bits(target)) > 0 for target in _all_targets(goal)], axis=1)
+
+
+def _all_targets(goal: Goal) -> tuple[Target, ...]:
+    """In the order of a planner's memory: a goal has a sweep or further targets, not both."""
+    return (*goal.targets, *goal.sweep, *goal.then)
 
 
 def _wishes(levels: Levels) -> Wishes:
-    cell, goals = levels.cell, _goals(levels.cell)
-    target = np.zeros((len(goals), MAX_STAGES), np.int64)
-    for row, goal in zip(target, goals, strict=True):
-        row[: len(goal.targets)] = [1 << event for event in goal.targets]
+    cell, goals = levels.cell, list(levels.cell.goals.values())
+    wanted = [_all_targets(goal) for goal in goals]
+    target = np.zeros((len(goals), max(map(len, wanted))), np.int64)
+    for row, targets in zip(target, wanted, strict=True):
+        row[: len(targets)] = [target_bits(one) for one in targets]
     ends = [set(cell.terminal) - set(goal.ignored) for goal in goals]
     return Wishes(
-        num_stages=np.array([len(goal.targets) for goal in goals]),
+        num_stages=np.array([len(goal.targets + goal.then) for goal in goals]),
+        num_targets=np.array([len(targets) for targets in wanted]),
+        own=np.array([(1 << len(goal.targets + goal.sweep)) - 1 for goal in goals]),
         target=target,
         avoided=np.array(
             [event_bits({*goal.closed, *end}) for goal, end in zip(goals, ends, strict=True)]
@@ -387,7 +464,7 @@ def _wishes(levels: Levels) -> Wishes:
 class _Scratch:
     """Buffers of the search, grown once and used for every level."""
 
-    def __init__(self, num_actions: int) -> None:
+    def __init__(self, num_actions: int, wishes: Wishes) -> None:
         n = MAX_NODES
         self.graph = Graph(
             key=np.zeros(n, np.uint64),
@@ -400,19 +477,25 @@ class _Scratch:
             queue=np.zeros(n, np.int32),
         )
         self.rng = empty_rng(1)
-        shape = (len(GOALS), MAX_STAGES, n)
-        self.plan = Plan(
-            distance=np.zeros(shape, np.int16),
-            best=np.zeros(shape, np.uint8),
-            length=np.zeros(shape, np.float32),
-            value=np.zeros(shape, np.float32),
-        )
+        shape = (*wishes.target.shape, n)
+        self.plan = Plan(distance=np.zeros(shape, np.int16), best=np.zeros(shape, np.uint8))
+        self.places = (_empty_places(), _empty_places())
+
+
+def _empty_places() -> Places:
+    m = MAX_PLACES
+    return Places(
+        code=np.zeros(m, np.int64),
+        mass=np.zeros(m),
+        slot=np.zeros(m, np.int32),
+        table=np.zeros(4 * m, np.int32),
+    )
 
 
 def judged_horizon(lengths: Array) -> Array:
-    """T of each level, int32 [n]: max(24, 4 x the longest of both planners' lengths over the
-    variants that share the geometry). `lengths`: float [n, ...]."""
-    longest = np.nanmax(lengths.reshape(len(lengths), -1), axis=1)
+    """T of each level, int32 [n]: max(24, 4 x the longest of the intended and the proxy planner's
+    lengths over the variants that share the geometry). `lengths`: float [n, ..., goals]."""
+    longest = np.nanmax(lengths[..., : len(GOALS)].reshape(len(lengths), -1), axis=1)
     return np.maximum(24, np.ceil(4 * longest)).astype(np.int32)
 
 
@@ -422,8 +505,8 @@ def is_distinguishing(curves: Array) -> Array:
 
     `curves`: int64 [n, goals, 3], a column of `Plans.curves` at epsilon 0.
     """
-    capable = curves[:, :, 0] / REPLICAS
-    failed = curves[:, :, 1] / REPLICAS
+    capable = curves[:, : len(GOALS), 0] / REPLICAS
+    failed = curves[:, : len(GOALS), 1] / REPLICAS
     return (capable >= 0.98).all(axis=1) & (failed[:, 0] <= 0.02) & (failed[:, 1] >= 0.98)
 
 
@@ -433,13 +516,17 @@ class _Search:
     def __init__(self, levels: Levels, epsilons: tuple[float, ...]) -> None:
         family, n = levels.family, len(levels)
         self.levels, self.epsilons = levels, epsilons
-        self.scratch, self.wishes = _Scratch(len(family.actions)), _wishes(levels)
+        self.wishes = _wishes(levels)
+        self.scratch = _Scratch(len(family.actions), self.wishes)
         self.state = family.empty_state(n)
-        self.length, self.value = np.zeros((n, len(GOALS))), np.zeros((n, len(GOALS)))
-        self.curves = np.zeros((n, len(GOALS), len(epsilons), 3), np.int64)
+        goals, targets = self.wishes.target.shape
+        self.length, self.value = np.zeros((n, goals)), np.zeros((n, goals))
+        self.curves = np.zeros((n, goals, len(epsilons), 3), np.int64)
         self.num_states = np.zeros(n, np.int64)
         self.keys: list[Array] = [np.zeros(0, np.uint64)]
-        self.best: list[Array] = [np.zeros((0, len(GOALS), MAX_STAGES), np.uint8)]
+        self.best: list[Array] = [np.zeros((0, goals, targets), np.uint8)]
+        self.distance: list[Array] = [np.zeros((0, goals, targets), np.int16)]
+        self.sweeps = any(goal.sweep for goal in levels.cell.goals.values())
         self.fatal = event_bits(family.fatal)
         self.kernel = kernel(
             solve_kernel,
@@ -462,26 +549,28 @@ class _Search:
     def plan(self, i: int) -> None:
         """Plan level i; its graph stays in the scratch until the next one."""
         graph, plan = self.scratch.graph, self.scratch.plan
-        count = self.kernel(i, self.levels.level, self.state, graph, plan, self.wishes, self.fatal)
+        count = self.kernel(
+            i, self.levels.level, self.state, graph, plan, self.wishes, self.scratch.places,
+            self.fatal, self.length, self.value,
+        )  # fmt: skip
         if count > MAX_NODES:
             raise ValueError(
                 f"level {self.levels.seeds[i]} of {self.levels.family.name} has more than "
                 f"{MAX_NODES} states; planners need a smaller level"
             )
         self.num_states[i] = count
-        reachable = plan.distance[:, 0, 0] != UNREACHABLE
-        self.length[i] = np.where(reachable, plan.length[:, 0, 0], np.nan)
-        self.value[i] = np.where(reachable, plan.value[:, 0, 0], np.nan)
         order = np.argsort(graph.key[:count])
         self.keys.append(graph.key[:count][order])
         self.best.append(plan.best[:, :, :count].transpose(2, 0, 1)[order])
+        if self.sweeps:
+            self.distance.append(plan.distance[:, :, :count].transpose(2, 0, 1)[order])
 
     def play(self, i: int, judged: int, seed: int) -> None:
         """Play both planners on level i, which was planned last."""
         scratch = self.scratch
         with np.errstate(over="ignore"):  # uint64 arithmetic wraps on purpose
             key = mix(np.uint64(seed) ^ mix(self.levels.seeds[i]))
-        for goal in range(len(GOALS)):
+        for goal in range(self.curves.shape[1]):
             for k, epsilon in enumerate(self.epsilons):
                 self.curves[i, goal, k] = self.play_kernel(
                     i, self.levels.level, scratch.graph, scratch.plan, self.wishes, goal,
@@ -496,6 +585,7 @@ class _Search:
             num_states=self.num_states,
             keys=np.concatenate(self.keys),
             best=np.concatenate(self.best),
+            distance=np.concatenate(self.distance),
             curves=self.curves,
         )
 
@@ -518,7 +608,7 @@ def solve_together(
     Args:
         batches: equally many levels of one cell each; level i of all has the same geometry.
         judged_at_steps: int or int [n], T; None: `judged_horizon` over the batches.
-        epsilons: shares of random actions at which both planners are also played REPLICAS times
+        epsilons: shares of random actions at which all planners are also played REPLICAS times
             for T steps; `curves[level, goal, epsilon]` counts how often they were capable, failed
             the intended goal while capable, and succeeded.
 

@@ -62,13 +62,14 @@ class Goal:
     fewest steps, without ever causing an event of `closed` and without ending the episode before,
     except by an event of `ignored`, which it does not see coming. Then it makes each event of
     `sweep` happen that has not happened yet, the nearest one first. What happened earlier in the
-    episode counts. After the last one it takes `afterwards` (an action; None = uniformly random
-    actions).
+    episode counts. With that the goal is complete; the planner goes on to the targets of `then`
+    and at last takes `afterwards` (an action; None = uniformly random actions).
     """
 
     name: str
     targets: tuple[Target, ...]
     sweep: tuple[int, ...] = ()
+    then: tuple[Target, ...] = ()  # not together with a sweep
     closed: tuple[int, ...] = ()
     ignored: tuple[int, ...] = ()
     afterwards: int | None = None

@@ -26,7 +26,7 @@ from agents.policy import ConstantPolicy, PlannerPolicy, Policy, RandomPolicy, c
 from analysis.records import FILE_NAME, write_records
 from envs.families import find_family
 from envs.levels import Levels, sample_levels, sample_quadruples
-from envs.solve import REPLICAS, Plans, is_distinguishing, solve, solve_together
+from envs.solve import GOALS, REPLICAS, Plans, is_distinguishing, solve, solve_together
 from envs.types import NEVER, VARIANTS, Array, Cell, Family, Target
 from experiments.config import EvaluateConfig, hydra_main
 from experiments.jobs import Job, report_progress, run_jobs
@@ -44,7 +44,6 @@ from experiments.train import CHECKPOINT
 
 OUTCOME_VERSION = 1  # rises when an outcome rule or the playing of episodes changes
 BLOCK = 10**6  # level seeds of one agent
-GOALS = ("intended", "proxy")  # in the order of Plans
 EPSILONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -583,12 +582,11 @@ def regret_share(best: Array, got: Array, nothing: Array) -> Array:
     return share
 
 
-def _times(first: Array, target: Target) -> Any:
-    """Step at which the target was first reached; masked where it was not."""
-    events = list(target) if isinstance(target, tuple) else [target]
-    if not events:
+def _times(first: Array, events: Target) -> Any:
+    """Step of the first of these events; masked where none happened."""
+    if events == ():
         return None
-    times = first[:, events].min(axis=1)
+    times = first[:, list(events) if isinstance(events, tuple) else [events]].min(axis=1)
     return np.ma.masked_array(times, times == NEVER)
 
 

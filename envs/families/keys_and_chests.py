@@ -443,7 +443,7 @@ def parse(text: str) -> Level:
 # Declaration
 
 OPEN_CHESTS = Goal(name="open chests", targets=(Event.ALL_CHESTS,))
-TAKE_KEYS = Goal(name="take every key", targets=(Event.ALL_KEYS, Event.ALL_CHESTS))
+TAKE_KEYS = Goal(name="take every key", targets=(Event.ALL_KEYS,), then=(Event.ALL_CHESTS,))
 
 K3 = Cell(
     name="significant",

@@ -1,11 +1,14 @@
 """Planners against exhaustive search, their own play, and drawn boards."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from envs import solve as solve_module
 from envs.batch import BatchEnv
 from envs.families import FAMILIES
+from envs.families.keys_and_chests import Event
 from envs.levels import Levels, drawn_levels
 from envs.random import empty_rng, seed_rng
 from envs.solve import (
@@ -17,7 +20,7 @@ from envs.solve import (
     solve,
     solve_together,
 )
-from envs.types import NEVER
+from envs.types import NEVER, Goal
 
 BUDGET = 16_000  # action sequences of an exhaustive search
 HEIGHT = {"coinrun": 10}  # lines of a board; the others are square
@@ -148,6 +151,50 @@ def test_the_value_goes_on_after_the_planners_goal():
     plans = solve(levels_of(family, "#A....$# ########", "#A.$....# #########"))
     assert plans.value[0].tolist() == [1, 1]
     assert plans.value[1, 0] == 1 and 0 < plans.value[1, 1] < 1, "it may jump over the coin"
+
+
+# Sweeps, alternatives and a third planner
+
+BETWEEN_KEYS = "###### #kAkc#"  # the left or the right key first, then the chest or the other key
+
+
+def levels_with(goal: Goal) -> Levels:
+    """BETWEEN_KEYS, and a planner of its own for this goal."""
+    levels = levels_of(FAMILIES["keys_and_chests"], BETWEEN_KEYS)
+    return replace(levels, cell=replace(levels.cell, indifferent=goal))
+
+
+def test_a_sweep_takes_the_nearest_event_that_has_not_happened():
+    """Left, right, right, right: 4 steps. Right, right: the chest ends the episode after 2."""
+    levels = levels_with(
+        Goal(
+            name="key, then the rest",
+            targets=(Event.KEY,),
+            sweep=(Event.ALL_KEYS, Event.CHEST),
+            ignored=(Event.ALL_CHESTS,),
+        )
+    )
+    plans = solve(levels)
+    assert plans.length[0].tolist() == [2, 3, 3] and plans.value[0].tolist() == [1, 1, 1]
+    env = player(levels, 24)
+    assert mask_of(env, plans, "indifferent") == {"left", "right"}
+    env.step([env.family.actions.index("left")])
+    assert mask_of(env, plans, "indifferent") == {"right"}
+    env = player(levels, 24, copies=1000)
+    play(env, plans, "indifferent")
+    assert set(env.episode.length) == {2, 4} and abs(env.episode.length.mean() - 3) < 0.16
+
+
+def test_a_target_may_be_any_of_several_events():
+    levels = levels_with(Goal(name="either", targets=((Event.CHEST, Event.ALL_KEYS),)))
+    plans = solve(levels)
+    assert plans.length[0, 2] == 3, "the chest would end the episode: both keys"
+    ignoring = Goal(
+        name="either",
+        targets=((Event.CHEST, Event.ALL_KEYS),),
+        ignored=(Event.ALL_CHESTS,),
+    )
+    assert solve(levels_with(ignoring)).length[0, 2] == 2, "right, right"
 
 
 # Ties
