@@ -54,6 +54,7 @@ class Meta:
     steps: int  # environment steps learned from
     diversity: float
     misgen_version: str
+    specification: float = 1.0  # q: weight of the intended reward
     weights_sha256: str = ""  # filled in by `save`
     schema_version: int = SCHEMA_VERSION
 
@@ -63,7 +64,14 @@ class Meta:
             raise ValueError(f"observation_shape and num_actions are positive; got {sizes}")
 
 
-def describe(env: BatchEnv, settings: PPOSettings, *, train_seed: int, steps: int) -> Meta:
+def describe(
+    env: BatchEnv,
+    settings: PPOSettings,
+    *,
+    train_seed: int,
+    steps: int,
+    specification: float = 1.0,
+) -> Meta:
     """The description of an agent that PPO trained in `env`."""
     return Meta(
         family=env.family.name,
@@ -78,6 +86,7 @@ def describe(env: BatchEnv, settings: PPOSettings, *, train_seed: int, steps: in
         train_seed=train_seed,
         steps=steps,
         diversity=env.distribution.diversity,
+        specification=specification,
         misgen_version=importlib.metadata.version("misgen"),
     )
 
@@ -145,7 +154,8 @@ def export_sb3(path: Path | str, zip_path: Path | str) -> None:
     if meta.method != "ppo":
         raise ValueError(f"only an agent of PPO can be exported; {path} was made by {meta.method}")
     family, settings = FAMILIES[meta.family], PPOSettings(**meta.settings)
-    distribution = family.train_distribution(family.cell(meta.cell), meta.diversity)
+    cell = family.cell(meta.cell).at_specification(meta.specification)
+    distribution = family.train_distribution(cell, meta.diversity)
     env = BatchEnv(family, distribution, settings.num_envs, observation_mode=meta.observation_mode)
     model = make_ppo(BatchVecEnv(env), settings, device="cpu", train_seed=meta.train_seed)
     model.policy.load_state_dict(loaded.network.state_dict())
@@ -205,10 +215,11 @@ def _read_meta(path: Path) -> Meta:
             f"{path} has {version!r}; use the misgen that wrote it"
         )
     names = {field.name for field in fields(Meta)}
-    if names != set(data):
+    needed = names - {"specification"}  # which older checkpoints lack
+    if not needed <= set(data) <= names:
         raise ValueError(
             f"{path} must have exactly the entries of a checkpoint; missing "
-            f"{sorted(names - set(data))}, unknown {sorted(set(data) - names)}; {remedy}"
+            f"{sorted(needed - set(data))}, unknown {sorted(set(data) - names)}; {remedy}"
         )
     try:
         network, shape = Network(**data["network"]), tuple(data["observation_shape"])

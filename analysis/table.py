@@ -31,7 +31,7 @@ from analysis.rates import (
     share_of_agents_gm,
     wilson,
 )
-from analysis.records import SCHEMA, Records, query
+from analysis.records import SCHEMA, Records, query, tags_of
 
 CUE_BROKEN = ("10", "11")
 """Only these variants declare a goal failure; the table says "capability only" at the others."""
@@ -354,9 +354,11 @@ def rates_table(
 
 
 def _sibling(arm: Arm, by: str, column: str, value: Any) -> Arm:
-    """The arm that differs in one column only."""
+    """The arm that differs in one column only, and in the tags that follow from it."""
     if column == by:
         arm = arm._replace(value=value)
+    if column == "q":
+        arm = arm._replace(tags=tags_of(value))
     return arm._replace(**{column: value}) if column in Arm._fields else arm
 
 

@@ -34,6 +34,7 @@ class FamilyConfig:
 @dataclass(frozen=True)
 class InterventionConfig:
     diversity: float = 0.0  # d: probability that a training level takes the broken draw
+    specification: float = 1.0  # q: weight of the intended reward; the proxy's is 1 - q
     num_levels: int = 0  # size of a finite training set; 0 = unlimited
 
 
@@ -70,7 +71,7 @@ class TrainConfig:
             raise ValueError(f"precision is auto, float32 or bfloat16; got {self.precision!r}")
         if self.num_threads < 1:
             raise ValueError(f"num_threads is at least 1; got {self.num_threads}")
-        self.distribution()  # d in [0, 1]
+        self.distribution()  # d and q in [0, 1], a proxy reward where q < 1
         Renderer(self.get_family(), self.get_cell(), self.family.observation_mode)
 
     def get_family(self) -> Family:
@@ -80,11 +81,10 @@ class TrainConfig:
         return self.get_family().cell(self.family.cell)
 
     def distribution(self) -> LevelDistribution:
-        """The training levels."""
-        family, cell = self.get_family(), self.get_cell()
-        return family.train_distribution(
-            cell, self.intervention.diversity, self.intervention.num_levels
-        )
+        """The training levels, with the training reward."""
+        asked = self.intervention
+        cell = self.get_cell().at_specification(asked.specification)
+        return self.get_family().train_distribution(cell, asked.diversity, asked.num_levels)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import numpy as np
 
 from agents.play import Episodes, outcomes, play_episodes
 from agents.policy import ConstantPolicy, PlannerPolicy, Policy, RandomPolicy, choose, noop_policy
-from analysis.records import FILE_NAME, write_records
+from analysis.records import FILE_NAME, tags_of, write_records
 from envs.families import find_family
 from envs.levels import Levels, sample_levels, sample_quadruples
 from envs.solve import GOALS, REPLICAS, Plans, is_distinguishing, solve, solve_together
@@ -149,7 +149,7 @@ def agent_argument(checkpoint: Path, config: EvaluateConfig) -> dict[str, Any]:
         observation_mode=meta["observation_mode"],
         method=meta["method"],
         d=meta["diversity"],
-        q=1.0,
+        q=meta.get("specification", 1.0),
         train_seed=meta["train_seed"],
         agent_number=meta["train_seed"],
         steps=meta["steps"],
@@ -161,11 +161,12 @@ def agent_argument(checkpoint: Path, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def setting_of(trained: Mapping[str, Any]) -> str:
-    """A hash of how an agent was trained, but for its seed, study and diversity: what the arms of
-    a study that differ in d have in common."""
+    """A hash of how an agent was trained, but for its seed, study, diversity and specification:
+    what the arms of a study that differ in d or q have in common."""
     setting = {key: value for key, value in trained.items() if key not in ("train_seed", "study")}
     intervention = dict(setting.get("intervention", {}))
-    intervention.pop("diversity", None)
+    for varied in ("diversity", "specification"):
+        intervention.pop(varied, None)
     return run_id({**setting, "intervention": intervention})
 
 
@@ -256,7 +257,9 @@ def _label(argument: dict[str, Any]) -> str:
     subject = argument["subject"]
     cell = find_family(subject["family"]).cell(subject["cell"])
     mode = "" if subject["observation_mode"] == "planes" else f" {subject['observation_mode']}"
-    return f"{cell.code} {subject['method']} d={subject['d']:g}{mode} ({argument['setting'][:4]})"
+    q = "" if subject["q"] == 1 else f" q={subject['q']:g}"
+    arm = f"{cell.code} {subject['method']} d={subject['d']:g}{q}{mode}"
+    return f"{arm} ({argument['setting'][:4]})"
 
 
 # --- Jobs ----------------------------------------------------------------------------------------
@@ -512,6 +515,7 @@ def record(
         "method": subject.method,
         "d": subject.d,
         "q": subject.q,
+        "tags": tags_of(subject.q),
         "train_seed": subject.train_seed,
         "checkpoint_step": subject.steps,
         "eval_seed": argument["eval_seed"],

@@ -62,8 +62,9 @@ def check_gpu() -> None:
 
 def run_name(config: TrainConfig) -> str:
     """How a run is called in progress lines."""
-    cell = config.get_cell()
-    return f"{cell.code} d={config.intervention.diversity:g} agent {config.train_seed}"
+    asked = config.intervention
+    q = "" if asked.specification == 1 else f" q={asked.specification:g}"
+    return f"{config.get_cell().code} d={asked.diversity:g}{q} agent {config.train_seed}"
 
 
 class _Meter:
@@ -105,8 +106,13 @@ def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress =
         bf16=bf16,
         on_progress=_reporter(folder, on_progress),
     )
-    steps = training.model.num_timesteps
-    meta = describe(env, settings, train_seed=config.train_seed, steps=steps)
+    meta = describe(
+        env,
+        settings,
+        train_seed=config.train_seed,
+        steps=training.model.num_timesteps,
+        specification=config.intervention.specification,
+    )
     save(folder / CHECKPOINT, training.model.policy, meta)
     write_curve(folder / "curve.csv", training.curve)
     how = {"device": device, "precision": "bfloat16" if bf16 else "float32"}

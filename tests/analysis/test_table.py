@@ -220,6 +220,24 @@ def test_arms_differ_by_setting(
         table.agent_counts(records, family="coinrun", cell="moderate", variant="11", d=0.0)
 
 
+def test_a_wrong_reward_is_compared_with_the_right_one(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    for q, tags, outcomes in (
+        (1.0, "", words(I=8, P=2)),
+        (0.5, "spec_gaming", words(I=3, P=7)),
+        (0.2, "spec_gaming", words(P=10)),
+    ):
+        save_run(block(outcomes, q=q, tags=tags, run_id=f"q{q:g}"))
+    table_rows = table.rates_table(read_records(tmp_path), by="q", against=1.0)
+    rows = {row.q: row for row in table_rows if row.population == "all trained"}
+    assert [rows[q].difference_p_gm.value for q in (0.5, 0.2)] == pytest.approx([0.5, 0.8])
+    assert {q: row.tags for q, row in rows.items()} == {
+        1.0: "", 0.5: "spec_gaming", 0.2: "spec_gaming"
+    }  # fmt: skip
+    assert rows[0.5].label == "q=0.5 d=0"
+
+
 def test_records_from_before_the_setting(save_run: Save, block: Block, tmp_path: Path) -> None:
     file = save_run(block(words(P=10)))
     old = pq.read_table(file).drop_columns(["setting"])
