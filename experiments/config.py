@@ -99,6 +99,7 @@ class EvaluateConfig:
     policy_d: float = 0.0  # the diversity that its records are labelled with
     policy_number: int = 0  # its agent number, which names its block of levels
     num_levels: int = 0  # quadruples an agent; 0 = the cell's default
+    checkpoints: str = "final"  # or all: also those at 1/8, 1/4 and 1/2 of the training
     eval_base: int = 10**12  # first level seed of agent number 0
     eval_seed: int = 0  # names the random numbers of sampled actions and tie-breaks
     num_workers: int = 0  # processes; 0 = one a core
@@ -110,6 +111,8 @@ class EvaluateConfig:
         for name in ("eval_base", "eval_seed", "num_workers", "policy_number"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is at least 0; got {getattr(self, name)}")
+        if self.checkpoints not in ("final", "all"):
+            raise ValueError(f"checkpoints is final or all; got {self.checkpoints!r}")
         if self.policy and self.agents:
             raise ValueError("evaluate either agents=... or policy=module:function, not both")
 

@@ -40,7 +40,7 @@ from experiments.run_folder import (
     usable_cores,
     write_json,
 )
-from experiments.train import CHECKPOINT
+from experiments.train import CHECKPOINT, EARLIER_CHECKPOINTS
 
 OUTCOME_VERSION = 1  # rises when an outcome rule or the playing of episodes changes
 BLOCK = 10**6  # level seeds of one agent
@@ -157,7 +157,22 @@ def agent_argument(checkpoint: Path, config: EvaluateConfig) -> dict[str, Any]:
     )
     trained = read_json(checkpoint.parent / "config.json") or {"method": meta["settings"]}
     study = config.study or str(trained.get("study", "train"))
-    return _argument(subject, config, study, str(checkpoint), setting_of(trained))
+    argument = _argument(subject, config, study, str(checkpoint), setting_of(trained))
+    everything = {**argument, "checkpoints": earlier_checkpoints(checkpoint, subject.steps)}
+    if config.checkpoints == "all" or RunFolder(results_root(), "evaluate", everything).is_done:
+        return everything
+    return argument
+
+
+def earlier_checkpoints(checkpoint: Path, steps: int) -> list[dict[str, Any]]:
+    """Those that were saved on the way to a checkpoint of `steps`. Short trainings have less than
+    a rollout between some of them: one of equals is enough."""
+    found = {}
+    for name in EARLIER_CHECKPOINTS.values() if checkpoint.name == CHECKPOINT else ():
+        meta = read_json(checkpoint.with_name(f"{name}.json"))
+        if meta is not None and meta["steps"] < steps:
+            found[meta["steps"]] = {"name": name, "identity": meta["weights_sha256"]}
+    return [{"steps": number, **found[number]} for number in sorted(found)]
 
 
 def setting_of(trained: Mapping[str, Any]) -> str:
@@ -220,6 +235,7 @@ def _argument(
         "eval_seed": config.eval_seed,
         "family_version": family.version,
         "outcome_version": OUTCOME_VERSION,
+        "checkpoints": [],
         "location": location,
     }
 
@@ -267,15 +283,17 @@ def _label(argument: dict[str, Any]) -> str:
 
 def evaluate_job(argument: dict[str, Any], folder: Path) -> None:
     """Play the subject and the controls on its block; leaves episodes.parquet."""
-    agent = load_policy(Subject(**argument["subject"]), argument["location"])
+    agents = load_agents(argument)
     parts: list[dict[str, Any]] = []
     for number, variant in enumerate(block(argument)):
         planners = [PlannerPolicy(variant.plans, goal) for goal in ("intended", "proxy")]
-        players = [Player(agent, "agent")]
-        players += [Player(policy) for policy in (*controls(variant.levels.family), *planners)]
-        parts += play_all(players, variant, argument, folder)
+        others = [Player(policy) for policy in (*controls(variant.levels.family), *planners)]
+        parts += play_all([*agents, *others], variant, argument, folder)
         report_progress(folder, number + 1, len(VARIANTS) + 1, f"variant {variant.name}")
     write(parts, folder)
+    final_only = RunFolder(results_root(), "evaluate", {**argument, "checkpoints": []}).path
+    if final_only != folder:
+        shutil.rmtree(final_only, ignore_errors=True)  # all of it is in this run, too
 
 
 def matched_job(argument: dict[str, Any], folder: Path) -> None:
@@ -304,13 +322,13 @@ def matched_job(argument: dict[str, Any], folder: Path) -> None:
 
 
 def _remove_superseded(folder: Path, members: Sequence[dict[str, Any]]) -> None:
-    """Finished matches of the same arm with fewer of its agents: these make them obsolete."""
+    """Finished matches of the same arm with no other agents: these make them obsolete."""
     for other in folder.parent.glob("run=*"):
         config = read_json(other / "config.json") if other != folder and is_done(other) else None
         if config is None or arm_of(config["members"][0]) != arm_of(members[0]):
             continue
         numbers = {member["subject"]["identity"] for member in config["members"]}
-        if numbers < {member["subject"]["identity"] for member in members}:
+        if numbers <= {member["subject"]["identity"] for member in members}:
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -319,12 +337,10 @@ def own_success(argument: dict[str, Any]) -> float:
     import pyarrow.parquet as pq
 
     path = RunFolder(results_root(), "evaluate", argument).path / FILE_NAME
-    table = pq.read_table(path, columns=["variant", "role", "success"]).to_pydict()
-    own = [
-        success
-        for variant, role, success in zip(*table.values(), strict=True)
-        if variant == "own" and role == "agent"
-    ]
+    table = pq.read_table(path, columns=["variant", "role", "checkpoint_step", "success"])
+    wanted = ("own", "agent", argument["subject"]["steps"])
+    own = [success for *row, success in zip(*table.to_pydict().values(), strict=True)
+           if tuple(row) == wanted]  # fmt: skip
     return float(np.mean(own))
 
 
@@ -402,6 +418,16 @@ def controls(family: Family) -> list[Policy]:
     return [RandomPolicy(), noop_policy(family), *constant]
 
 
+def load_agents(argument: dict[str, Any]) -> list[Player]:
+    """The subject, and its earlier checkpoints if they are wanted."""
+    location, family = argument["location"], find_family(argument["subject"]["family"])
+    agents = [Player(load_policy(Subject(**argument["subject"]), location), "agent")]
+    for earlier in argument["checkpoints"]:
+        policy = load(Path(location).with_name(earlier["name"]), family)
+        agents.append(Player(policy, "agent", steps=earlier["steps"]))
+    return agents
+
+
 def load_policy(subject: Subject, location: str) -> Policy:
     """The subject's policy: a checkpoint, or one's own as module:function."""
     if ":" in location and not Path(location).with_suffix(".json").is_file():
@@ -462,6 +488,7 @@ class Player:
     policy: Policy
     role: str = "control"
     name: str = ""  # "" = the policy's
+    steps: int | None = None  # environment steps learned from; None = the subject's
 
 
 def play_all(
@@ -517,7 +544,7 @@ def record(
         "q": subject.q,
         "tags": tags_of(subject.q),
         "train_seed": subject.train_seed,
-        "checkpoint_step": subject.steps,
+        "checkpoint_step": subject.steps if player.steps is None else player.steps,
         "eval_seed": argument["eval_seed"],
         "eval_fingerprint": fingerprint(argument, variant.name),
         "harm_by_construction": cell.harm_by_construction,

@@ -15,12 +15,15 @@ from experiments.config import TrainConfig, as_dict, from_dict, hydra_main
 from experiments.jobs import report_progress
 from experiments.run_folder import RunFolder, require_writable, results_root, write_json
 
-if TYPE_CHECKING:  # numba is imported when there is something to train
+if TYPE_CHECKING:  # imported when there is something to train
+    from stable_baselines3 import PPO
+
     from envs.batch import BatchEnv
 
 Progress = Callable[[int, int, Any], None] | None  # (steps, of steps, newest row of the curve)
 
 CHECKPOINT = "checkpoint"
+EARLIER_CHECKPOINTS = {1 / 8: "checkpoint_1of8", 1 / 4: "checkpoint_1of4", 1 / 2: "checkpoint_1of2"}
 DISTINGUISHING_SAMPLE = 2000  # levels of the training distribution
 
 
@@ -87,11 +90,11 @@ class _Meter:
 def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress = None) -> None:
     """Train the agent that `argument` (see `train_argument`) describes, into `folder`.
 
-    Leaves checkpoint.safetensors, checkpoint.json, curve.csv and train.json.
+    Leaves checkpoint.safetensors and checkpoint.json, the same of EARLIER_CHECKPOINTS, curve.csv
+    and train.json.
     """
     import torch
 
-    from agents.checkpoint import describe, save
     from agents.ppo import train_ppo
 
     config: TrainConfig = from_dict(TrainConfig, argument)
@@ -104,19 +107,30 @@ def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress =
         train_seed=config.train_seed,
         device=device,
         bf16=bf16,
+        checkpoint_fracs=tuple(EARLIER_CHECKPOINTS),
+        on_checkpoint=lambda model, frac: save_agent(
+            folder / EARLIER_CHECKPOINTS[frac], model, env, config
+        ),
         on_progress=_reporter(folder, on_progress),
     )
-    meta = describe(
-        env,
-        settings,
-        train_seed=config.train_seed,
-        steps=training.model.num_timesteps,
-        specification=config.intervention.specification,
-    )
-    save(folder / CHECKPOINT, training.model.policy, meta)
+    save_agent(folder / CHECKPOINT, training.model, env, config)
     write_curve(folder / "curve.csv", training.curve)
     how = {"device": device, "precision": "bfloat16" if bf16 else "float32"}
     write_json(folder / "train.json", {**how, **summary(config, training.curve)})
+
+
+def save_agent(path: Path, model: PPO, env: BatchEnv, config: TrainConfig) -> None:
+    """Write a checkpoint of PPO as it is now."""
+    from agents.checkpoint import describe, save
+
+    meta = describe(
+        env,
+        config.agent.settings,
+        train_seed=config.train_seed,
+        steps=model.num_timesteps,
+        specification=config.intervention.specification,
+    )
+    save(path, model.policy, meta)
 
 
 def training_env(config: TrainConfig) -> BatchEnv:
