@@ -44,10 +44,14 @@ SCHEMA = pa.schema(
     [
         *_columns(pa.string(), "run_id study family"),
         *_columns(pa.int32(), "family_version"),
+        # cell: where the episode was played; train_distribution: the cell of the training levels.
         *_columns(pa.string(), "cell train_distribution variant observation_mode"),
         *_columns(pa.int32(), "agent_number"),
-        # A control's method, setting, d, q, train_seed and agent_number are those of the agent it
-        # accompanies. policy: ppo, planner_intended, noisy_proxy, random, noop, constant_3, ...
+        # policy: ppo, planner_intended, noisy_proxy, random, noop, constant_3, ...
+        # A control on variants 00, 10, 01, 11 depends on the block of levels alone: it has method
+        # "control", setting and study "", d 0, q 1. Controls that depend on an arm (noise-matched
+        # planners; whoever plays variant own, whose levels depend on d) have the labels of the
+        # agent that they accompany.
         # setting: hash of the training configuration without train_seed, study, d and q.
         *_columns(pa.string(), "role policy method setting"),
         *_columns(pa.float64(), "d q"),

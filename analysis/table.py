@@ -339,7 +339,7 @@ class _Index:
         same levels; an evaluation with another number of them is another one."""
         arm, levels = block.arm, (block.variant, block.agent_number, block.episodes)
         if policy.startswith("noisy_") or block.variant == "own":  # the arm's noise, its d
-            return policy, *levels, arm.agents
+            return policy, *levels, arm.cell, arm.agents
         return policy, *levels, arm.family, arm.cell, arm.observation_mode
 
     def agents(self, arm: Arm, variant: str) -> list[Block]:

@@ -92,9 +92,10 @@ class EvaluateConfig:
     """How trained agents, or a policy of one's own, are evaluated."""
 
     agents: str = ""  # checkpoint or results folder; "" = every trained agent in the results
+    cell: str = ""  # where agents play: a cell of their family, or all; "" = where they trained
     policy: str = ""  # module:function of a policy of one's own (its code is executed)
     policy_family: str = "coinrun"  # what it plays; the rest as in FamilyConfig, "" = default
-    policy_cell: str = ""
+    policy_cell: str = ""  # the one that its records call its training distribution
     policy_observation_mode: str = ""
     policy_d: float = 0.0  # the diversity that its records are labelled with
     policy_number: int = 0  # its agent number, which names its block of levels

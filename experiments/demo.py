@@ -27,7 +27,7 @@ from analysis.records import Records, atomic_write_bytes, query, read_records
 from analysis.table import Row, rates_table, to_csv
 from envs.families import find_family
 from experiments.config import EvaluateConfig, TrainConfig, compose
-from experiments.evaluate import agent_argument, evaluation_jobs
+from experiments.evaluate import agent_arguments, evaluation_jobs
 from experiments.jobs import Job, JobResult, run_jobs
 from experiments.run_folder import (
     provenance,
@@ -113,7 +113,9 @@ def train_jobs(configs: Sequence[TrainConfig]) -> list[Job]:
 def demo_evaluations(configs: Sequence[TrainConfig], quick: bool) -> list[Job]:
     settings = EvaluateConfig(num_levels=QUICK_LEVELS if quick else 0)
     checkpoints = [train_folder(config).path / CHECKPOINT for config in configs]
-    return evaluation_jobs([agent_argument(path, settings) for path in checkpoints])
+    return evaluation_jobs(
+        [found for path in checkpoints for found in agent_arguments(path, settings)]
+    )
 
 
 def compile_rules(workers: int) -> None:

@@ -1,8 +1,9 @@
 """`misgen evaluate`: episodes of trained agents on their own level blocks, with all controls.
 
 Agent number a plays level seeds eval_base + a * 10^6 + i: agents do not share levels, agents of
-the same number in other arms do. Each agent is one job; afterwards one job an arm plays the
-noise-matched planners, whose noise needs the arm's mean success.
+the same number in other arms do. Each agent is one job for each cell that it plays, normally its
+own. One job for each block of levels plays the controls that depend on nothing else; afterwards
+one job an arm plays the noise-matched planners, whose noise needs the arm's mean success.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from agents.policy import ConstantPolicy, PlannerPolicy, Policy, RandomPolicy, c
 from analysis.records import FILE_NAME, tags_of, write_records
 from envs.families import find_family
 from envs.levels import Levels, sample_levels, sample_quadruples
+from envs.render import Renderer
 from envs.solve import GOALS, REPLICAS, Plans, is_distinguishing, solve, solve_together
 from envs.types import NEVER, VARIANTS, Array, Cell, Family, Target
 from experiments.config import EvaluateConfig, hydra_main
@@ -96,16 +98,19 @@ def evaluate_here(config: EvaluateConfig) -> None:
     """Evaluate what `config` names; finished evaluations are not repeated."""
     require_writable(results_root())
     if config.policy:
-        arguments = [policy_argument(config)]
+        arguments = policy_arguments(config)
     else:
-        arguments = [agent_argument(path, config) for path in find_agents(config.agents)]
+        paths = find_agents(config.agents)
+        arguments = [found for path in paths for found in agent_arguments(path, config)]
     results = run_jobs(evaluation_jobs(arguments), config.num_workers or usable_cores())
     bad = [result for result in results if result.status not in ("done", "skipped")]
     if bad:
         raise SystemExit(1)
     if config.policy:
-        _remove_earlier(arguments[0])
-    print(f"{len(arguments)} evaluated; see: misgen rates {results_root()}")
+        for argument in arguments:
+            _remove_earlier(argument)
+    agents = {argument["subject"]["identity"] for argument in arguments}
+    print(f"{len(agents)} evaluated; see: misgen rates {results_root()}")
 
 
 def find_agents(where: str) -> list[Path]:
@@ -138,8 +143,8 @@ def load(checkpoint: Path, family: Family | None = None) -> Policy:
     return load(checkpoint, family)[0]
 
 
-def agent_argument(checkpoint: Path, config: EvaluateConfig) -> dict[str, Any]:
-    """The job argument that evaluates one checkpoint."""
+def agent_arguments(checkpoint: Path, config: EvaluateConfig) -> list[dict[str, Any]]:
+    """The job arguments that evaluate one checkpoint, one for each cell it plays."""
     meta = read_json(checkpoint.with_suffix(".json"))
     if meta is None or "weights_sha256" not in meta:
         raise ValueError(f"{checkpoint.with_suffix('.json')} is missing or damaged; train again")
@@ -157,11 +162,34 @@ def agent_argument(checkpoint: Path, config: EvaluateConfig) -> dict[str, Any]:
     )
     trained = read_json(checkpoint.parent / "config.json") or {"method": meta["settings"]}
     study = config.study or str(trained.get("study", "train"))
-    argument = _argument(subject, config, study, str(checkpoint), setting_of(trained))
-    everything = {**argument, "checkpoints": earlier_checkpoints(checkpoint, subject.steps)}
-    if config.checkpoints == "all" or RunFolder(results_root(), "evaluate", everything).is_done:
-        return everything
-    return argument
+    labels = (study, str(checkpoint), setting_of(trained))
+    earlier = earlier_checkpoints(checkpoint, subject.steps)
+    arguments = []
+    for cell in played_cells(subject, config.cell):
+        argument = _argument(subject, cell, config, *labels)
+        everything = {**argument, "checkpoints": earlier}
+        is_done = RunFolder(results_root(), "evaluate", everything).is_done
+        arguments.append(everything if config.checkpoints == "all" or is_done else argument)
+    return arguments
+
+
+def played_cells(subject: Subject, asked: str) -> list[str]:
+    """Names of the cells that `asked` (a cell, "all", or "" = the subject's own) means.
+
+    Raises:
+        ValueError: the family has no such cell, or its cue cannot be seen in the subject's mode.
+    """
+    family = find_family(subject.family)
+    cells = family.cells if asked == "all" else [family.cell(asked or subject.cell)]
+    for cell in cells:
+        try:
+            Renderer(family, cell, subject.observation_mode)
+        except ValueError as error:
+            raise ValueError(
+                f"{subject.method} agent {subject.agent_number} sees {subject.observation_mode}, "
+                f"so it cannot be evaluated in cell {cell.code}: {error}"
+            ) from None
+    return [cell.name for cell in cells]
 
 
 def earlier_checkpoints(checkpoint: Path, steps: int) -> list[dict[str, Any]]:
@@ -185,8 +213,8 @@ def setting_of(trained: Mapping[str, Any]) -> str:
     return run_id({**setting, "intervention": intervention})
 
 
-def policy_argument(config: EvaluateConfig) -> dict[str, Any]:
-    """The job argument that evaluates a policy of the user's own. Its code is executed."""
+def policy_arguments(config: EvaluateConfig) -> list[dict[str, Any]]:
+    """The job arguments that evaluate a policy of the user's own. Its code is executed."""
     sys.path.insert(0, str(Path.cwd()))
     print(f"running the code of {config.policy}: evaluate only policies that you trust")
     family = find_family(config.policy_family)
@@ -203,34 +231,38 @@ def policy_argument(config: EvaluateConfig) -> dict[str, Any]:
         steps=0,
         identity=secrets.token_hex(16),  # what it does cannot be known: it is always played again
     )
-    return _argument(
-        subject, config, config.study or "policy", config.policy, run_id({"policy": config.policy})
-    )
+    labels = (config.study or "policy", config.policy, run_id({"policy": config.policy}))
+    cells = played_cells(subject, config.cell)
+    return [_argument(subject, cell, config, *labels) for cell in cells]
 
 
 def _remove_earlier(argument: dict[str, Any]) -> None:
-    """Earlier evaluations of a policy of one's own, now that there is a new one."""
-    now = {**argument["subject"], "identity": ""}
+    """Earlier evaluations of a policy of one's own in this cell, now that there is a new one."""
+    now = {**argument["subject"], "identity": "", "played": argument["cell"]}
     for folder in results_root().glob("runs/kind=*/run=*"):
         config = read_json(folder / "config.json") or {}
         for member in config.get("members", [config]):
             subject = member.get("subject", {})
-            if subject.get("identity") != argument["subject"]["identity"] and now == {
-                **subject,
-                "identity": "",
-            }:
+            then = {**subject, "identity": "", "played": member.get("cell")}
+            if subject.get("identity") != argument["subject"]["identity"] and now == then:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def _argument(
-    subject: Subject, config: EvaluateConfig, study: str, location: str, setting: str
+    subject: Subject,
+    cell: str,
+    config: EvaluateConfig,
+    study: str,
+    location: str,
+    setting: str,
 ) -> dict[str, Any]:
     family = find_family(subject.family)
     return {
         "subject": asdict(subject),
+        "cell": cell,  # where it plays
         "setting": setting,
         "study": study,
-        "num_levels": config.num_levels or family.cell(subject.cell).evaluation_levels,
+        "num_levels": config.num_levels or family.cell(cell).evaluation_levels,
         "eval_base": config.eval_base,
         "eval_seed": config.eval_seed,
         "family_version": family.version,
@@ -241,13 +273,20 @@ def _argument(
 
 
 def evaluation_jobs(arguments: Sequence[dict[str, Any]]) -> list[Job]:
-    """One job for each subject and one for each arm's noise-matched planners."""
-    jobs, arms = [], defaultdict(list)
+    """One job for each subject and cell, one for the controls of each block of levels in the
+    subjects' own cells, and one for each arm's noise-matched planners."""
+    jobs, blocks, arms = [], {}, defaultdict(list)
     for argument in sorted(arguments, key=lambda each: each["subject"]["agent_number"]):
-        number = argument["subject"]["agent_number"]
-        job = _job("evaluate", f"evaluate {_label(argument)} agent {number}", argument)
-        jobs.append(job)
-        arms[arm_of(argument)].append(job)
+        code, number = cell_of(argument).code, argument["subject"]["agent_number"]
+        name = f"evaluate {_label(argument)} agent {number}"
+        if is_at_home(argument):
+            jobs.append(_job("evaluate", name, argument))
+            arms[arm_of(argument)].append(jobs[-1])
+            name = f"controls {code}{_mode(argument)} block {number}"
+            blocks[name] = _job("controls", name, controls_argument(argument))
+        else:
+            jobs.append(_job("evaluate", f"{name} in {code}", argument))
+    jobs += blocks.values()
     for members in arms.values():
         argument = {"members": [job.argument for job in members], "kind": "matched"}
         job = _job("matched", f"match noise {_label(members[0].argument)}", argument)
@@ -261,6 +300,31 @@ def _job(kind: str, name: str, argument: dict[str, Any]) -> Job:
     return Job(name=name, target=target, argument=argument, folder=folder)
 
 
+def is_at_home(argument: Mapping[str, Any]) -> bool:
+    """Whether the subject plays in the cell that it was trained in."""
+    return bool(argument["cell"] == argument["subject"]["cell"])
+
+
+def cell_of(argument: Mapping[str, Any]) -> Cell:
+    """The cell that is played."""
+    return find_family(argument["subject"]["family"]).cell(argument["cell"])
+
+
+def controls_argument(argument: Mapping[str, Any]) -> dict[str, Any]:
+    """The job argument of the controls on the levels that a subject plays: nothing of it depends
+    on how the subject was made, so arms share it."""
+    number = argument["subject"]["agent_number"]
+    nobody = {"method": "control", "d": 0.0, "q": 1.0, "train_seed": number, "steps": 0}
+    return {
+        **argument,
+        "subject": {**argument["subject"], **nobody, "identity": ""},
+        "setting": "",
+        "study": "",
+        "checkpoints": [],
+        "location": "",
+    }
+
+
 def arm_of(argument: Mapping[str, Any]) -> tuple[Any, ...]:
     """What the agents of one arm have in common, and how they are evaluated."""
     subject = argument["subject"]
@@ -272,28 +336,49 @@ def arm_of(argument: Mapping[str, Any]) -> tuple[Any, ...]:
 def _label(argument: dict[str, Any]) -> str:
     subject = argument["subject"]
     cell = find_family(subject["family"]).cell(subject["cell"])
-    mode = "" if subject["observation_mode"] == "planes" else f" {subject['observation_mode']}"
     q = "" if subject["q"] == 1 else f" q={subject['q']:g}"
-    arm = f"{cell.code} {subject['method']} d={subject['d']:g}{q}{mode}"
+    arm = f"{cell.code} {subject['method']} d={subject['d']:g}{q}{_mode(argument)}"
     return f"{arm} ({argument['setting'][:4]})"
+
+
+def _mode(argument: dict[str, Any]) -> str:
+    mode = argument["subject"]["observation_mode"]
+    return "" if mode == "planes" else f" {mode}"
 
 
 # --- Jobs ----------------------------------------------------------------------------------------
 
 
 def evaluate_job(argument: dict[str, Any], folder: Path) -> None:
-    """Play the subject and the controls on its block; leaves episodes.parquet."""
+    """Play the subject on its block; leaves episodes.parquet.
+
+    Two controls accompany it on its own distribution, whose levels depend on its d.
+    """
     agents = load_agents(argument)
     parts: list[dict[str, Any]] = []
+    total = len(VARIANTS) + is_at_home(argument)
     for number, variant in enumerate(block(argument)):
-        planners = [PlannerPolicy(variant.plans, goal) for goal in ("intended", "proxy")]
-        others = [Player(policy) for policy in (*controls(variant.levels.family), *planners)]
-        parts += play_all([*agents, *others], variant, argument, folder)
-        report_progress(folder, number + 1, len(VARIANTS) + 1, f"variant {variant.name}")
+        players = [*agents]
+        if variant.name == "own":
+            players += [Player(PlannerPolicy(variant.plans, "intended")), Player(RandomPolicy())]
+        parts += play_all(players, variant, argument, folder)
+        report_progress(folder, number + 1, total, f"variant {variant.name}")
     write(parts, folder)
     final_only = RunFolder(results_root(), "evaluate", {**argument, "checkpoints": []}).path
     if final_only != folder:
         shutil.rmtree(final_only, ignore_errors=True)  # all of it is in this run, too
+
+
+def controls_job(argument: dict[str, Any], folder: Path) -> None:
+    """Play planners, random, no-op and constant policies on a block; leaves episodes.parquet."""
+    parts: list[dict[str, Any]] = []
+    for number, variant in enumerate(quadruples(argument)):
+        goals = variant.levels.cell.goals
+        planners = [PlannerPolicy(variant.plans, goal) for goal in goals]
+        policies = (*planners, *simple_controls(variant.levels.family))
+        parts += play_all([Player(policy) for policy in policies], variant, argument, folder)
+        report_progress(folder, number + 1, len(VARIANTS), f"variant {variant.name}")
+    write(parts, folder)
 
 
 def matched_job(argument: dict[str, Any], folder: Path) -> None:
@@ -369,21 +454,27 @@ def fit_epsilon(success: Array, goal: float) -> float:
 
 
 def block(argument: dict[str, Any]) -> Iterator[Variant]:
-    """The subject's variants, planned, and its own held-out levels; one pair at a time."""
-    subject = Subject(**argument["subject"])
-    family = find_family(subject.family)
-    cell = family.cell(subject.cell)
-    quadruples = sample_quadruples(family, cell, block_seeds(argument))
-    for pair in (("00", "10"), ("01", "11")):
-        batches = [quadruples[name] for name in pair]
-        plans, judged = solve_together(batches, seed=argument["eval_seed"])
-        for name, plan in zip(pair, plans, strict=True):
-            limit = judged * horizon_factor(cell, name)
-            yield Variant(name=name, plans=plan, judged=judged, limit=limit)
+    """The subject's variants, planned, and at home its own held-out levels."""
+    yield from quadruples(argument)
+    if not is_at_home(argument):
+        return
     levels, horizon = own_levels(argument)
     plan = solve(levels, horizon, (0.0,), argument["eval_seed"])
     steps = np.full(len(levels), horizon, np.int32)
     yield Variant(name="own", plans=plan, judged=steps, limit=steps)
+
+
+def quadruples(argument: dict[str, Any]) -> Iterator[Variant]:
+    """The four variants of the cell that is played; one pair is planned at a time."""
+    cell = cell_of(argument)
+    family = find_family(argument["subject"]["family"])
+    levels = sample_quadruples(family, cell, block_seeds(argument))
+    for pair in (("00", "10"), ("01", "11")):
+        batches = [levels[name] for name in pair]
+        plans, judged = solve_together(batches, seed=argument["eval_seed"])
+        for name, plan in zip(pair, plans, strict=True):
+            limit = judged * horizon_factor(cell, name)
+            yield Variant(name=name, plans=plan, judged=judged, limit=limit)
 
 
 def block_seeds(argument: dict[str, Any]) -> Array:
@@ -412,7 +503,7 @@ def horizon_factor(cell: Cell, variant: str) -> int:
 # --- Policies ------------------------------------------------------------------------------------
 
 
-def controls(family: Family) -> list[Policy]:
+def simple_controls(family: Family) -> list[Policy]:
     """Controls that need no plan."""
     constant = [ConstantPolicy(a) for a in range(len(family.actions)) if a != family.noop]
     return [RandomPolicy(), noop_policy(family), *constant]
@@ -533,7 +624,7 @@ def record(
         "family": family.name,
         "family_version": family.version,
         "cell": cell.name,
-        "train_distribution": cell.name,
+        "train_distribution": subject.cell,
         "variant": variant.name,
         "observation_mode": subject.observation_mode,
         "agent_number": subject.agent_number,
@@ -561,7 +652,7 @@ def fingerprint(argument: dict[str, Any], variant: str) -> str:
     """What must agree before two evaluations may be pooled."""
     subject = argument["subject"]
     parts = [
-        subject["family"], argument["family_version"], subject["cell"], variant,
+        subject["family"], argument["family_version"], argument["cell"], variant,
         argument["eval_base"], argument["eval_seed"], argument["outcome_version"],
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -307,6 +307,7 @@ def cross_study(save_run: Save, block: Block, control_block: Block, tmp_path: Pa
                 "planner_intended", words(I=10), variant="own", **who, run_id=f"home{agent}"
             ),
         )
+        save_run(control_block("noisy_proxy", words(P=10), **who, run_id=f"matched{agent}"))
         save_run(block(words(P=8, N=2), **who, cell="extreme", run_id=f"cross{agent}"))
     there = {"cell": "extreme", "train_distribution": "extreme"}
     save_run(block(words(I=5, P=5), **there, d=1.0, setting="bbbb", run_id="extreme"))
@@ -328,7 +329,9 @@ def test_an_agent_played_in_another_cell_has_an_arm_of_its_own(
     assert (competent.agents, trained.agents) == (1, 2)  # by success where they were trained
     assert (competent.own_success, competent.planner_own_success) == (1.0, 1.0)
     assert competent.p_gm.value == 0.8
-    assert competent.controls["random"].p_capable == 0.1  # those of the cell it is played in
+    # The controls are those of the cell it is played in, where no noise was matched to it.
+    assert set(competent.controls) == {"random"}
+    assert competent.controls["random"].p_capable == 0.1
     assert math.isnan(trained.difference_p_gm.value) and not competent.identified
     assert "trained in moderate: compared with no other arm" in table.format_table(rows)
     flat = next(csv.DictReader(io.StringIO(table.to_csv([competent]))))
