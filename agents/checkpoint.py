@@ -54,6 +54,7 @@ class Meta:
     steps: int  # learned from: environment steps, or labelled states
     diversity: float
     misgen_version: str
+    specification: float = 1.0  # q: weight of the intended reward
     weights_sha256: str = ""  # filled in by `save`
     schema_version: int = SCHEMA_VERSION
 
@@ -70,6 +71,7 @@ def describe(
     train_seed: int,
     steps: int,
     method: str = "ppo",
+    specification: float = 1.0,
 ) -> Meta:
     """The description of an agent that was trained on the levels of `env`."""
     return Meta(
@@ -85,6 +87,7 @@ def describe(
         train_seed=train_seed,
         steps=steps,
         diversity=env.distribution.diversity,
+        specification=specification,
         misgen_version=importlib.metadata.version("misgen"),
     )
 
@@ -152,7 +155,8 @@ def export_sb3(path: Path | str, zip_path: Path | str) -> None:
     if meta.method != "ppo":
         raise ValueError(f"only an agent of PPO can be exported; {path} was made by {meta.method}")
     family, settings = FAMILIES[meta.family], PPOSettings(**meta.settings)
-    distribution = family.train_distribution(family.cell(meta.cell), meta.diversity)
+    cell = family.cell(meta.cell).at_specification(meta.specification)
+    distribution = family.train_distribution(cell, meta.diversity)
     env = BatchEnv(family, distribution, settings.num_envs, observation_mode=meta.observation_mode)
     model = make_ppo(BatchVecEnv(env), settings, device="cpu", train_seed=meta.train_seed)
     model.policy.load_state_dict(loaded.network.state_dict())
@@ -212,10 +216,11 @@ def _read_meta(path: Path) -> Meta:
             f"{path} has {version!r}; use the misgen that wrote it"
         )
     names = {field.name for field in fields(Meta)}
-    if names != set(data):
+    needed = names - {"specification"}  # which older checkpoints lack
+    if not needed <= set(data) <= names:
         raise ValueError(
             f"{path} must have exactly the entries of a checkpoint; missing "
-            f"{sorted(names - set(data))}, unknown {sorted(set(data) - names)}; {remedy}"
+            f"{sorted(needed - set(data))}, unknown {sorted(set(data) - names)}; {remedy}"
         )
     try:
         network, shape = Network(**data["network"]), tuple(data["observation_shape"])

@@ -189,22 +189,22 @@ def separability(obs: Array, is_shifted: Array, level: Array) -> Array:
 
 def return_drops(records: Records) -> dict[tuple[str, str, str], tuple[float, int]]:
     """(c): by (family, cell, variant), mean return at 00 minus mean return at the variant, averaged
-    over the agents that PPO trained at d = 1 with the cell's own reward, and their number.
+    over the agents that PPO trained in the cell at d = 1, q = 1, as they are at the end of their
+    training; and the number of these agents.
 
     Raises:
         ValueError: the agents of a cell were not all trained alike.
     """
     arms: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    ways: dict[tuple[str, str], set[tuple[str, int]]] = {}
-    for family, cell, setting, step, run, variant, mean in query(records, _CONTROL_RETURNS):
+    settings: dict[tuple[str, str], set[str]] = {}
+    for family, cell, setting, run, variant, mean in query(records, _CONTROL_RETURNS):
         arms.setdefault((family, cell), {}).setdefault(run, {})[variant] = mean
-        ways.setdefault((family, cell), set()).add((setting, step))
-    for (family, cell), found in ways.items():
+        settings.setdefault((family, cell), set()).add(setting)
+    for (family, cell), found in settings.items():
         if len(found) > 1:
             raise ValueError(
-                f"the return drop is of one control arm; {family} {cell} has agents trained in "
-                f"{len(found)} ways (setting, steps): {sorted(found)}; "
-                "pass the records of one study"
+                f"the return drop is of one control arm; {family} {cell} has agents of "
+                f"{len(found)} settings: {sorted(found)}; pass the records of one study"
             )
     drops = {}
     for where, agents in arms.items():
@@ -216,9 +216,13 @@ def return_drops(records: Records) -> dict[tuple[str, str, str], tuple[float, in
 
 
 _CONTROL_RETURNS = """
-    select family, cell, setting, checkpoint_step, run_id, variant, avg(episode_return)
-    from records where role = 'agent' and method = 'ppo' and d = 1 and q = 1 and variant <> 'own'
-    group by all order by all"""
+    with control as (
+        select * from records
+        where role = 'agent' and method = 'ppo' and d = 1 and q = 1 and variant <> 'own'
+            and cell = train_distribution
+        qualify checkpoint_step = max(checkpoint_step) over (partition by family, cell, setting))
+    select family, cell, coalesce(setting, ''), run_id, variant, avg(episode_return)
+    from control group by all order by all"""
 
 
 # --- Rows ----------------------------------------------------------------------------------------

@@ -114,23 +114,27 @@ def test_the_planner_is_watched_from_its_start_up_to_its_last_action():
 
 
 def returns(rows):
-    """Records of (method, d, role, setting, agent, variant, return), one episode each."""
-    names = ("method", "d", "role", "setting", "run_id", "variant", "episode_return")
+    """Records of (method, d, role, setting, agent, variant, return, steps), an episode each."""
+    names = (
+        "method", "d", "role", "setting", "run_id", "variant", "episode_return", "checkpoint_step"
+    )  # fmt: skip
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    fixed = {"family": FAMILY.name, "cell": CELL.name, "q": 1.0, "checkpoint_step": 9}
+    fixed = {"family": FAMILY.name, "cell": CELL.name, "train_distribution": CELL.name, "q": 1.0}
     return pa.table({**columns, **{name: [value] * len(rows) for name, value in fixed.items()}})
 
 
 CONTROL_ARM = [
-    ("ppo", 1.0, "agent", "s", "a", "00", 1.0),
-    ("ppo", 1.0, "agent", "s", "a", "00", 0.0),  # agent a: mean .5
-    ("ppo", 1.0, "agent", "s", "a", "11", 0.25),
-    ("ppo", 1.0, "agent", "s", "b", "00", 1.0),
-    ("ppo", 1.0, "agent", "s", "b", "11", 0.25),
-    ("ppo", 1.0, "agent", "s", "b", "own", 0.0),
-    ("ppo", 0.0, "agent", "t", "c", "00", 9.0),  # another d
-    ("ppo", 1.0, "control", "s", "a", "00", 9.0),
-    ("cloning", 1.0, "agent", "u", "d", "00", 9.0),
+    ("ppo", 1.0, "agent", "s", "a", "00", 1.0, 9),
+    ("ppo", 1.0, "agent", "s", "a", "00", 0.0, 9),  # agent a: mean .5
+    ("ppo", 1.0, "agent", "s", "a", "11", 0.25, 9),
+    ("ppo", 1.0, "agent", "s", "b", "00", 1.0, 9),
+    ("ppo", 1.0, "agent", "s", "b", "11", 0.25, 9),
+    ("ppo", 1.0, "agent", "s", "b", "own", 0.0, 9),
+    ("ppo", 0.0, "agent", "t", "c", "00", 9.0, 9),  # another d
+    ("ppo", 1.0, "control", "s", "a", "00", 9.0, 9),
+    ("cloning", 1.0, "agent", "u", "d", "00", 9.0, 9),
+    ("ppo", 1.0, "agent", "s", "e", "00", 9.0, 8),  # not at the end of its training
+    ("ppo", 1.0, "agent", "s", "e", "11", 0.0, 8),
 ]
 
 
@@ -140,7 +144,7 @@ def test_the_return_drop_is_the_mean_over_agents_of_the_control_arm():
 
 
 def test_two_control_arms_are_not_mixed():
-    other = ("ppo", 1.0, "agent", "v", "e", "00", 1.0)
+    other = ("ppo", 1.0, "agent", "v", "e", "00", 1.0, 9)
     with pytest.raises(ValueError, match="pass the records of one study"):
         shift.return_drops(returns([*CONTROL_ARM, other]))
 

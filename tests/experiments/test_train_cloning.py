@@ -45,6 +45,7 @@ def test_each_method_has_settings_of_its_own():
     ("override", "remedy"),
     [
         ("agent.cloning.random_action_frac=2", "random_action_frac is in [0, 1]"),
+        ("intervention.specification=0.5", "cloning learns from no reward"),
         ("agent.method=imitation", "agent.method is ppo or cloning"),
     ],
 )
