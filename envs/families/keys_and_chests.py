@@ -108,6 +108,7 @@ class Level(NamedTuple):
     item_cell: np.ndarray  # int16 [n, MAX_ITEMS], ascending; 0 beyond num_items
     item_kind: np.ndarray  # uint8 [n, MAX_ITEMS], Kind
     item_at: np.ndarray  # uint8 [n, SIZE * SIZE], 1 + item index, 0 = none (follows item_cell)
+    disturbed: np.ndarray  # uint8 [n], 1 = seen through noise, in unseen colours (see render.py)
 
 
 class State(NamedTuple):
@@ -130,6 +131,7 @@ def empty_level(n: int) -> Level:
         item_cell=np.zeros((n, MAX_ITEMS), np.int16),
         item_kind=np.zeros((n, MAX_ITEMS), np.uint8),
         item_at=np.zeros((n, SIZE * SIZE), np.uint8),
+        disturbed=np.zeros(n, np.uint8),
     )
 
 
@@ -250,7 +252,7 @@ def place_cue(i, level, state, rng, params, cue_draw):
     return True
 
 
-def geometry_hash(i, level):
+def geometry_hash(i, level, params):
     """uint64 over everything but the kinds of the items."""
     size = int(level.size[i])
     value = mix(np.uint64(size * 1024 + int(level.start[i])))
@@ -482,7 +484,7 @@ K3 = Cell(
 FAMILY = Family(
     name="keys_and_chests",
     env_id="misgen/KeysAndChests-v0",
-    version=1,
+    version=2,
     card=__doc__ or "",
     actions=tuple(action.name.lower() for action in Action),
     noop=Action.STAY,
