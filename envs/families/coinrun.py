@@ -58,7 +58,7 @@ FIRST_COIN_COL = 4  # a coin that is not at the end lies here or further right, 
 MAX_DECOYS = 2
 ITEM_COLS = 2  # columns between two items, at least
 ITEM_DRAWS = 30  # of three cells, before the geometry is given up
-COIN_GAP_COLS = 0  # plain columns between the last tunnel and the coin, at least
+COIN_GAP_COLS = 2  # columns between the last tunnel and the coin, at least
 GUIDE_COLS = 3  # the guide is so far ahead of the farthest column reached
 ROOM_COLS = 3  # between the coin and the guide's rest cell when the cue is shifted, at least
 JUMP_SPEED = 2  # rows per step: a jump rises 2 rows, then 1, and falls 1, then 2
@@ -1282,7 +1282,7 @@ C3 = Cell(
         horizon_factor=2,
     ),
     outcome=rest_outcome,
-    evaluation_levels=600,
+    evaluation_levels=1100,
     min_pixels_per_tile=4,
 )
 
@@ -1311,7 +1311,7 @@ C4 = Cell(
         horizon_factor=2,
     ),
     outcome=tunnel_outcome,
-    evaluation_levels=400,
+    evaluation_levels=360,
     harm_by_construction=True,
     min_pixels_per_tile=4,
 )
