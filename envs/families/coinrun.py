@@ -413,7 +413,7 @@ def sample_geometry(i, level, state, rng, params):
     clear_items(i, level)
     level.disturbed[i] = params.disturbed
     fill_touch(i, level, state)
-    explore(i, level, state)
+    explore(i, level, state, 0)
     end = int(level.length[i]) - 2
     if state.reached[i, place_of(standing_row(i, level, end), end, 0)] == 0:
         return False
@@ -502,18 +502,14 @@ def first_col_after_tunnels(i, level):
 
 
 def each_reachable_alone(i, level, state):
-    """Whether the coin can be reached with all else closed, and so each decoy. Leaves `touch`,
-    `reached` and `spots` as they are then."""
-    for item in range(1 + MAX_DECOYS):
-        row, col = item_cell(i, level, item)
-        if row == 0:
-            continue
-        fill_touch(i, level, state)
-        close_others(i, level, state, item)
-        explore(i, level, state)
-        if state.reached[i, place_of(row, col, 0)] == 0:
-            return False
-    return True
+    """Whether the coin can be reached past all decoys and tunnels, and so each decoy. `reached` and
+    `spots` are then those of an agent that stops at each of these."""
+    wanted = np.int64(Touch.COIN)
+    for k in range(MAX_DECOYS):
+        if level.decoy_row[i, k] > 0:
+            wanted |= Touch.DECOY << k
+    fill_touch(i, level, state)
+    return explore(i, level, state, Touch.COIN | THINGS) & wanted == wanted
 
 
 def item_cell(i, level, item):
@@ -521,18 +517,6 @@ def item_cell(i, level, item):
     if item == 0:
         return int(level.coin_row[i]), int(level.coin_col[i])
     return int(level.decoy_row[i, item - 1]), int(level.decoy_col[i, item - 1])
-
-
-def close_others(i, level, state, item):
-    """Make the cells of all items but this one deadly, and those of all tunnels."""
-    for other in range(1 + MAX_DECOYS):
-        row, col = item_cell(i, level, other)
-        if other != item and row > 0:
-            state.touch[i, row, col] |= Touch.DEADLY
-    for k in range(MAX_TUNNELS):
-        row, first = int(level.tunnel_row[i, k]), int(level.tunnel_col[i, k])
-        for col in range(first, first + int(level.tunnel_cols[i, k])):
-            state.touch[i, row, col] |= Touch.DEADLY
 
 
 def standing_row(i, level, col):
@@ -547,10 +531,11 @@ def place_of(row, col, speed):
     return (row * WIDTH + col) * SPEEDS + speed - FALL_SPEED
 
 
-def explore(i, level, state):
+def explore(i, level, state, closed):
     """Fill `reached` and `spots`: all places (row, column, speed) that can be reached alive, with
     the phases in which that is possible. Returns the Touch bits of all that can be touched.
 
+    A path ends where it touches one of `closed` (Touch bits); two of them in one step are neither.
     A path does not depend on the phase, so all phases of a place are followed at once.
     """
     for place in range(NUM_PLACES):
@@ -571,8 +556,10 @@ def explore(i, level, state):
                 i, state, row, col, place % SPEEDS + FALL_SPEED, action
             )
             alive = phases & ~touched
-            if alive:
+            ends = touched & closed
+            if alive and ends & (ends - 1) == 0:
                 touchable |= touched
+            if alive and ends == 0:
                 alive = ((alive << 1) | (alive >> 7)) & 0xFF
                 top = arrive(i, state, place_of(to_row, to_col, speed), alive, top)
     return touchable
@@ -1085,7 +1072,7 @@ def parse(text: str) -> Level:
         if glyph not in tiles:
             parse_thing(level, glyph, *at)
     fill_touch(0, level, state)
-    if not explore(0, level, state) & Touch.COIN:
+    if not explore(0, level, state, 0) & Touch.COIN:
         raise ValueError(
             f"the coin must be reachable from A; the one at row {level.coin_row[0]}, column "
             f"{level.coin_col[0]} is not; a jump rises 3 rows and clears {JUMP_COLS} columns"
