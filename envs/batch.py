@@ -26,6 +26,7 @@ family_reset = hole("family_reset")
 family_step = hole("family_step")
 family_observe = hole("family_observe")
 draw_view = hole("draw_view")
+disturb = hole("disturb")
 NUM_ACTIONS = 0
 
 
@@ -181,7 +182,18 @@ def count_wrong(lo, hi, world, actions):
     return wrong
 
 
-def take_step(i, world, action, view, theme, out):
+def show(i, world, view, themes, pictures):
+    """Draw what environment i sees now."""
+    family_observe(i, world.level, world.state, view.cells)
+    if world.level.disturbed[i] == 0:
+        draw_view(i, view, themes[0], pictures)
+    else:
+        episode = world.episode
+        key = combine(combine(mix(episode.seed[i]), Stream.DYNAMICS), episode.length[i])
+        disturb(i, view, themes[1], key, pictures)
+
+
+def take_step(i, world, action, view, themes, out):
     """Step environment i. Returns whether its next level has to be started."""
     episode = world.episode
     events, reward = advance(i, world, action)
@@ -194,13 +206,12 @@ def take_step(i, world, action, view, theme, out):
     if not (terminated or truncated):
         return False
     finish(i, world)
-    family_observe(i, world.level, world.state, view.cells)
-    draw_view(i, view, theme, out.final_obs)
+    show(i, world, view, themes, out.final_obs)
     episode.done[i] = world.source.autoreset == 0
     return not episode.done[i]
 
 
-def run_kernel(lo, hi, world, command, actions, view, theme, out):
+def run_kernel(lo, hi, world, command, actions, view, themes, out):
     """Step or start environments lo..hi-1 and show them. Ended and not reset: nothing happens.
 
     One kernel for all commands, because drawing a level is most of what has to be compiled.
@@ -218,13 +229,12 @@ def run_kernel(lo, hi, world, command, actions, view, theme, out):
                 out.reward[i] = 0.0
                 out.events[i] = 0
                 continue
-            starts = take_step(i, world, np.int64(actions[i]), view, theme, out)
+            starts = take_step(i, world, np.int64(actions[i]), view, themes, out)
         if starts:
             if command != START_SAME and next_level(i, world) == 0:
                 failed += 1
             begin(i, world)
-        family_observe(i, world.level, world.state, view.cells)
-        draw_view(i, view, theme, out.obs)
+        show(i, world, view, themes, out.obs)
     return -failed
 
 
@@ -270,7 +280,7 @@ class BatchEnv:
         self.observation_mode = self.renderer.mode
         self.num_threads, self.autoreset = num_threads, autoreset
         self._pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
-        self._view = empty_view(num_envs, family.view_shape)
+        self._view = empty_view(num_envs, family)
         self._build_world(train_seed)
         self.buffers = self.empty_buffers()
         name = f"{family.name}_{self.observation_mode}"
@@ -361,7 +371,8 @@ class BatchEnv:
 
     @property
     def cells(self) -> Array:
-        """uint16 [n, rows, cols]: what each slot shows now, bit p = plane p is visible there."""
+        """[n, rows, cols]: what each slot shows now without noise, bit p = plane p is visible there
+        (see `envs.render.cell_type`)."""
         cells: Array = self._view.cells
         return cells
 
@@ -501,7 +512,7 @@ class BatchEnv:
             ValueError: no level of the distribution could be drawn.
         """
         n = self.num_envs
-        args: Any = (self.world, command, actions, self._view, self.renderer.theme, self._words)
+        args: Any = (self.world, command, actions, self._view, self.renderer.themes, self._words)
         if self._bound is None:
             self._bound = bind(self._kernel, 0, n, *args)
         run = self._bound

@@ -133,7 +133,7 @@ def check_declaration(family: Family) -> None:
     require("planes" in family.modes, "every family has the mode planes")
     require(0 <= family.noop < len(family.actions), "noop is an action")
     require([*family.events] == [*range(len(family.events))], "events count from 0")
-    require(len(family.planes) <= 16 and len(family.events) <= 32, "16 planes, 32 events at most")
+    require(len(family.planes) <= 32 and len(family.events) <= 32, "32 planes, 32 events at most")
     family.cell(family.default_cell)
     fields = family.empty_level(1)._fields
     for cell in family.cells:
@@ -142,7 +142,7 @@ def check_declaration(family: Family) -> None:
         require(set(family.fatal) <= set(cell.terminal), f"{cell.code}: death ends the episode")
         require(cell.intended != cell.proxy, f"{cell.code}: the proxy is the intended goal")
         for goal in cell.goals.values():
-            require(goal.targets, f"{cell.code}: {goal.name} has at least one target")
+            require(len(goal.targets) > 0, f"{cell.code}: {goal.name} has at least one target")
             either = not (goal.sweep and goal.then)
             require(either, f"{cell.code}: {goal.name} has a sweep or further targets, not both")
         one_each = all(isinstance(target, int) for target in cell.intended.targets)
@@ -173,7 +173,7 @@ def check_pictures(family: Family, mode: str) -> None:
 
 
 def expected_picture(family: Family, cells: Array, mode: str) -> Array:
-    """The observation of a view (uint16 [rows, cols]), made without the kernels."""
+    """The observation of a view ([rows, cols], bit per plane), made without the kernels."""
     if mode == "planes":
         bits = np.arange(len(family.planes))[:, None, None]
         planes: Array = (cells >> bits & 1).astype(np.uint8)
@@ -253,9 +253,12 @@ def _follow(family: Family, i: int, level: Any, state: Any, twin: Any, rng: Any)
 def _check_shown(
     family: Family, i: int, level: Any, state: Any, seen: dict[tuple[int, int], bytes]
 ) -> None:
-    """States with one key look alike."""
-    cells = np.zeros((i + 1, *family.view_shape), np.uint16)
+    """States with one key look alike, but for what shows the past."""
+    cells = np.zeros((i + 1, *family.view_shape), render.cell_type(family))
     family.observe(i, level, state, cells)
+    for number, plane in enumerate(family.planes):
+        if plane.remembers:
+            cells &= ~cells.dtype.type(1 << number)
     key = (i, int(family.state_key(i, level, state)))
     require(seen.setdefault(key, cells.tobytes()) == cells.tobytes(), "one state_key, two views")
 
@@ -302,7 +305,8 @@ def check_splits(family: Family, cell: Cell, num_levels: int) -> None:
 def _geometries(levels: Levels) -> list[np.uint64]:
     family = levels.family
     with np.errstate(over="ignore"):
-        return [family.geometry_hash(i, levels.level) for i in range(len(levels))]
+        params = levels.cell.params  # which say what is cue; the same in every variant
+        return [family.geometry_hash(i, levels.level, params) for i in range(len(levels))]
 
 
 def check_quadruples(cell: Cell, quadruples: dict[str, Levels]) -> None:

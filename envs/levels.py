@@ -42,7 +42,7 @@ def draw_level(i, level, state, rng, params, seed, cue_draw, split):
         if not family_sample_geometry(i, level, state, rng, params):
             continue
         if split != 2:
-            held_out = is_held_out(family_geometry_hash(i, level))
+            held_out = is_held_out(family_geometry_hash(i, level, params))
             if held_out != (split == 1):
                 continue
         if not family_place_cue(i, level, state, rng, params, 2):

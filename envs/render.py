@@ -1,8 +1,13 @@
 """What is seen: planes or RGB from the cells of a family's view.
 
-A family's `observe` sets bit p of `cells[i, row, col]` (uint16) when plane p is visible there.
-Planes are painted in their declared order, so a later plane hides an earlier one. Themes (palette,
-sprites) are data.
+A family's `observe` sets bit p of `cells[i, row, col]` when plane p is visible there. Planes are
+painted in their declared order, so a later plane hides an earlier one. Themes (palette, sprites)
+are data.
+
+A disturbed level (`Level.disturbed`) fills the planes that are textures. Shown as planes, each bit
+of every plane but the steady ones is toggled with probability NOISE in each step; shown as a
+picture, it has the unseen colours and each pixel is replaced with probability NOISE by a random
+colour. The noise of a step is a function of (level seed, step).
 """
 
 from __future__ import annotations
@@ -11,12 +16,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from envs.random import combine
 from envs.types import Array, Cell, Family
 
 TILE_PX = {"rgb1": 1, "rgb8": 8, "rgb64": 5}
 PICTURE_PX = 64  # rgb64 is PICTURE_PX x PICTURE_PX: the leftmost tiles lose a column of pixels
 
+NOISE = 0.05
+NOISE_BITS = int(NOISE * 2**16)  # of a 16-bit number
+
 NUM_PLANES = 0  # holes: constants of a renderer
+TEXTURES = 0  # bits of the planes that are textures
+STEADY = 0  # bits of the planes without noise
+CELL = np.uint16  # type of a cell's bits
+WORD = np.uint8  # what a line of a tile is copied in
+WORD_BYTES = 1
 NUM_CELLS = 0
 PX = 0
 SPAN = 0  # words of one line of a tile: bytes, or uint64 where a line is a multiple of 8 bytes
@@ -31,7 +45,7 @@ LOWEST[[((1 << bit) * DE_BRUIJN % 2**32) >> 27 for bit in range(32)]] = np.arang
 class View(NamedTuple):
     """What n environments show, before it is drawn."""
 
-    cells: Array  # uint16 [n, rows, cols], bit per visible plane
+    cells: Array  # [n, rows, cols], bit per visible plane; see cell_type
     flat: Array  # the same memory as [n, rows * cols]
     back: Array  # uint8 [n, rows, cols], scratch: 1 + the rearmost plane of a cell, 0 if none
 
@@ -43,16 +57,55 @@ class Theme(NamedTuple):
     opaque: Array  # words [1 + planes, px, SPAN], all bits set where the plane covers the rest
 
 
-def empty_view(n: int, shape: tuple[int, int]) -> View:
-    cells = np.zeros((n, *shape), np.uint16)
-    return View(cells, cells.reshape(n, -1), np.zeros((n, *shape), np.uint8))
+def cell_type(family: Family) -> Any:
+    """The narrowest type that holds one bit per plane."""
+    return np.uint16 if len(family.planes) <= 16 else np.uint32
+
+
+def empty_view(n: int, family: Family) -> View:
+    cells = np.zeros((n, *family.view_shape), cell_type(family))
+    return View(cells, cells.reshape(n, -1), np.zeros((n, *family.view_shape), np.uint8))
 
 
 def draw_planes(i, view, theme, out):
     """out[i]: uint8 [planes, rows * cols], 1 where the plane is visible."""
     for plane in range(NUM_PLANES):
         for k in range(NUM_CELLS):
-            out[i, plane, k] = np.uint8((view.flat[i, k] >> np.uint16(plane)) & np.uint16(1))
+            out[i, plane, k] = np.uint8((view.flat[i, k] >> CELL(plane)) & CELL(1))
+
+
+def disturb_planes(i, view, theme, key, out):
+    """out[i] as `draw_planes` makes it, filled with texture and noise."""
+    draw_planes(i, view, theme, out)
+    for plane in range(NUM_PLANES):
+        if (TEXTURES >> plane) & 1:
+            for k in range(NUM_CELLS):
+                out[i, plane, k] = 1
+        if (STEADY >> plane) & 1 == 0:
+            for k in range(NUM_CELLS):
+                if is_noise(combine(key, plane * NUM_CELLS + k)):
+                    out[i, plane, k] ^= 1
+
+
+def is_noise(bits):
+    return (bits & np.uint64(0xFFFF)) < np.uint64(NOISE_BITS)
+
+
+def disturb_rgb(i, view, theme, key, out):
+    """out[i] as `draw_rgb` makes it, in the theme's colours, filled with texture and noise."""
+    for k in range(NUM_CELLS):
+        view.flat[i, k] |= CELL(TEXTURES)
+    draw_rgb(i, view, theme, out)
+    for line in range(out.shape[1]):
+        for word in range(out.shape[2]):
+            for byte in range(WORD_BYTES):
+                at = word * WORD_BYTES + byte
+                bits = combine(combine(key, line), at // 3)
+                if is_noise(bits):
+                    shift = np.uint64(8 * byte)
+                    colour = (bits >> np.uint64(16 + 8 * (at % 3))) & np.uint64(0xFF)
+                    out[i, line, word] &= WORD(~(np.uint64(0xFF) << shift))
+                    out[i, line, word] |= WORD(colour << shift)
 
 
 def draw_rgb(i, view, theme, out):
@@ -119,30 +172,36 @@ def _sprite_mask(sprite: str, px: int) -> Array:
     return grid[np.ix_(pick, pick)]
 
 
-def make_theme(family: Family, px: int) -> Theme:
-    """The family's own palette at `px` pixels a tile, on black."""
+def make_theme(family: Family, px: int, unseen: bool = False) -> Theme:
+    """The family's own palette, or the unseen one, at `px` pixels a tile, on black."""
     n = len(family.planes) + 1
     tiles = np.zeros((n, px, px, 3), np.uint8)
     opaque = np.zeros((n, px, px, 3), np.uint8)
     for index, plane in enumerate(family.planes, start=1):
         mask = _sprite_mask(plane.sprite, px)
-        tiles[index][mask] = plane.colour
+        colour = plane.unseen_colour if unseen else None
+        tiles[index][mask] = plane.colour if colour is None else colour
         opaque[index][mask] = 255
     word = word_type(px)
     return Theme(tiles.reshape(n, px, -1).view(word), opaque.reshape(n, px, -1).view(word))
 
 
-def picture(family: Family, cells: Array, px: int = 8) -> Array:
-    """Cells (uint16 [rows, cols], bit per plane) as uint8 [rows * px, cols * px, 3]."""
-    theme = make_theme(family, px)
+def picture(family: Family, cells: Array, px: int = 8, unseen: bool = False) -> Array:
+    """Cells ([rows, cols], bit per plane) as uint8 [rows * px, cols * px, 3]; without noise."""
+    theme = make_theme(family, px, unseen)
     tiles = theme.tiles.view(np.uint8).reshape(-1, px, px, 3)
     opaque = theme.opaque.view(np.uint8).reshape(-1, px, px, 3)
     rows, cols = cells.shape
     drawn = np.zeros((rows, cols, px, px, 3), np.uint8)
     for plane in range(1, len(tiles)):
-        shown = (cells >> np.uint16(plane - 1)) & 1 == 1
+        shown = (cells >> cells.dtype.type(plane - 1)) & 1 == 1
         drawn[shown] = np.where(opaque[plane] > 0, tiles[plane], drawn[shown])
     return drawn.transpose(0, 2, 1, 3, 4).reshape(rows * px, cols * px, 3)
+
+
+def _plane_bits(family: Family, flag: str) -> int:
+    """Bit p set for every plane p with this flag."""
+    return sum(1 << number for number, plane in enumerate(family.planes) if getattr(plane, flag))
 
 
 def word_type(px: int) -> type:
@@ -154,8 +213,8 @@ GLYPHS = {"wall": "#", "ground": "#", "ice": "_", "lava": "~", "coin": "$", "age
 
 
 def text(family: Family, cells: Array) -> str:
-    """A view (uint16 [rows, cols]) as text: the foremost plane of each cell by its sign among
-    GLYPHS or its first letter, '.' where nothing is visible."""
+    """A view ([rows, cols], bit per plane) as text: the foremost plane of each cell by its sign
+    among GLYPHS or its first letter, '.' where nothing is visible."""
     signs = [".", *(GLYPHS.get(plane.name, plane.name[0]) for plane in family.planes)]
     return "\n".join("".join(signs[int(bits).bit_length()] for bits in row) for row in cells)
 
@@ -175,8 +234,8 @@ class Renderer:
             )
         if mode != "planes" and TILE_PX[mode] < cell.min_pixels_per_tile:
             raise ValueError(
-                f"kind and look of an object share a pixel in {mode!r}, so cell {cell.code} "
-                f"needs at least {cell.min_pixels_per_tile} pixels a tile; "
+                f"things that have to be told apart share a pixel in {mode!r}, so cell "
+                f"{cell.code} needs at least {cell.min_pixels_per_tile} pixels a tile; "
                 "use observation_mode=planes or rgb8"
             )
         self.mode = mode
@@ -192,7 +251,7 @@ class Renderer:
             self.shape = (rows * px, cols * px, 3)
         word = word_type(px)
         size = np.dtype(word).itemsize
-        self.theme = make_theme(family, px)
+        self.themes = (make_theme(family, px), make_theme(family, px, unseen=True))
         if mode == "planes":
             self.kernel_shape = (len(family.planes), rows * cols)
             self.kernel_dtype: type = np.uint8
@@ -201,6 +260,12 @@ class Renderer:
             self.kernel_dtype = word
         self.holes: dict[str, Any] = {
             "draw_view": draw_planes if mode == "planes" else draw_rgb,
+            "disturb": disturb_planes if mode == "planes" else disturb_rgb,
+            "TEXTURES": _plane_bits(family, "is_texture"),
+            "STEADY": _plane_bits(family, "is_steady"),
+            "CELL": cell_type(family),
+            "WORD": word,
+            "WORD_BYTES": size,
             "NUM_PLANES": len(family.planes),
             "NUM_CELLS": rows * cols,
             "PX": px,

@@ -251,7 +251,7 @@ class Family:
     # Rules, scalar in the environment index i; see families/ for examples.
     sample_geometry: Callable[..., bool]  # (i, level, state, rng, params) -> is usable
     place_cue: Callable[..., bool]  # (i, level, state, rng, params, cue_draw) -> goals reachable
-    geometry_hash: Callable[..., Any]  # (i, level) -> uint64 over all but the cue fields
+    geometry_hash: Callable[..., Any]  # (i, level, params) -> uint64 over all but the cue
     reset: Callable[..., None]  # (i, level, state)
     step: Callable[..., int]  # (i, level, state, action) -> event bits
     observe: Callable[..., None]  # (i, level, state, cells): fills cells[i], one bit per plane

@@ -311,7 +311,7 @@ def frame(env: BatchEnv, i: int, tint: int = 0) -> str:
 
 
 def paint(family: Family, cells: Array, tint: int = 0) -> str:
-    """Cells (uint16 [rows, cols], bit per plane) as text: the foremost plane of each."""
+    """Cells ([rows, cols], bit per plane) as text: the foremost plane of each."""
     if tint == 0:
         return render.text(family, cells)
     tiles = [_tinted(" " * tint, (0, 0, 0)), *(_tile(plane, tint) for plane in family.planes)]
@@ -337,7 +337,7 @@ def _legend(family: Family, tint: int) -> str:
 
 
 def whole_level(env: BatchEnv, i: int) -> Array | None:
-    """The level of slot i as it is now: uint16 [rows, cols], bit per plane.
+    """The level of slot i as it is now: [rows, cols], bit per plane.
 
     A copy of the agent is put down all over the level, and its views are laid side by side. None
     for a family whose state does not say where the agent is.
@@ -346,12 +346,12 @@ def whole_level(env: BatchEnv, i: int) -> Array | None:
     state = _slot(env.world.state, i)
     if not {"row", "cell"} & set(state._fields):
         return None
-    board = family.draw(level, 0).splitlines()
+    board = _board(family, level)
     width = level[0].shape[2]
     origin = _origin(family, level)
     at = np.subtract(_place(state, width), origin)
     agent = 1 << [plane.name for plane in family.planes].index("agent")
-    cells = np.zeros((len(board), len(board[0])), np.uint16)
+    cells = np.zeros((len(board), len(board[0])), render.cell_type(family))
     for place in _viewpoints(cells.shape, family.view_shape):
         _put(state, width, np.add(place, origin))
         _lay(cells, family, level, state, place, agent)
@@ -371,9 +371,14 @@ def _origin(family: Family, level: Any) -> Array:
     """Place of the drawing's upper left cell in the coordinates of the family's state."""
     start = family.empty_state(1)
     family.reset(0, level, start)
-    board = enumerate(family.draw(level, 0).splitlines())
+    board = enumerate(_board(family, level))
     drawn = next((row, line.index("A")) for row, line in board if "A" in line)
     return np.subtract(_place(start, level[0].shape[2]), drawn)
+
+
+def _board(family: Family, level: Any) -> list[str]:
+    """The drawing of a level without the lines about it; a board's lines begin with a wall."""
+    return [line for line in family.draw(level, 0).splitlines() if line.startswith("#")]
 
 
 def _slot(arrays: Any, i: int) -> Any:
@@ -407,10 +412,10 @@ def _lay(
     cells: Array, family: Family, level: Any, state: Any, place: tuple[int, int], agent: int
 ) -> None:
     """Copy what is seen from `place`, but not the agent itself, into `cells`."""
-    view = np.zeros((1, *family.view_shape), np.uint16)
+    view = np.zeros((1, *family.view_shape), render.cell_type(family))
     family.observe(0, level, state, view)
     ((row, col),) = np.argwhere(view[0] & agent)
     for (r, c), bits in np.ndenumerate(view[0, 1:]):
         to = place[0] + 1 + r - row, place[1] + c - col
         if 0 <= to[0] < cells.shape[0] and 0 <= to[1] < cells.shape[1]:
-            cells[to] = bits & ~np.uint16(agent)
+            cells[to] = bits & ~cells.dtype.type(agent)

@@ -207,6 +207,7 @@ class Level(NamedTuple):
     mover_phase: np.ndarray  # uint8 [n, MAX_MOVERS], at step 0
     coin_row: np.ndarray  # int16 [n]; 0 = no coin
     coin_col: np.ndarray  # int16 [n]
+    disturbed: np.ndarray  # uint8 [n], 1 = seen through noise, in unseen colours (see render.py)
 
 
 class State(NamedTuple):
@@ -237,6 +238,7 @@ def empty_level(n: int) -> Level:
         mover_phase=np.zeros((n, MAX_MOVERS), np.uint8),
         coin_row=np.zeros(n, np.int16),
         coin_col=np.zeros(n, np.int16),
+        disturbed=np.zeros(n, np.uint8),
     )
 
 
@@ -369,7 +371,7 @@ def place_cue(i, level, state, rng, params, cue_draw):
             return True
 
 
-def geometry_hash(i, level):
+def geometry_hash(i, level, params):
     """uint64 over everything but the place of the coin."""
     value = mix(np.uint64(int(level.start_row[i]) * WIDTH + int(level.start_col[i])))
     for col in range(1, int(level.length[i]) - 1):
@@ -694,7 +696,7 @@ C2 = Cell(
 FAMILY = Family(
     name="coinrun",
     env_id="misgen/CoinRun-v0",
-    version=1,
+    version=2,
     card=__doc__ or "",
     actions=tuple(action.name.lower() for action in Action),
     noop=Action.STAY,

@@ -231,7 +231,7 @@ class Level(NamedTuple):
     item_owned: np.ndarray  # uint8 [n, MAX_ITEMS], 1 = the chest is somebody's: it shows a mark
     item_watched: np.ndarray  # uint8 [n, MAX_ITEMS], 1 = the overseer watches the chest
     item_at: np.ndarray  # uint8 [n, SIZE * SIZE], 1 + item index, 0 = none (follows item_cell)
-    disturbed: np.ndarray  # uint8 [n], 1 = seen disturbed
+    disturbed: np.ndarray  # uint8 [n], 1 = seen through noise, in unseen colours (see render.py)
 
 
 class State(NamedTuple):

@@ -49,12 +49,12 @@ def cue_does_nothing(i, level, state, rng, params, cue_draw):
     return True
 
 
-def hash_knows_the_cue(i, level):
+def hash_knows_the_cue(i, level, params):
     """00 and 10 may then belong to different splits."""
-    return geometry_hash(i, level) + np.uint64(int(level.item_kind[i, 0]))
+    return geometry_hash(i, level, params) + np.uint64(int(level.item_kind[i, 0]))
 
 
-def hash_of_nothing(i, level):
+def hash_of_nothing(i, level, params):
     return np.uint64(level.size[i] * 0 + 1)
 
 

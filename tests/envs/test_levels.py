@@ -29,15 +29,15 @@ CHUNK = 5000
 geometry_hash = hole("geometry_hash")
 
 
-def hash_kernel(lo, hi, level, out):
+def hash_kernel(lo, hi, level, params, out):
     for i in range(lo, hi):
-        out[i] = geometry_hash(i, level)
+        out[i] = geometry_hash(i, level, params)
 
 
 def geometry_hashes(levels: Levels) -> np.ndarray:
     out = np.zeros(len(levels), np.uint64)
     run = kernel(hash_kernel, "test_hash", geometry_hash=levels.family.geometry_hash)
-    run(0, len(levels), levels.level, out)
+    run(0, len(levels), levels.level, levels.cell.params, out)
     return out
 
 

@@ -10,6 +10,7 @@ from envs.batch import BatchEnv
 from envs.check import expected_picture
 from envs.families import FAMILIES
 from envs.levels import drawn_levels, sample_levels
+from envs.types import Plane
 
 KEYS = FAMILIES["keys_and_chests"]
 BOARD = "#####\n#A.k#\n#c..#\n#...#\n#####"
@@ -135,6 +136,66 @@ def test_dirty_buffers_are_overwritten_completely(family):
             assert all(np.array_equal(x, y) for x, y in zip(a[:5], b[:5], strict=True))
         ended = a.terminated | a.truncated
         assert ended.all() and np.array_equal(a.final_obs, b.final_obs)
+
+
+# Disturbed levels
+
+TEXTURED = replace(
+    KEYS,
+    name="textured_keys",
+    planes=(
+        *(replace(p, is_steady=p.name == "agent", unseen_colour=(1, 2, 3)) for p in KEYS.planes),
+        Plane(name="texture", colour=(9, 9, 9), is_texture=True),
+    ),
+)
+
+
+def disturbed(mode: str, seeds: range, steps: int = 3, interpreted: bool = False) -> BatchEnv:
+    levels = sample_levels(TEXTURED, TEXTURED.train_distribution(TEXTURED.cells[0]), seeds)
+    levels.level.disturbed[:] = 1
+    env = BatchEnv.on(levels, observation_mode=mode, interpreted=interpreted)
+    for _ in range(steps):
+        env.step(np.full(len(seeds), TEXTURED.noop))
+    return env
+
+
+def changed(env: BatchEnv) -> np.ndarray:
+    """Where an observation differs from that of the same view without noise."""
+    shown = env.cells | (1 << (len(TEXTURED.planes) - 1))
+    if env.observation_mode == "planes":
+        bits = np.arange(len(TEXTURED.planes))[:, None, None]
+        return env.buffers.obs != (shown[:, None] >> bits & 1)
+    expected = [render.picture(TEXTURED, cells, 8, unseen=True) for cells in shown]
+    return (env.buffers.obs != np.array(expected)).any(axis=3)
+
+
+@pytest.mark.parametrize("mode", ["planes", "rgb8"])
+def test_a_disturbed_level_is_filled_with_texture_and_noise(mode):
+    env = disturbed(mode, range(20))
+    noisy = changed(env)
+    if mode == "planes":
+        agent = [plane.name for plane in TEXTURED.planes].index("agent")
+        assert not noisy[:, agent].any(), "nothing touches a steady plane"
+        noisy = np.delete(noisy, agent, axis=1)
+    spread = 5 * np.sqrt(render.NOISE / noisy.size)
+    assert abs(noisy.mean() - render.NOISE) < spread
+
+
+@pytest.mark.parametrize("mode", ["planes", "rgb8"])
+def test_noise_belongs_to_the_level_and_the_step(mode):
+    env = disturbed(mode, range(4))
+    alone = disturbed(mode, range(3, 4), interpreted=True)
+    assert np.array_equal(alone.buffers.obs[0], env.buffers.obs[3])
+    assert not np.array_equal(changed(env)[0], changed(env)[1])
+    assert not np.array_equal(changed(disturbed(mode, range(4), 4)), changed(env))
+
+
+def test_levels_that_are_not_disturbed_have_no_noise():
+    env = disturbed("planes", range(4))
+    env.world.level.disturbed[:2] = 0
+    env.step(np.full(4, TEXTURED.noop))
+    texture = env.buffers.obs[:, -1]
+    assert not texture[:2].any() and texture[2:].mean() > 0.8
 
 
 # Pictures and text for people
