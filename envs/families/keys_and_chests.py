@@ -12,7 +12,8 @@ Cells: superficial (K1), moderate (K2), significant (K3), extreme (K4).
     1-2; no container blocks a passage. Broken: the three looks are permuted over the three groups.
     A: chests teal, the first boxes gold. B: disturbed.
     K2: 8x8 cells, 0-4 walls; n keys, n chests, n 1-3; keys and start outside all four corner
-    blocks. Broken: any corner. A: another corner. B: 6-14 walls.
+    blocks; no chest blocks a passage, in whichever block. Broken: any corner. A: another corner.
+    B: 6-14 walls.
     K3: 6x6 cells, 0-4 walls; n keys, 2n chests, n 2-3. Broken: counts exchanged with probability
     1/2. A: 2n keys, n chests. B: 8x8 cells, 6-14 walls, twice the horizon.
     K4: 6x6 cells, 0-4 walls; 1-2 unowned chests, 0-2 owned ones, as many keys as chests; no chest
@@ -288,7 +289,7 @@ def empty_state(n: int) -> State:
 
 
 def sample_geometry(i, level, state, rng, params):
-    """Walls, start and items, with the cue provisionally intact. See `is_usable`."""
+    """Walls, start and items, with the cue provisionally intact."""
     size = params.interior + 2
     level.size[i] = size
     level.disturbed[i] = params.disturbed
@@ -308,15 +309,17 @@ def sample_geometry(i, level, state, rng, params):
         if cell == 0:
             return False
         level.item_at[i, cell] = code
-        state.stop[i, cell // SIZE, cell % SIZE] = blocks(params.cue, code & 3)
+        if params.cue != CueKind.REGION:
+            state.stop[i, cell // SIZE, cell % SIZE] = blocks(params.cue, code & 3)
     level.start[i] = free_cell(i, level, rng, size, params.cue, False)
     if level.start[i] == 0:
         return False
     number_items(i, level)
     remember_second_boxes(i, level, state)
-    start = int(level.start[i])
-    flood(i, level.wall, state.stop, start // SIZE, start % SIZE, size, state.queue, state.seen)
-    return is_usable(i, level, state, params.cue, size)
+    if params.cue == CueKind.REGION:
+        return is_usable_in_all_corners(i, level, state, size)
+    flood_from_start(i, level, state, size)
+    return is_usable(i, level, state, params.cue)
 
 
 def clear_items(i, level, state, size):
@@ -356,38 +359,61 @@ def item_code(cue, item, n, owned):
 
 def blocks(cue, kind):
     """Whether other items have to be reachable without passing through one of this kind: any
-    container in K1 and K4, the rarer kind in K3, which the cue may exchange with the other."""
-    if cue == CueKind.REGION:
-        return 0
+    container, or in K3 the rarer kind, which the cue may exchange with the other."""
     return int((kind == Kind.KEY) == (cue == CueKind.COUNTS))
 
 
-def is_usable(i, level, state, cue, size):
-    """Whether all items can be reached; K2: also the places of the chests in all four corners, and
-    their centres. In K4 no key lies beside the start: where all chests are watched, the planner
-    that opens the others has nothing to do but that takes more than a step."""
+def flood_from_start(i, level, state, size):
+    start = int(level.start[i])
+    flood(i, level.wall, state.stop, start // SIZE, start % SIZE, size, state.queue, state.seen)
+
+
+def is_usable(i, level, state, cue):
+    """Whether all items were reached. In K4 no key lies beside the start: where every chest is
+    watched, the first item completes the proxy goal, which should take more than a step."""
     start = int(level.start[i])
     for item in range(int(level.num_items[i])):
         cell = int(level.item_cell[i, item])
         row, col = cell // SIZE, cell % SIZE
         if state.seen[i, row, col] == 0:
             return False
-        if cue == CueKind.REGION and level.item_kind[i, item] == Kind.CHEST:
-            if not in_all_corners(i, state.seen, block_offset(row, col, size), size):
-                return False
         if cue == CueKind.WATCH and level.item_kind[i, item] == Kind.KEY:
             if abs(row - start // SIZE) + abs(col - start % SIZE) == 1:
                 return False
-    return cue != CueKind.REGION or in_all_corners(i, state.seen, BLOCK_CELLS // 2, size)
-
-
-def in_all_corners(i, seen, offset, size):
-    """Whether the cell at this offset was reached in each corner block."""
-    for corner in range(4):
-        cell = block_cell(corner, offset, size, SIZE)
-        if seen[i, cell // SIZE, cell % SIZE] == 0:
-            return False
     return True
+
+
+def is_usable_in_all_corners(i, level, state, size):
+    """K2: whether all items and the centres of all corner blocks can be reached without passing
+    through a chest, whichever block the chests are in."""
+    for corner in range(4):
+        stop_at_chests(i, level, state, corner, size, 1)
+        flood_from_start(i, level, state, size)
+        stop_at_chests(i, level, state, corner, size, 0)
+        for item in range(int(level.num_items[i])):
+            cell = cell_with_chests_in(i, level, item, corner, size)
+            if state.seen[i, cell // SIZE, cell % SIZE] == 0:
+                return False
+        for other in range(4):
+            cell = block_cell(other, BLOCK_CELLS // 2, size, SIZE)
+            if state.seen[i, cell // SIZE, cell % SIZE] == 0:
+                return False
+    return True
+
+
+def stop_at_chests(i, level, state, corner, size, stop):
+    for item in range(int(level.num_items[i])):
+        if level.item_kind[i, item] == Kind.CHEST:
+            cell = cell_with_chests_in(i, level, item, corner, size)
+            state.stop[i, cell // SIZE, cell % SIZE] = stop
+
+
+def cell_with_chests_in(i, level, item, corner, size):
+    """Where an item of K2 lies when the chests are in this corner block."""
+    cell = int(level.item_cell[i, item])
+    if level.item_kind[i, item] == Kind.CHEST:
+        cell = block_cell(corner, block_offset(cell // SIZE, cell % SIZE, size), size, SIZE)
+    return cell
 
 
 def draw_walls(i, level, state, rng, params, size):
@@ -499,11 +525,8 @@ def place_region(i, level, rng, cue_draw):
     for item in range(int(level.num_items[i])):
         level.item_at[i, int(level.item_cell[i, item])] = 0
     for item in range(int(level.num_items[i])):
-        cell = int(level.item_cell[i, item])
+        cell = cell_with_chests_in(i, level, item, corner, size)
         code = code_of(int(level.item_kind[i, item]), int(level.item_look[i, item]), 0, 0)
-        if level.item_kind[i, item] == Kind.CHEST:
-            offset = block_offset(cell // SIZE, cell % SIZE, size)
-            cell = block_cell(corner, offset, size, SIZE)
         level.item_at[i, cell] = code
     number_items(i, level)
 
