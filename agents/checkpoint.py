@@ -26,7 +26,7 @@ from torch import Tensor
 from agents.networks import Network
 from agents.policy import NetworkPolicy
 from agents.ppo import make_ppo, network_of
-from agents.settings import PPOSettings
+from agents.settings import CloningSettings, PPOSettings
 from agents.vec_env import BatchVecEnv
 from envs.adapters import observation_space
 from envs.batch import BatchEnv
@@ -51,9 +51,10 @@ class Meta:
     method: str  # ppo, cloning, ...
     settings: Mapping[str, Any]  # of the method
     train_seed: int
-    steps: int  # environment steps learned from
+    steps: int  # learned from: environment steps, or labelled states
     diversity: float
     misgen_version: str
+    specification: float = 1.0  # q: weight of the intended reward
     weights_sha256: str = ""  # filled in by `save`
     schema_version: int = SCHEMA_VERSION
 
@@ -63,8 +64,16 @@ class Meta:
             raise ValueError(f"observation_shape and num_actions are positive; got {sizes}")
 
 
-def describe(env: BatchEnv, settings: PPOSettings, *, train_seed: int, steps: int) -> Meta:
-    """The description of an agent that PPO trained in `env`."""
+def describe(
+    env: BatchEnv,
+    settings: PPOSettings | CloningSettings,
+    *,
+    train_seed: int,
+    steps: int,
+    method: str = "ppo",
+    specification: float = 1.0,
+) -> Meta:
+    """The description of an agent that was trained on the levels of `env`."""
     return Meta(
         family=env.family.name,
         family_version=env.family.version,
@@ -73,11 +82,12 @@ def describe(env: BatchEnv, settings: PPOSettings, *, train_seed: int, steps: in
         observation_shape=env.observation_shape,
         num_actions=len(env.family.actions),
         network=network_of(settings, BatchVecEnv(env)),
-        method="ppo",
+        method=method,
         settings=asdict(settings),
         train_seed=train_seed,
         steps=steps,
         diversity=env.distribution.diversity,
+        specification=specification,
         misgen_version=importlib.metadata.version("misgen"),
     )
 
@@ -145,7 +155,8 @@ def export_sb3(path: Path | str, zip_path: Path | str) -> None:
     if meta.method != "ppo":
         raise ValueError(f"only an agent of PPO can be exported; {path} was made by {meta.method}")
     family, settings = FAMILIES[meta.family], PPOSettings(**meta.settings)
-    distribution = family.train_distribution(family.cell(meta.cell), meta.diversity)
+    cell = family.cell(meta.cell).at_specification(meta.specification)
+    distribution = family.train_distribution(cell, meta.diversity)
     env = BatchEnv(family, distribution, settings.num_envs, observation_mode=meta.observation_mode)
     model = make_ppo(BatchVecEnv(env), settings, device="cpu", train_seed=meta.train_seed)
     model.policy.load_state_dict(loaded.network.state_dict())
@@ -205,10 +216,11 @@ def _read_meta(path: Path) -> Meta:
             f"{path} has {version!r}; use the misgen that wrote it"
         )
     names = {field.name for field in fields(Meta)}
-    if names != set(data):
+    needed = names - {"specification"}  # which older checkpoints lack
+    if not needed <= set(data) <= names:
         raise ValueError(
             f"{path} must have exactly the entries of a checkpoint; missing "
-            f"{sorted(names - set(data))}, unknown {sorted(set(data) - names)}; {remedy}"
+            f"{sorted(needed - set(data))}, unknown {sorted(set(data) - names)}; {remedy}"
         )
     try:
         network, shape = Network(**data["network"]), tuple(data["observation_shape"])

@@ -28,6 +28,12 @@ VARIANTS = ("00", "10", "01", "11", "own")
 ROLES = ("agent", "control")
 
 
+def tags_of(q: float) -> str:
+    """The tags of an agent trained with specification quality q: below 1 its reward was wrong, and
+    what it then does is specification gaming, another failure than misgeneralization."""
+    return "spec_gaming" if q < 1 else ""
+
+
 def _columns(kind: pa.DataType, names: str) -> Iterator[pa.Field]:
     """Fields of one type; a name that ends with `?` may be null."""
     for name in names.split():
@@ -38,11 +44,15 @@ SCHEMA = pa.schema(
     [
         *_columns(pa.string(), "run_id study family"),
         *_columns(pa.int32(), "family_version"),
+        # cell: where the episode was played; train_distribution: the cell of the training levels.
         *_columns(pa.string(), "cell train_distribution variant observation_mode"),
         *_columns(pa.int32(), "agent_number"),
-        # A control's method, setting, d, q, train_seed and agent_number are those of the agent it
-        # accompanies. policy: ppo, planner_intended, noisy_proxy, random, noop, constant_3, ...
-        # setting: hash of the training configuration without train_seed, study and d.
+        # policy: ppo, planner_intended, noisy_proxy, random, noop, constant_3, ...
+        # A control on variants 00, 10, 01, 11 depends on the block of levels alone: it has method
+        # "control", setting and study "", d 0, q 1. Controls that depend on an arm (noise-matched
+        # planners; whoever plays variant own, whose levels depend on d) have the labels of the
+        # agent that they accompany.
+        # setting: hash of the training configuration without train_seed, study, d and q.
         *_columns(pa.string(), "role policy method setting"),
         *_columns(pa.float64(), "d q"),
         *_columns(pa.int64(), "train_seed checkpoint_step eval_seed level_seed"),
@@ -61,7 +71,7 @@ SCHEMA = pa.schema(
         *_columns(pa.bool_(), "harm_by_construction"),  # the cell's declaration
         *_columns(pa.binary(), "actions"),
         *_columns(pa.string(), "eval_fingerprint"),
-        *_columns(pa.string(), "tags"),  # "" or "spec_gaming"
+        *_columns(pa.string(), "tags"),  # see tags_of
         *_columns(pa.int32(), "schema_version"),
     ]
 )

@@ -31,7 +31,7 @@ from analysis.rates import (
     share_of_agents_gm,
     wilson,
 )
-from analysis.records import SCHEMA, Records, query
+from analysis.records import SCHEMA, Records, query, tags_of
 
 CUE_BROKEN = ("10", "11")
 """Only these variants declare a goal failure; the table says "capability only" at the others."""
@@ -43,17 +43,30 @@ ARM_COLUMNS = tuple(f.name for f in SCHEMA if not (f.nullable or pa.types.is_nes
 
 
 class Arm(NamedTuple):
-    """What distinguishes one group of agents from another; `value` is the `by` column's."""
+    """What distinguishes one group of agents from another; `value` is the `by` column's.
+
+    A *cross* arm is played in another cell than the one it was trained in.
+    """
 
     family: str
     cell: str
     observation_mode: str
+    train_distribution: str
     tags: str
     method: str
     setting: str
     d: float
     q: float
     value: Any
+
+    @property
+    def is_cross(self) -> bool:
+        return self.cell != self.train_distribution
+
+    @property
+    def agents(self) -> "Arm":
+        """Who they are, wherever and at whichever checkpoint they are played."""
+        return self._replace(cell=self.train_distribution, value=None)
 
 
 class Block(NamedTuple):
@@ -119,8 +132,8 @@ with twin as (
                 else capable is not null end as scored
     from records
 )
-select family, cell, observation_mode, tags, method, setting, d, q, {by} as by_value,
-       variant, role, policy, agent_number, run_id, checkpoint_step,
+select family, cell, observation_mode, train_distribution, tags, method, setting, d, q,
+       {by} as by_value, variant, role, policy, agent_number, run_id, checkpoint_step,
        count(*), count(distinct level_hash), count(*) filter (success), count(*) filter (scored),
        count(*) filter (scored and capable),
        count(*) filter (scored and capable and goal_failure),
@@ -171,7 +184,7 @@ def agent_counts(
     method: str = "ppo",
     q: float = 1.0,
 ) -> AgentCounts:
-    """Counts of an arm's trained agents on the distinguishing levels of one variant.
+    """Counts of the agents trained in a cell on the distinguishing levels of one variant of it.
 
     Raises ValueError where the records hold several such arms.
     """
@@ -180,6 +193,7 @@ def agent_counts(
         b
         for b in _read_blocks(records, "d")
         if b.role == "agent"
+        and not b.arm.is_cross
         and (b.arm.family, b.arm.cell, b.variant, b.arm.d, b.arm.method, b.arm.q) == wanted
     ]
     arms = sorted({b.arm for b in blocks})
@@ -232,6 +246,7 @@ class Row:
 
     family: str
     cell: str
+    train_distribution: str
     observation_mode: str
     variant: str
     method: str
@@ -283,11 +298,13 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The arm in words: `d=0.1`, with method, q and setting only where they tell arms apart."""
+        """The arm in words: `d=0.1`, with method, q, setting and the cell it was trained in only
+        where they tell arms apart."""
         parts = [f"{self.by}={self.value:g}" if _is_number(self.value) else str(self.value)]
         parts += [f"d={self.d:g}"] * (self.by != "d") + [f"q={self.q:g}"] * (self.q != 1)
         parts += [self.method] * (self.method != "ppo")
         parts += [f"({self.setting[:4]})"] * (self.has_other_settings and self.by != "setting")
+        parts += [f"trained in {self.train_distribution}"] * (self.train_distribution != self.cell)
         return " ".join(dict.fromkeys(parts))
 
 
@@ -296,37 +313,49 @@ def _is_number(value: Any) -> bool:
 
 
 class _Index:
-    """Blocks by (arm or the part of it that a control depends on, variant, policy)."""
+    """Blocks of agents by arm and variant, of controls by what they depend on."""
 
     def __init__(self, blocks: Sequence[Block]) -> None:
-        self._blocks: dict[Any, list[Block]] = defaultdict(list)
+        self._agents: dict[Any, list[Block]] = defaultdict(list)
+        self._controls: dict[Any, list[Block]] = defaultdict(list)
+        self._own: dict[Arm, dict[int, Block]] = defaultdict(dict)
         self.policies = sorted({b.policy for b in blocks if b.role == "control"})
-        for b in blocks:
-            self._blocks[self._key(b.arm, b.variant, b.role, b.policy)].append(b)
-        arms = {(b.arm, b.variant) for b in blocks if b.role == "agent"}
-        self.arms = sorted(arms, key=lambda pair: (pair[0][:3], pair[1], pair[0]))
+        for b in sorted(blocks, key=lambda b: b.checkpoint_step):
+            if b.role == "control":
+                self._controls[self._key(b, b.policy)].append(b)
+            else:
+                self._agents[b.arm, b.variant].append(b)
+                if b.variant == "own":
+                    self._own[b.arm.agents][b.agent_number] = b  # the last checkpoint's stays
+        self.arms = sorted(self._agents, key=lambda pair: (pair[0][:3], pair[1], pair[0]))
         self._settings: dict[Arm, set[str]] = defaultdict(set)
         for arm, variant in self.arms:
             _check_unique(self.agents(arm, variant))
             self._settings[self._unset(arm)].add(arm.setting)
 
     @staticmethod
-    def _key(arm: Arm, variant: str, role: str, policy: str) -> tuple[Any, ...]:
-        if role == "agent":
-            return arm, variant, role
-        if policy.startswith("noisy_"):  # the noise is fitted to the arm
-            return arm, variant, policy
-        where = (arm.family, arm.cell, arm.observation_mode, arm.setting)
-        return *where, arm.d if variant == "own" else None, variant, policy
+    def _key(block: Block, policy: str) -> tuple[Any, ...]:
+        """What decides how a control does on the levels of a block. Agents of one number have the
+        same levels; an evaluation with another number of them is another one."""
+        arm, levels = block.arm, (block.variant, block.agent_number, block.episodes)
+        if policy.startswith("noisy_") or block.variant == "own":  # the arm's noise, its d
+            return policy, *levels, arm.cell, arm.agents
+        return policy, *levels, arm.family, arm.cell, arm.observation_mode
 
     def agents(self, arm: Arm, variant: str) -> list[Block]:
-        return self._blocks.get(self._key(arm, variant, "agent", ""), [])
+        return self._agents.get((arm, variant), [])
+
+    def own(self, arm: Arm) -> dict[int, Block]:
+        """Agent number -> its last checkpoint on levels of its own training distribution."""
+        return self._own.get(arm.agents, {})
 
     def control(self, arm: Arm, variant: str, policy: str) -> list[Block]:
         """The control's blocks on the levels of the arm's agents."""
-        numbers = {b.agent_number for b in self.agents(arm, variant)}
-        found = self._blocks.get(self._key(arm, variant, "control", policy), [])
-        return [b for b in found if b.agent_number in numbers]
+        return self.beside(self.agents(arm, variant), policy)
+
+    def beside(self, blocks: Iterable[Block], policy: str) -> list[Block]:
+        """The control's blocks on the levels of these blocks of different agents."""
+        return [found for b in blocks for found in self._controls.get(self._key(b, policy), [])]
 
     @staticmethod
     def _unset(arm: Arm) -> Arm:
@@ -354,9 +383,11 @@ def rates_table(
 
 
 def _sibling(arm: Arm, by: str, column: str, value: Any) -> Arm:
-    """The arm that differs in one column only."""
+    """The arm that differs in one column only, and in the tags that follow from it."""
     if column == by:
         arm = arm._replace(value=value)
+    if column == "q":
+        arm = arm._replace(tags=tags_of(value))
     return arm._replace(**{column: value}) if column in Arm._fields else arm
 
 
@@ -372,7 +403,8 @@ def _arm_rows(
         mask = gate if population == "competent" else np.ones_like(gate)
         their_mask = against_gate if population == "competent" else np.ones_like(against_gate)
         counts = everyone.select(mask)
-        compared = against.select(their_mask) if control != arm else None
+        has_control = control != arm and not arm.is_cross
+        compared = against.select(their_mask) if has_control else None
         columns = common | _counted(counts, own[mask])
         columns |= _further(index, arm, variant, counts, common["controls"])
         columns |= estimates(counts, *draws) | _differences(counts, compared, draws)
@@ -383,17 +415,28 @@ def _arm_rows(
 def _gated(
     index: _Index, arm: Arm, variant: str
 ) -> tuple[AgentCounts, npt.NDArray[np.bool_], FloatArray, float, str]:
-    """All trained agents' counts, who is competent [k], own success [k], the planner's, a note."""
+    """All trained agents' counts, who is competent [k], own success [k], the planner's, a note.
+
+    An agent is competent by its last checkpoint, so that all its checkpoints are in one population.
+    """
     counts = _counts(index.agents(arm, variant))
-    blocks = {b.agent_number: b for b in index.agents(arm, "own")}
-    own = np.array([_solved([blocks[a]] if a in blocks else []) for a in counts.agent_number])
-    planner = _solved(index.control(arm, "own", "planner_intended"))
+    last = index.own(arm)
+    now = last | {b.agent_number: b for b in index.agents(arm, "own")}
+    own, final = (
+        np.array([_solved([blocks[a]] if a in blocks else []) for a in counts.agent_number])
+        for blocks in (now, last)
+    )
+    planner = _solved(index.beside(last.values(), "planner_intended"))
     missing = sorted({b.agent_number for b in index.agents(arm, variant)} - {*counts.agent_number})
     note = f"agents {missing} have no level to score and are left out" if missing else ""
-    if math.isnan(planner) or not blocks:
+    if arm.is_cross:
+        note = _join(note, f"trained in {arm.train_distribution}: compared with no other arm")
+    if math.isnan(planner) or not last:
         gate = np.ones(counts.k, dtype=bool)
         return counts, gate, own, planner, _join(note, "competence not checked: no own levels")
-    return counts, competent(own, planner), own, planner, note
+    if any(now[a].checkpoint_step < last[a].checkpoint_step for a in last):
+        note = _join(note, "competent: by the last checkpoint; own: of this one")
+    return counts, competent(final, planner), own, planner, note
 
 
 def _solved(blocks: Sequence[Block]) -> float:
@@ -416,7 +459,7 @@ def _common(index: _Index, arm: Arm, variant: str, by: str) -> dict[str, Any]:
         "controls_all_levels": _controls(everywhere),
         "has_other_settings": index.has_other_settings(arm),
         "harm_by_construction": any(b.harm_by_construction for b in index.agents(arm, variant)),
-        "identified": identified(floor.p_goal_fail, random),
+        "identified": not arm.is_cross and identified(floor.p_goal_fail, random),
     }
 
 

@@ -7,16 +7,16 @@ turn it into these objects and pass plain dictionaries to jobs.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from agents.settings import PPOSettings
+from agents.settings import CloningSettings, PPOSettings
 from envs.families import find_family
 from envs.render import Renderer
 from envs.types import Cell, Family, LevelDistribution
@@ -34,13 +34,18 @@ class FamilyConfig:
 @dataclass(frozen=True)
 class InterventionConfig:
     diversity: float = 0.0  # d: probability that a training level takes the broken draw
+    specification: float = 1.0  # q: weight of the intended reward; the proxy's is 1 - q
     num_levels: int = 0  # size of a finite training set; 0 = unlimited
 
 
 @dataclass(frozen=True)
 class AgentConfig:
-    method: str = "ppo"
-    settings: PPOSettings = field(default_factory=PPOSettings)
+    method: str = "ppo"  # or cloning
+    settings: PPOSettings = field(default_factory=PPOSettings)  # of ppo
+    cloning: CloningSettings = field(default_factory=CloningSettings)
+
+    def settings_of_method(self) -> PPOSettings | CloningSettings:
+        return self.cloning if self.method == "cloning" else self.settings
 
 
 @dataclass(frozen=True)
@@ -62,15 +67,15 @@ class TrainConfig:
                 f"train_seed is an integer in [0, {MAX_AGENT_NUMBER}), the number of the agent; "
                 f"got {self.train_seed}"
             )
-        if self.agent.method != "ppo":
-            raise ValueError(f"agent.method is ppo; got {self.agent.method!r}")
+        if self.agent.method not in ("ppo", "cloning"):
+            raise ValueError(f"agent.method is ppo or cloning; got {self.agent.method!r}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device is auto, cpu or cuda; got {self.device!r}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision is auto, float32 or bfloat16; got {self.precision!r}")
         if self.num_threads < 1:
             raise ValueError(f"num_threads is at least 1; got {self.num_threads}")
-        self.distribution()  # d in [0, 1]
+        self.distribution()  # d and q in [0, 1], a proxy reward where q < 1
         Renderer(self.get_family(), self.get_cell(), self.family.observation_mode)
 
     def get_family(self) -> Family:
@@ -80,11 +85,10 @@ class TrainConfig:
         return self.get_family().cell(self.family.cell)
 
     def distribution(self) -> LevelDistribution:
-        """The training levels."""
-        family, cell = self.get_family(), self.get_cell()
-        return family.train_distribution(
-            cell, self.intervention.diversity, self.intervention.num_levels
-        )
+        """The training levels, with the training reward."""
+        asked = self.intervention
+        cell = self.get_cell().at_specification(asked.specification)
+        return self.get_family().train_distribution(cell, asked.diversity, asked.num_levels)
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,15 @@ class EvaluateConfig:
     """How trained agents, or a policy of one's own, are evaluated."""
 
     agents: str = ""  # checkpoint or results folder; "" = every trained agent in the results
+    cell: str = ""  # where agents play: a cell of their family, or all; "" = where they trained
     policy: str = ""  # module:function of a policy of one's own (its code is executed)
     policy_family: str = "coinrun"  # what it plays; the rest as in FamilyConfig, "" = default
-    policy_cell: str = ""
+    policy_cell: str = ""  # the one that its records call its training distribution
     policy_observation_mode: str = ""
     policy_d: float = 0.0  # the diversity that its records are labelled with
     policy_number: int = 0  # its agent number, which names its block of levels
     num_levels: int = 0  # quadruples an agent; 0 = the cell's default
+    checkpoints: str = "final"  # or all: also those at 1/8, 1/4 and 1/2 of the training
     eval_base: int = 10**12  # first level seed of agent number 0
     eval_seed: int = 0  # names the random numbers of sampled actions and tie-breaks
     num_workers: int = 0  # processes; 0 = one a core
@@ -110,6 +116,8 @@ class EvaluateConfig:
         for name in ("eval_base", "eval_seed", "num_workers", "policy_number"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is at least 0; got {getattr(self, name)}")
+        if self.checkpoints not in ("final", "all"):
+            raise ValueError(f"checkpoints is final or all; got {self.checkpoints!r}")
         if self.policy and self.agents:
             raise ValueError("evaluate either agents=... or policy=module:function, not both")
 
@@ -119,16 +127,14 @@ def as_dict(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
-def from_dict(kind: type, data: dict[str, Any]) -> Any:
+def from_dict(kind: type, data: Mapping[str, Any]) -> Any:
     """The inverse of `as_dict`; validates again."""
-    nested = {"family": FamilyConfig, "intervention": InterventionConfig, "agent": AgentConfig,
-              "settings": PPOSettings}  # fmt: skip
+    hints: dict[str, Any] = get_type_hints(kind)
     values = {}
     for item in fields(kind):
-        value = data[item.name]
-        if item.name in nested and isinstance(value, dict):
-            value = from_dict(nested[item.name], value)
-        values[item.name] = value
+        hint, value = hints[item.name], data[item.name]
+        is_nested = isinstance(hint, type) and is_dataclass(hint)
+        values[item.name] = from_dict(hint, value) if is_nested else value
     return kind(**values)
 
 
@@ -161,28 +167,35 @@ def compose(name: str, overrides: list[str]) -> Any:
         return OmegaConf.to_object(hydra.compose(name, overrides))
 
 
+def _to_object(composed: DictConfig) -> Any:
+    """The config object; ValueError where a value is refused."""
+    try:
+        return OmegaConf.to_object(composed)
+    except (ValueError, OmegaConfBaseException) as error:
+        raise ValueError(str(error.__cause__ or error)) from error
+
+
 def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str]) -> int:
     """Run `job(config object)` as a Hydra application with the config configs/`name`.yaml.
 
-    Returns the exit code: 2 for wrong input (Hydra's or ours), 1 if a job failed.
+    Returns the exit code: 2 for input that Hydra refuses, 1 if a job failed.
+
+    Raises:
+        ValueError: input that the config or the job refuses.
     """
     register()
     entered = False
+    refused: ValueError | None = None
 
     def run(composed: DictConfig) -> None:
-        nonlocal entered
+        nonlocal entered, refused
         entered = True
         try:
-            config = OmegaConf.to_object(composed)
-        except (ValueError, OmegaConfBaseException) as error:
-            cause = error.__cause__ or error
-            print(f"misgen: error: {cause}", file=sys.stderr)
-            raise SystemExit(2) from error
-        assert is_dataclass(config) and isinstance(config, kind)
-        try:
+            config = _to_object(composed)
+            assert isinstance(config, kind)
             job(config)
-        except ValueError as error:
-            print(f"misgen: error: {error}", file=sys.stderr)
+        except ValueError as error:  # Hydra would print it in its own way
+            refused = error
             raise SystemExit(2) from error
 
     application = hydra.main(version_base="1.3", config_path="pkg://configs", config_name=name)(run)
@@ -190,6 +203,8 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
     try:
         application()
     except SystemExit as stop:
+        if refused is not None:
+            raise refused from None
         code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         return 2 if code == 1 and not entered else code
     finally:

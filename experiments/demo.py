@@ -27,7 +27,7 @@ from analysis.records import Records, atomic_write_bytes, query, read_records
 from analysis.table import Row, rates_table, to_csv
 from envs.families import find_family
 from experiments.config import EvaluateConfig, TrainConfig, compose
-from experiments.evaluate import agent_argument, evaluation_jobs
+from experiments.evaluate import agent_arguments, evaluation_jobs
 from experiments.jobs import Job, JobResult, run_jobs
 from experiments.run_folder import (
     provenance,
@@ -36,7 +36,7 @@ from experiments.run_folder import (
     usable_cores,
     write_json,
 )
-from experiments.train import CHECKPOINT, run_name, train_argument, train_folder
+from experiments.train import CHECKPOINT, run_name, train_folder
 
 FAMILIES = ("coinrun", "keys_and_chests")
 ARMS = (0.0, 1.0)
@@ -95,22 +95,27 @@ def demo_configs(agents: int, quick: bool) -> list[TrainConfig]:
 
 
 def train_jobs(configs: Sequence[TrainConfig]) -> list[Job]:
-    return [
-        Job(
-            name=f"train {run_name(config)}",
-            target="experiments.train:train_job",
-            argument=train_argument(config),
-            folder=train_folder(config).path,
-            weight=config.agent.settings.total_steps / 1e6,
+    jobs = []
+    for config in configs:
+        folder = train_folder(config)
+        jobs.append(
+            Job(
+                name=f"train {run_name(config)}",
+                target="experiments.train:train_job",
+                argument=dict(folder.config),
+                folder=folder.path,
+                weight=config.agent.settings.total_steps / 1e6,
+            )
         )
-        for config in configs
-    ]
+    return jobs
 
 
 def demo_evaluations(configs: Sequence[TrainConfig], quick: bool) -> list[Job]:
     settings = EvaluateConfig(num_levels=QUICK_LEVELS if quick else 0)
     checkpoints = [train_folder(config).path / CHECKPOINT for config in configs]
-    return evaluation_jobs([agent_argument(path, settings) for path in checkpoints])
+    return evaluation_jobs(
+        [found for path in checkpoints for found in agent_arguments(path, settings)]
+    )
 
 
 def compile_rules(workers: int) -> None:

@@ -60,13 +60,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def of_study(records: DuckDBPyRelation, name: str) -> DuckDBPyRelation:
-    """The records of one study; ValueError where there is none."""
-    found = [study for (study,) in query(records, "select distinct study from records order by 1")]
+    """The records of one study, and of the controls that studies share; ValueError where there is
+    none."""
+    sql = "select distinct study from records where study <> '' order by 1"
+    found = [study for (study,) in query(records, sql)]
     if name not in found:
         raise ValueError(
             f"--study names a study of these records; got {name!r}; they have {', '.join(found)}"
         )
-    return records.filter(ColumnExpression("study") == ConstantExpression(name))
+    return records.filter(ColumnExpression("study").isin(*map(ConstantExpression, (name, ""))))
 
 
 def control_value(records: Records, by: str, text: str | None) -> Any:

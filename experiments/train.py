@@ -5,16 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.records import atomic_write_bytes
 from experiments.config import TrainConfig, as_dict, from_dict, hydra_main
 from experiments.jobs import report_progress
 from experiments.run_folder import RunFolder, require_writable, results_root, write_json
 
+if TYPE_CHECKING:  # imported when there is something to train
+    from stable_baselines3.common.policies import ActorCriticPolicy
+
+    from envs.batch import BatchEnv
+
+Progress = Callable[[int, int, Any], None] | None  # (steps, of steps, newest row of the curve)
+
 CHECKPOINT = "checkpoint"
+EARLIER_CHECKPOINTS = {1 / 8: "checkpoint_1of8", 1 / 4: "checkpoint_1of4", 1 / 2: "checkpoint_1of2"}
 DISTINGUISHING_SAMPLE = 2000  # levels of the training distribution
 
 
@@ -42,7 +51,7 @@ def train_here(config: TrainConfig) -> None:
         print(f"{label}: already trained, {folder.path}")
         return
     print(f"{label}: training, {folder.path}", flush=True)
-    folder.run(lambda path: train_job(train_argument(config), path, _Meter(label)))
+    folder.run(lambda path: train_job(folder.config, path, _Meter(label)))
     print(f"{label}: done, {folder.path}")
 
 
@@ -56,8 +65,10 @@ def check_gpu() -> None:
 
 def run_name(config: TrainConfig) -> str:
     """How a run is called in progress lines."""
-    cell = config.get_cell()
-    return f"{cell.code} d={config.intervention.diversity:g} agent {config.train_seed}"
+    asked = config.intervention
+    method = "" if config.agent.method == "ppo" else f" {config.agent.method}"
+    q = "" if asked.specification == 1 else f" q={asked.specification:g}"
+    return f"{config.get_cell().code}{method} d={asked.diversity:g}{q} agent {config.train_seed}"
 
 
 class _Meter:
@@ -77,55 +88,100 @@ class _Meter:
         print(text, end=end, file=sys.stderr, flush=True)
 
 
-def train_job(argument: dict[str, Any], folder: Path, on_progress: Any = None) -> None:
+def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress = None) -> None:
     """Train the agent that `argument` (see `train_argument`) describes, into `folder`.
 
-    Leaves checkpoint.safetensors, checkpoint.json, curve.csv and train.json.
+    Leaves checkpoint.safetensors and checkpoint.json, the same of EARLIER_CHECKPOINTS, curve.csv
+    and train.json.
     """
     import torch
 
-    from agents.checkpoint import describe, save
-    from agents.networks import autocast_bf16
-    from agents.ppo import choose_device, network_of, train_ppo
-    from agents.vec_env import BatchVecEnv
-    from envs.batch import BatchEnv
+    from agents.cloning import train_cloning
+    from agents.ppo import train_ppo
 
     config: TrainConfig = from_dict(TrainConfig, argument)
     torch.set_num_threads(config.num_threads)
-    settings = config.agent.settings
-    env = BatchEnv(
+    env = training_env(config)
+    device, bf16 = device_and_bf16(config, env)
+    how: dict[str, Any] = {
+        "train_seed": config.train_seed,
+        "device": device,
+        "bf16": bf16,
+        "on_progress": _reporter(folder, on_progress),
+    }
+    training: Any
+    if config.agent.method == "cloning":
+        training = train_cloning(env, config.agent.cloning, **how)
+    else:
+        training = train_ppo(
+            env,
+            config.agent.settings,
+            checkpoint_fracs=tuple(EARLIER_CHECKPOINTS),
+            on_checkpoint=lambda model, frac: save_agent(
+                folder / EARLIER_CHECKPOINTS[frac], model.policy, model.num_timesteps, env, config
+            ),
+            **how,
+        )
+    save_agent(folder / CHECKPOINT, training.policy, training.steps, env, config)
+    write_curve(folder / "curve.csv", training.curve)
+    how = {"device": device, "precision": "bfloat16" if bf16 else "float32"}
+    write_json(folder / "train.json", {**how, **summary(config, training.curve)})
+
+
+def save_agent(
+    path: Path, policy: ActorCriticPolicy, steps: int, env: BatchEnv, config: TrainConfig
+) -> None:
+    """Write a checkpoint of an agent as it is now."""
+    from agents.checkpoint import describe, save
+
+    meta = describe(
+        env,
+        config.agent.settings_of_method(),
+        train_seed=config.train_seed,
+        steps=steps,
+        method=config.agent.method,
+        specification=config.intervention.specification,
+    )
+    save(path, policy, meta)
+
+
+def training_env(config: TrainConfig) -> BatchEnv:
+    """The environments that an agent learns in."""
+    from envs.batch import BatchEnv
+
+    return BatchEnv(
         config.get_family(),
         config.distribution(),
-        settings.num_envs,
+        config.agent.settings_of_method().num_envs,
         train_seed=config.train_seed,
         observation_mode=config.family.observation_mode,
         num_threads=config.num_threads,
     )
 
-    device = choose_device(config.device, network_of(settings, BatchVecEnv(env)))
-    bf16 = device == "cpu" and (
-        autocast_bf16() if config.precision == "auto" else config.precision == "bfloat16"
-    )
 
-    def progress(steps: int, total: int, row: Any) -> None:
+def device_and_bf16(config: TrainConfig, env: BatchEnv) -> tuple[str, bool]:
+    """Where the network is trained, and whether under bfloat16 autocast (CPU only)."""
+    from agents.networks import autocast_bf16
+    from agents.ppo import choose_device, network_of
+    from agents.vec_env import BatchVecEnv
+
+    device = choose_device(
+        config.device, network_of(config.agent.settings_of_method(), BatchVecEnv(env))
+    )
+    if device != "cpu":
+        return device, False
+    return device, autocast_bf16() if config.precision == "auto" else config.precision == "bfloat16"
+
+
+def _reporter(folder: Path, on_progress: Progress) -> Callable[[int, int, Any], None]:
+    """Writes progress into the run folder and passes it on."""
+
+    def report(steps: int, total: int, row: Any) -> None:
         report_progress(folder, min(steps, total), total, f"success {row.success_rate:.2f}")
         if on_progress is not None:
             on_progress(min(steps, total), total, row)
 
-    training = train_ppo(
-        env,
-        settings,
-        train_seed=config.train_seed,
-        device=device,
-        bf16=bf16,
-        on_progress=progress,
-    )
-    steps = training.model.num_timesteps
-    meta = describe(env, settings, train_seed=config.train_seed, steps=steps)
-    save(folder / CHECKPOINT, training.model.policy, meta)
-    write_curve(folder / "curve.csv", training.curve)
-    how = {"device": device, "precision": "bfloat16" if bf16 else "float32"}
-    write_json(folder / "train.json", {**how, **summary(config, training.curve)})
+    return report
 
 
 def write_curve(path: Path, curve: Any) -> None:

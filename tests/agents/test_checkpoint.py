@@ -43,6 +43,17 @@ def test_round_trip(saved, trained):
     assert PPOSettings(**meta.settings) == TINY and meta.schema_version == 1
 
 
+def test_the_specification_is_described_and_1_where_an_older_description_lacks_it(saved):
+    policy, meta = _again(saved)
+    checkpoint.save(saved, policy, replace(meta, specification=0.3))
+    assert checkpoint.load(saved)[1].specification == 0.3
+    file = saved.with_name(saved.name + ".json")
+    older = json.loads(file.read_text())
+    del older["specification"]
+    file.write_text(json.dumps(older))
+    assert checkpoint.load(saved)[1].specification == 1.0
+
+
 @pytest.mark.parametrize("mode", ["rgb1", "rgb8"])
 def test_pictures_come_back_channels_first(mode, tmp_path):
     env = make_env(mode=mode)

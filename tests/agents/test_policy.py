@@ -15,7 +15,7 @@ from agents.policy import (
     noop_policy,
 )
 from agents.ppo import make_ppo
-from tests.agents.tiny import FAMILY, TINY, make_env, make_vec_env
+from tests.agents.tiny import FAMILY, TINY, held_out_levels, make_env, make_vec_env
 
 N, ACTIONS = 400, 5
 
@@ -29,6 +29,7 @@ class FixedPlans:
     """Stands for envs.solve.Plans."""
 
     mask: np.ndarray
+    levels = held_out_levels(1)
 
     def action_mask(self, env, goal):
         assert goal == "proxy"

@@ -31,7 +31,7 @@ def episodes(
         "family": "coinrun",
         "family_version": 1,
         "cell": "moderate",
-        "train_distribution": f"moderate-d{d:g}",
+        "train_distribution": "moderate",
         "variant": variant,
         "observation_mode": "planes",
         "agent_number": agent,

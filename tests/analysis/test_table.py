@@ -194,30 +194,44 @@ def test_by_must_be_a_scalar_column(study: Any) -> None:
         table.rates_table(study, by="actions; drop table")
 
 
-def test_arms_differ_by_setting(
-    save_run: Save, block: Block, control_block: Block, tmp_path: Path
-) -> None:
+def test_arms_differ_by_setting(save_run: Save, block: Block, tmp_path: Path) -> None:
     for d, setting, outcomes in (
         (0.0, "aaaa1111", words(P=10)),
         (0.0, "bbbb2222", words(I=5, P=5)),
         (1.0, "aaaa1111", words(I=10)),
     ):
         same = {"d": d, "setting": setting, "run_id": f"{setting}-d{d:g}"}
-        random = words(I=10) if setting == "bbbb2222" else words(N=10)
-        save_run(block(outcomes, **same), control_block("random", random, **same))
+        save_run(block(outcomes, **same))
     records = read_records(tmp_path)
     rows = {r.label: r for r in table.rates_table(records) if r.population == "all trained"}
     assert set(rows) == {"d=0 (aaaa)", "d=0 (bbbb)", "d=1"}
     first, second = rows["d=0 (aaaa)"], rows["d=0 (bbbb)"]
     assert (first.p_gm.value, second.p_gm.value) == (1, 0.5)
-    assert (first.controls["random"].p_capable, second.controls["random"].p_capable) == (0, 1)
     assert first.difference_p_gm.value == 1
     assert second.difference_p_gm.reason == "no agent in the control arm"
-    assert first.identified and not second.identified
+    assert not first.identified and not second.identified  # random never played
     by_setting = table.rates_table(records, by="setting", against="aaaa1111")
     assert {r.label for r in by_setting} == {"aaaa1111 d=0", "aaaa1111 d=1", "bbbb2222 d=0"}
     with pytest.raises(ValueError, match=r"aaaa1111.*bbbb2222.*both fit; filter the records"):
         table.agent_counts(records, family="coinrun", cell="moderate", variant="11", d=0.0)
+
+
+def test_a_wrong_reward_is_compared_with_the_right_one(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    for q, tags, outcomes in (
+        (1.0, "", words(I=8, P=2)),
+        (0.5, "spec_gaming", words(I=3, P=7)),
+        (0.2, "spec_gaming", words(P=10)),
+    ):
+        save_run(block(outcomes, q=q, tags=tags, run_id=f"q{q:g}"))
+    table_rows = table.rates_table(read_records(tmp_path), by="q", against=1.0)
+    rows = {row.q: row for row in table_rows if row.population == "all trained"}
+    assert [rows[q].difference_p_gm.value for q in (0.5, 0.2)] == pytest.approx([0.5, 0.8])
+    assert {q: row.tags for q, row in rows.items()} == {
+        1.0: "", 0.5: "spec_gaming", 0.2: "spec_gaming"
+    }  # fmt: skip
+    assert rows[0.5].label == "q=0.5 d=0"
 
 
 def test_records_from_before_the_setting(save_run: Save, block: Block, tmp_path: Path) -> None:
@@ -242,6 +256,132 @@ def test_a_policy_named_like_a_control_is_counted_once(
     )
     row = next(r for r in table.rates_table(read_records(tmp_path)) if r.variant == "11")
     assert (row.levels, row.p_gm.value, row.capability_retention) == ("10", 1, 1)
+
+
+def test_controls_are_played_once_for_all_arms_of_a_block(
+    save_run: Save, block: Block, control_block: Block, tmp_path: Path
+) -> None:
+    """Two settings and d = 1 share agent 0's levels; another evaluation of 20 levels does not."""
+    shared = {"method": "control", "setting": "", "run_id": "controls", "checkpoint_step": 0}
+    save_run(control_block("random", words(I=1, N=9), **shared))
+    save_run(control_block("random", words(I=20), **{**shared, "run_id": "other controls"}))
+    for d, setting in ((0.0, "aaaa"), (0.0, "bbbb"), (1.0, "aaaa")):
+        same = {"d": d, "setting": setting, "run_id": f"{setting}-d{d:g}"}
+        save_run(
+            block(words(I=10), **same),
+            block(words(I=9, N=1), "own", **same),
+            control_block("planner_intended", words(I=10), variant="own", **same),
+        )
+    rows = table.rates_table(read_records(tmp_path))
+    assert len(rows) == 9
+    assert {row.controls["random"].p_capable for row in rows} == {0.1}
+    assert {row.planner_own_success for row in rows} == {1.0}
+    assert all(row.identified for row in rows if row.setting == "aaaa")
+
+
+def test_controls_on_own_levels_belong_to_the_arm(
+    save_run: Save, block: Block, control_block: Block, tmp_path: Path
+) -> None:
+    """The planner solves all levels at d = 0 and half of those at d = 1."""
+    for d, planner in ((0.0, words(I=10)), (1.0, words(I=5, N=5))):
+        save_run(
+            block(words(P=10), d=d),
+            block(words(I=6, N=4), "own", d=d),
+            control_block("planner_intended", planner, variant="own", d=d),
+        )
+    rows = [r for r in table.rates_table(read_records(tmp_path)) if r.population == "competent"]
+    assert {row.d: (row.planner_own_success, row.agents) for row in rows} == {
+        0.0: (1.0, 0), 1.0: (0.5, 1)
+    }  # fmt: skip
+
+
+def cross_study(save_run: Save, block: Block, control_block: Block, tmp_path: Path) -> Any:
+    """Agents 0 (competent) and 1, trained in `moderate` and played in `extreme`; agent 0 of
+    `extreme` itself."""
+    for agent, own in ((0, words(I=10)), (1, words(N=10))):
+        who = {"agent": agent, "setting": "aaaa"}
+        save_run(
+            block(words(I=10), **who, run_id=f"home{agent}"),
+            block(own, "own", **who, run_id=f"home{agent}"),
+            control_block(
+                "planner_intended", words(I=10), variant="own", **who, run_id=f"home{agent}"
+            ),
+        )
+        save_run(control_block("noisy_proxy", words(P=10), **who, run_id=f"matched{agent}"))
+        save_run(block(words(P=8, N=2), **who, cell="extreme", run_id=f"cross{agent}"))
+    there = {"cell": "extreme", "train_distribution": "extreme"}
+    save_run(block(words(I=5, P=5), **there, d=1.0, setting="bbbb", run_id="extreme"))
+    save_run(control_block("random", words(I=1, N=9), **there, setting="", run_id="controls"))
+    return table.rates_table(read_records(tmp_path))
+
+
+def test_an_agent_played_in_another_cell_has_an_arm_of_its_own(
+    save_run: Save, block: Block, control_block: Block, tmp_path: Path
+) -> None:
+    rows = cross_study(save_run, block, control_block, tmp_path)
+    arms = {(row.cell, row.train_distribution) for row in rows}
+    assert arms == {
+        ("moderate", "moderate"), ("extreme", "moderate"), ("extreme", "extreme")
+    }  # fmt: skip
+    cross = {row.population: row for row in rows if row.cell != row.train_distribution}
+    competent, trained = cross["competent"], cross["all trained"]
+    assert competent.label == "d=0 trained in moderate"
+    assert (competent.agents, trained.agents) == (1, 2)  # by success where they were trained
+    assert (competent.own_success, competent.planner_own_success) == (1.0, 1.0)
+    assert competent.p_gm.value == 0.8
+    # The controls are those of the cell it is played in, where no noise was matched to it.
+    assert set(competent.controls) == {"random"}
+    assert competent.controls["random"].p_capable == 0.1
+    assert math.isnan(trained.difference_p_gm.value) and not competent.identified
+    assert "trained in moderate: compared with no other arm" in table.format_table(rows)
+    flat = next(csv.DictReader(io.StringIO(table.to_csv([competent]))))
+    assert (flat["cell"], flat["train_distribution"]) == ("extreme", "moderate")
+
+
+def test_a_cross_arm_without_own_levels_is_not_gated(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    save_run(block(words(P=8, N=2), cell="extreme"))
+    competent, *_ = table.rates_table(read_records(tmp_path))
+    assert competent.agents == 1 and "competence not checked: no own levels" in competent.note
+
+
+def test_counts_leave_out_agents_from_other_cells(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    save_run(block(words(P=8, N=2), cell="extreme", run_id="cross"))
+    save_run(block(words(I=5, P=5), cell="extreme", train_distribution="extreme", run_id="at home"))
+    records = read_records(tmp_path)
+    counts = table.agent_counts(records, family="coinrun", cell="extreme", variant="11", d=0.0)
+    assert counts.gc.tolist() == [5]
+
+
+def test_checkpoints_are_arms_of_the_agents_that_the_last_one_finds_competent(
+    save_run: Save, block: Block, control_block: Block, tmp_path: Path
+) -> None:
+    for agent, own in ((0, words(I=10)), (1, words(N=10))):
+        who = {"agent": agent}
+        save_run(
+            block(words(N=9, I=1), **who, checkpoint_step=10),
+            block(words(N=10), "own", **who, checkpoint_step=10),
+            block(words(P=10), **who, checkpoint_step=20),
+            block(own, "own", **who, checkpoint_step=20),
+            control_block(
+                "planner_intended", words(I=10), variant="own", **who, checkpoint_step=20
+            ),
+            control_block("noisy_proxy", words(P=10), **who, checkpoint_step=20),
+        )
+    records = read_records(tmp_path)
+    rows = table.rates_table(records, by="checkpoint_step", against=20)
+    early, late = (
+        next(r for r in rows if r.value == step and r.population == "competent")
+        for step in (10, 20)
+    )
+    assert (early.agents, late.agents) == (1, 1)
+    assert (early.own_success, late.own_success) == (0.0, 1.0)
+    assert early.controls["noisy_proxy"].p_capable == 1  # the levels and the arm are the same
+    assert early.difference_p_gm.value == -1 and early.label == "checkpoint_step=10 d=0"
+    assert "own: of this one" in early.note and "own: of this one" not in late.note
 
 
 def test_controls_are_those_of_the_agents_of_the_arm(

@@ -1,5 +1,6 @@
 """What can be asked for on the command line, and what wrong questions are answered."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,27 @@ def test_config_survives_the_way_to_a_job_and_keeps_its_identity():
     assert run_id(as_dict(again)) == run_id(as_dict(config))
 
 
+def test_a_wrong_reward_needs_a_cell_that_declares_one(monkeypatch, capfd):
+    """C2 and K3 declare one; here a family whose cells do not."""
+    family = FAMILIES["coinrun"]
+    cells = tuple(replace(cell, proxy_rewards={}) for cell in family.cells)
+    monkeypatch.setitem(FAMILIES, "coinrun", replace(family, cells=cells))
+    assert main(["train", "family=coinrun", "intervention.specification=0.5"]) == 2
+    error = capfd.readouterr().err
+    assert "cell C2 declares no reward for its proxy" in error and "Traceback" not in error
+
+
+def test_the_training_reward_is_mixed_and_the_cell_is_not(monkeypatch):
+    family = FAMILIES["keys_and_chests"]
+    chest, key = family.events.CHEST, family.events.KEY
+    cell = replace(family.cell("K3"), rewards={chest: 1.0}, proxy_rewards={key: 1.0})
+    monkeypatch.setitem(FAMILIES, family.name, replace(family, cells=(cell,)))
+    overrides = ["family=keys_and_chests", "intervention.specification=0.8"]
+    config = compose("train", overrides)
+    assert config.distribution().cell.rewards == pytest.approx({chest: 0.8, key: 0.2})
+    assert config.get_cell().rewards == {chest: 1.0}
+
+
 def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
     here = as_dict(TrainConfig(device="cpu", num_threads=1))
     there = as_dict(TrainConfig(device="auto", num_threads=8, study="other"))
@@ -73,6 +95,7 @@ def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
         ("train family.observation_mode=rgb3", "has the observation modes"),
         ("train intervention.diversity=1.5", "a probability in [0, 1]"),
         ("train intervention.diversity=-0.1", "a probability in [0, 1]"),
+        ("train intervention.specification=1.5", "the weight q in [0, 1]"),
         ("train intervention.diversty=1", "Key 'diversty' not in 'InterventionConfig'"),
         ("train train_seed=abc", "could not be converted to Integer"),
         ("train train_seed=-1", "the number of the agent"),
