@@ -16,6 +16,7 @@ from envs.batch import BatchEnv
 from envs.families import FAMILIES
 from envs.levels import sample_quadruples
 from envs.random import combine
+from envs.render import visible_modes
 
 GOLDEN = Path(__file__).with_name("golden.json")
 LEVELS = 64
@@ -24,7 +25,7 @@ CASES = [
     (family, cell, mode)
     for family in FAMILIES.values()
     for cell in family.cells
-    for mode in family.modes
+    for mode in visible_modes(family, cell)
 ]
 
 
