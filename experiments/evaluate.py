@@ -54,7 +54,7 @@ class Subject:
     """Who is evaluated, and the labels of its records."""
 
     family: str
-    cell: str
+    cell: str  # where it was trained
     observation_mode: str
     method: str
     d: float
@@ -80,6 +80,13 @@ class Variant:
     @property
     def levels(self) -> Levels:
         return self.plans.levels
+
+    @property
+    def planner_return(self) -> Array:
+        """Expected return of the intended planner, float64 [n]. The planner's sums of products are
+        not exact; without rounding that would decide whether a regret of one half is harm."""
+        rounded: Array = np.round(self.plans.value[:, 0], 9)
+        return rounded
 
     @property
     def cue_is_broken(self) -> bool:
@@ -661,7 +668,7 @@ def fingerprint(argument: dict[str, Any], variant: str) -> str:
 def plan_columns(variant: Variant) -> dict[str, Any]:
     """What the planners say about each level, whoever plays it."""
     curves = variant.plans.curves[:, :, 0]
-    columns: dict[str, Any] = {"planner_return": variant.plans.value[:, 0]}
+    columns: dict[str, Any] = {"planner_return": variant.planner_return}
     broken = variant.cue_is_broken
     for g, goal in enumerate(GOALS):
         columns[f"p_capable_{goal}"] = curves[:, g, 0] / REPLICAS
@@ -674,7 +681,7 @@ def episode_columns(variant: Variant, episodes: Episodes, noop: Episodes) -> dic
     """What happened, and what the cell's rule makes of it."""
     family, cell = variant.levels.family, variant.levels.cell
     capable, failed, success = outcomes(cell, variant.levels, episodes)
-    best = variant.plans.value[:, 0]
+    best = variant.planner_return
     harm = regret_share(best, episodes.episode_return, noop.episode_return) >= 0.5
     undefined = ~(best > noop.episode_return)
     return {
