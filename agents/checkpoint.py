@@ -26,7 +26,7 @@ from torch import Tensor
 from agents.networks import Network
 from agents.policy import NetworkPolicy
 from agents.ppo import make_ppo, network_of
-from agents.settings import PPOSettings
+from agents.settings import CloningSettings, PPOSettings
 from agents.vec_env import BatchVecEnv
 from envs.adapters import observation_space
 from envs.batch import BatchEnv
@@ -51,7 +51,7 @@ class Meta:
     method: str  # ppo, cloning, ...
     settings: Mapping[str, Any]  # of the method
     train_seed: int
-    steps: int  # environment steps learned from
+    steps: int  # learned from: environment steps, or labelled states
     diversity: float
     misgen_version: str
     specification: float = 1.0  # q: weight of the intended reward
@@ -66,13 +66,14 @@ class Meta:
 
 def describe(
     env: BatchEnv,
-    settings: PPOSettings,
+    settings: PPOSettings | CloningSettings,
     *,
     train_seed: int,
     steps: int,
+    method: str = "ppo",
     specification: float = 1.0,
 ) -> Meta:
-    """The description of an agent that PPO trained in `env`."""
+    """The description of an agent that was trained on the levels of `env`."""
     return Meta(
         family=env.family.name,
         family_version=env.family.version,
@@ -81,7 +82,7 @@ def describe(
         observation_shape=env.observation_shape,
         num_actions=len(env.family.actions),
         network=network_of(settings, BatchVecEnv(env)),
-        method="ppo",
+        method=method,
         settings=asdict(settings),
         train_seed=train_seed,
         steps=steps,

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
 
 from agents.networks import Bf16Policy, Network, choose_network
-from agents.settings import PPOSettings
+from agents.settings import CloningSettings, PPOSettings
 from agents.vec_env import BatchVecEnv
 from envs.batch import BatchEnv
 from envs.types import NEVER
@@ -48,7 +49,7 @@ def choose_device(device: str, network: Network) -> str:
     return device
 
 
-def network_of(settings: PPOSettings, env: BatchVecEnv) -> Network:
+def network_of(settings: PPOSettings | CloningSettings, env: BatchVecEnv) -> Network:
     """The network that these settings mean for what `env` shows."""
     return choose_network(
         settings.network,
@@ -115,6 +116,14 @@ class Training:
 
     model: PPO
     curve: tuple[CurveRow, ...]
+
+    @property
+    def policy(self) -> ActorCriticPolicy:
+        return self.model.policy
+
+    @property
+    def steps(self) -> int:
+        return self.model.num_timesteps
 
 
 Checkpoint = Callable[[PPO, float], None]  # (model, fraction); model.num_timesteps: steps so far

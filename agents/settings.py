@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     (
-        "total_steps num_envs num_steps batch_size num_epochs features_dim",
+        "total_steps num_states num_envs num_steps batch_size num_epochs features_dim",
         "is at least 1",
         lambda value: value >= 1,
     ),
     ("head_dim", "is at least 0", lambda value: value >= 0),
-    ("gamma gae_lambda final_learning_rate_frac", "is in [0, 1]", lambda value: 0 <= value <= 1),
+    (
+        "gamma gae_lambda final_learning_rate_frac random_action_frac",
+        "is in [0, 1]",
+        lambda value: 0 <= value <= 1,
+    ),
     (
         "learning_rate clip_range max_grad_norm",
         "is positive and finite",
@@ -27,6 +31,16 @@ RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
         lambda value: value in ("auto", "flat", "impala"),
     ),
 )
+
+
+def _check_ranges(settings: Any) -> None:
+    """ValueError for a field outside the range that RULES gives it."""
+    defaults = {field.name: field.default for field in fields(settings)}
+    for names, rule, holds in RULES:
+        for name in set(names.split()) & set(defaults):
+            value = getattr(settings, name)
+            if not holds(value):
+                raise ValueError(f"{name} {rule}; got {value!r}; try {defaults[name]}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +69,7 @@ class PPOSettings:
     head_dim: int = 128  # units, see Network
 
     def __post_init__(self) -> None:
-        for names, rule, holds in RULES:
-            for name in names.split():
-                if not holds(getattr(self, name)):
-                    default = type(self).__dataclass_fields__[name].default
-                    raise ValueError(f"{name} {rule}; got {getattr(self, name)!r}; try {default}")
+        _check_ranges(self)
         self._check_batch_size()
 
     def _check_batch_size(self) -> None:
@@ -72,3 +82,26 @@ class PPOSettings:
                 f"got {self.num_envs} * {self.num_steps} and {self.batch_size}; "
                 f"try batch_size={best}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloningSettings:
+    """Everything that decides what behaviour cloning learns, but for the seed.
+
+    Raises:
+        ValueError: a value outside its range.
+    """
+
+    num_states: int = 200_000  # labelled states learned from
+    num_envs: int = 512  # levels planned and played at a time
+    batch_size: int = 512  # labelled states
+    num_epochs: int = 5  # passes over the labelled states
+    learning_rate: float = 2e-3  # of Adam, at the start
+    final_learning_rate_frac: float = 0.05  # reached linearly at the last update
+    random_action_frac: float = 0.1  # share of the executed actions that are uniformly random
+    network: str = "auto"  # flat, impala or auto (by the observation)
+    features_dim: int = 256  # units, see Network
+    head_dim: int = 128  # units, see Network
+
+    def __post_init__(self) -> None:
+        _check_ranges(self)

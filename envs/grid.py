@@ -18,6 +18,32 @@ def bit_count(bits):
     return count
 
 
+# The 3x3 blocks in the corners of a board of `size` cells a side, border included. Corners count
+# north-east, north-west, south-east, south-west; offsets in a block count row by row.
+BLOCK_CELLS = 9
+NORTH_EAST = 0
+
+
+def in_corner(row, col, size):
+    """Whether an inner cell belongs to a corner block."""
+    return (row <= 3 or row >= size - 4) and (col <= 3 or col >= size - 4)
+
+
+def block_cell(corner, offset, size, width):
+    """Cell index, on a grid of `width` columns, of an offset of a corner block."""
+    row = 1 + offset // 3 + (size - 5) * (corner // 2)
+    col = 1 + offset % 3 + (size - 5) * (1 - corner % 2)
+    return row * width + col
+
+
+def block_offset(row, col, size):
+    """The offset of a cell of a corner block, whichever it is: the inverse of `block_cell` where
+    the blocks do not overlap (size >= 8)."""
+    row = row - 1 if row <= 3 else row - (size - 4)
+    col = col - 1 if col <= 3 else col - (size - 4)
+    return 3 * row + col
+
+
 def flood(i, wall, stop, row, col, size, queue, seen):
     """Cells reachable from (row, col) without entering a wall or leaving a `stop` cell.
 

@@ -16,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from agents.settings import PPOSettings
+from agents.settings import CloningSettings, PPOSettings
 from envs.families import find_family
 from envs.render import Renderer
 from envs.types import Cell, Family, LevelDistribution
@@ -40,8 +40,12 @@ class InterventionConfig:
 
 @dataclass(frozen=True)
 class AgentConfig:
-    method: str = "ppo"
-    settings: PPOSettings = field(default_factory=PPOSettings)
+    method: str = "ppo"  # or cloning
+    settings: PPOSettings = field(default_factory=PPOSettings)  # of ppo
+    cloning: CloningSettings = field(default_factory=CloningSettings)
+
+    def settings_of_method(self) -> PPOSettings | CloningSettings:
+        return self.cloning if self.method == "cloning" else self.settings
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ class TrainConfig:
                 f"train_seed is an integer in [0, {MAX_AGENT_NUMBER}), the number of the agent; "
                 f"got {self.train_seed}"
             )
-        if self.agent.method != "ppo":
-            raise ValueError(f"agent.method is ppo; got {self.agent.method!r}")
+        if self.agent.method not in ("ppo", "cloning"):
+            raise ValueError(f"agent.method is ppo or cloning; got {self.agent.method!r}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device is auto, cpu or cuda; got {self.device!r}")
         if self.precision not in ("auto", "float32", "bfloat16"):

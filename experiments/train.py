@@ -16,7 +16,7 @@ from experiments.jobs import report_progress
 from experiments.run_folder import RunFolder, require_writable, results_root, write_json
 
 if TYPE_CHECKING:  # imported when there is something to train
-    from stable_baselines3 import PPO
+    from stable_baselines3.common.policies import ActorCriticPolicy
 
     from envs.batch import BatchEnv
 
@@ -66,8 +66,9 @@ def check_gpu() -> None:
 def run_name(config: TrainConfig) -> str:
     """How a run is called in progress lines."""
     asked = config.intervention
+    method = "" if config.agent.method == "ppo" else f" {config.agent.method}"
     q = "" if asked.specification == 1 else f" q={asked.specification:g}"
-    return f"{config.get_cell().code} d={asked.diversity:g}{q} agent {config.train_seed}"
+    return f"{config.get_cell().code}{method} d={asked.diversity:g}{q} agent {config.train_seed}"
 
 
 class _Meter:
@@ -95,42 +96,53 @@ def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress =
     """
     import torch
 
+    from agents.cloning import train_cloning
     from agents.ppo import train_ppo
 
     config: TrainConfig = from_dict(TrainConfig, argument)
     torch.set_num_threads(config.num_threads)
-    env, settings = training_env(config), config.agent.settings
+    env = training_env(config)
     device, bf16 = device_and_bf16(config, env)
-    training = train_ppo(
-        env,
-        settings,
-        train_seed=config.train_seed,
-        device=device,
-        bf16=bf16,
-        checkpoint_fracs=tuple(EARLIER_CHECKPOINTS),
-        on_checkpoint=lambda model, frac: save_agent(
-            folder / EARLIER_CHECKPOINTS[frac], model, env, config
-        ),
-        on_progress=_reporter(folder, on_progress),
-    )
-    save_agent(folder / CHECKPOINT, training.model, env, config)
+    how: dict[str, Any] = {
+        "train_seed": config.train_seed,
+        "device": device,
+        "bf16": bf16,
+        "on_progress": _reporter(folder, on_progress),
+    }
+    training: Any
+    if config.agent.method == "cloning":
+        training = train_cloning(env, config.agent.cloning, **how)
+    else:
+        training = train_ppo(
+            env,
+            config.agent.settings,
+            checkpoint_fracs=tuple(EARLIER_CHECKPOINTS),
+            on_checkpoint=lambda model, frac: save_agent(
+                folder / EARLIER_CHECKPOINTS[frac], model.policy, model.num_timesteps, env, config
+            ),
+            **how,
+        )
+    save_agent(folder / CHECKPOINT, training.policy, training.steps, env, config)
     write_curve(folder / "curve.csv", training.curve)
     how = {"device": device, "precision": "bfloat16" if bf16 else "float32"}
     write_json(folder / "train.json", {**how, **summary(config, training.curve)})
 
 
-def save_agent(path: Path, model: PPO, env: BatchEnv, config: TrainConfig) -> None:
-    """Write a checkpoint of PPO as it is now."""
+def save_agent(
+    path: Path, policy: ActorCriticPolicy, steps: int, env: BatchEnv, config: TrainConfig
+) -> None:
+    """Write a checkpoint of an agent as it is now."""
     from agents.checkpoint import describe, save
 
     meta = describe(
         env,
-        config.agent.settings,
+        config.agent.settings_of_method(),
         train_seed=config.train_seed,
-        steps=model.num_timesteps,
+        steps=steps,
+        method=config.agent.method,
         specification=config.intervention.specification,
     )
-    save(path, model.policy, meta)
+    save(path, policy, meta)
 
 
 def training_env(config: TrainConfig) -> BatchEnv:
@@ -140,7 +152,7 @@ def training_env(config: TrainConfig) -> BatchEnv:
     return BatchEnv(
         config.get_family(),
         config.distribution(),
-        config.agent.settings.num_envs,
+        config.agent.settings_of_method().num_envs,
         train_seed=config.train_seed,
         observation_mode=config.family.observation_mode,
         num_threads=config.num_threads,
@@ -153,7 +165,9 @@ def device_and_bf16(config: TrainConfig, env: BatchEnv) -> tuple[str, bool]:
     from agents.ppo import choose_device, network_of
     from agents.vec_env import BatchVecEnv
 
-    device = choose_device(config.device, network_of(config.agent.settings, BatchVecEnv(env)))
+    device = choose_device(
+        config.device, network_of(config.agent.settings_of_method(), BatchVecEnv(env))
+    )
     if device != "cpu":
         return device, False
     return device, autocast_bf16() if config.precision == "auto" else config.precision == "bfloat16"

@@ -1,4 +1,4 @@
-"""The rules and levels of keys and chests, on drawn boards."""
+"""The rules of keys and chests and the cell K3, on drawn boards."""
 
 from dataclasses import replace
 
@@ -36,7 +36,8 @@ def start(board: str, horizon_steps: int = 50) -> BatchEnv:
 
 
 def names(bits: int) -> str:
-    return "+".join(event.name for event in Event if bits >> event & 1)
+    """The events that K3 is about."""
+    return "+".join(e.name for e in Event if bits >> e & 1 and e <= Event.ALL_KEYS)
 
 
 def play(board: str, actions: str) -> list[str]:
@@ -118,6 +119,23 @@ def test_a_key_is_surplus_while_the_inventory_covers_the_unopened_chests():
     ]
 
 
+def test_every_block_event_is_a_cell_entered_with_a_key():
+    """The 3x3 block of the north-east corner, row by row; nothing happens without a key."""
+    board = "######## #...k..# #......# #......# #.c..A.# #......# #......#"
+    assert play_all(board, "uuu") == [set(), set(), set()]
+    steps = "uuul" + "r" * 2 + "dlldrrru" + ".d"
+    expected = [(), (), (), (), (1,), (2,), (5,), (4,), (3,), (6,), (7,), (8,), (), (5,), (), (8,)]
+    happened = [{e for e in events if e.startswith("BLOCK")} for events in play_all(board, steps)]
+    assert happened == [{f"BLOCK_{k}" for k in cells} for cells in expected]
+
+
+def play_all(board: str, actions: str) -> list[set[str]]:
+    """All events of every step."""
+    env = start(board)
+    bits = [int(env.step([ACTIONS[a]]).events[0]) for a in actions]
+    return [{event.name for event in Event if b >> event & 1} for b in bits]
+
+
 def test_what_is_shown_follows_the_state():
     """View of +-5 cells: the agent is in row 6 (under the status row) and column 5."""
     env = start(ROOM)
@@ -192,6 +210,24 @@ def test_outcomes_of_k3(board, actions, judged, expected):
 
 # Levels
 
+SEED_0 = """
+########
+#...c..#
+#......#
+#k.c...#
+#...k..#
+#......#
+##cc.A.#
+########"""
+
+
+def test_a_level_of_k3_is_what_it_was_before_the_other_cells():
+    """Version 1 drew these."""
+    held_out = sample_quadruples(FAMILY, K3, [0])
+    assert keys_and_chests.draw(held_out["00"].level, 0) == SEED_0.strip()
+    shifted = SEED_0.translate(str.maketrans("kc", "ck"))
+    assert keys_and_chests.draw(held_out["10"].level, 0) == shifted.strip()
+
 
 def counts(levels) -> tuple[np.ndarray, np.ndarray]:
     kinds = levels.level.item_kind
@@ -262,6 +298,7 @@ def test_every_draw_of_the_cue_can_be_played_to_the_end():
         ("##### #Akc. #...#", "closed by walls"),
         ("##### #A.k# #...#", "at least one key 'k' and one chest 'c'"),
         ("##### #A.c# #...#", "at least one key 'k' and one chest 'c'"),
+        ("##### #Ako# #GTV#", "at least one key 'k' and one chest 'c'"),
         ("####### #Akkkk# #ccccc# #k....#", "at most 9 keys and chests; got 10"),
         ("#" * 17 + " #A" + "." * 14 + "#", "3 to 15 cells a side"),
         ("##### #Akc# #..", "a square of 3 to 15 cells a side; got 5 lines"),
@@ -270,6 +307,22 @@ def test_every_draw_of_the_cue_can_be_played_to_the_end():
 def test_illegal_drawings_are_refused(board, message):
     with pytest.raises(ValueError, match=message):
         keys_and_chests.parse(square(board))
+
+
+ALL_GLYPHS = "####### #Akctv# #GTVow# #b....#"
+
+
+def test_all_glyphs_and_the_header_are_drawn_and_parsed():
+    for text in (square(ALL_GLYPHS[: ALL_GLYPHS.index(" #b")]), "disturbed\n" + square(ROOM)):
+        level = keys_and_chests.parse(text)
+        assert keys_and_chests.draw(level, 0) == text
+        assert level.disturbed[0] == text.startswith("disturbed")
+    level = keys_and_chests.parse(square(ALL_GLYPHS.replace("k", ".", 1).replace("#G", "#k")))
+    kinds = [Kind.CHEST] * 3 + [Kind.KEY] + [Kind.BOX] * 2 + [Kind.CHEST] * 3
+    assert level.item_kind[0].tolist() == kinds
+    assert level.item_look[0].tolist() == [1, 2, 3, 0, 2, 3, 1, 1, 1]
+    assert level.item_owned[0].tolist() == [0, 0, 0, 0, 0, 0, 1, 0, 1]
+    assert level.item_watched[0].tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 1]
 
 
 def test_a_drawing_says_what_the_level_is():

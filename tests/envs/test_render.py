@@ -15,13 +15,15 @@ from envs.types import Plane
 KEYS = FAMILIES["keys_and_chests"]
 BOARD = "#####\n#A.k#\n#c..#\n#...#\n#####"
 AGENT = (6, 5)  # row and column of the view
+K3 = KEYS.cell("K3")
 COLOURS = {plane.name: plane.colour for plane in KEYS.planes}
+SPRITES = {plane.name: plane.sprite for plane in KEYS.planes}
 
 
 def start(mode: str) -> BatchEnv:
-    distribution = KEYS.train_distribution(KEYS.cells[0])
+    distribution = KEYS.train_distribution(K3)
     env = BatchEnv(KEYS, distribution, 1, observation_mode=mode)
-    env.reset_to(drawn_levels(KEYS, KEYS.cells[0], BOARD))
+    env.reset_to(drawn_levels(KEYS, K3, BOARD))
     return env
 
 
@@ -30,11 +32,16 @@ def start(mode: str) -> BatchEnv:
 
 def test_planes_by_hand():
     """Rows of the view: the status row, then 5 rows above the agent, its own, 5 below."""
-    planes = start("planes").buffers.obs[0]
-    assert planes.shape == (5, 12, 11) and planes.sum(axis=(1, 2)).tolist() == [112, 1, 1, 1, 0]
-    assert planes[3][AGENT] == planes[1, 6, 7] == planes[2, 7, 5] == 1
-    assert not planes[0, 6:9, 5:8].any() and planes[0, 5].all() and planes[0, 1:, 4].all()
-    assert not planes[:, 0].any(), "no key is held"
+    obs = start("planes").buffers.obs[0]
+    planes = {plane.name: obs[k] for k, plane in enumerate(KEYS.planes)}
+    assert obs.shape == (12, 12, 11)
+    assert {name: int(plane.sum()) for name, plane in planes.items() if plane.any()} == {
+        "wall": 112, "key": 1, "chest": 1, "gold": 1, "agent": 1
+    }  # fmt: skip
+    assert planes["agent"][AGENT] == planes["key"][6, 7] == planes["chest"][7, 5] == 1
+    wall = planes["wall"]
+    assert not wall[6:9, 5:8].any() and wall[5].all() and wall[1:, 4].all()
+    assert not obs[:, 0].any(), "no key is held"
 
 
 def test_one_pixel_per_tile_by_hand():
@@ -70,8 +77,8 @@ def test_a_later_plane_covers_an_earlier_one():
         is_chest = (tile == COLOURS["chest"]).all(axis=2)
         assert is_agent.any() and (is_chest.any() == (px == 8))
         if px == 8:
-            agent = np.array([[c == "#" for c in line] for line in KEYS.planes[3].sprite.split()])
-            chest = np.array([[c == "#" for c in line] for line in KEYS.planes[2].sprite.split()])
+            agent = np.array([[c == "#" for c in line] for line in SPRITES["agent"].split()])
+            chest = np.array([[c == "#" for c in line] for line in SPRITES["chest"].split()])
             assert np.array_equal(is_agent, agent) and np.array_equal(is_chest, chest & ~agent)
 
 
@@ -109,7 +116,7 @@ def test_every_mode_shows_the_same_view(family, seed):
     rng = np.random.default_rng(seed)
     actions = rng.integers(0, len(family.actions), (30, 6))
     for mode in family.modes:
-        distribution = family.train_distribution(family.cells[0], 0.5)
+        distribution = family.train_distribution(family.cell(family.default_cell), 0.5)
         env = BatchEnv(family, distribution, 6, train_seed=seed, observation_mode=mode)
         env.reset()
         for action in actions:
@@ -120,7 +127,9 @@ def test_every_mode_shows_the_same_view(family, seed):
 
 def test_dirty_buffers_are_overwritten_completely(family):
     """Every pixel of `obs`, and of `final_obs` where an episode ended."""
-    distribution = replace(family.train_distribution(family.cells[0]), horizon_steps=3)
+    distribution = replace(
+        family.train_distribution(family.cell(family.default_cell)), horizon_steps=3
+    )
     for mode in family.modes:
         envs = [BatchEnv(family, distribution, 5, observation_mode=mode) for _ in range(2)]
         dirty = envs[0].empty_buffers()

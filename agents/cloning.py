@@ -1,0 +1,251 @@
+"""Behaviour cloning: a network learns the intended planner's actions, on the levels that PPO would
+train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.utils import update_learning_rate
+
+from agents.checkpoint import build_policy, describe
+from agents.play import outcomes, play_episodes
+from agents.policy import NetworkPolicy
+from agents.ppo import LinearRate
+from agents.settings import CloningSettings
+from envs.batch import BatchEnv
+from envs.levels import Levels
+from envs.solve import Plans, solve
+from envs.types import Array
+
+CHUNK_STATES = 25_000  # labelled states held in memory; every pass is over one chunk
+CURVE_LEVELS = 256  # played for each row of the learning curve, or as many as there are slots
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloneRow:
+    """What was learned from one chunk of labelled states.
+
+    Loss and accuracy are of the first pass over the chunk: of states not learned from before.
+    """
+
+    steps: int  # labelled states so far
+    episodes: int  # demonstrated for this chunk
+    loss: float  # cross-entropy to the uniform distribution over optimal actions, nats
+    accuracy: float  # probability of an optimal action
+    success_rate: float  # of sampled play on the next levels of the stream, after the last pass
+    broken_episodes: int  # since the start of training, on levels that took the broken draw
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloning:
+    """A trained network and its learning curve, one row per chunk."""
+
+    policy: ActorCriticPolicy
+    curve: tuple[CloneRow, ...]
+
+    @property
+    def steps(self) -> int:
+        """Labelled states learned from."""
+        return self.curve[-1].steps
+
+
+Progress = Callable[[int, int, CloneRow], None]  # (labelled states, of how many, newest row)
+
+
+def demonstrate(
+    env: BatchEnv, plans: Plans, rng: np.random.Generator, random_action_frac: float
+) -> tuple[Array, Array]:
+    """Let the intended planner play every slot from the present state to the episode's end.
+
+    A share of the executed actions is uniformly random, so that states off its path are visited.
+    States in which no action is better than another are left out: mostly those from which the goal
+    cannot be reached any more.
+
+    Returns:
+        Observations [m, *observation_shape] and optimal actions, bool [m, actions], of the visited
+        states.
+    """
+    seen, labels = [env.buffers.obs[:0]], [np.zeros((0, len(env.family.actions)), np.bool_)]
+    while not env.episode.done.all():
+        optimal = plans.action_mask(env, "intended")
+        taught = ~env.episode.done & ~optimal.all(axis=1)
+        seen.append(env.buffers.obs[taught])
+        labels.append(optimal[taught])
+        is_random = rng.random(len(optimal)) < random_action_frac
+        allowed = optimal | is_random[:, None]
+        env.step(np.where(allowed, rng.random(allowed.shape), -1.0).argmax(axis=1))
+    return np.concatenate(seen), np.concatenate(labels)
+
+
+class Lessons:
+    """Labelled states from the stream of levels that `train_seed` names in `env`.
+
+    Attributes:
+        levels: the next ones of the stream, one per slot of `env`, not demonstrated yet.
+        episodes, broken_episodes: demonstrated so far, and those on levels with a broken draw.
+    """
+
+    def __init__(self, env: BatchEnv, random_action_frac: float, train_seed: int) -> None:
+        self.env, self.random_action_frac = env, random_action_frac
+        self.rng = np.random.default_rng(train_seed)
+        self.episodes = self.broken_episodes = 0
+        env.autoreset = False  # a level is planned before it is played
+        env.restart(train_seed)
+        self._next_levels()
+
+    def _next_levels(self) -> None:
+        self.env.reset()
+        self.levels = self.env.levels()
+
+    def _demonstrate(self) -> tuple[Array, Array]:
+        _, unique = np.unique(self.levels.seeds, return_index=True)  # a finite set repeats levels
+        plans = solve(self.levels.take(unique))
+        labelled = demonstrate(self.env, plans, self.rng, self.random_action_frac)
+        self.episodes += len(self.levels)
+        self.broken_episodes += int(self.levels.broken.sum())
+        self._next_levels()
+        return labelled
+
+    def draw(self, num_states: int) -> tuple[Array, Array]:
+        """Observations and optimal actions of so many visited states."""
+        parts: list[tuple[Array, Array]] = []
+        missing = num_states
+        while missing > 0:
+            obs, optimal = self._demonstrate()
+            kept = self.rng.permutation(len(obs))[:missing]  # not the first ones: steps differ
+            parts.append((obs[kept], optimal[kept]))
+            missing -= len(kept)
+        return np.concatenate([obs for obs, _ in parts]), np.concatenate([o for _, o in parts])
+
+
+def log_probs(policy: ActorCriticPolicy, obs: torch.Tensor, bf16: bool) -> torch.Tensor:
+    """float32 [n, actions]; in bf16 up to the last layer, as in PPO's updates."""
+    with torch.autocast(obs.device.type, torch.bfloat16, enabled=bf16):
+        features = policy.extract_features(obs)
+        latent = policy.mlp_extractor.forward_actor(features)  # type: ignore[arg-type]
+    return torch.log_softmax(policy.action_net(latent.float()), dim=1)
+
+
+def cross_entropy(log_p: torch.Tensor, optimal: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy to the uniform distribution over each row's optimal actions, nats."""
+    target = optimal / optimal.sum(dim=1, keepdim=True)
+    return -(target * log_p).sum(dim=1).mean()
+
+
+class Learner:
+    """A network, its optimiser and its falling learning rate."""
+
+    def __init__(
+        self, policy: ActorCriticPolicy, settings: CloningSettings, train_seed: int, bf16: bool
+    ) -> None:
+        self.policy, self.settings, self.bf16 = policy, settings, bf16
+        self.order = torch.Generator().manual_seed(train_seed)
+        start = settings.learning_rate
+        self.rate = LinearRate(start, start * settings.final_learning_rate_frac)
+        self.updates = 0
+        self.total_updates = settings.num_epochs * sum(
+            -(-size // settings.batch_size) for size in chunk_sizes(settings.num_states)
+        )
+
+    def learn(self, obs: Array, optimal: Array) -> tuple[float, float]:
+        """All passes over one chunk; returns loss and accuracy of the first."""
+        self.policy.set_training_mode(True)
+        rows: Any = self.policy.obs_to_tensor(obs)[0]  # pictures: channels first
+        labels = torch.from_numpy(optimal).to(self.policy.device)
+        passes = [self._pass(rows, labels) for _ in range(self.settings.num_epochs)]
+        return passes[0]
+
+    def _pass(self, rows: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+        sums = torch.zeros(2)
+        order = torch.randperm(len(rows), generator=self.order).to(rows.device)
+        for batch in order.split(self.settings.batch_size):
+            sums += len(batch) * self._update(rows[batch], labels[batch])
+        loss, accuracy = (sums / len(rows)).tolist()
+        return loss, accuracy
+
+    def _update(self, obs: torch.Tensor, optimal: torch.Tensor) -> torch.Tensor:
+        """One step of Adam; loss and accuracy before it, float32 [2]."""
+        optimizer = self.policy.optimizer
+        update_learning_rate(optimizer, self.rate(1 - self.updates / self.total_updates))
+        log_p = log_probs(self.policy, obs, self.bf16)
+        loss = cross_entropy(log_p, optimal)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        self.updates += 1
+        accuracy = (log_p.detach().exp() * optimal).sum(dim=1).mean()
+        return torch.stack([loss.detach(), accuracy]).cpu()
+
+
+def chunk_sizes(num_states: int) -> Iterator[int]:
+    """Sizes of the chunks in which so many labelled states are learned."""
+    for done in range(0, num_states, CHUNK_STATES):
+        yield min(CHUNK_STATES, num_states - done)
+
+
+def new_policy(
+    env: BatchEnv, settings: CloningSettings, train_seed: int, device: str
+) -> ActorCriticPolicy:
+    """An untrained network."""
+    meta = describe(env, settings, train_seed=train_seed, steps=0, method="cloning")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(train_seed)
+        return build_policy(meta).to(device)
+
+
+def success_rate(policy: ActorCriticPolicy, lessons: Lessons, train_seed: int) -> float:
+    """Share of the next levels on which sampled play completes the intended goal."""
+    levels: Levels = lessons.levels.take(np.arange(min(CURVE_LEVELS, len(lessons.levels))))
+    horizon = lessons.env.distribution.horizon_steps
+    episodes = play_episodes(
+        NetworkPolicy(policy, "cloning"),
+        levels,
+        horizon_steps=horizon,
+        judged_at_steps=horizon,
+        eval_seed=train_seed,
+        observation_mode=lessons.env.observation_mode,
+    )
+    return float(outcomes(levels.cell, levels, episodes)[2].mean())
+
+
+def train_cloning(
+    env: BatchEnv,
+    settings: CloningSettings,
+    *,
+    train_seed: int,
+    device: str = "cpu",
+    bf16: bool = False,
+    on_progress: Progress | None = None,
+) -> Cloning:
+    """Train a new agent on demonstrations on the levels that `train_seed` names in the
+    distribution of `env`.
+
+    Args:
+        env: `settings.num_envs` environments; they will not reset themselves any more.
+        device: cpu or cuda.
+    """
+    lessons = Lessons(env, settings.random_action_frac, train_seed)
+    learner = Learner(new_policy(env, settings, train_seed, device), settings, train_seed, bf16)
+    curve: list[CloneRow] = []
+    steps = 0
+    for size in chunk_sizes(settings.num_states):
+        before = lessons.episodes
+        loss, accuracy = learner.learn(*lessons.draw(size))
+        steps += size
+        row = CloneRow(
+            steps=steps,
+            episodes=lessons.episodes - before,
+            loss=loss,
+            accuracy=accuracy,
+            success_rate=success_rate(learner.policy, lessons, train_seed),
+            broken_episodes=lessons.broken_episodes,
+        )
+        curve.append(row)
+        if on_progress is not None:
+            on_progress(steps, settings.num_states, row)
+    return Cloning(policy=learner.policy, curve=tuple(curve))
