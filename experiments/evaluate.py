@@ -211,13 +211,14 @@ def earlier_checkpoints(checkpoint: Path, steps: int) -> list[dict[str, Any]]:
 
 
 def setting_of(trained: Mapping[str, Any]) -> str:
-    """A hash of how an agent was trained, but for its seed, study, diversity and specification:
-    what the arms of a study that differ in d or q have in common."""
+    """A hash of how an agent was trained, but for its seed, study, method, diversity and
+    specification: what the arms of a study that differ in these have in common."""
     setting = {key: value for key, value in trained.items() if key not in ("train_seed", "study")}
     intervention = dict(setting.get("intervention", {}))
     for varied in ("diversity", "specification"):
         intervention.pop(varied, None)
-    return run_id({**setting, "intervention": intervention})
+    agent = {key: value for key, value in setting.get("agent", {}).items() if key != "method"}
+    return run_id({**setting, "intervention": intervention, "agent": agent})
 
 
 def policy_arguments(config: EvaluateConfig) -> list[dict[str, Any]]:

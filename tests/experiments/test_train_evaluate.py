@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from analysis.records import event_names
 from envs.families import FAMILIES
 from envs.levels import sample_quadruples
 from envs.types import NEVER
+from experiments import evaluate
 from experiments.cli import main
 from experiments.config import EvaluateConfig
 from experiments.evaluate import (
@@ -29,6 +31,7 @@ from experiments.evaluate import (
     regret_share,
     setting_of,
 )
+from experiments.run_folder import run_once
 
 FAMILY = FAMILIES["keys_and_chests"]
 LEVELS = 40
@@ -165,11 +168,12 @@ def test_what_was_evaluated_with_all_checkpoints_is_not_evaluated_again_without(
 def test_all_checkpoints_replace_the_final_one_alone(results, tmp_path, monkeypatch):
     """The same agent twice in a results folder would be two runs of one agent."""
     monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path))
-    agent = str(find_agents(str(results))[0])
+    agent = find_agents(str(results))[0]
     for checkpoints, steps in (("final", {16384}), ("all", {4096, 8192, 16384})):
-        assert (
-            main(["evaluate", f"agents={agent}", "num_levels=4", f"checkpoints={checkpoints}"]) == 0
-        )
+        config = EvaluateConfig(num_levels=4, checkpoints=checkpoints)
+        for job in evaluation_jobs(agent_arguments(agent, config)):
+            body = getattr(evaluate, job.target.partition(":")[2])
+            run_once(job.folder, job.argument, partial(body, job.argument))
         (table,), _ = records(tmp_path)
         assert {row["checkpoint_step"] for row in rows(table, role="agent")} == steps
         assert len(records(tmp_path, "matched")[0]) == 1
@@ -242,12 +246,13 @@ def test_an_agent_of_a_wrong_reward_is_tagged(tmp_path, monkeypatch):
         assert row["episode_return"] == row["event_counts"][names.index("chest")]
 
 
-def test_arms_of_another_d_or_q_have_the_same_setting(results):
+def test_arms_of_another_d_q_or_method_have_the_same_setting(results):
     (first, second) = (agent_arguments(p, EvaluateConfig())[0] for p in find_agents(str(results)))
     assert first["setting"] == second["setting"]
     assert {first["subject"]["d"], second["subject"]["d"]} == {0.0, 1.0}
     trained = json.loads((Path(first["location"]).parent / "config.json").read_text())
     trained["intervention"]["specification"] = 0.3
+    trained["agent"]["method"] = "cloning"
     assert setting_of(trained) == first["setting"]
     trained["agent"]["settings"]["gamma"] = 0.5
     assert setting_of(trained) != first["setting"]
