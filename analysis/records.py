@@ -52,7 +52,7 @@ SCHEMA = pa.schema(
         # "control", setting and study "", d 0, q 1. Controls that depend on an arm (noise-matched
         # planners; whoever plays variant own, whose levels depend on d) have the labels of the
         # agent that they accompany.
-        # setting: hash of the training configuration without train_seed, study, d and q.
+        # setting: hash of the training configuration without train_seed, study, method, d and q.
         *_columns(pa.string(), "role policy method setting"),
         *_columns(pa.float64(), "d q"),
         *_columns(pa.int64(), "train_seed checkpoint_step eval_seed level_seed"),

@@ -180,6 +180,15 @@ def _to_object(composed: DictConfig) -> Any:
         raise ValueError(str(error.__cause__ or error)) from error
 
 
+def quoted(override: str) -> str:
+    """Put quotes where Hydra's grammar needs them: around a value with "=" in it, as in the path
+    of a run folder."""
+    key, _, value = override.partition("=")
+    if "=" not in value or value[0] in "'\"[{":
+        return override
+    return f"{key}='{value}'"
+
+
 def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str]) -> int:
     """Run `job(config object)` as a Hydra application with the config configs/`name`.yaml.
 
@@ -204,7 +213,7 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
             raise SystemExit(2) from error
 
     application = hydra.main(version_base="1.3", config_path="pkg://configs", config_name=name)(run)
-    before, sys.argv = sys.argv, [f"misgen {name}", *argv]
+    before, sys.argv = sys.argv, [f"misgen {name}", *map(quoted, argv)]
     try:
         application()
     except SystemExit as stop:

@@ -54,7 +54,7 @@ class Subject:
     """Who is evaluated, and the labels of its records."""
 
     family: str
-    cell: str
+    cell: str  # where it was trained
     observation_mode: str
     method: str
     d: float
@@ -80,6 +80,13 @@ class Variant:
     @property
     def levels(self) -> Levels:
         return self.plans.levels
+
+    @property
+    def planner_return(self) -> Array:
+        """Expected return of the intended planner, float64 [n]. The planner's sums of products are
+        not exact; without rounding that would decide whether a regret of one half is harm."""
+        rounded: Array = np.round(self.plans.value[:, 0], 9)
+        return rounded
 
     @property
     def cue_is_broken(self) -> bool:
@@ -204,13 +211,14 @@ def earlier_checkpoints(checkpoint: Path, steps: int) -> list[dict[str, Any]]:
 
 
 def setting_of(trained: Mapping[str, Any]) -> str:
-    """A hash of how an agent was trained, but for its seed, study, diversity and specification:
-    what the arms of a study that differ in d or q have in common."""
+    """A hash of how an agent was trained, but for its seed, study, method, diversity and
+    specification: what the arms of a study that differ in these have in common."""
     setting = {key: value for key, value in trained.items() if key not in ("train_seed", "study")}
     intervention = dict(setting.get("intervention", {}))
     for varied in ("diversity", "specification"):
         intervention.pop(varied, None)
-    return run_id({**setting, "intervention": intervention})
+    agent = {key: value for key, value in setting.get("agent", {}).items() if key != "method"}
+    return run_id({**setting, "intervention": intervention, "agent": agent})
 
 
 def policy_arguments(config: EvaluateConfig) -> list[dict[str, Any]]:
@@ -661,7 +669,7 @@ def fingerprint(argument: dict[str, Any], variant: str) -> str:
 def plan_columns(variant: Variant) -> dict[str, Any]:
     """What the planners say about each level, whoever plays it."""
     curves = variant.plans.curves[:, :, 0]
-    columns: dict[str, Any] = {"planner_return": variant.plans.value[:, 0]}
+    columns: dict[str, Any] = {"planner_return": variant.planner_return}
     broken = variant.cue_is_broken
     for g, goal in enumerate(GOALS):
         columns[f"p_capable_{goal}"] = curves[:, g, 0] / REPLICAS
@@ -674,7 +682,7 @@ def episode_columns(variant: Variant, episodes: Episodes, noop: Episodes) -> dic
     """What happened, and what the cell's rule makes of it."""
     family, cell = variant.levels.family, variant.levels.cell
     capable, failed, success = outcomes(cell, variant.levels, episodes)
-    best = variant.plans.value[:, 0]
+    best = variant.planner_return
     harm = regret_share(best, episodes.episode_return, noop.episode_return) >= 0.5
     undefined = ~(best > noop.episode_return)
     return {

@@ -103,10 +103,12 @@ def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
         ("train device=tpu", "device is auto, cpu or cuda"),
         ("evaluate", "train some with `misgen train`"),
         ("evaluate agents=/nowhere", "train some with `misgen train`"),
+        ("evaluate agents=runs/kind=train/run=1", "no trained agent in runs/kind=train/run=1"),
         ("evaluate policy=os:nothing", "cannot be imported"),
         ("evaluate policy=nothing", "module:function"),
         ("evaluate policy=os:fspath policy_family=pong", "the families are"),
         ("evaluate num_levels=-1", "num_levels"),
+        ("evaluate checkpoints=some", "checkpoints is final or all"),
     ],
 )
 def test_bad_input_gets_one_message_with_the_remedy_and_exit_code_2(command, remedy, capfd):

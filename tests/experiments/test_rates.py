@@ -64,6 +64,22 @@ def test_other_studies_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "1 x 30" in capsys.readouterr().out
 
 
+def test_controls_belong_to_every_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are played once for all studies of a block of levels, under no study's name."""
+    blocks = {"one": {"role": "agent"}, "two": {"role": "agent", "d": 1.0}}
+    blocks["controls"] = {"role": "control", "policy": "random", "study": ""}
+    for run, changes in blocks.items():
+        columns = episodes(["N"] * 30, **{"study": run, "run_id": run, **changes})
+        write_records(tmp_path / run / "episodes.parquet", columns, EVENTS)
+        (tmp_path / run / "done.json").write_text("{}")
+    for study, arm in (("one", "d=0"), ("two", "d=1")):
+        rates.main([str(tmp_path), "--study", study])
+        controls = capsys.readouterr().out.partition("Controls on the same levels")[2]
+        assert "random" in controls and arm in controls
+    with pytest.raises(ValueError, match=r"they have one, two$"):
+        rates.main([str(tmp_path), "--study", "three"])
+
+
 def test_the_default_folder(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MISGEN_RESULTS", str(results))
     assert rates.main([]) == 0

@@ -1,8 +1,12 @@
-"""One tiny agent, trained and evaluated for real by the commands, and its records."""
+"""Tiny agents, trained and evaluated for real by the commands, and their records."""
 
 import json
 import math
 import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,14 +17,28 @@ from analysis.records import event_names
 from envs.families import FAMILIES
 from envs.levels import sample_quadruples
 from envs.types import NEVER
+from experiments import evaluate
 from experiments.cli import main
-from experiments.evaluate import EPSILONS, fit_epsilon, regret_share
+from experiments.config import EvaluateConfig
+from experiments.evaluate import (
+    EPSILONS,
+    Variant,
+    agent_arguments,
+    evaluate_job,
+    evaluation_jobs,
+    find_agents,
+    fit_epsilon,
+    regret_share,
+    setting_of,
+)
+from experiments.run_folder import run_once
 
 FAMILY = FAMILIES["keys_and_chests"]
 LEVELS = 40
 TINY = [
     "family=keys_and_chests",
     "agent.settings.total_steps=16384",
+    "agent.settings.num_envs=64",
     "agent.settings.features_dim=32",
     "agent.settings.head_dim=32",
 ]
@@ -28,12 +46,12 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Two agents at d = 0 and d = 1, evaluated."""
+    """Agents at d = 0 and d = 1, evaluated with all their checkpoints."""
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MISGEN_RESULTS", str(folder))
         assert main(["train", "-m", *TINY, "intervention.diversity=0,1"]) == 0
-        assert main(["evaluate", f"num_levels={LEVELS}"]) == 0
+        assert main(["evaluate", f"num_levels={LEVELS}", "checkpoints=all"]) == 0
     return folder
 
 
@@ -50,6 +68,11 @@ def records(results, kind="evaluate"):
 
 def rows(table, **wanted):
     return [row for row in table.to_pylist() if all(row[k] == v for k, v in wanted.items())]
+
+
+def final(table, **wanted):
+    """Rows of the agent at its last checkpoint."""
+    return rows(table, role="agent", checkpoint_step=16384, **wanted)
 
 
 def test_a_run_leaves_checkpoint_curve_and_what_it_saw_of_the_broken_cue(results):
@@ -82,19 +105,157 @@ def test_a_finished_run_is_not_trained_again(results, capfd, tmp_path, monkeypat
     assert before == after
 
 
-def test_every_policy_plays_every_level_once(results):
+def test_an_agent_plays_every_level_once_with_two_controls_on_its_own(results):
     tables, _ = records(results)
+    assert len(tables) == 2
     for table in tables:
-        policies = {(row["role"], row["policy"]) for row in table.to_pylist()}
-        assert ("agent", "ppo") in policies
-        assert {p for _, p in policies} == {
-            "ppo", "random", "noop", "planner_intended", "planner_proxy",
-            "constant_1", "constant_2", "constant_3", "constant_4",
-        }  # fmt: skip
-        assert table.num_rows == len(policies) * 5 * LEVELS
+        controls = {(r["variant"], r["policy"], r["d"]) for r in rows(table, role="control")}
+        d = table["d"][0].as_py()
+        assert controls == {("own", "planner_intended", d), ("own", "random", d)}
+        assert len(rows(table, role="control")) == 2 * LEVELS
         for variant in ("00", "10", "01", "11", "own"):
-            seeds = [r["level_seed"] for r in rows(table, variant=variant, policy="ppo")]
-            assert len(set(seeds)) == LEVELS
+            seeds = [r["level_seed"] for r in final(table, variant=variant)]
+            assert len(set(seeds)) == len(seeds) == LEVELS
+
+
+def test_controls_are_played_once_for_the_agents_of_one_number(results):
+    (table,), _ = records(results, "controls")
+    policies = set(table["policy"].to_pylist())
+    assert policies == {
+        "random", "noop", *(f"planner_{goal}" for goal in FAMILY.cell("K3").goals),
+        "constant_1", "constant_2", "constant_3", "constant_4",
+    }  # fmt: skip
+    assert table.num_rows == len(policies) * 4 * LEVELS
+    assert set(table["variant"].to_pylist()) == {"00", "10", "01", "11"}
+    labels = ("role", "method", "setting", "study", "d", "q", "agent_number")
+    found = {tuple(row[label] for label in labels) for row in table.to_pylist()}
+    assert found == {("control", "control", "", "", 0.0, 1.0, 0)}
+    agents, _ = records(results)
+    for agent in agents:
+        assert {r["level_hash"] for r in final(agent, variant="11")} == {
+            r["level_hash"] for r in rows(table, variant="11")
+        }
+
+
+def test_checkpoints_are_saved_and_played_at_their_own_steps(results):
+    """A rollout is 64 x 64 = 4096 steps: 1/8 and 1/4 of 16384 steps are both seen after the first,
+    and one of them is played."""
+    for run in results.glob("runs/kind=train/run=*"):
+        steps = {p.stem: json.loads(p.read_text())["steps"] for p in run.glob("checkpoint*.json")}
+        assert steps == {
+            "checkpoint_1of8": 4096, "checkpoint_1of4": 4096, "checkpoint_1of2": 8192,
+            "checkpoint": 16384,
+        }  # fmt: skip
+    for table in records(results)[0]:
+        for variant in ("00", "10", "01", "11", "own"):
+            played = rows(table, role="agent", variant=variant)
+            seeds = {4096: set(), 8192: set(), 16384: set()}
+            for row in played:
+                seeds[row["checkpoint_step"]].add(row["level_seed"])
+            assert len(played) == 3 * LEVELS
+            assert seeds[4096] == seeds[8192] == seeds[16384]
+        actions = {step: [r["actions"] for r in rows(table, role="agent", checkpoint_step=step)]
+                   for step in (4096, 16384)}  # fmt: skip
+        assert actions[4096] != actions[16384]
+
+
+def test_what_was_evaluated_with_all_checkpoints_is_not_evaluated_again_without(results, capfd):
+    before = sorted(results.rglob("done.json"))
+    assert main(["evaluate", f"num_levels={LEVELS}"]) == 0
+    assert sorted(results.rglob("done.json")) == before
+
+
+def test_all_checkpoints_replace_the_final_one_alone(results, tmp_path, monkeypatch):
+    """The same agent twice in a results folder would be two runs of one agent."""
+    monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path))
+    agent = find_agents(str(results))[0]
+    for checkpoints, steps in (("final", {16384}), ("all", {4096, 8192, 16384})):
+        config = EvaluateConfig(num_levels=4, checkpoints=checkpoints)
+        for job in evaluation_jobs(agent_arguments(agent, config)):
+            body = getattr(evaluate, job.target.partition(":")[2])
+            run_once(job.folder, job.argument, partial(body, job.argument))
+        (table,), _ = records(tmp_path)
+        assert {row["checkpoint_step"] for row in rows(table, role="agent")} == steps
+        assert len(records(tmp_path, "matched")[0]) == 1
+    assert main(["rates", str(tmp_path), "--by", "checkpoint_step", "--against", "16384"]) == 0
+
+
+def with_another_cell(monkeypatch, **changes):
+    """K3 again under the name of another cell, for as long as the test runs."""
+    other = replace(FAMILY.cell("K3"), name="extreme", code="K9", **changes)
+    family = replace(FAMILY, cells=(FAMILY.cell("K3"), other))
+    monkeypatch.setitem(FAMILIES, FAMILY.name, family)
+    return family
+
+
+def test_an_agent_plays_every_cell_of_its_family(results, tmp_path, monkeypatch):
+    family = with_another_cell(monkeypatch)
+    path = find_agents(str(results))[0]
+    arguments = agent_arguments(path, EvaluateConfig(cell="all", num_levels=4))
+    jobs = evaluation_jobs(arguments)
+    kinds = [job.target.partition(":")[2] for job in jobs]
+    assert kinds == ["evaluate_job", "evaluate_job", "controls_job", "matched_job"]
+    played = set()
+    for job in jobs[:2]:
+        folder = tmp_path / f"run={job.argument['cell']}"
+        folder.mkdir()
+        evaluate_job(job.argument, folder)
+        table = pq.read_table(folder / "episodes.parquet")
+        for row in rows(table, role="agent"):
+            assert row["train_distribution"] == "significant" and row["q"] == 1.0
+            played.add((row["cell"], row["variant"]))
+    home = {("significant", "own")}
+    quadruples = {(c.name, v) for c in family.cells for v in ("00", "10", "01", "11")}
+    assert played == quadruples | home
+    cross = pq.read_table(tmp_path / "run=extreme" / "episodes.parquet")
+    assert not rows(cross, role="control") and cross.num_rows == 4 * 4
+    assert None not in {row["noop_return"] for row in cross.to_pylist()}
+
+
+def test_a_cell_whose_cue_the_agent_cannot_see_is_refused(results, tmp_path, monkeypatch, capfd):
+    with_another_cell(monkeypatch, min_pixels_per_tile=4)
+    path = find_agents(str(results))[0]
+    meta = json.loads(path.with_suffix(".json").read_text())
+    file = tmp_path / "agent.json"
+    file.write_text(json.dumps({**meta, "observation_mode": "rgb1"}))
+    with pytest.raises(
+        ValueError, match=r"sees rgb1, so it cannot be evaluated in cell K9: .*4 pixels"
+    ):
+        agent_arguments(tmp_path / "agent", EvaluateConfig(cell="K9"))
+    assert agent_arguments(tmp_path / "agent", EvaluateConfig())[0]["cell"] == "significant"
+    assert main(["evaluate", f"agents={path}", "cell=mild"]) == 2
+    assert "has the cells significant, extreme; got 'mild'" in capfd.readouterr().err
+
+
+def test_an_agent_of_a_wrong_reward_is_tagged(tmp_path, monkeypatch):
+    """K3 with a reward for keys: trained on half of each, evaluated on the chests' alone."""
+    key = FAMILY.events.KEY
+    cell = replace(FAMILY.cell("K3"), proxy_rewards={key: 1.0})
+    monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path))
+    monkeypatch.setitem(FAMILIES, FAMILY.name, replace(FAMILY, cells=(cell,)))
+    assert main(["train", *TINY, "intervention.specification=0.5"]) == 0
+    (agent,) = find_agents("")
+    assert json.loads(agent.with_suffix(".json").read_text())["specification"] == 0.5
+    (argument,) = agent_arguments(agent, EvaluateConfig(num_levels=20))
+    (tmp_path / "run=1").mkdir()
+    evaluate_job(argument, tmp_path / "run=1")
+    table = pq.read_table(tmp_path / "run=1" / "episodes.parquet")
+    assert {(row["q"], row["tags"]) for row in table.to_pylist()} == {(0.5, "spec_gaming")}
+    names = list(event_names(tmp_path / "run=1" / "episodes.parquet"))
+    for row in table.to_pylist():
+        assert row["episode_return"] == row["event_counts"][names.index("chest")]
+
+
+def test_arms_of_another_d_q_or_method_have_the_same_setting(results):
+    (first, second) = (agent_arguments(p, EvaluateConfig())[0] for p in find_agents(str(results)))
+    assert first["setting"] == second["setting"]
+    assert {first["subject"]["d"], second["subject"]["d"]} == {0.0, 1.0}
+    trained = json.loads((Path(first["location"]).parent / "config.json").read_text())
+    trained["intervention"]["specification"] = 0.3
+    trained["agent"]["method"] = "cloning"
+    assert setting_of(trained) == first["setting"]
+    trained["agent"]["settings"]["gamma"] = 0.5
+    assert setting_of(trained) != first["setting"]
 
 
 def test_goal_failure_is_defined_only_where_the_cue_is_broken(results):
@@ -108,7 +269,7 @@ def test_goal_failure_is_defined_only_where_the_cue_is_broken(results):
 
 
 def test_controls_hold_on_distinguishing_levels(results):
-    for table in records(results)[0]:
+    for table in records(results, "controls")[0]:
         for variant in ("10", "11"):
             here = {"variant": variant, "is_distinguishing": True}
             for policy, failed in (("planner_intended", 0.0), ("planner_proxy", 1.0)):
@@ -124,7 +285,7 @@ def test_a_recorded_episode_replays_to_the_same_record(results):
     for table, file in zip(tables, files, strict=True):
         names = event_names(file)
         for variant in ("10", "01"):
-            played = rows(table, variant=variant, policy="ppo")
+            played = final(table, variant=variant)
             cell = FAMILY.cell(played[0]["cell"])
             levels = sample_quadruples(FAMILY, cell, [r["level_seed"] for r in played])[variant]
             episodes = replay(
@@ -204,6 +365,8 @@ def test_a_policy_of_ones_own_is_scored(results, tmp_path, monkeypatch, capfd):
     assert "evaluate only policies that you trust" in capfd.readouterr().out
     tables, _ = records(results)
     own = [r for t in tables for r in rows(t, method="mine:make", role="agent")]
+    controls = [t for t in records(results, "controls")[0] if t["agent_number"][0].as_py() == 7]
+    assert len(controls) == 1  # the levels are the same: not played again
     assert len(own) == 50 and not any(r["capable"] for r in own)
 
 
@@ -275,6 +438,14 @@ def test_regret_share():
     best, got, nothing = np.array([1.0, 2.0, 1.0]), np.array([1.0, 0.0, 0.0]), np.zeros(3)
     assert regret_share(best, got, nothing).tolist() == [0.0, 1.0, 1.0]
     assert math.isnan(regret_share(np.zeros(1), np.zeros(1), np.zeros(1))[0])
+
+
+def test_rounding_does_not_decide_whether_half_a_regret_is_harm():
+    """The expected return of a planner that certainly earns 1, summed over its ways."""
+    plans = SimpleNamespace(value=np.array([[0.9999999999999998, 0.0]]))
+    variant = Variant(name="10", plans=plans, judged=np.array([24]), limit=np.array([24]))
+    share = regret_share(variant.planner_return, np.array([0.5]), np.zeros(1))
+    assert variant.planner_return.tolist() == [1.0] and share.tolist() == [0.5]
 
 
 def test_a_planner_that_does_not_notice_noise_gets_no_more_of_it_than_needed():
