@@ -7,6 +7,7 @@ and nowhere else in `analysis`.
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -154,6 +155,36 @@ def path_figure(boards: Sequence[Board], columns: int = 2) -> bytes:
         axis.plot(col, row, "-", lw=1.2, color="white")
         axis.scatter(col, row, c=np.arange(len(col)), cmap="cool", s=22, zorder=3, linewidths=0)
         axis.set_title(board.title, fontsize=10)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def curve_figure(curves: Mapping[str, Mapping[str, Any]], columns: int = 4) -> bytes:
+    """PNG bytes: learning curves by title. Each has `steps`, `success_rate` (of the episodes that
+    ended in a rollout) and `default_steps`, where a line is drawn.
+
+    Raises ValueError without a curve.
+    """
+    if not curves:
+        raise ValueError("a figure needs at least one curve; got none")
+    columns = min(columns, len(curves))
+    height = -(-len(curves) // columns)
+    figure = Figure(figsize=(3.6 * columns, 2.6 * height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(height, columns, squeeze=False, sharey=True).ravel()
+    for axis in axes[len(curves) :]:
+        axis.set_axis_off()
+    for axis, (title, curve) in zip(axes, curves.items(), strict=False):
+        steps = np.array(curve["steps"]) / 1e6
+        axis.plot(steps, curve["success_rate"], "-", lw=1.2, color=_BLUE)
+        axis.axvline(curve["default_steps"] / 1e6, ls="--", lw=0.8, color=_GREY)
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("million steps (dashed: default)", fontsize=8)
+        axis.set_ylim(-0.05, 1.05)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[: len(curves) : columns]:
+        axis.set_ylabel("success in training")
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()

@@ -116,6 +116,30 @@ def write_records(path: Path, columns: Mapping[str, Any], event_names: Sequence[
     atomic_write_bytes(path, sink.getvalue().to_pybytes())
 
 
+def write_slim(path: Path, records: Records, event_names: Sequence[str]) -> None:
+    """Write the records of many runs as one small file: without actions, sorted so that what the
+    policies of a level have in common is stored once. Equal records give equal bytes.
+
+    event_names: see `write_records`.
+    """
+    order = "variant, agent_number, level_seed, role, method, d, q, policy, checkpoint_step, run_id"
+    if isinstance(records, pa.Table):
+        records = duckdb.connect().from_arrow(records)
+    names = ", ".join("''::blob as actions" if name == "actions" else name for name in SCHEMA.names)
+    sorted_records = records.query("records", f"select {names} from records order by {order}")
+    assert sorted_records is not None  # a select has a result
+    metadata = {"schema_version": str(SCHEMA_VERSION), "event_names": json.dumps([*event_names])}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        sorted_records.to_arrow_table().cast(SCHEMA).replace_schema_metadata(metadata),
+        sink,
+        compression="zstd",
+        compression_level=19,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_bytes(path, sink.getvalue().to_pybytes())
+
+
 def event_names(path: Path) -> tuple[str, ...]:
     """The events that a record file's count columns stand for, in order."""
     return tuple(json.loads(_file_schema(path).metadata[b"event_names"]))

@@ -551,7 +551,8 @@ def number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}".replace("0.", ".", 1)
 
 
-def _span(estimate: Estimate) -> str:
+def span(estimate: Estimate) -> str:
+    """`.250 [.100, .400]`; the brackets or the value alone where the other is not defined."""
     if math.isnan(estimate.low):
         return number(estimate.value)
     value = "" if math.isnan(estimate.value) else f"{number(estimate.value)} "
@@ -614,12 +615,12 @@ def _rates_line(row: Row) -> list[str]:
         f"{row.agents} x {row.levels}",
         number(row.own_success),
         _split(row),
-        _span(row.p_capable),
-        _span(row.p_goal_fail),
-        _span(row.p_gm),
+        span(row.p_capable),
+        span(row.p_goal_fail),
+        span(row.p_gm),
         _harm(row),
-        _span(row.difference_goal_fail),
-        _span(row.difference_p_gm),
+        span(row.difference_goal_fail),
+        span(row.difference_p_gm),
         "yes" if row.identified else "no",
     ]
 

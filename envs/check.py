@@ -120,8 +120,7 @@ def _stated_shapes(text: str) -> dict[str, list[int]]:
 
 def _visible_cell(family: Family, mode: str) -> Cell:
     """A cell whose cue can be seen in this mode."""
-    px = render.TILE_PX.get(mode, render.PICTURE_PX)
-    seen = [cell for cell in family.cells if mode == "planes" or cell.min_pixels_per_tile <= px]
+    seen = [cell for cell in family.cells if mode in render.visible_modes(family, cell)]
     require(seen, f"no cell of {family.name} can be seen in {mode}")
     return seen[0]
 

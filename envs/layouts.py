@@ -116,6 +116,11 @@ MOVER_OFFSET = np.array([0, 1, 2, 3, 3, 2, 1, 0], np.int64)  # cells from home a
 MOVER_REACH = 3
 JUMP_COLS = 4  # the widest pit that a jump clears
 SAFE_COLS = 2  # plain ground at the start
+END_COLS = 2  # and at the end
+MAX_TUNNELS = 2
+TUNNEL_COLS = 4
+LEDGE_ROWS = 3  # one stands this much higher on the first column of a tunnel's mound: one jump
+ROOF_ROWS = 6  # and this much on the others: another jump, without a run-up
 
 
 class Tile(IntEnum):
@@ -146,10 +151,12 @@ class Section(IntEnum):
 
 
 def platform_layout(i, level, rng, params):
-    """Draw `tiles`, `length` and the movers of a level: sections of growing difficulty.
+    """Draw `tiles`, `length`, the movers and the tunnels of a level: sections of growing
+    difficulty.
 
     `params` has length_min, length_max, pits, saws (weights of these hazards; lava and enemies
-    weigh 2) and ice_percent (share of the sections that are icy).
+    weigh 2), ice_percent (share of the sections that are icy) and tunnels (how many at most; at
+    least one is tried where it is not 0).
     """
     span = params.length_max - params.length_min + 1
     length = params.length_min + randint(i, rng, Stream.LAYOUT, span)
@@ -157,26 +164,64 @@ def platform_layout(i, level, rng, params):
     clear_platforms(i, level, length)
     height = 1 + randint(i, rng, Stream.LAYOUT, 3)
     ground_run(i, level, 1, SAFE_COLS, height, Tile.GROUND)
-    col = 1 + SAFE_COLS
+    col, last = 1 + SAFE_COLS, length - 1 - END_COLS  # of the sections; `last` is not one of them
     difficulty = randint(i, rng, Stream.LAYOUT, 3)
+    wanted = 1 + randint(i, rng, Stream.LAYOUT, params.tunnels) if params.tunnels > 0 else 0
+    laid = 0
+    due = tunnel_due(i, rng, col, last, laid, wanted)
     sections = 0
-    while col < length - 3:  # the last two columns are plain ground
+    while col < last:
         hardness = difficulty + sections // 2
         sections += 1
         icy = randint(i, rng, Stream.LAYOUT, 100) < params.ice_percent
         surface = Tile.ICE if icy else Tile.GROUND
-        section = draw_section(i, rng, params, hardness)
-        if section == Section.STEP or (section == Section.DIP and height == 1):
-            section = Section.STEP
-            height = 1 + (height + randint(i, rng, Stream.LAYOUT, 2)) % 3
-        width = section_width(i, rng, section, hardness)
-        if width <= length - 3 - col:
-            lay_section(i, level, rng, section, col, width, height, surface)
-            col += width
-        plain = min(1 + randint(i, rng, Stream.LAYOUT, 2), length - 3 - col)
+        if due <= col <= last - TUNNEL_COLS:
+            lay_tunnel(i, level, laid, col, height)
+            col += TUNNEL_COLS
+            laid += 1
+            due = tunnel_due(i, rng, col, last, laid, wanted)
+        else:
+            col, height = next_section(i, level, rng, params, hardness, col, last, height, surface)
+        plain = min(1 + randint(i, rng, Stream.LAYOUT, 2), last - col)
         ground_run(i, level, col, plain, height, surface)
         col += plain
     ground_run(i, level, col, length - 1 - col, height, Tile.GROUND)
+
+
+def next_section(i, level, rng, params, hardness, col, last, height, surface):
+    """Lay a section from column `col` on, if it ends before `last`; returns the column after it
+    and the height of the ground there."""
+    section = draw_section(i, rng, params, hardness)
+    if section == Section.STEP or (section == Section.DIP and height == 1):
+        section = Section.STEP
+        height = 1 + (height + randint(i, rng, Stream.LAYOUT, 2)) % 3
+    width = section_width(i, rng, section, hardness)
+    if width <= last - col:
+        lay_section(i, level, rng, section, col, width, height, surface)
+        col += width
+    return col, height
+
+
+def tunnel_due(i, rng, col, last, laid, wanted):
+    """The column from which on the next tunnel is laid: anywhere in the share of the columns that
+    is left for each; WIDTH if there are enough."""
+    if laid >= wanted:
+        return WIDTH
+    share = (last - col) // (wanted - laid)
+    return col + randint(i, rng, Stream.LAYOUT, max(1, share - TUNNEL_COLS))
+
+
+def lay_tunnel(i, level, k, col, height):
+    """A passage one row high through a mound, over which one can climb as well."""
+    stand = BOTTOM - height
+    ground_run(i, level, col, TUNNEL_COLS, height, Tile.GROUND)
+    for at in range(col, col + TUNNEL_COLS):
+        top = stand + 1 - (LEDGE_ROWS if at == col else ROOF_ROWS)
+        for row in range(top, stand):
+            level.tiles[i, row, at] = Tile.GROUND
+    level.tunnel_row[i, k] = stand
+    level.tunnel_col[i, k] = col
+    level.tunnel_cols[i, k] = TUNNEL_COLS
 
 
 def clear_platforms(i, level, length):
@@ -193,6 +238,12 @@ def clear_platforms(i, level, length):
         level.mover_col[i, k] = 0
         level.mover_kind[i, k] = 0
         level.mover_phase[i, k] = 0
+    for k in range(MAX_TUNNELS):
+        level.tunnel_row[i, k] = 0
+        level.tunnel_col[i, k] = 0
+        level.tunnel_cols[i, k] = 0
+        level.tunnel_marked[i, k] = 0
+        level.tunnel_watched[i, k] = 0
 
 
 def ground_run(i, level, col, width, height, surface):

@@ -219,6 +219,12 @@ def text(family: Family, cells: Array) -> str:
     return "\n".join("".join(signs[int(bits).bit_length()] for bits in row) for row in cells)
 
 
+def visible_modes(family: Family, cell: Cell) -> tuple[str, ...]:
+    """The observation modes in which everything that the cell's agents need can be seen."""
+    least = cell.min_pixels_per_tile
+    return tuple(mode for mode in family.modes if mode == "planes" or TILE_PX[mode] >= least)
+
+
 class Renderer:
     """One observation mode of one family: shape, theme and the drawing rule for the kernels.
 
@@ -232,11 +238,11 @@ class Renderer:
             raise ValueError(
                 f"{family.name} has the observation modes {', '.join(family.modes)}; got {mode!r}"
             )
-        if mode != "planes" and TILE_PX[mode] < cell.min_pixels_per_tile:
+        if mode not in visible_modes(family, cell):
             raise ValueError(
                 f"things that have to be told apart share a pixel in {mode!r}, so cell "
                 f"{cell.code} needs at least {cell.min_pixels_per_tile} pixels a tile; "
-                "use observation_mode=planes or rgb8"
+                f"use observation_mode={' or '.join(visible_modes(family, cell))}"
             )
         self.mode = mode
         rows, cols = family.view_shape

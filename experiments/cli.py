@@ -25,6 +25,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "demo": Command(
             "experiments.demo", "main", "train a few agents and see which goal they learned"
         ),
+        "cells": Command("experiments.cells", "main", "what the cells are and look like"),
         "play": Command("experiments.play", "main", "walk through a level yourself, or watch one"),
         "doctor": Command("experiments.doctor", "main", "check that this installation works"),
     },
@@ -33,6 +34,9 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "experiments.train", "main", "train agents (Hydra: key=value, --multirun)"
         ),
         "evaluate": Command("experiments.evaluate", "main", "record episodes of trained agents"),
+        "run-cells": Command(
+            "experiments.run_cells", "main", "train, evaluate and compare all cells (hours)"
+        ),
         "rates": Command("experiments.rates", "main", "misgeneralization rates from the records"),
     },
     "engineering": {

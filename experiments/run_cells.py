@@ -1,0 +1,367 @@
+"""`misgen run-cells`: all cells measured, from training to tables and figures.
+
+Trains agents with the cue (d = 0), with some of it (d = 0.1), without it (d = 1, the control) and
+clones of the intended planner in every cell, a few further arms in two of them, evaluates all with
+all controls, and measures how far each shift is from training. Interrupted or killed, the same
+command continues; with more agents it adds what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from analysis.cells import (
+    CellLine,
+    cell_lines,
+    cell_panels,
+    format_arms,
+    format_cells,
+    format_checkpoints,
+    format_cross,
+    format_shifts,
+)
+from analysis.figures import Board, curve_figure, goal_failure_figure, path_figure
+from analysis.records import (
+    FILE_NAME,
+    Records,
+    atomic_write_bytes,
+    query,
+    read_records,
+    write_slim,
+)
+from analysis.table import rates_table, to_csv
+from envs.families import find_cell
+from envs.levels import sample_quadruples
+from envs.types import VARIANTS
+from experiments.cells import cell_names, draw_path
+from experiments.config import EvaluateConfig, TrainConfig, compose
+from experiments.demo import QUICK_LEVELS, QUICK_STEPS, compile_rules, train_jobs
+from experiments.evaluate import agent_arguments, evaluation_jobs
+from experiments.jobs import Job, run_jobs
+from experiments.run_folder import (
+    provenance,
+    read_json,
+    require_writable,
+    results_root,
+    usable_cores,
+    write_json,
+)
+from experiments.shift import job_of, shift_rows
+from experiments.train import CHECKPOINT, train_folder
+
+STUDY = "cells"
+FIRST_AGENT = 10  # settings were tried out on agents 0 and 1
+LONGER = 4  # times the default steps, where the control arm has not learned its task
+LEARNED = 0.9  # of the planner's success
+CROSS_AGENTS = 3  # of each cell that play the other cells of their family
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Agents that differ in their number only."""
+
+    name: str
+    agents: int
+    overrides: tuple[str, ...]
+    cells: tuple[str, ...] = ()  # codes; all if empty
+
+
+ARMS = (
+    Arm("d=0", 8, ("intervention.diversity=0",)),
+    Arm("d=0.1", 8, ("intervention.diversity=0.1",)),
+    Arm("d=1", 5, ("intervention.diversity=1",)),
+    Arm("clones", 5, ("agent=cloning", "intervention.diversity=0")),
+    Arm("d=0.02", 5, ("intervention.diversity=0.02",), ("C2", "K3")),
+    Arm("d=0.3", 5, ("intervention.diversity=0.3",), ("C2", "K3")),
+    Arm("q=0.5", 5, ("intervention.specification=0.5",), ("C2", "K3")),
+    Arm("q=0", 5, ("intervention.specification=0",), ("C2", "K3")),
+)
+
+
+def main(argv: list[str]) -> int:
+    """Exit code 0; 1 if a job failed. Raises ValueError for wrong arguments."""
+    options = _parser().parse_args(argv)
+    if options.report:
+        print(report(options.report), end="")
+        return 0
+    if options.agents < 1 or options.workers < 0:
+        raise ValueError(f"--agents is at least 1 and --workers at least 0; got {argv}")
+    codes = [find_cell(code)[1].code for code in options.cells or cell_names().values()]
+    require_writable(results_root())
+    workers = options.workers or usable_cores()
+    folder = run(codes, options.agents, options.quick, workers)
+    print(report(folder), end="")
+    print(f"\nfiles: {folder}; agents and records: {results_root() / 'runs'}")
+    if options.publish:
+        shutil.copytree(folder, options.publish, dirs_exist_ok=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="misgen run-cells", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("--cells", nargs="+", metavar="CODE", help="only these (default: all)")
+    parser.add_argument(
+        "--agents", type=int, default=max(arm.agents for arm in ARMS), metavar="N",
+        help="at most this many agents in each arm (default: all; 2 is a quick first look)",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core)")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke run: barely trained, the numbers mean nothing"
+    )
+    parser.add_argument("--publish", type=Path, metavar="FOLDER", help="copy the results here")
+    parser.add_argument(
+        "--report", type=Path, metavar="FOLDER", help="only make the tables and figures of a "
+        "published folder again, from the records in it",
+    )  # fmt: skip
+    return parser
+
+
+# --- Running -------------------------------------------------------------------------------------
+
+
+def run(codes: Sequence[str], agents: int, quick: bool, workers: int) -> Path:
+    """Train, evaluate and measure what is not there yet; returns the folder of the results."""
+    configs = [config for arm in ARMS for config in arm_configs(arm, codes, agents, quick)]
+    if quick:
+        print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
+    if not all(train_folder(config).is_done for config in configs):
+        compile_rules(workers)
+    print(f"1 of 4: training {len(configs)} agents, {workers} at a time", flush=True)
+    _require(run_jobs(by_agent(configs), workers))
+    print("2 of 4: evaluating them, with all controls, and some in the other cells", flush=True)
+    evaluations = evaluation_jobs(arguments(configs, quick))
+    _require(run_jobs(evaluations, workers))
+    print("3 of 4: how far the shifts are from training", flush=True)
+    shifts = [job_of(*find_cell(code)) for code in codes]
+    _require(run_jobs(shifts, workers))
+    records = records_of(evaluations)
+    unlearned = [line.name for line in lines_of(records) if not has_learned(line)]
+    print(f"4 of 4: longer training of controls below the planner: {unlearned or 'none'}")
+    longer = longer_configs(sorted({*unlearned}), quick)
+    _require(run_jobs(train_jobs(longer), workers))
+    return collect(records, codes, shifts, longer, quick)
+
+
+def arm_configs(arm: Arm, codes: Sequence[str], agents: int, quick: bool) -> list[TrainConfig]:
+    """The agents of an arm, as `misgen train` would compose them."""
+    configs = []
+    for code in [code for code in codes if not arm.cells or code in arm.cells]:
+        config = compose_cell(code, *arm.overrides, quick=quick)
+        seeds = range(FIRST_AGENT, FIRST_AGENT + min(agents, arm.agents))
+        configs += [replace(config, train_seed=seed) for seed in seeds]
+    return configs
+
+
+def compose_cell(code: str, *overrides: str, quick: bool) -> TrainConfig:
+    family, cell = find_cell(code)
+    few = [f"agent.settings.total_steps={QUICK_STEPS}", "agent.cloning.num_states=4096"]
+    config: TrainConfig = compose(
+        "train",
+        [
+            f"family={family.name}",
+            f"family.cell={cell.name}",
+            f"study={STUDY}-quick" if quick else f"study={STUDY}",
+            *(few if quick else []),
+            *overrides,
+        ],
+    )
+    return config
+
+
+def by_agent(configs: Sequence[TrainConfig]) -> list[Job]:
+    """Training jobs, the first agents of all arms before the second ones: an interrupted study has
+    something of everything."""
+    return train_jobs(sorted(configs, key=lambda config: config.train_seed))
+
+
+def arguments(configs: Sequence[TrainConfig], quick: bool) -> list[dict[str, Any]]:
+    """What is evaluated: all agents in their own cell, those of d = 0 also at their earlier
+    checkpoints, and the first of these in the other cells of their family."""
+    found = []
+    num_levels = QUICK_LEVELS if quick else 0
+    for config in configs:
+        path = train_folder(config).path / CHECKPOINT
+        plain = config.agent.method == "ppo" and config.intervention.specification == 1
+        reference = plain and config.intervention.diversity == 0
+        checkpoints = "all" if reference else "final"
+        found += agent_arguments(
+            path, EvaluateConfig(num_levels=num_levels, checkpoints=checkpoints)
+        )
+        if reference and config.train_seed < FIRST_AGENT + CROSS_AGENTS:
+            for cell in config.get_family().cells:
+                if cell.name != config.family.cell:
+                    elsewhere = EvaluateConfig(num_levels=num_levels, cell=cell.name)
+                    found += agent_arguments(path, elsewhere)
+    return found
+
+
+def longer_configs(codes: Sequence[str], quick: bool) -> list[TrainConfig]:
+    """One control agent of each cell with LONGER times the steps."""
+    configs = []
+    for code in codes:
+        config = compose_cell(code, "intervention.diversity=1", quick=quick)
+        settings = replace(
+            config.agent.settings, total_steps=LONGER * config.agent.settings.total_steps
+        )
+        agent = replace(config.agent, settings=settings)
+        configs.append(replace(config, agent=agent, train_seed=FIRST_AGENT))
+    return configs
+
+
+def has_learned(line: CellLine) -> bool:
+    """Whether the control arm comes near the planner on its own distribution."""
+    control = line.arms.get("d=1")
+    return control is None or control.own_success >= LEARNED * control.planner_own_success
+
+
+def _require(results: Sequence[Any]) -> None:
+    if any(result.status not in ("done", "skipped") for result in results):
+        print("some jobs failed (see above); the same command tries them again", file=sys.stderr)
+        raise SystemExit(1)
+
+
+# --- What was measured, as files -----------------------------------------------------------------
+
+
+def records_of(jobs: Sequence[Job]) -> Records:
+    ids = ", ".join(f"'{job.folder.name.removeprefix('run=')}'" for job in jobs)
+    return read_records(results_root()).filter(f"run_id in ({ids})")
+
+
+def lines_of(records: Records) -> list[CellLine]:
+    return cell_lines(rates_table(records), cell_names())
+
+
+def collect(
+    records: Records,
+    codes: Sequence[str],
+    shifts: Sequence[Job],
+    longer: Sequence[TrainConfig],
+    quick: bool,
+) -> Path:
+    """Everything that the tables and figures are made of, small enough to be committed."""
+    folder = require_writable(results_root() / (f"{STUDY}-quick" if quick else STUDY))
+    for code in codes:
+        family, cell = find_cell(code)
+        here = records.filter(f"family = '{family.name}' and cell = '{cell.name}'")
+        names = [event.name.lower() for event in family.events]
+        write_slim(require_writable(folder / "records" / code) / FILE_NAME, here, names)
+        write_json(folder / "records" / code / "done.json", {"from": "misgen run-cells"})
+    rows = [
+        {name: None if value != value else value for name, value in row.items()}
+        for row in shift_rows(records, shifts)
+    ]
+    write_json(folder / "shifts.json", {"rows": rows})
+    write_json(folder / "curves.json", {run_cell(config): curve(config) for config in longer})
+    write_json(folder / "examples.json", {code: example(records, code) for code in codes})
+    write_json(folder / "summary.json", {"smoke_run": quick, "provenance": provenance()})
+    return folder
+
+
+def run_cell(config: TrainConfig) -> str:
+    return config.get_cell().code
+
+
+def curve(config: TrainConfig) -> dict[str, Any]:
+    """Steps and success rate of a learning curve, and the default number of steps."""
+    rows = (train_folder(config).path / "curve.csv").read_text().splitlines()
+    names, *lines = (line.split(",") for line in rows)
+    columns = {name: [line[k] for line in lines] for k, name in enumerate(names)}
+    return {
+        "steps": [int(value) for value in columns["steps"]],
+        "success_rate": [float(value) for value in columns["success_rate"]],
+        "default_steps": config.agent.settings.total_steps // LONGER,
+    }
+
+
+def example(records: Records, code: str) -> dict[str, Any] | None:
+    """The actions of one d = 0 agent on the four variants of one distinguishing level: one that it
+    solves with the cue intact and fails with the cue broken, if there is any."""
+    family, cell = find_cell(code)
+    found = query(
+        records,
+        f"""
+        with own as (
+            select *, max(checkpoint_step) over (partition by run_id) as last from records
+            where role = 'agent' and method = 'ppo' and d = 0 and q = 1
+              and family = '{family.name}' and cell = '{cell.name}' and train_distribution = cell
+        ), episode as (select * from own where checkpoint_step = last)
+        select a.agent_number, a.level_seed, a.actions, b.actions, c.actions, d.actions
+        from episode a join episode b using (run_id, level_seed)
+        join episode c using (run_id, level_seed) join episode d using (run_id, level_seed)
+        where a.variant = '00' and b.variant = '10' and c.variant = '01' and d.variant = '11'
+          and b.is_distinguishing and d.is_distinguishing
+        order by (a.success and b.goal_failure and c.success and d.goal_failure) desc nulls last,
+          (a.success and b.goal_failure) desc nulls last, a.agent_number, a.level_seed limit 1
+        """,
+    )
+    if not found:
+        return None
+    number, seed, *actions = found[0]
+    return {
+        "agent_number": number,
+        "level_seed": seed,
+        "actions": {v: taken.hex() for v, taken in zip(VARIANTS, actions, strict=True)},
+    }
+
+
+# --- Tables and figures --------------------------------------------------------------------------
+
+
+def report(folder: Path) -> str:
+    """Make the tables and figures of a folder from the data in it; returns the first table."""
+    records = read_records(folder / "records")
+    names, rows = cell_names(), rates_table(records)
+    lines = cell_lines(rows, names)
+    tables = {
+        "cells": format_cells(lines),
+        "shifts": format_shifts(_load(folder / "shifts.json")["rows"]),
+        "cross": format_cross(rows, names),
+        "arms": format_arms(rows, names),
+        "checkpoints": format_checkpoints(rates_table(records, "checkpoint_step"), names),
+    }
+    for name, text in tables.items():
+        atomic_write_bytes(folder / f"{name}.txt", text.encode())
+    atomic_write_bytes(folder / "rates.csv", to_csv(rows).encode())
+    panels = cell_panels(lines, "11")
+    if panels:
+        atomic_write_bytes(folder / "cells.png", goal_failure_figure(panels))
+    boards = contact_sheet(_load(folder / "examples.json"))
+    if boards:
+        atomic_write_bytes(folder / "contact_sheet.png", path_figure(boards, 4))
+    curves = _load(folder / "curves.json")
+    if curves:
+        atomic_write_bytes(folder / "curves.png", curve_figure(curves))
+    return tables["cells"]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    found = read_json(path)
+    if found is None:
+        raise ValueError(
+            f"a folder of results of `misgen run-cells` holds {path.name}; {path} is missing or "
+            "damaged; run the command again"
+        )
+    return found
+
+
+def contact_sheet(examples: dict[str, Any]) -> list[Board]:
+    """Four boards a cell: the variants of one level with one agent's way through each."""
+    boards = []
+    for code, one in sorted(examples.items()):
+        if one is None:
+            continue
+        quadruples = sample_quadruples(*find_cell(code), [one["level_seed"]])
+        for variant in VARIANTS:
+            actions = bytes.fromhex(one["actions"][variant])
+            title = f"{code} {variant}, agent {one['agent_number']}"
+            boards.append(draw_path(quadruples[variant], title, actions))
+    return boards

@@ -1,0 +1,112 @@
+"""The cells side by side: verdicts, and what stands in the tables."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import cells
+from analysis.cells import CellLine, cell_lines
+from analysis.records import read_records
+from analysis.table import Row, rates_table, span
+
+Save = Callable[..., Path]
+Block = Callable[..., dict[str, Any]]
+
+LEVELS = 40
+CODES = {("coinrun", "moderate"): "C2", ("coinrun", "extreme"): "C4"}
+PROXY, INTENDED, NEITHER = ["P"] * LEVELS, ["I"] * LEVELS, ["N"] * LEVELS
+
+
+@pytest.fixture
+def lines_of(
+    save_run: Save, block: Block, control_block: Block, tmp_path: Path
+) -> Callable[..., list[CellLine]]:
+    """A line for d = 0 and d = 1 arms of four agents, given as what each agent does on every
+    level of variant 11; `solved`: whether it solves its own levels."""
+
+    def lines(
+        cue: list[str], control: list[str], solved: bool = True, agents: int = 4
+    ) -> list[CellLine]:
+        for d, outcomes in ((0.0, cue), (1.0, control)):
+            for agent in range(agents):
+                same = {"agent": agent, "d": d, "run_id": f"d{d:g}-a{agent}"}
+                own = INTENDED if solved else NEITHER
+                save_run(
+                    block(outcomes, "11", **same),
+                    block(own, "own", **same),
+                    control_block("planner_intended", INTENDED, variant="own", **same),
+                    control_block("random", NEITHER, variant="11", **same),
+                )
+        return cell_lines(rows(tmp_path), CODES)
+
+    return lines
+
+
+def rows(root: Path) -> list[Row]:
+    return rates_table(read_records(root), replicates=500)
+
+
+@pytest.mark.parametrize(
+    ("cue", "control", "solved", "verdict"),
+    [
+        (PROXY, INTENDED, True, cells.MISGENERALIZES),
+        (PROXY, ["P"] * 10 + ["I"] * 30, True, cells.DIFFERENCE_ONLY),
+        (INTENDED, INTENDED, True, cells.NOTHING_SHOWN),
+        (PROXY, INTENDED, False, cells.NOT_LEARNABLE),
+    ],
+)
+def test_verdicts(lines_of: Any, cue: Any, control: Any, solved: bool, verdict: str) -> None:
+    (line,) = lines_of(cue, control, solved)
+    assert (line.name, line.variant, line.verdict) == ("C2", "11", verdict)
+    assert verdict in cells.format_cells([line])
+
+
+def test_two_agents_have_no_verdict(lines_of: Any) -> None:
+    (line,) = lines_of(PROXY, INTENDED, agents=2)
+    assert line.verdict == "2 agents: an interval needs at least 3"
+
+
+def test_a_line_has_the_numbers_of_the_table(lines_of: Any, tmp_path: Path) -> None:
+    (line,) = lines_of(PROXY, INTENDED)
+    by_d = {row.d: row for row in rows(tmp_path) if row.population == "competent"}
+    assert line.arms["d=0"] == by_d[0.0] or line.arms["d=0"].p_gm == by_d[0.0].p_gm
+    text = cells.format_cells([line]).splitlines()[2]
+    assert "4/0/4/0 x 40" in text and span(by_d[0.0].difference_goal_fail) in text
+    (panel,) = cells.cell_panels([line], "11")
+    assert [arm.label for arm in panel.arms] == ["d=0", "d=1"]
+    assert cells.cell_panels([line], "10") == []
+
+
+def test_other_arms_stay_out_of_the_cell_table(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    """Wrong rewards and agents of another cell have tables of their own."""
+    save_run(block(PROXY, "11", d=0.0, run_id="plain"))
+    save_run(block(PROXY, "11", d=0.0, q=0.5, tags="spec_gaming", run_id="gaming"))
+    save_run(
+        block(NEITHER, "11", d=0.0, cell="extreme", eval_fingerprint="other", run_id="elsewhere")
+    )
+    (line,) = cell_lines(rows(tmp_path), CODES)
+    assert set(line.arms) == {"d=0"} and line.arms["d=0"].proxy == 1.0
+    cross = cells.format_cross(rows(tmp_path), CODES).splitlines()
+    assert cross[0].split()[-1] == "C2" or "C4" in cross[0]
+    assert "1.000 / 1.000 (1)" in cross[2]
+
+
+def test_the_table_of_arms_compares_at_least_four(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    for d in (0.0, 0.02, 0.1, 1.0):
+        save_run(block(PROXY, "11", d=d, run_id=f"d{d:g}"))
+    save_run(block(PROXY, "11", d=0.0, q=0.5, tags="spec_gaming", run_id="gaming"))
+    text = cells.format_arms(rows(tmp_path), CODES).splitlines()[2:]
+    assert [line.split()[1:3] for line in text] == [
+        ["d=0", "q=1"],
+        ["d=0.02", "q=1"],
+        ["d=0.1", "q=1"],
+        ["d=1", "q=1"],
+        ["d=0", "q=0.5"],
+    ]
+    assert "spec_gaming" in text[-1]
