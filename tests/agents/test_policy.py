@@ -114,4 +114,4 @@ def test_a_network_skips_slots_that_have_ended(trained, monkeypatch):
 
 
 def test_no_rows_at_all(trained):
-    assert NetworkPolicy(trained.policy).logits(np.zeros((0, 5, 12, 11), np.uint8)).shape == (0, 5)
+    assert NetworkPolicy(trained.policy).logits(np.zeros((0, 12, 12, 11), np.uint8)).shape == (0, 5)

@@ -10,7 +10,6 @@ from envs.batch import BatchEnv
 from envs.check import expected_picture
 from envs.families import FAMILIES
 from envs.levels import drawn_levels, sample_levels
-from envs.types import Plane
 
 KEYS = FAMILIES["keys_and_chests"]
 BOARD = "#####\n#A.k#\n#c..#\n#...#\n#####"
@@ -149,32 +148,25 @@ def test_dirty_buffers_are_overwritten_completely(family):
 
 # Disturbed levels
 
-TEXTURED = replace(
-    KEYS,
-    name="textured_keys",
-    planes=(
-        *(replace(p, is_steady=p.name == "agent", unseen_colour=(1, 2, 3)) for p in KEYS.planes),
-        Plane(name="texture", colour=(9, 9, 9), is_texture=True),
-    ),
-)
+TEXTURE = [plane.name for plane in KEYS.planes].index("texture")
 
 
 def disturbed(mode: str, seeds: range, steps: int = 3, interpreted: bool = False) -> BatchEnv:
-    levels = sample_levels(TEXTURED, TEXTURED.train_distribution(TEXTURED.cells[0]), seeds)
+    levels = sample_levels(KEYS, KEYS.train_distribution(K3), seeds)
     levels.level.disturbed[:] = 1
     env = BatchEnv.on(levels, observation_mode=mode, interpreted=interpreted)
     for _ in range(steps):
-        env.step(np.full(len(seeds), TEXTURED.noop))
+        env.step(np.full(len(seeds), KEYS.noop))
     return env
 
 
 def changed(env: BatchEnv) -> np.ndarray:
     """Where an observation differs from that of the same view without noise."""
-    shown = env.cells | (1 << (len(TEXTURED.planes) - 1))
+    shown = env.cells | (1 << TEXTURE)
     if env.observation_mode == "planes":
-        bits = np.arange(len(TEXTURED.planes))[:, None, None]
+        bits = np.arange(len(KEYS.planes))[:, None, None]
         return env.buffers.obs != (shown[:, None] >> bits & 1)
-    expected = [render.picture(TEXTURED, cells, 8, unseen=True) for cells in shown]
+    expected = [render.picture(KEYS, cells, 8, unseen=True) for cells in shown]
     return (env.buffers.obs != np.array(expected)).any(axis=3)
 
 
@@ -183,7 +175,7 @@ def test_a_disturbed_level_is_filled_with_texture_and_noise(mode):
     env = disturbed(mode, range(20))
     noisy = changed(env)
     if mode == "planes":
-        agent = [plane.name for plane in TEXTURED.planes].index("agent")
+        agent = [plane.name for plane in KEYS.planes].index("agent")
         assert not noisy[:, agent].any(), "nothing touches a steady plane"
         noisy = np.delete(noisy, agent, axis=1)
     spread = 5 * np.sqrt(render.NOISE / noisy.size)
@@ -202,8 +194,8 @@ def test_noise_belongs_to_the_level_and_the_step(mode):
 def test_levels_that_are_not_disturbed_have_no_noise():
     env = disturbed("planes", range(4))
     env.world.level.disturbed[:2] = 0
-    env.step(np.full(4, TEXTURED.noop))
-    texture = env.buffers.obs[:, -1]
+    env.step(np.full(4, KEYS.noop))
+    texture = env.buffers.obs[:, TEXTURE]
     assert not texture[:2].any() and texture[2:].mean() > 0.8
 
 
