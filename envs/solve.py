@@ -496,7 +496,8 @@ def judged_horizon(lengths: Array) -> Array:
     """T of each level, int32 [n]: max(24, 4 x the longest of the intended and the proxy planner's
     lengths over the variants that share the geometry). `lengths`: float [n, ..., goals]."""
     longest = np.nanmax(lengths[..., : len(GOALS)].reshape(len(lengths), -1), axis=1)
-    return np.maximum(24, np.ceil(4 * longest)).astype(np.int32)
+    # Expected lengths are sums of probabilities: a whole number may come out a hair above itself.
+    return np.maximum(24, np.ceil(4 * longest - 1e-6)).astype(np.int32)
 
 
 def is_distinguishing(curves: Array) -> Array:

@@ -109,13 +109,17 @@ def test_levels_can_be_taken_and_drawn_anew(world):
 
 
 def test_variants_share_what_the_cue_leaves_alone(world):
-    """00/10 and 01/11 differ in the cue, 00 and 11 share only the seed."""
+    """00/10 and 01/11 differ in the cue. 00 and 01 have other geometries, but for a context that
+    changes only what is seen."""
     family, cell = world
     variants = sample_quadruples(family, cell, np.arange(50))
     hashes = {name: geometry_hashes(levels) for name, levels in variants.items()}
     assert list(variants) == list(VARIANTS)
     assert (hashes["00"] == hashes["10"]).all() and (hashes["01"] == hashes["11"]).all()
-    assert (hashes["00"] != hashes["01"]).mean() > 0.9
+    if variants["01"].level.disturbed.all():
+        assert (hashes["00"] == hashes["01"]).all() and not variants["00"].level.disturbed.any()
+    else:
+        assert (hashes["00"] != hashes["01"]).mean() > 0.9
     for name, levels in variants.items():
         assert levels.seeds.tolist() == list(range(50)) and not levels.broken.any(), name
     for a, b in (("00", "10"), ("01", "11")):
