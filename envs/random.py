@@ -71,6 +71,13 @@ def randint(i, rng, stream, n):
     return np.int64((high * np.uint64(n)) >> np.uint64(32))
 
 
+def randint_once(i, rng, stream, what, n):
+    """An integer in [0, n) that belongs to the seed: the same in every attempt to draw a level, so
+    that refusing crowded levels does not make it smaller. `what`: which of such numbers, < 2^20."""
+    high = combine(combine(rng.seed[i], stream), (1 << 40) + what) >> np.uint64(32)
+    return np.int64((high * np.uint64(n)) >> np.uint64(32))
+
+
 def bernoulli(i, rng, stream, probability):
     """True with the given probability: the next draw of a stream of environment i."""
     high = next_bits(i, rng, stream) >> np.uint64(11)

@@ -54,7 +54,7 @@ from envs.grid import (
     read_board,
 )
 from envs.layouts import Generator, maze_walls, room_walls, scattered_walls
-from envs.random import Stream, combine, mix, randint
+from envs.random import Stream, combine, mix, randint, randint_once
 from envs.types import NEVER, Cell, Cue, CueDraw, Family, Goal, Outcome, Plane, Shift
 
 SIZE = 15  # largest grid, border included
@@ -309,11 +309,14 @@ def sample_geometry(i, level, state, rng, params):
 
 
 def scatter_items(i, level, state, rng, params, size):
-    """Draw how many items there are and their cells; False if there is no room for them."""
-    n = params.rarer_min + randint(i, rng, Stream.ITEMS, params.rarer_max - params.rarer_min + 1)
-    owned = params.owned_min
-    if params.owned_max > owned:
-        owned += randint(i, rng, Stream.ITEMS, params.owned_max - owned + 1)
+    """Draw how many items there are, which belongs to the level seed, and their cells; False if
+    there is no room for them."""
+    n = params.rarer_min + randint_once(
+        i, rng, Stream.ITEMS, 0, params.rarer_max - params.rarer_min + 1
+    )
+    owned = params.owned_min + randint_once(
+        i, rng, Stream.ITEMS, 1, params.owned_max - params.owned_min + 1
+    )
     num_items = count_items(params.cue, n, owned)
     if num_items > MAX_ITEMS:
         return False
