@@ -43,14 +43,15 @@ MIN_PROXY_RETURN = 0.9  # of the intended planner's, in training at diversity 0
 PLAYS = 8  # of a planner on each level, to average its ties
 PLAYED_LEVELS = 32
 DRAWN_LEVELS = 10
+SHARE_LEVELS = 400  # quadruples from which shares are estimated: a deviation of .03
 
 
 def check_family(family: Family, num_levels: int = 100) -> None:
     """Raise AssertionError or ValueError if the family breaks the contract.
 
     Args:
-        num_levels: levels drawn from each distribution (three in training, four variants); at
-            least 50, since shares of them are compared with limits.
+        num_levels: levels drawn from each distribution (three in training, four variants, of
+            which at least SHARE_LEVELS); at least 50, since shares are compared with limits.
     """
     if num_levels < 50:
         raise ValueError(f"num_levels is at least 50; got {num_levels}")
@@ -63,7 +64,8 @@ def check_family(family: Family, num_levels: int = 100) -> None:
         check_state_keys(family, cell)
         check_outcomes(family, cell)
         check_splits(family, cell, num_levels)
-        quadruples = sample_quadruples(family, cell, np.arange(num_levels))
+        seeds = np.arange(max(num_levels, SHARE_LEVELS))
+        quadruples = sample_quadruples(family, cell, seeds)
         check_quadruples(cell, quadruples)
         check_variants(quadruples)
         check_training(family, cell, num_levels)
