@@ -50,7 +50,7 @@ class CellLine:
     def verdict(self) -> str:
         """What may be said, in words."""
         competent = self.arms["d=0"].agents
-        if self.trained >= MIN_AGENTS and 2 * competent < self.trained:
+        if 2 * competent < self.trained:
             return NOT_LEARNABLE
         if math.isnan(self.attributable.low):
             return self.attributable.reason or TOO_FEW
@@ -145,7 +145,8 @@ def cell_panels(lines: Sequence[CellLine], variant: str) -> list[Panel]:
             f"{line.name}, variant {variant}: {line.verdict}",
             [
                 ArmDots(arm.removesuffix(" d=0"), row.dots, *row.p_goal_fail[:3])
-                for arm, row in line.arms.items()
+                for arm in (*REFERENCE_ARMS, CLONES)
+                if (row := line.arms.get(arm)) is not None
             ],
             {"proxy planner": line.arms["d=0"].controls["planner_proxy"].p_goal_fail}
             if "planner_proxy" in line.arms["d=0"].controls
@@ -213,7 +214,7 @@ def format_checkpoints(rows: Iterable[Row], names: Names, variant: str = "11") -
                 span(row.p_gm),
             ])  # fmt: skip
     header = "cell,steps,agents,own,capable,goal failure given capable,p_gm"
-    return aligned([part.replace("_", " ") for part in header.split(",")], lines) + "\n"
+    return aligned(header.split(","), lines) + "\n"
 
 
 def format_shifts(rows: Iterable[Mapping[str, Any]]) -> str:

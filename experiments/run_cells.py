@@ -143,9 +143,9 @@ def run(codes: Sequence[str], agents: int, quick: bool, workers: int) -> Path:
     shifts = [job_of(*find_cell(code)) for code in codes]
     _require(run_jobs(shifts, workers))
     records = records_of(evaluations)
-    unlearned = [line.name for line in lines_of(records) if not has_learned(line)]
+    unlearned = sorted({line.name for line in lines_of(records) if not has_learned(line)})
     print(f"4 of 4: longer training of controls below the planner: {unlearned or 'none'}")
-    longer = longer_configs(sorted({*unlearned}), quick)
+    longer = longer_configs(unlearned, quick)
     _require(run_jobs(train_jobs(longer), workers))
     return collect(records, codes, shifts, longer, quick)
 
