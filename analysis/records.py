@@ -206,7 +206,8 @@ def _check_rows(table: pa.Table, num_events: int) -> None:
 
 
 def read_records(results: Path) -> duckdb.DuckDBPyRelation:
-    """All episodes of the finished runs under `results`, as one lazy DuckDB relation.
+    """All episodes of the finished runs under `results`, or under its folder `runs` if there is
+    one, as one lazy DuckDB relation.
 
     Columns that an older schema version lacks are null. Raises ValueError for a missing or empty
     folder, an unreadable, incomplete or newer file, a run id found twice, and for runs that
@@ -252,7 +253,8 @@ def _finished(results: Path) -> list[Path]:
         raise ValueError(
             f"results must be a folder; {results} is a file; name the folder that holds the runs"
         )
-    found = sorted(results.rglob(FILE_NAME))
+    runs = results / "runs"  # beside it, a study may have gathered copies to be published
+    found = sorted((runs if runs.is_dir() else results).rglob(FILE_NAME))
     finished = [file for file in found if (file.parent / "done.json").is_file()]
     if not finished:
         raise ValueError(

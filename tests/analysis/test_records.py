@@ -11,7 +11,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.records import SCHEMA, atomic_write_bytes, event_names, read_records, write_records
+from analysis.records import (
+    SCHEMA,
+    atomic_write_bytes,
+    event_names,
+    query,
+    read_records,
+    write_records,
+)
 
 Save = Callable[..., Path]
 Block = Callable[..., dict[str, Any]]
@@ -155,3 +162,10 @@ heavy = {"torch", "numba", "matplotlib", "gymnasium", "envs", "agents", "experim
 print(sorted(heavy & set(sys.modules)))"""
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_copies_beside_the_runs_are_not_read(save_run: Save, block: Block, tmp_path: Path) -> None:
+    save_run(block(["I", "P"]), folder="runs/kind=evaluate/run=a")
+    save_run(block(["I", "P"]), folder="cells/records/C2")
+    assert query(read_records(tmp_path), "select count(*) from records") == [(2,)]
+    assert query(read_records(tmp_path / "cells"), "select count(*) from records") == [(2,)]

@@ -74,7 +74,7 @@ def test_arguments_and_exit_code_pass_through(command):
 
 
 @pytest.mark.parametrize(
-    ("typed", "hint"), [("demmo", "did you mean 'demo'?"), ("qqq", "choose from demo, play")]
+    ("typed", "hint"), [("demmo", "did you mean 'demo'?"), ("qqq", "choose from demo, cells, play")]
 )
 def test_an_unknown_command(capsys, typed, hint):
     assert cli.main([typed]) == 2
