@@ -21,12 +21,19 @@ def test_the_ten_lines_run(code, capsys):
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
 
-def test_the_demo_table_is_the_published_one():
-    quoted = re.search(
-        r"<!-- demo table -->\n```text\n(.*?)```\n<!-- /demo table -->", README, re.S
-    )
-    assert quoted, "the README quotes analysis/published/demo/table.txt between its markers"
-    assert quoted[1] == (PUBLISHED / "demo" / "table.txt").read_text()
+@pytest.mark.parametrize(
+    ("marker", "file"), [("demo table", "demo/table.txt"), ("cells results", "cells/cells.txt")]
+)
+def test_the_tables_are_the_published_ones(marker, file):
+    quoted = re.search(rf"<!-- {marker} -->\n```text\n(.*?)```\n<!-- /{marker} -->", README, re.S)
+    assert quoted, f"the README quotes analysis/published/{file} between its markers"
+    assert quoted[1] == (PUBLISHED / file).read_text()
+
+
+def test_the_published_records_are_small():
+    """Under 20 MB, with every table and figure made from them."""
+    files = [path for path in (PUBLISHED / "cells").rglob("*") if path.is_file()]
+    assert 0 < sum(path.stat().st_size for path in files) < 20e6
 
 
 def test_every_picture_exists():
@@ -40,8 +47,9 @@ def test_every_command_it_names_exists():
 
 
 def test_published_results_say_where_they_come_from():
-    summary = (PUBLISHED / "demo" / "summary.json").read_text()
-    assert '"git_commit"' in summary and '"cpu"' in summary and '"date_utc"' in summary
+    for study in ("demo", "cells"):
+        summary = (PUBLISHED / study / "summary.json").read_text()
+        assert '"git_commit"' in summary and '"cpu"' in summary and '"date_utc"' in summary
 
 
 def test_no_lock_file_and_no_download_address():
