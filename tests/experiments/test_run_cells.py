@@ -1,5 +1,6 @@
 """`misgen run-cells`: what it would run, and (slow) a whole smoke run."""
 
+import functools
 import json
 from collections import Counter
 
@@ -14,6 +15,7 @@ from experiments.run_cells import ARMS, FIRST_AGENT, arm_configs, by_agent, long
 CODES = list(cell_names().values())
 
 
+@functools.cache
 def all_configs(agents: int = 8):
     return [config for arm in ARMS for config in arm_configs(arm, CODES, agents, False)]
 
