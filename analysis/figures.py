@@ -80,7 +80,6 @@ def goal_failure_figure(panels: Sequence[Panel], columns: int = 4) -> bytes:
     columns = min(columns, len(panels))
     height = -(-len(panels) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.3 * height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(height, columns, squeeze=False, sharey=True).ravel()
     for axis, panel in zip(axes, panels, strict=False):
         _draw(axis, panel)
@@ -93,6 +92,11 @@ def goal_failure_figure(panels: Sequence[Panel], columns: int = 4) -> bytes:
         fontsize=8,
         color=_GREY,
     )
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    FigureCanvasAgg(figure)
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
@@ -145,7 +149,6 @@ def path_figure(boards: Sequence[Board], columns: int = 2) -> bytes:
         raise ValueError("a path figure needs at least one board; got none")
     height = -(-len(boards) // columns)
     figure = Figure(figsize=(5.2 * columns, 2.9 * height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(height, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
@@ -155,9 +158,7 @@ def path_figure(boards: Sequence[Board], columns: int = 2) -> bytes:
         axis.plot(col, row, "-", lw=1.2, color="white")
         axis.scatter(col, row, c=np.arange(len(col)), cmap="cool", s=22, zorder=3, linewidths=0)
         axis.set_title(board.title, fontsize=10)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
+    return _png(figure)
 
 
 def curve_figure(curves: Mapping[str, Mapping[str, Any]], columns: int = 4) -> bytes:
@@ -171,7 +172,6 @@ def curve_figure(curves: Mapping[str, Mapping[str, Any]], columns: int = 4) -> b
     columns = min(columns, len(curves))
     height = -(-len(curves) // columns)
     figure = Figure(figsize=(3.6 * columns, 2.6 * height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(height, columns, squeeze=False, sharey=True).ravel()
     for axis in axes[len(curves) :]:
         axis.set_axis_off()
@@ -185,6 +185,4 @@ def curve_figure(curves: Mapping[str, Mapping[str, Any]], columns: int = 4) -> b
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[: len(curves) : columns]:
         axis.set_ylabel("success in training")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
+    return _png(figure)

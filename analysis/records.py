@@ -109,9 +109,21 @@ def write_records(path: Path, columns: Mapping[str, Any], event_names: Sequence[
     columns = {"tags": "", **columns, "schema_version": SCHEMA_VERSION}
     table = pa.table(_arrays(columns), schema=SCHEMA)
     _check_rows(table, len(event_names))
+    _write_table(path, table, event_names)
+
+
+def _write_table(
+    path: Path, table: pa.Table, event_names: Sequence[str], compression_level: int | None = None
+) -> None:
+    """One file, whole or not at all."""
     metadata = {"schema_version": str(SCHEMA_VERSION), "event_names": json.dumps([*event_names])}
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        sink,
+        compression="zstd",
+        compression_level=compression_level,
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write_bytes(path, sink.getvalue().to_pybytes())
 
@@ -128,16 +140,7 @@ def write_slim(path: Path, records: Records, event_names: Sequence[str]) -> None
     names = ", ".join("''::blob as actions" if name == "actions" else name for name in SCHEMA.names)
     sorted_records = records.query("records", f"select {names} from records order by {order}")
     assert sorted_records is not None  # a select has a result
-    metadata = {"schema_version": str(SCHEMA_VERSION), "event_names": json.dumps([*event_names])}
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        sorted_records.to_arrow_table().cast(SCHEMA).replace_schema_metadata(metadata),
-        sink,
-        compression="zstd",
-        compression_level=19,
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write_bytes(path, sink.getvalue().to_pybytes())
+    _write_table(path, sorted_records.to_arrow_table().cast(SCHEMA), event_names, 19)
 
 
 def event_names(path: Path) -> tuple[str, ...]:

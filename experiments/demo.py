@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from duckdb import DuckDBPyRelation
 
 from analysis.figures import Board, goal_failure_figure, goal_failure_panels, path_figure
 from analysis.rates import Estimate
 from analysis.records import Records, atomic_write_bytes, query, read_records
 from analysis.table import Row, rates_table, to_csv
 from envs.families import find_family
+from envs.levels import sample_quadruples
+from experiments.cells import draw_path
 from experiments.config import EvaluateConfig, TrainConfig, compose
 from experiments.evaluate import agent_arguments, evaluation_jobs
 from experiments.jobs import Job, JobResult, run_jobs
@@ -53,15 +56,12 @@ def main(argv: list[str]) -> int:
     require_writable(results_root())
     configs = demo_configs(options.agents, options.quick)
     workers = options.workers or usable_cores()
-    if options.quick:
-        print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
-    if not all(train_folder(config).is_done for config in configs):
-        compile_rules(workers)
+    prepare(configs, options.quick, workers)
     print(f"1 of 2: training {len(configs)} agents, {workers} at a time", flush=True)
-    _require(run_jobs(train_jobs(configs), workers))
+    require_done(run_jobs(train_jobs(configs), workers))
     print("2 of 2: evaluating them on levels of their own, with all controls", flush=True)
     jobs = demo_evaluations(configs, options.quick)
-    _require(run_jobs(jobs, workers))
+    require_done(run_jobs(jobs, workers))
     folder = report(jobs, options.quick, time.monotonic() - started)
     if options.publish:
         shutil.copytree(folder, options.publish, dirs_exist_ok=True)
@@ -118,6 +118,14 @@ def demo_evaluations(configs: Sequence[TrainConfig], quick: bool) -> list[Job]:
     )
 
 
+def prepare(configs: Sequence[TrainConfig], quick: bool, workers: int) -> None:
+    """Say what kind of run this is, and compile the rules if there is something to train."""
+    if quick:
+        print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
+    if not all(train_folder(config).is_done for config in configs):
+        compile_rules(workers)
+
+
 def compile_rules(workers: int) -> None:
     """Compile once, before many processes would do the same."""
     started = time.monotonic()
@@ -141,7 +149,8 @@ def compile_family(name: str) -> None:
     solve(levels, distribution.horizon_steps, (0.0,)).action_mask(env, "intended")
 
 
-def _require(results: Sequence[JobResult]) -> None:
+def require_done(results: Sequence[JobResult]) -> None:
+    """Exit code 1, and how to go on, if a job failed."""
     if any(result.status not in ("done", "skipped") for result in results):
         print("some jobs failed (see above); the same command tries them again", file=sys.stderr)
         raise SystemExit(1)
@@ -153,8 +162,7 @@ def _require(results: Sequence[JobResult]) -> None:
 def report(jobs: Sequence[Job], quick: bool, seconds: float) -> Path:
     """Print the table and write the demo's files, whose folder is returned; everything comes from
     the records."""
-    ids = ", ".join(f"'{job.folder.name.removeprefix('run=')}'" for job in jobs)
-    records = read_records(results_root()).filter(f"run_id in ({ids})")
+    records = records_of(jobs)
     rows = rates_table(records)
     folder = require_writable(results_root() / ("demo-quick" if quick else "demo"))
     table = demo_table(rows)
@@ -169,6 +177,12 @@ def report(jobs: Sequence[Job], quick: bool, seconds: float) -> Path:
     print(f"\n{table}\n\n{words}\n")
     print(f"files: {folder}; agents and records: {results_root() / 'runs'}; {seconds:.0f} s")
     return folder
+
+
+def records_of(jobs: Sequence[Job]) -> DuckDBPyRelation:
+    """The episodes that these evaluations recorded."""
+    ids = ", ".join(f"'{job.folder.name.removeprefix('run=')}'" for job in jobs)
+    return read_records(results_root()).filter(f"run_id in ({ids})")
 
 
 def demo_table(rows: Sequence[Row]) -> str:
@@ -293,6 +307,8 @@ def example_paths(records: Records) -> list[Board]:
     and fails with the cue broken, in both variants."""
     boards = []
     for name in FAMILIES:
+        family = find_family(name)
+        cell = family.cell(family.default_cell)
         found = query(
             records,
             f"""
@@ -305,30 +321,12 @@ def example_paths(records: Records) -> list[Board]:
             """,
         )
         for seed, intact, broken in found:
+            levels = sample_quadruples(family, cell, [seed])
             boards += [
-                draw_path(name, seed, "00", "cue intact", intact),
-                draw_path(name, seed, "10", "cue broken", broken),
+                draw_path(levels["00"], f"{name}, cue intact", intact),
+                draw_path(levels["10"], f"{name}, cue broken", broken),
             ]
     return boards
-
-
-def draw_path(name: str, seed: int, variant: str, title: str, actions: bytes) -> Board:
-    """Replay recorded actions on one level."""
-    from envs.batch import BatchEnv
-    from envs.levels import sample_quadruples
-    from envs.render import picture
-    from experiments.play import agent_place, whole_level
-
-    family = find_family(name)
-    cell = family.cell(family.default_cell)
-    levels = sample_quadruples(family, cell, [seed])[variant]
-    env = BatchEnv.on(levels, len(actions))
-    board, places = whole_level(env, 0), [agent_place(env, 0)]
-    assert board is not None  # a family of the demo says where its agent is
-    for action in actions:
-        env.step(np.array([action]))
-        places.append(agent_place(env, 0))
-    return Board(f"{name}, {title}", picture(family, board), 8, np.array(places))
 
 
 def _agents(row: Row) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +40,14 @@ from envs.levels import sample_quadruples
 from envs.types import VARIANTS
 from experiments.cells import cell_names, draw_path
 from experiments.config import EvaluateConfig, TrainConfig, compose
-from experiments.demo import QUICK_LEVELS, QUICK_STEPS, compile_rules, train_jobs
+from experiments.demo import (
+    QUICK_LEVELS,
+    QUICK_STEPS,
+    prepare,
+    records_of,
+    require_done,
+    train_jobs,
+)
 from experiments.evaluate import agent_arguments, evaluation_jobs
 from experiments.jobs import Job, run_jobs
 from experiments.run_folder import (
@@ -130,23 +136,20 @@ def _parser() -> argparse.ArgumentParser:
 def run(codes: Sequence[str], agents: int, quick: bool, workers: int) -> Path:
     """Train, evaluate and measure what is not there yet; returns the folder of the results."""
     configs = [config for arm in ARMS for config in arm_configs(arm, codes, agents, quick)]
-    if quick:
-        print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
-    if not all(train_folder(config).is_done for config in configs):
-        compile_rules(workers)
+    prepare(configs, quick, workers)
     print(f"1 of 4: training {len(configs)} agents, {workers} at a time", flush=True)
-    _require(run_jobs(by_agent(configs), workers))
+    require_done(run_jobs(by_agent(configs), workers))
     print("2 of 4: evaluating them, with all controls, and some in the other cells", flush=True)
     evaluations = evaluation_jobs(arguments(configs, quick))
-    _require(run_jobs(evaluations, workers))
+    require_done(run_jobs(evaluations, workers))
     print("3 of 4: how far the shifts are from training", flush=True)
     shifts = [job_of(*find_cell(code)) for code in codes]
-    _require(run_jobs(shifts, workers))
+    require_done(run_jobs(shifts, workers))
     records = records_of(evaluations)
     unlearned = sorted({line.name for line in lines_of(records) if not has_learned(line)})
     print(f"4 of 4: longer training of controls below the planner: {unlearned or 'none'}")
     longer = longer_configs(unlearned, quick)
-    _require(run_jobs(train_jobs(longer), workers))
+    require_done(run_jobs(train_jobs(longer), workers))
     return collect(records, codes, shifts, longer, quick)
 
 
@@ -222,18 +225,7 @@ def has_learned(line: CellLine) -> bool:
     return control is None or control.own_success >= LEARNED * control.planner_own_success
 
 
-def _require(results: Sequence[Any]) -> None:
-    if any(result.status not in ("done", "skipped") for result in results):
-        print("some jobs failed (see above); the same command tries them again", file=sys.stderr)
-        raise SystemExit(1)
-
-
 # --- What was measured, as files -----------------------------------------------------------------
-
-
-def records_of(jobs: Sequence[Job]) -> Records:
-    ids = ", ".join(f"'{job.folder.name.removeprefix('run=')}'" for job in jobs)
-    return read_records(results_root()).filter(f"run_id in ({ids})")
 
 
 def lines_of(records: Records) -> list[CellLine]:
@@ -260,14 +252,10 @@ def collect(
         for row in shift_rows(records, shifts)
     ]
     write_json(folder / "shifts.json", {"rows": rows})
-    write_json(folder / "curves.json", {run_cell(config): curve(config) for config in longer})
+    write_json(folder / "curves.json", {c.get_cell().code: curve(c) for c in longer})
     write_json(folder / "examples.json", {code: example(records, code) for code in codes})
     write_json(folder / "summary.json", {"smoke_run": quick, "provenance": provenance()})
     return folder
-
-
-def run_cell(config: TrainConfig) -> str:
-    return config.get_cell().code
 
 
 def curve(config: TrainConfig) -> dict[str, Any]:
