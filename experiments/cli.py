@@ -39,6 +39,12 @@ COMMANDS: dict[str, dict[str, Command]] = {
         ),
         "rates": Command("experiments.rates", "main", "misgeneralization rates from the records"),
     },
+    "risk": {
+        "calibrate": Command(
+            "experiments.calibrate", "main", "measured rates -> posterior of the risk model, report"
+        ),
+        "risk": Command("experiments.risk", "main", "what the risk model says: table, gate, audit"),
+    },
     "engineering": {
         "bench": Command("experiments.bench", "main", "measure speed on this machine"),
     },

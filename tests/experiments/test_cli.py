@@ -51,7 +51,10 @@ def test_help_lists_every_command_and_imports_nothing_heavy():
     done = run_python(code)
     assert done.returncode == 0
     shown, _, modules = done.stdout.partition("modules:")
-    for text in ("start here:", "demo", "play", "doctor", "train", "evaluate", "rates", "bench"):
+    for text in (
+        *("start here:", "demo", "play", "doctor", "train", "evaluate", "rates", "bench"),
+        *("risk:", "calibrate"),
+    ):
         assert text in shown
     assert not {"torch", "numba", "numpy", "gymnasium", "hydra", "rich"} & set(modules.split())
 
