@@ -1,0 +1,400 @@
+"""The types of a prior set: figures with their provenance, and what they describe.
+
+`analysis.priors` fills them from the source's tables and is the module to import.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+SHIFT_TYPES = ("superficial", "moderate", "significant", "extreme")
+"""Types 1 to 4 of the source, and the cells of the records."""
+FACTORS = ("p_capable", "p_goal_fail", "p_harm")
+MODIFIERS = ("spec", "capability", "diversity", "method")
+Range = tuple[float, float]
+
+_Z90 = 1.6448536269514722  # central 90 % of a normal: +- this many standard deviations
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number, or a (low, high) range, with where it comes from.
+
+    kind: "printed" in the source; "derived" from printed figures by arithmetic; "external", from
+    other revisions of the source's pages; "ours", a choice of this project; "user", from a file.
+    source: "000" to "003", or a name; lines: first and last of the rendering, (0, 0) if none.
+    An open end of a range is inf. value is None where the source prints words only (see note).
+    """
+
+    value: float | Range | None
+    unit: str
+    kind: str
+    source: str
+    section: str
+    lines: tuple[int, int]
+    note: str = ""
+
+    @property
+    def number(self) -> float:
+        if not isinstance(self.value, float):
+            raise TypeError(f"a single number is needed here; got {self.value} ({self.section})")
+        return self.value
+
+    @property
+    def range(self) -> Range:
+        if not isinstance(self.value, tuple):
+            raise TypeError(f"a (low, high) range is needed here; got {self.value}")
+        return self.value
+
+
+def beta_parameters(mean: float, kappa: float) -> tuple[float, float]:
+    """Beta(a, b) with this mean and equivalent sample size kappa = a + b."""
+    if not (0 < mean < 1 and kappa > 0):
+        raise ValueError(
+            f"a Beta prior needs 0 < mean < 1 and kappa > 0; got {mean} and {kappa}: "
+            "use a mean such as .01 or .99 for something nearly certain"
+        )
+    return mean * kappa, (1 - mean) * kappa
+
+
+# ---------------------------------------------------------------------------------- shift types
+
+
+@dataclass(frozen=True)
+class ShiftPrior:
+    """A type of distribution shift. p_capable x p_goal_fail x p_harm = p_harmful_gm.
+
+    p_gm is the two-factor product; p_harm is what the printed product implies, unless the set
+    prints harm itself. likelihood_range is the source's "likelihood" of the type. factor_ranges
+    is empty unless the set prints (low, high) for the factors.
+    """
+
+    name: str
+    number: int
+    label: str
+    p_capable: Figure
+    p_goal_fail: Figure
+    p_harm: Figure
+    p_harmful_gm: Figure
+    p_gm: Figure
+    likelihood_range: Figure
+    scenarios: tuple[str, ...]
+    severity: str
+    trend: str
+    timeline: str
+    key_factors: str
+    capability_risk_label: str
+    goal_risk_label: str
+    factor_ranges: Mapping[str, Figure] = field(default_factory=dict)
+
+    @property
+    def product(self) -> float:
+        """The mean of P(harmful goal misgeneralization) that the three factors give."""
+        return self.p_gm.number * self.p_harm.number
+
+
+@dataclass(frozen=True)
+class ScenarioPoint:
+    """A point of the source's chart. Its type is assigned by name, never by coordinate."""
+
+    name: str
+    shift_type: str
+    capability_risk: Figure
+    goal_risk: Figure
+
+
+# ---------------------------------------------------------------------------------- modifiers
+
+
+@dataclass(frozen=True)
+class Level:
+    """A multiplier with its uncertainty: log-normal, or exactly 1 at the reference.
+
+    kind: "reference" (exactly 1), "named" (median = printed value, spread log_sd), "band" (central
+    90 % = a printed band), "unknown" (central 90 % = the modifier's whole range). median and
+    log_sd describe all four; low and high are the central 90 %.
+    """
+
+    name: str
+    kind: str
+    median: float
+    low: float
+    high: float
+    log_sd: float
+    note: str = ""
+
+
+def reference_level(note: str = "") -> Level:
+    return Level("reference", "reference", 1.0, 1.0, 1.0, 0.0, note)
+
+
+def named_level(name: str, median: float, log_sd: float, note: str = "") -> Level:
+    spread = math.exp(_Z90 * log_sd)
+    return Level(name, "named", median, median / spread, median * spread, log_sd, note)
+
+
+def band_level(name: str, band: Range, kind: str = "band", note: str = "") -> Level:
+    low, high = band
+    log_sd = math.log(high / low) / (2 * _Z90)
+    return Level(name, kind, math.sqrt(low * high), low, high, log_sd, note)
+
+
+@dataclass(frozen=True)
+class Modifier:
+    """A multiplier of the risk, by level.
+
+    reference: what "reference" stands for. knots: (score, multiplier) pairs, increasing in score,
+    by which a number becomes a multiplier; empty where only names are known. rule: "linear"
+    between knots, or "step" (constant up to the next knot). gaps: scores between printed bands.
+    """
+
+    name: str
+    range: Figure
+    levels: Mapping[str, Level]
+    reference: str
+    log_sd: float
+    knots: tuple[tuple[float, float], ...] = ()
+    rule: str = "linear"
+    gaps: tuple[Range, ...] = ()
+
+    def level(self, at: str | float | None = None) -> Level:
+        """The level of a name or a score; None is the reference, "unknown" the whole range.
+
+        Spec takes its quality q, diversity the share d of training levels with the broken cue,
+        both in 0..1. Raises ValueError for another name or score.
+        """
+        if at is None or at == self.reference:
+            at = "reference"
+        if isinstance(at, str):
+            if at not in self.levels:
+                raise ValueError(f"{self.name} has no level {at!r}; choose {self._choices()}")
+            return self.levels[at]
+        if not self.knots or not 0 <= at <= 1:
+            raise ValueError(f"{self.name} has no level at {at!r}; choose {self._choices()}")
+        return self._at_score(float(at))
+
+    def _choices(self) -> str:
+        numbers = " or a number in 0..1" if self.knots else ""
+        return ", ".join(self.levels) + numbers
+
+    def _at_score(self, score: float) -> Level:
+        scores, values = zip(*self.knots, strict=True)
+        if self.rule == "step":
+            return self._at_step(score)
+        median = float(np.interp(score, scores, values))
+        if math.isclose(median, 1.0):
+            return reference_level(f"{self.name} {score:g} is the reference")
+        inside = [gap for gap in self.gaps if gap[0] < score < gap[1]]
+        note = f"{score:g} lies between the printed bands: interpolated" if inside else ""
+        return named_level(f"{score:g}", median, self.log_sd, note)
+
+    def _at_step(self, score: float) -> Level:
+        """The named level of the step: below .1 narrow, above .3 diverse, else the reference."""
+        low, high = self.knots[1][0], self.knots[2][0]
+        names = ("narrow", "reference", "diverse")
+        return self.levels[names[(score >= low) + (score > high)]]
+
+
+# --------------------------------------------------------------- domains, time, interventions
+
+
+@dataclass(frozen=True)
+class Domain:
+    name: str
+    label: str
+    shift_types: tuple[str, str]
+    spec: float
+    p_current: Figure
+    p_2027: Figure
+    concern: str = ""
+
+
+@dataclass(frozen=True)
+class Period:
+    """excludes: the modifier that the driver repeats; apply one of the two."""
+
+    name: str
+    label: str
+    multiplier: Range
+    driver: str
+    deployment: str = ""
+    excludes: str | None = None
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """reduction: the fraction of the risk that is removed, None where the source prints words.
+
+    target: the factor it acts on ("p_goal_fail", "p_harm" or "exposure"); target_kind says whose
+    reading that is, the source prints none. excludes: the modifier that it duplicates.
+    """
+
+    name: str
+    category: str
+    reduction: Figure | None
+    target: str
+    target_kind: str
+    excludes: str | None
+    compute_multiplier: Range | None
+    cost: str
+    priority: str
+    printed: str = ""
+
+
+@dataclass(frozen=True)
+class MetaRow:
+    """A study, or the pool. n_cases is None: the source prints no count per study."""
+
+    name: str
+    cases: str
+    n_cases: int | None
+    p_capable: Figure
+    p_goal_fail: Figure
+    p_harm: Figure
+    verified_in_cited_source: bool = False
+
+    def factor(self, name: str) -> float:
+        return float(getattr(self, name).number)
+
+
+@dataclass(frozen=True)
+class MetaAnalysis:
+    """Documented failures, selected on the outcome: they estimate no failure rate."""
+
+    rows: tuple[MetaRow, ...]
+    pooled: MetaRow
+    cases_at_least: Figure
+    pool: str = "unweighted_mean"
+
+    def unweighted_mean(self, factor: str) -> float:
+        return float(np.mean([row.factor(factor) for row in self.rows]))
+
+
+@dataclass(frozen=True)
+class CaseStudy:
+    """failure_class is ours: goal misgeneralization needs a correct reward."""
+
+    name: str
+    domain: str
+    true_objective: str
+    learned_proxy: str
+    outcome: str
+    credited_to: str
+    failure_class: str
+
+
+# --------------------------------------------------------------------------- mesa-optimization
+
+
+@dataclass(frozen=True)
+class MesaPeriod:
+    """p_catastrophic is (0, .01) where the source prints "< 1 %"."""
+
+    name: str
+    label: str
+    years: tuple[int, int]
+    p_emergence: Figure
+    p_misaligned: Figure
+    p_catastrophic: Figure
+    concern: str
+
+
+@dataclass(frozen=True)
+class CapabilityLevel:
+    """relative_harm is printed; capability is its root by the printed exponent, derived."""
+
+    name: str
+    label: str
+    relative_harm: Figure
+    capability: Figure
+    years: Range | None
+    threshold: str
+
+
+@dataclass(frozen=True)
+class MisalignmentType:
+    """prevalence and mitigation success are ranges; the four prevalences are no partition."""
+
+    name: str
+    prevalence: Figure
+    mitigation_success: Figure
+    detectability: str
+    correction_difficulty: str
+    catastrophic_potential: str
+    detection: str
+    mitigation: str
+    priority: str
+
+
+@dataclass(frozen=True)
+class ComplexityThreshold:
+    """threshold: exceeded when greater, None where words are printed; current: today's LLMs."""
+
+    name: str
+    threshold: Figure | None
+    current: Figure | None
+    printed: str
+
+
+@dataclass(frozen=True)
+class Regime:
+    """A model's place in the plane of training compute and data diversity, both 0..1."""
+
+    name: str
+    compute: Figure
+    diversity: Figure
+
+
+@dataclass(frozen=True)
+class MesaPriors:
+    """The framework R = P(emergence) x P(misaligned | emergence) x S: an index, no probability."""
+
+    p_emergence: Figure
+    p_misaligned: Figure
+    exponent_capability: Figure
+    exponent_misalignment: Figure
+    periods: Mapping[str, MesaPeriod]
+    capability_levels: Mapping[str, CapabilityLevel]
+    types: Mapping[str, MisalignmentType]
+    thresholds: Mapping[str, ComplexityThreshold]
+    regimes: Mapping[str, Regime]
+    regime_labels: Mapping[str, str]
+    awareness_levels: tuple[tuple[str, str], ...]
+    evidence: Mapping[str, str]
+
+
+# ----------------------------------------------------------------------------------- the set
+
+
+@dataclass(frozen=True)
+class PriorSet:
+    """Everything the risk model starts from. kappa: equivalent sample size of every Beta;
+    log_sd: spread of a named modifier level; transport: U(low, high) from toy agents to another
+    domain; harm_note: P(harm) as a note of the source assumes it, beside the implied one.
+    """
+
+    name: str
+    kappa: float
+    log_sd: float
+    shifts: Mapping[str, ShiftPrior]
+    modifiers: Mapping[str, Modifier]
+    domains: Mapping[str, Domain]
+    periods: Mapping[str, Period]
+    interventions: Mapping[str, Intervention]
+    meta_analysis: MetaAnalysis
+    case_studies: tuple[CaseStudy, ...]
+    scenarios: Mapping[str, ScenarioPoint]
+    mesa: MesaPriors
+    spec_knots: tuple[tuple[float, float], ...]
+    harm_note: Figure
+    transport: Range = (0.5, 1.5)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exclusive_pairs(self) -> tuple[tuple[str, str], ...]:
+        """(intervention or period, modifier): the same lever printed twice; apply one."""
+        sides = [(i.name, i.excludes) for i in self.interventions.values()]
+        sides += [(p.name, p.excludes) for p in self.periods.values()]
+        return tuple((name, excludes) for name, excludes in sides if excludes)
