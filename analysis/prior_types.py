@@ -5,13 +5,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 SHIFT_TYPES = ("superficial", "moderate", "significant", "extreme")
 """Types 1 to 4 of the source, and the cells of the records."""
 FACTORS = ("p_capable", "p_goal_fail", "p_harm")
+PRIOR_SETS = ("taxonomy", "meta_analysis", "external_revision")
 MODIFIERS = ("spec", "capability", "diversity", "method")
 Range = tuple[float, float]
 
@@ -47,6 +48,10 @@ class Figure:
         if not isinstance(self.value, tuple):
             raise TypeError(f"a (low, high) range is needed here; got {self.value}")
         return self.value
+
+    def derived(self, value: float | Range, note: str) -> "Figure":
+        """What follows from this figure and others beside it."""
+        return replace(self, value=value, kind="derived", note=note)
 
 
 def beta_parameters(mean: float, kappa: float) -> tuple[float, float]:
@@ -93,6 +98,19 @@ class ShiftPrior:
     def product(self) -> float:
         """The mean of P(harmful goal misgeneralization) that the three factors give."""
         return self.p_gm.number * self.p_harm.number
+
+
+def with_factors(shift: ShiftPrior, factors: Mapping[str, Figure]) -> ShiftPrior:
+    """The shift with other factors; both products follow from them."""
+    p = {name: factors.get(name, getattr(shift, name)) for name in FACTORS}
+    p_gm = p["p_capable"].number * p["p_goal_fail"].number
+    like = next(iter(factors.values()))
+    return replace(
+        shift,
+        **p,
+        p_gm=like.derived(p_gm, "p_capable x p_goal_fail"),
+        p_harmful_gm=like.derived(p_gm * p["p_harm"].number, "product of the three factors"),
+    )
 
 
 @dataclass(frozen=True)
@@ -147,7 +165,8 @@ class Modifier:
 
     reference: what "reference" stands for. knots: (score, multiplier) pairs, increasing in score,
     by which a number becomes a multiplier; empty where only names are known. rule: "linear"
-    between knots, or "step" (constant up to the next knot). gaps: scores between printed bands.
+    between knots, or "step" (the named level below the second knot and above the third, the
+    reference between them). gaps: scores between printed bands.
     """
 
     name: str
@@ -174,6 +193,15 @@ class Modifier:
         if not self.knots or not 0 <= at <= 1:
             raise ValueError(f"{self.name} has no level at {at!r}; choose {self._choices()}")
         return self._at_score(float(at))
+
+    def with_levels(self, levels: Mapping[str, Level]) -> "Modifier":
+        """The modifier with other levels; diversity's knots follow them."""
+        if self.name != "diversity":
+            return replace(self, levels=levels)
+        names = ("narrow", "narrow", "diverse", "diverse")
+        medians = (levels[name].median for name in names)
+        knots = zip((score for score, _ in self.knots), medians, strict=True)
+        return replace(self, levels=levels, knots=tuple(knots))
 
     def _choices(self) -> str:
         numbers = " or a number in 0..1" if self.knots else ""
@@ -387,10 +415,12 @@ class PriorSet:
     case_studies: tuple[CaseStudy, ...]
     scenarios: Mapping[str, ScenarioPoint]
     mesa: MesaPriors
-    spec_knots: tuple[tuple[float, float], ...]
     harm_note: Figure
     transport: Range = (0.5, 1.5)
-    warnings: tuple[str, ...] = ()
+
+    @property
+    def spec_knots(self) -> tuple[tuple[float, float], ...]:
+        return self.modifiers["spec"].knots
 
     @property
     def exclusive_pairs(self) -> tuple[tuple[str, str], ...]:

@@ -9,15 +9,18 @@ Printed values are the defaults; what follows from them by arithmetic stands bes
 choices of this project "ours".
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from analysis.deployment_priors import domains, interventions, periods
 from analysis.mesa_priors import mesa_priors
+from analysis.prior_file import base_of, read_prior_file, with_user_figures
 from analysis.prior_types import (
     FACTORS,
     MODIFIERS,
+    PRIOR_SETS,
     SHIFT_TYPES,
     CapabilityLevel,
     CaseStudy,
@@ -41,8 +44,16 @@ from analysis.prior_types import (
     beta_parameters,
     named_level,
     reference_level,
+    with_factors,
 )
-from analysis.source_tables import Table, documents, external_tables, formulas, source_tables
+from analysis.source_tables import (
+    FACTOR_FIELDS,
+    Table,
+    documents,
+    external_tables,
+    formulas,
+    source_tables,
+)
 
 __all__ = [
     "FACTORS",
@@ -74,13 +85,7 @@ __all__ = [
     "load_priors",
 ]
 
-PRIOR_SETS = ("taxonomy", "meta_analysis", "external_revision")
 _KAPPA = {"taxonomy": 10.0, "meta_analysis": 2.0, "external_revision": 10.0}
-_FIELDS = {
-    "p_capable": "p_capability_transfer",
-    "p_goal_fail": "p_goal_fail_given_capability",
-    "p_harm": "p_harm_given_failure",
-}
 
 
 def load_priors(
@@ -92,31 +97,71 @@ def load_priors(
     diversity_rule: str = "step",
     file: Path | None = None,
 ) -> PriorSet:
-    """A prior set by name."""
+    """A prior set by name, with the figures of a user's file in place if one is given.
+
+    "taxonomy": the source's shift types. "meta_analysis": its pooled factors for every type, with
+    kappa 2, because they are shares of cases selected for their outcome. "external_revision":
+    another revision of the source's pages, labelled; optional, never mixed in by itself.
+
+    kappa: equivalent sample size of every Beta, 10 unless given. log_sd: spread of a named
+    modifier level. endpoint_rule "bands": specification quality 1 and 0 have the end multipliers;
+    "table": .9 and .2 have them. diversity_rule "step": 1.4, 1.0, .7 below, between and above the
+    thresholds; "linear": falling from 1.4 to .7 between them.
+
+    `file` is YAML and states only what differs; every key but `base` names a field of `PriorSet`:
+
+        base: taxonomy               # the set to change; this one if left out
+        shifts:
+          moderate: {p_capable: 0.7, p_goal_fail: 0.3, p_harm: 0.5, likelihood_range: [0, 0.3]}
+        modifiers:
+          capability: {range: [0.5, 4], levels: {superhuman: 4, below_human: [0.4, 0.8]}}
+          spec: {knots: [[0, 2], [0.5, 1], [1, 0.5]]}
+        domains: {game_ai: {spec: 0.9, p_current: [0.02, 0.1], p_2027: [0.03, 0.12]}}
+        periods: {2026-2027: {multiplier: [1.2, 1.8]}}
+        interventions: {ai_control_protocols: {reduction: [0.3, 0.6], target: p_harm}}
+        transport: [0.3, 2]
+        mesa: {exponent_capability: 1.5, periods: {current: {p_emergence: [0.05, 0.2]}}}
+
+    A level is one multiplier (its median) or [low, high] (its central 90 %). Factors not given
+    stay as they are, p_harm as the base set implies it; the products follow. Replaced figures have
+    the kind "user" and the file's line.
+
+    Raises ValueError for an unknown name, and for a file with invalid YAML, an unknown key, a
+    probability outside [0, 1] or a multiplier <= 0: file and line, rule, value.
+    """
+    user = read_prior_file(file) if file is not None else None
+    name = base_of(user, name) if user else name
     if name not in PRIOR_SETS:
         raise ValueError(f"no prior set {name!r}; choose {', '.join(PRIOR_SETS)}")
     kappa = _KAPPA[name] if kappa is None else kappa
     if not (kappa > 0 and log_sd >= 0):
         raise ValueError(f"kappa must be > 0 and log_sd >= 0; got {kappa} and {log_sd}")
-    spec = _spec(log_sd, endpoint_rule)
-    modifiers = (spec, _capability(log_sd, name), _diversity(log_sd, diversity_rule))
-    priors = PriorSet(
+    modifiers = (
+        _spec(log_sd, endpoint_rule),
+        _capability(log_sd, name),
+        _diversity(log_sd, diversity_rule),
+        _method(log_sd),
+    )
+    priors = _prior_set(name, kappa, log_sd, modifiers)
+    return with_user_figures(priors, user) if user else priors
+
+
+def _prior_set(name: str, kappa: float, log_sd: float, modifiers: tuple[Modifier, ...]) -> PriorSet:
+    return PriorSet(
         name=name,
         kappa=kappa,
         log_sd=log_sd,
         shifts=_shifts(name),
-        modifiers={m.name: m for m in (*modifiers, _method(log_sd))},
-        domains=_domains(),
-        periods=_periods(),
-        interventions=_interventions(name),
+        modifiers={modifier.name: modifier for modifier in modifiers},
+        domains=domains(),
+        periods=periods(),
+        interventions=interventions(name == "external_revision"),
         meta_analysis=_meta_analysis(),
         case_studies=_case_studies(),
         scenarios=_scenarios(),
         mesa=mesa_priors(),
-        spec_knots=spec.knots,
         harm_note=_harm_note(),
     )
-    return priors
 
 
 def figures() -> Iterator[tuple[str, Figure]]:
@@ -181,11 +226,11 @@ def _printed_shift(number: int, name: str) -> ShiftPrior:
     assessment = source_tables()["003.risk_assessment"]
     row, labels = table.rows[f"type_{number}"], assessment.rows[f"type_{number}"]
     p_capable, p_goal_fail = (
-        table.figure(row, _FIELDS[factor]) for factor in ("p_capable", "p_goal_fail")
+        table.figure(row, FACTOR_FIELDS[factor]) for factor in ("p_capable", "p_goal_fail")
     )
     harmful = table.figure(row, "p_harmful_misgeneralization", "printed as P(Misgeneralization)")
-    p_gm = _derived(harmful, p_capable.number * p_goal_fail.number, "p_capable x p_goal_fail")
-    harm = _derived(harmful, harmful.number / p_gm.number, "implied by the printed product")
+    p_gm = harmful.derived(p_capable.number * p_goal_fail.number, "p_capable x p_goal_fail")
+    harm = harmful.derived(harmful.number / p_gm.number, "implied by the printed product")
     return ShiftPrior(
         name=name,
         number=number,
@@ -206,23 +251,6 @@ def _printed_shift(number: int, name: str) -> ShiftPrior:
     )
 
 
-def _derived(like: Figure, value: float, note: str) -> Figure:
-    return replace(like, value=value, kind="derived", note=note)
-
-
-def with_factors(shift: ShiftPrior, factors: Mapping[str, Figure]) -> ShiftPrior:
-    """The shift with other factors; both products follow from them."""
-    p = {name: factors.get(name, getattr(shift, name)) for name in FACTORS}
-    p_gm = p["p_capable"].number * p["p_goal_fail"].number
-    like = next(iter(factors.values()))
-    return replace(
-        shift,
-        **p,
-        p_gm=_derived(like, p_gm, "p_capable x p_goal_fail"),
-        p_harmful_gm=_derived(like, p_gm * p["p_harm"].number, "product of the three factors"),
-    )
-
-
 def _pooled_shift(shift: ShiftPrior, pooled: MetaRow) -> ShiftPrior:
     """The meta-analysis tells no shift types apart: all four get the pooled factors."""
     return with_factors(shift, {name: getattr(pooled, name) for name in FACTORS})
@@ -233,8 +261,8 @@ def _external_shift(shift: ShiftPrior) -> ShiftPrior:
     table = external_tables()["external.shift_type_components"]
     row = table.body[f"type_{shift.number}"]
     unit = "probability"
-    central = {name: table.make(row[_FIELDS[name]][1], unit) for name in FACTORS}
-    ranges = {name: table.make(row[_FIELDS[name]][::2], unit) for name in FACTORS}
+    central = {name: table.make(row[FACTOR_FIELDS[name]][1], unit) for name in FACTORS}
+    ranges = {name: table.make(row[FACTOR_FIELDS[name]][::2], unit) for name in FACTORS}
     harmful = row["p_harmful"]
     return replace(
         with_factors(shift, central),
@@ -332,110 +360,17 @@ def _diversity(log_sd: float, rule: str) -> Modifier:
     low = fields["high_risk"]["diversity_less_than"]
     high = fields["low_risk"]["diversity_greater_than"]
     diverse, narrow = whole.range
-    knots = {
-        "step": ((0.0, narrow), (low, 1.0), (high, diverse)),
-        "linear": ((0.0, narrow), (low, narrow), (high, diverse), (1.0, diverse)),
-    }
-    if rule not in knots:
+    if rule not in ("step", "linear"):
         raise ValueError(f"diversity_rule must be step or linear; got {rule!r}")
     levels = _named(whole, "diverse", "narrow", log_sd)
-    return Modifier("diversity", whole, levels, "neutral", log_sd, knots[rule], rule)
+    knots = ((0.0, narrow), (low, narrow), (high, diverse), (1.0, diverse))
+    return Modifier("diversity", whole, levels, "neutral", log_sd, knots, rule)
 
 
 def _method(log_sd: float) -> Modifier:
     _, whole = _modifier_range("m_align")
     levels = _named(whole, "interpretability_verified", "behavioral_cloning", log_sd)
     return Modifier("method", whole, levels, "ppo", log_sd)
-
-
-# --------------------------------------------------------------- domains, time, interventions
-
-
-def _domains() -> dict[str, Domain]:
-    table = source_tables()["003.application_domains"]
-    return {
-        key: Domain(
-            name=key,
-            label=row["domain"],
-            shift_types=_type_pair(row["shift_types"]),
-            spec=row["specification_quality"],
-            p_current=table.figure(row, "p_current_range"),
-            p_2027=table.figure(row, "p_2027_range"),
-            concern=row["key_concerns"],
-        )
-        for key, row in table.rows.items()
-    }
-
-
-def _type_pair(numbers: Sequence[int]) -> tuple[str, str]:
-    first, second = numbers
-    return SHIFT_TYPES[first - 1], SHIFT_TYPES[second - 1]
-
-
-def _periods() -> dict[str, Period]:
-    periods = {}
-    for row in source_tables()["003.timeline_projections"].rows.values():
-        first, last = row["period_years"]
-        low, high = row["risk_multiplier_range"]
-        name = f"{first}-{last}" if last else f"after-{first - 1}"
-        periods[name] = Period(
-            name=name,
-            label=row["system_capabilities"],
-            multiplier=(low, high),
-            driver=row["key_driver"],
-            deployment=row["deployment_context"],
-            excludes="capability" if high > 1 else None,
-        )
-    return periods
-
-
-_INTERVENTIONS = {  # name: (the modifier whose lever it repeats, target where no revision says)
-    "diverse_adversarial_training": ("diversity", ""),
-    "objective_specification_improvement": ("spec", ""),
-    "interpretability_verification": ("method", ""),
-    "anomaly_monitoring": (None, "p_harm"),
-    "objective_probing": (None, "p_goal_fail"),
-    "ai_control_protocols": (None, ""),
-    "gradual_deployment": (None, "p_harm"),
-    "capability_aware_deployment": (None, ""),
-    "human_oversight_maintenance": (None, ""),
-}
-
-
-def _interventions(set_name: str) -> dict[str, Intervention]:
-    table = source_tables()["003.interventions"]
-    interventions = {
-        key: _intervention(table, key, row, "risk_reduction_fraction_range")
-        for key, row in table.rows.items()
-    }
-    if set_name == "external_revision":
-        external = external_tables()["external.intervention_targets"]
-        for key, row in external.body.items():
-            if key != "source" and key not in interventions:
-                row = {"category": "Response", "cost_printed": "", "priority": "", **row}
-                field = "reduction_fraction_range"
-                interventions[key] = _intervention(external, key, row, field)
-    return interventions
-
-
-def _intervention(table: Table, key: str, row: Mapping[str, Any], field: str) -> Intervention:
-    targets = external_tables()["external.intervention_targets"].body
-    names = {external: ours for ours, external in _FIELDS.items()}
-    excludes, ours = _INTERVENTIONS[key]
-    target = targets[key]["factor"] if key in targets else ours
-    compute = row.get("compute_cost_multiplier_range")
-    return Intervention(
-        name=key,
-        category=row["category"],
-        reduction=table.figure(row, field) if row[field] else None,
-        target=names.get(target, target),
-        target_kind="external" if key in targets else "ours",
-        excludes=excludes,
-        compute_multiplier=tuple(compute) if compute else None,
-        cost=row["cost_printed"],
-        priority=row["priority"],
-        printed=row.get("risk_reduction_printed", ""),
-    )
 
 
 # ------------------------------------------------------------------------------ meta-analysis
@@ -452,7 +387,7 @@ def _meta_analysis() -> MetaAnalysis:
 
 
 def _meta_row(table: Table, key: str, row: Mapping[str, Any]) -> MetaRow:
-    p_capable, p_goal_fail, p_harm = (table.figure(row, field) for field in _FIELDS.values())
+    p_capable, p_goal_fail, p_harm = (table.figure(row, field) for field in FACTOR_FIELDS.values())
     return MetaRow(
         name=key,
         cases=row.get("cases_described", ""),

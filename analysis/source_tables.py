@@ -15,6 +15,12 @@ import yaml
 
 from analysis.prior_types import Figure, Range
 
+FACTOR_FIELDS = {
+    "p_capable": "p_capability_transfer",
+    "p_goal_fail": "p_goal_fail_given_capability",
+    "p_harm": "p_harm_given_failure",
+}
+"""The source's field of each factor."""
 _UNITS = (  # the first part that occurs in a field's name decides
     ("_p_", "probability"),
     ("multiplier", "multiplier"),
