@@ -10,9 +10,8 @@ Columns of draws.parquet, beside the index `draw` (RATES: the three factors and 
     {prior|update|replace}/modifier/{modifier}/{level}     multipliers on the source's scale
     {measured|d0}/{family}/{cell}/{rate of RATES}          bootstrap over competent agents of the
                                                            reference arm, of d = 0
-    condition/{reference|d0}                               the source's multipliers for it
-    harm/{implied|note_50_70|measured}/{type}              P(harm | fails) by assumption; measured
-                                                           only where it was asked for
+    condition/{reference|d0|d1}                            the source's multipliers for that arm
+    harm/{implied|note_50_70}/{type}                       P(harm | fails) by these assumptions
 A feed that was refused has no columns; the summary says why. In every row and for every feed and
 cell, p_capable x p_goal_fail x p_harm = p_harmful_gm and p_capable x p_goal_fail = p_gm, exactly.
 
@@ -190,16 +189,21 @@ class CalibrationFile:
             for modifier, _, level in [name.removeprefix(start).partition("/")]
         }
 
-    def harm(self, assumption: str, shift: str) -> FloatArray:
-        """P(harm | goal fails) [draws] by assumption; ValueError where it was not asked for."""
-        name = f"harm/{assumption}/{shift}"
-        if name not in self.draws.column_names:
+    def harm(self, assumption: str, shift: str, feed: str = "side_by_side") -> FloatArray:
+        """P(harm | goal fails) [draws] by an assumption, in a feed.
+
+        Raises ValueError for measured harm where the calibration was not asked for it.
+        """
+        self.require(feed)
+        asked = self.summary["settings"]["harm"]
+        if assumption == asked:
+            return self.column(f"{COLUMNS_OF[feed]}/{shift}/p_harm")
+        if assumption == "measured":
             raise ValueError(
                 f"measured harm enters only where it was asked for; {self.folder} was calibrated "
-                f"with --harm {self.summary['settings']['harm']} and has no {name!r}; "
-                f"run `misgen calibrate RESULTS -o FOLDER --harm {assumption}`"
+                f"with --harm {asked}; run `misgen calibrate RESULTS -o FOLDER --harm measured`"
             )
-        return self.column(name)
+        return self.column(f"harm/{assumption}/{shift}")
 
 
 def read_calibration(folder: Path) -> CalibrationFile:
