@@ -102,7 +102,8 @@ def read_prior_file(path: Path) -> Entry:
 def _entry(path: Path, key: str, node: yaml.Node) -> Entry:
     line = node.start_mark.line + 1
     if not isinstance(node, yaml.MappingNode):
-        return Entry(path, key, line, yaml.safe_load(yaml.serialize(node)))
+        value = yaml.SafeLoader("").construct_object(node, deep=True)
+        return Entry(path, key, line, value)
     entries: dict[str, Entry] = {}
     for name_node, child in node.value:
         name = str(name_node.value)

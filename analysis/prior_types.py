@@ -95,6 +95,11 @@ class ShiftPrior:
     factor_ranges: Mapping[str, Figure] = field(default_factory=dict)
 
     @property
+    def capability_risk(self) -> float:
+        """What the source's column heading names; the column holds p_capable."""
+        return 1 - self.p_capable.number
+
+    @property
     def product(self) -> float:
         """The mean of P(harmful goal misgeneralization) that the three factors give."""
         return self.p_gm.number * self.p_harm.number
@@ -391,6 +396,7 @@ class MesaPriors:
     regime_labels: Mapping[str, str]
     awareness_levels: tuple[tuple[str, str], ...]
     evidence: Mapping[str, str]
+    interval_kind: str = "judgement"
 
 
 # ----------------------------------------------------------------------------------- the set
