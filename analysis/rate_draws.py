@@ -1,0 +1,114 @@
+"""Draws of the two rates of goal misgeneralization, as two types that never stand for each other.
+
+The source prints P(harmful goal misgeneralization), three factors; what a testbed measures first is
+P(goal misgeneralization), two. To compare one with the other's figures is the easiest mistake.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from analysis.rates import LEVEL, FloatArray
+
+
+class _Draws(Protocol):
+    @property
+    def values(self) -> FloatArray: ...
+
+
+def _mean(self: _Draws) -> float:
+    return float(self.values.mean())
+
+
+def _median(self: _Draws) -> float:
+    return float(np.median(self.values))
+
+
+def _quantile(self: _Draws, q: float) -> float:
+    return float(np.quantile(self.values, q))
+
+
+def _interval(self: _Draws) -> tuple[float, float]:
+    """(low, high): central 90 %."""
+    low, _, high = _low_median_high(self)
+    return low, high
+
+
+def _low_median_high(self: _Draws) -> tuple[float, float, float]:
+    """The median between the ends of the central 90 %, from one sort (np.quantile takes twice)."""
+    ordered = np.sort(self.values)
+    place = np.array([(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2]) * (len(ordered) - 1)
+    below, above = ordered[np.floor(place).astype(int)], ordered[np.ceil(place).astype(int)]
+    low, median, high = (below + place % 1 * (above - below)).tolist()
+    return low, median, high
+
+
+def _exceeds(self: _Draws, p: float) -> float:
+    """Share of the draws above p."""
+    return float(np.mean(self.values > p))
+
+
+def _check(self: _Draws) -> None:
+    values = self.values
+    if values.ndim != 1 or not (len(values) and values.min() >= 0 and values.max() <= 1):
+        raise ValueError(f"draws of a rate are a vector within 0..1; got {values}")
+
+
+@dataclass(frozen=True)
+class GmDraws:
+    """Draws of P(goal misgeneralization): capable, and the goal fails. Harm is not in it."""
+
+    values: FloatArray
+    mean, median, quantile, exceeds = _mean, _median, _quantile, _exceeds
+    interval, low_median_high = _interval, _low_median_high
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class HarmfulGmDraws:
+    """Draws of P(harmful goal misgeneralization): capable, the goal fails, and that does harm."""
+
+    values: FloatArray
+    mean, median, quantile, exceeds = _mean, _median, _quantile, _exceeds
+    interval, low_median_high = _interval, _low_median_high
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+RateDraws = GmDraws | HarmfulGmDraws
+RATES: Mapping[str, type[RateDraws]] = {"harmful_gm": HarmfulGmDraws, "gm": GmDraws}
+_MEANING = {
+    GmDraws: ("p_gm", "two factors, the source's 10.2 to 33.8 %"),
+    HarmfulGmDraws: ("p_harmful_gm", "three factors, the source's 3.6 to 27.7 %"),
+}
+
+
+def expect_rate(kind: type[RateDraws], draws: object) -> None:
+    """TypeError unless `draws` is this kind of rate."""
+    if not isinstance(draws, kind):
+        name, meaning = _MEANING[kind]
+        raise TypeError(
+            f"{name} ({meaning}) belongs here and the other rate never stands for it; "
+            f"got {type(draws).__name__}; pass the {name} of the prediction"
+        )
+
+
+def exceeds_limit(
+    draws: RateDraws, limit: float, *, of: str = "harmful_gm", quantile: float | None = None
+) -> bool:
+    """Whether the mean of the rate `of` ("harmful_gm" or "gm"), or a quantile, is above `limit`.
+
+    Raises TypeError for draws of the other rate, ValueError for a limit or quantile beyond 0..1.
+    """
+    if of not in RATES:
+        raise ValueError(f"a rate is one of {', '.join(RATES)}; got {of!r}; choose one")
+    expect_rate(RATES[of], draws)
+    for name, value in (("limit", limit), ("quantile", quantile)):
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"a {name} is within 0..1; got {value:g}; 5 % is .05")
+    return (draws.mean() if quantile is None else draws.quantile(quantile)) > limit
