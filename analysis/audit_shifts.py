@@ -58,7 +58,7 @@ def _shift_table(p: PriorSet) -> Iterator[AuditItem]:
         )
     rise = [values[3] / values[2] for values in (two, printed, harm)]
     goal = [shift.p_goal_fail.number for shift in shifts[2:]]
-    if rise[0] < rise[1]:
+    if rise[2] > 1.01:
         yield AuditItem(
             "B1.plateau",
             "falling transfer hides growing goal failure",
