@@ -1,0 +1,520 @@
+"""The sections that read the calibration alone: measured beside source, posterior, checks."""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis.handoff import RATES, CalibrationFile
+from analysis.rates import FloatArray
+from analysis.report.content import (
+    Body,
+    Chart,
+    Exhibit,
+    Table,
+    ends,
+    finite,
+    percent,
+    percent_scale,
+    percent_span,
+    ratio_span,
+)
+from analysis.risk_figures import Group, Line, Ridge, Scale, density_chart, interval_chart
+
+Json = Mapping[str, Any]
+
+NAMES = {
+    "p_capable": "P(capable)",
+    "p_goal_fail": "P(goal fails | capable)",
+    "p_harm": "P(harm | goal fails)",
+    "p_gm": "p_gm",
+    "p_harmful_gm": "p_harmful_gm",
+}
+PRODUCTS = {
+    "p_gm": "p_gm: P(goal misgeneralization), two factors [%]",
+    "p_harmful_gm": "p_harmful_gm: P(harmful goal misgeneralization), three factors [%]",
+}
+_BINS = 40
+
+
+def type_title(row: Json) -> str:
+    return f"{row['number']} {row['label'].lower()}"
+
+
+def family_name(family: str) -> str:
+    return {"coinrun": "CoinRun", "keys_and_chests": "Keys and chests"}.get(family, family)
+
+
+def cell_name(name: str) -> str:
+    """`coinrun/moderate` as `CoinRun, moderate`; a family alone as its name."""
+    family, _, cell = name.partition("/")
+    return ", ".join(filter(None, [family_name(family), cell]))
+
+
+# -------------------------------------------------------------------------------- before any number
+
+
+def status(file: CalibrationFile) -> list[str]:
+    """What must be known before any number: refusals, missing intervals; in full under Fit."""
+    summary, hierarchy = file.summary, file.summary["hierarchy"]
+    arms = [arm for cell in summary["cells"] if (arm := shown_arm(cell)) is not None]
+    reasons = {arm["competent"]["rates"]["p_gm"]["reason"] for arm in arms} - {""}
+    lines = []
+    if not summary["feeds"]["update"]["available"]:
+        lines.append(f"No posterior: {summary['feeds']['update']['reason']}")
+    if reasons:
+        lines.append(f"Rates without an interval: {'; '.join(sorted(reasons))}")
+    if hierarchy is not None and hierarchy["refused"]:
+        lines.append(f"The hierarchical fit is refused: {hierarchy['refused']}")
+    return [textwrap.shorten(line, 150, placeholder=" ... (in full under Fit)") for line in lines]
+
+
+def shown_arm(cell: Json) -> Json | None:
+    """The reference arm, else d = 0, else none."""
+    arm: Json | None = cell["arms"].get("reference") or cell["arms"].get("d0")
+    return arm
+
+
+def _arm_label(cell: Json) -> str:
+    """The cell's code, with the arm where it is not the reference arm."""
+    arm = shown_arm(cell)
+    if "reference" in cell["arms"] or arm is None:
+        return str(cell["code"])
+    return f"{cell['code']}, d = {arm['d']:g}"
+
+
+def _size(arm: Json) -> str:
+    competent = arm["competent"]
+    return f"{competent['agents']} x {competent['levels']}"
+
+
+# ----------------------------------------------------------------------------------------- headline
+
+
+def headline(file: CalibrationFile) -> Table:
+    """Source, measured (a column per family) and posterior, for both products."""
+    families = list(dict.fromkeys(cell["family"] for cell in file.summary["cells"]))
+    header = ["Shift type", "Source", *map(family_name, families), "Posterior"]
+    bodies = [
+        Body(title, [_headline_row(file, row, families, rate) for row in file.summary["types"]])
+        for rate, title in PRODUCTS.items()
+    ]
+    marks = "† not identified (chance or the d = 1 control does alike): shown, never used."
+    stars = "* harm by construction of the cell, no finding."
+    used = "".join(cell for body in bodies for row in body.rows for cell in row)
+    note = " ".join(text for text in (marks, stars) if text[0] in used)
+    return Table("Source, measured and posterior rates by shift type", header, bodies, note)
+
+
+def _headline_row(
+    file: CalibrationFile, row: Json, families: Sequence[str], rate: str
+) -> list[str]:
+    measured = [_measured(file, row["type"], family, rate) for family in families]
+    if row["update"] is None:
+        posterior = "-"
+    elif row["keeps_prior"]:
+        posterior = "prior kept"
+    else:
+        posterior = _stacked(percent_span(row["update"][rate]))
+    return [type_title(row), percent(row["source"][rate]), *measured, posterior]
+
+
+def _measured(file: CalibrationFile, shift: str, family: str, rate: str) -> str:
+    for cell in file.summary["cells"]:
+        arm = shown_arm(cell)
+        if (cell["family"], cell["cell"]) == (family, shift) and arm is not None:
+            text = _stacked(percent_span(arm["competent"]["rates"][rate]))
+            mark = "" if cell["identified"] else " †"
+            mark += " *" * (rate == "p_harmful_gm" and cell["harm_by_construction"])
+            value, *rest = text.split("\n")
+            size = _size(arm) + ("" if "reference" in cell["arms"] else f", d = {arm['d']:g}")
+            return "\n".join([value + mark, *rest, size])
+    return "not measured"
+
+
+def _stacked(span: str) -> str:
+    return span.replace(" [", "\n[")
+
+
+# ------------------------------------------------------------------------------------------ factors
+
+
+def factors(file: CalibrationFile) -> Exhibit:
+    """A chart per factor and product, rows by shift type, and the numbers."""
+    if not any(shown_arm(cell) for cell in file.summary["cells"]):
+        missing = "Nothing was measured in the reference arm or at d = 0, so there is no figure."
+        return Exhibit(tables=[_factor_table(file)], missing=missing)
+    charts = [_factor_chart(file, rate) for rate in RATES]
+    return Exhibit(charts, [_factor_table(file), _condition_table(file)])
+
+
+def _factor_chart(file: CalibrationFile, rate: str) -> Chart:
+    groups = [
+        Group(type_title(row), _factor_lines(file, row, rate), row["source"][rate])
+        for row in file.summary["types"]
+    ]
+    parts = [f"{group.title}: " + ", ".join(map(_spoken, group.lines)) for group in groups]
+    alt = f"{NAMES[rate]} in percent by shift type. " + "; ".join(parts)
+    name = f"factor-{rate.replace('_', '-')}"
+    svg = interval_chart(name, groups, Scale(f"{NAMES[rate]} [%]", percent=True), alt)
+    return Chart(svg, _FACTOR_CAPTIONS[rate])
+
+
+_FACTOR_CAPTIONS = {
+    "p_capable": "An agent is capable where it coherently pursues one of the two goals.",
+    "p_goal_fail": "Of the capable episodes, those that pursue the proxy.",
+    "p_harm": "Printed nowhere: what the source's product implies. In a testbed harm is a design "
+    "choice, so measured harm is shown and enters only where it was asked for.",
+    "p_gm": "The product of the first two factors.",
+    "p_harmful_gm": "The product of all three; the source prints this one.",
+}
+
+
+def _spoken(line: Line) -> str:
+    if math.isnan(line.value):
+        return f"{line.label} {line.note}"
+    return f"{line.label} {percent(line.value)}"
+
+
+def _factor_lines(file: CalibrationFile, row: Json, rate: str) -> list[Line]:
+    _, low, high = ends(row["prior"][rate])
+    lines = [Line("source", "source", row["source"][rate], low, high)]
+    for cell in file.summary["cells"]:
+        arm = shown_arm(cell)
+        if cell["cell"] == row["type"] and arm is not None:
+            rates = arm["competent"]["rates"][rate]
+            label, dots = _arm_label(cell), _dots(arm, rate)
+            hollow = bool(cell["left_out"])
+            note = "not defined"
+            lines.append(Line(label, "measured", *ends(rates), dots, note, hollow))
+    if row["update"] is None:
+        lines.append(Line("posterior", "posterior", math.nan, note="no update"))
+    elif row["keeps_prior"]:
+        lines.append(Line("posterior", "posterior", math.nan, note="prior kept"))
+    else:
+        lines.append(Line("posterior", "posterior", *ends(row["update"][rate])))
+    return lines
+
+
+def _dots(arm: Json, rate: str) -> FloatArray:
+    """One value per agent [agents]; NaN below 30 capable episodes."""
+    capable = np.array(arm["agent_capable"], dtype=np.float64)
+    fails = np.array([finite(value) for value in arm["agent_goal_failure"]])
+    found = {"p_capable": capable, "p_goal_fail": fails, "p_gm": capable * fails}
+    return np.asarray(found.get(rate, np.empty(0)))
+
+
+def _factor_table(file: CalibrationFile) -> Table:
+    bodies = []
+    for row in file.summary["types"]:
+        lines = [["source", *(percent(row["source"][rate]) for rate in RATES), ""]]
+        lines.append(["prior", *(percent_span(row["prior"][rate]) for rate in RATES), ""])
+        lines += [
+            [_arm_label(cell), *_spans(arm["competent"]["rates"]), _size(arm)]
+            for cell in file.summary["cells"]
+            for arm in [shown_arm(cell)]
+            if cell["cell"] == row["type"] and arm is not None
+        ]
+        for feed in ("update", "replace"):
+            if row[feed] is not None and not row["keeps_prior"]:
+                lines.append([feed, *_spans(row[feed]), "; ".join(map(cell_name, row["cells"]))])
+        title = type_title(row)
+        if row["keeps_prior"]:
+            title += f" (keeps its prior: {row['keeps_prior']})"
+        bodies.append(Body(title, lines))
+    header = ["", *(f"{NAMES[rate]} [%]" for rate in RATES), "agents x levels"]
+    note = "; ".join(
+        f"{cell['code']} does not enter: {cell['left_out']}"
+        for cell in file.summary["cells"]
+        if cell["left_out"]
+    )
+    return Table("Factors and products", header, bodies, note)
+
+
+def _spans(rates: Json) -> list[str]:
+    return [percent_span(rates[rate]) for rate in RATES]
+
+
+def _condition_table(file: CalibrationFile) -> Table:
+    """Measured as it is, and divided by the source's multipliers for the condition."""
+    shown = [(cell, arm) for cell in file.summary["cells"] if (arm := shown_arm(cell)) is not None]
+    rows = [
+        [
+            f"{cell['code']}, {arm['condition']}",
+            percent_span(arm["competent"]["rates"]["p_gm"]),
+            percent_span(arm["competent"]["rates"]["p_harmful_gm"]),
+            ratio_span(arm["divided"]["multiplier"]),
+            percent_span(arm["divided"]["p_gm"]),
+            percent_span(arm["divided"]["p_harmful_gm"]),
+        ]
+        for cell, arm in shown
+    ]
+    header = ["Measured at", *(f"{rate} [%]" for rate in PRODUCTS), "source's multiplier"]
+    header += [f"{rate} divided by it [%]" for rate in PRODUCTS]
+    levels = {arm["condition"]: arm["divided"]["levels"] for _, arm in shown}
+    note = "The divided rates never stand for the measured ones. " + " ".join(
+        f"The source's levels at {condition}: {_levels(names)}."
+        for condition, names in levels.items()
+    )
+    return Table(
+        "Measured, and divided by the source's multipliers", header, [Body("", rows)], note
+    )
+
+
+def _levels(levels: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {level}" for name, level in levels.items())
+
+
+# ------------------------------------------------------------------------------ prior and posterior
+
+
+def posteriors(file: CalibrationFile) -> Exhibit:
+    table = _posterior_table(file)
+    feed = file.summary["feeds"]["update"]
+    if not feed["available"]:
+        return Exhibit(tables=[table], missing=f"There is no posterior to draw: {feed['reason']}.")
+    return Exhibit([_posterior_chart(file, rate) for rate in PRODUCTS], [table])
+
+
+def _posterior_chart(file: CalibrationFile, rate: str) -> Chart:
+    scale = percent_scale(f"{rate} [%]", _top(file, rate))
+    edges = np.linspace(0, scale.high, _BINS + 1)
+    ridges = []
+    for row in file.summary["types"]:
+        after = None if row["keeps_prior"] else _heights(file, "update", row["type"], rate, edges)
+        before = _heights(file, "prior", row["type"], rate, edges)
+        title = type_title(row) + (", prior kept" if after is None else "")
+        ridges.append(Ridge(title, edges, before, after, row["source"][rate]))
+    alt = f"Distributions of {rate} by shift type, prior and posterior. " + "; ".join(
+        f"{type_title(row)}: prior {percent_span(row['prior'][rate])}, "
+        f"posterior {percent_span(row['update'][rate])}"
+        for row in file.summary["types"]
+    )
+    name = f"posterior-{rate.replace('_', '-')}"
+    caption = "Outline: prior. Filled: posterior. Dashed: the source's number."
+    return Chart(density_chart(name, ridges, scale, alt), caption)
+
+
+def _top(file: CalibrationFile, rate: str) -> float:
+    """Beyond 99 % of every distribution."""
+    columns = [f"{kind}/{row['type']}/{rate}" for row in file.summary["types"] for kind in _KINDS]
+    return max(float(np.quantile(file.column(name), 0.99)) for name in columns)
+
+
+_KINDS = ("prior", "update")
+
+
+def _heights(
+    file: CalibrationFile, kind: str, shift: str, rate: str, edges: FloatArray
+) -> FloatArray:
+    """A histogram of the draws with its maximum at 1 [bins], without draws beyond the edges."""
+    counts, _ = np.histogram(file.column(f"{kind}/{shift}/{rate}"), edges)
+    return np.asarray(counts / max(counts.max(), 1), dtype=np.float64)
+
+
+def _posterior_table(file: CalibrationFile) -> Table:
+    header = ["Shift type", "source", "prior", "update", "replace"]
+    bodies = [
+        Body(
+            title,
+            [
+                [type_title(row), percent(row["source"][rate])]
+                + ["-" if row[k] is None else percent_span(row[k][rate]) for k in _FEEDS]
+                for row in file.summary["types"]
+            ],
+        )
+        for rate, title in PRODUCTS.items()
+    ]
+    settings = file.summary["settings"]
+    note = (
+        f"Prior {settings['prior']}, kappa {settings['kappa']:g}; data enter update with power "
+        f"{settings['power']:g}; harm: {settings['harm']}. "
+    ) + " ".join(
+        f"{type_title(row)} keeps its prior: {row['keeps_prior']}."
+        for row in file.summary["types"]
+        if row["keeps_prior"]
+    )
+    return Table("By feed", header, bodies, note)
+
+
+_FEEDS = ("prior", "update", "replace")
+
+
+# ------------------------------------------------------------------------------------------- checks
+
+
+def conflict_summary(file: CalibrationFile) -> str:
+    conflicts = file.summary["conflicts"]
+    if not conflicts["tests"]:
+        return "No cell has agents of the reference arm to compare with the source."
+    flagged = sum(row["flagged"] for row in conflicts["rows"])
+    return (
+        f"{flagged} of {conflicts['tests']} comparisons are flagged: under the source's prior, "
+        f"with its spread between agents, data this far out have a two-sided probability below "
+        f"{conflicts['tail']:g}. Chance alone would flag {conflicts['expected_by_chance']:.1f}."
+    )
+
+
+def conflicts(file: CalibrationFile) -> Exhibit:
+    rows = [
+        [
+            f"{row['code']}: {NAMES[row['factor']]}",
+            percent(row["source"]),
+            percent(row["measured"]),
+            percent_span({**row["predictive"], "value": None}),
+            f"{row['tail']:.3f}",
+            "conflict" if row["flagged"] else "",
+            str(row["agents"]),
+            "yes" if row["enters"] else "no",
+        ]
+        for row in file.summary["conflicts"]["rows"]
+    ]
+    header = [
+        "Cell and factor",
+        "source [%]",
+        "measured [%]",
+        "predicted by the prior [%]",
+        "tail",
+        "flag",
+        "agents",
+        "enters the update",
+    ]
+    return Exhibit(tables=[Table("Prior predictive check", header, [Body("", rows)])] * bool(rows))
+
+
+def fit_notes(file: CalibrationFile) -> list[str]:
+    hierarchy = file.summary["hierarchy"]
+    if hierarchy is None:
+        reason = file.summary["feeds"]["update"]["reason"]
+        return [f"No hierarchical model was fitted: {reason}."]
+    refused = hierarchy["refused"]
+    verdict = (
+        f"Refused: {refused}. The draws are the bootstrap's."
+        if refused
+        else "The sampler's checks pass (R-hat at most 1.01, ESS at least 400, at most 0.1 % "
+        "divergences)."
+    )
+    return [verdict, *(f"Flag: {flag}" for flag in hierarchy["flags"])]
+
+
+def fit(file: CalibrationFile) -> Exhibit:
+    hierarchy = file.summary["hierarchy"]
+    tables = []
+    if hierarchy is not None:
+        rows = [
+            ["largest R-hat", _plain(hierarchy["r_hat_max"], ".4f"), "at most 1.01"],
+            ["smallest ESS", _plain(hierarchy["ess_min"], ".0f"), "at least 400"],
+            ["divergences", _plain(hierarchy["divergent_share"], ".2%"), "at most 0.1 %"],
+        ]
+        tables.append(Table("Sampler", ["", "seen", "allowed"], [Body("", rows)]))
+        if hierarchy["fallback"]:
+            rows = [[cell_name(cell), reason] for cell, reason in hierarchy["fallback"].items()]
+            header = ["Cell", "why its draws are the bootstrap's"]
+            tables.append(Table("Cells that fall back", header, [Body("", rows)]))
+    if file.summary["warnings"]:
+        rows = [[str(i), text] for i, text in enumerate(file.summary["warnings"], 1)]
+        tables.append(Table("Warnings of the calibration", ["", "warning"], [Body("", rows)]))
+    return Exhibit(tables=tables)
+
+
+def _plain(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def attrition(file: CalibrationFile) -> Exhibit:
+    """Competent agents, all trained ones, and the bounds of p_gm, per cell and arm."""
+    bodies = []
+    for cell in file.summary["cells"]:
+        rows = []
+        for arm in sorted(cell["arms"].values(), key=lambda arm: float(arm["d"])):
+            rows += [_attrition_row(arm, "competent"), _attrition_row(arm, "all_trained")]
+            rows.append(["bounds", "", *["-"] * 3, percent_span(arm["bounds"]), "-", ""])
+        title = f"{cell['code']} {family_name(cell['family'])}, {cell['cell']}"
+        bodies.append(Body(title, rows))
+    if not bodies:
+        return Exhibit(missing="No cell was measured in the arms that calibration reads.")
+    header = ["Agents", "agents x levels", *(f"{NAMES[rate]} [%]" for rate in RATES), "note"]
+    note = "bounds: p_gm had the agents that are not competent never failed, or always."
+    return Exhibit(tables=[Table("Who is counted", header, bodies, note)])
+
+
+def _attrition_row(arm: Json, population: str) -> list[str]:
+    row = arm[population]
+    name = f"d = {arm['d']:g}: {population.replace('_', ' ')}"
+    return [name, f"{row['agents']} x {row['levels']}", *_spans(row["rates"]), row["note"]]
+
+
+def held_out_summary(file: CalibrationFile) -> str:
+    held_out = file.summary["held_out"]
+    return str(held_out["verdict"] or f"None: {held_out['reason']}.")
+
+
+def held_out(file: CalibrationFile) -> Exhibit:
+    rows = file.summary["held_out"]["rows"]
+    bodies = [
+        Body(
+            f"one {left_out} left out",
+            [_held_out_row(r) for r in rows if r["left_out"] == left_out],
+        )
+        for left_out in ("type", "family")
+        if any(row["left_out"] == left_out for row in rows)
+    ]
+    header = ["Predicted", "p_gm [%]", "agents"]
+    header += [f"{who}: {what}" for who in _FORECASTERS.values() for what in _SCORES]
+    note = "Forecast of p_gm [%]; log score (higher is better); Brier score (lower is better)."
+    return Exhibit(tables=[Table("Held-out scores", header, bodies, note)] * bool(rows))
+
+
+_FORECASTERS = {"model": "model", "source": "source's prior", "pooled": "pooled rate"}
+_SCORES = ("forecast [%]", "log", "Brier")
+
+
+def _held_out_row(row: Json) -> list[str]:
+    cells = [cell_name(row["cell"]), percent(row["measured"]), str(row["agents"])]
+    for who in _FORECASTERS:
+        score = row[who]
+        cells += [percent(score["forecast"]), f"{score['log_score']:.2f}", f"{score['brier']:.3f}"]
+    return cells
+
+
+def kappas(file: CalibrationFile) -> Exhibit:
+    """Prior and posterior of both products as kappa varies."""
+    bodies = []
+    for row in file.summary["types"]:
+        lines = [
+            [f"{entry['kappa']:g}", *_kappa_cells(entry)]
+            for entry in file.summary["kappa_sweep"]
+            if entry["type"] == row["type"]
+        ]
+        bodies.append(Body(type_title(row), lines))
+    header = ["kappa"]
+    header += [f"{rate} {kind} [%]" for rate in PRODUCTS for kind in ("prior", "posterior")]
+    return Exhibit(tables=[Table("Kappa sweep", header, bodies)])
+
+
+def _kappa_cells(entry: Json) -> list[str]:
+    return [
+        "-" if entry[kind] is None else percent_span(entry[kind][rate])
+        for rate in PRODUCTS
+        for kind in ("prior", "update")
+    ]
+
+
+def provenance(file: CalibrationFile) -> list[tuple[str, str]]:
+    summary = file.summary
+    found, inputs, settings = summary["provenance"], summary["inputs"], summary["settings"]
+    families = ", ".join(f"{name} v{version}" for name, version in inputs["families"].items())
+    return [
+        ("command", found["command"] or "not recorded"),
+        ("date", found["date_utc"]),
+        ("commit", found["git_commit"] or "not recorded"),
+        ("versions", ", ".join(f"{k} {v}" for k, v in found["versions"].items() if v)),
+        ("schema version", str(summary["schema_version"])),
+        ("records", f"{inputs['runs']} runs, {inputs['episodes']} episodes, {families}"),
+        ("studies", ", ".join(inputs["studies"])),
+        ("evaluations", ", ".join(f"{k} {v}" for k, v in inputs["fingerprints"].items())),
+        ("reference", summary["reference_condition"]["text"]),
+        ("settings", ", ".join(f"{name} {value}" for name, value in settings.items())),
+    ]

@@ -1,0 +1,161 @@
+"""The sections that put the calibration to use: domains and sensitivity; and the audit."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from analysis.audit import audit as audit_items
+from analysis.handoff import CalibrationFile
+from analysis.prior_types import SHIFT_TYPES, PriorSet
+from analysis.report.content import Body, Chart, Exhibit, Table, percent, percent_scale
+from analysis.risk_figures import Bar, Group, Line, Scale, interval_chart, tornado_chart
+from analysis.risk_model import RiskModel
+from analysis.risk_table import DomainRow, domain_table
+from analysis.sensitivity import Swing, tornado
+
+TORNADO_DOMAIN = "autonomous_agents"
+"""The domain with the highest printed risk."""
+_MOST_BARS = 10
+
+
+def calibrated_model(file: CalibrationFile) -> RiskModel | None:
+    """By the feed `update`, data carried to the domains; None where there is no update."""
+    if not file.summary["feeds"]["update"]["available"]:
+        return None
+    return RiskModel.from_calibration(file.folder, "update", domains="calibrated")
+
+
+# ------------------------------------------------------------------------------------------ domains
+
+
+def domains(prior: RiskModel, calibrated: RiskModel | None) -> Exhibit:
+    """The source's domains, in the two periods for which it prints a range."""
+    rows = {"prior": domain_table(prior)}
+    if calibrated is not None:
+        rows["calibrated"] = domain_table(calibrated)
+    pairs = list(zip(*rows.values(), strict=True))
+    scale = percent_scale("p_harmful_gm [%]", _domain_top(pairs))
+    periods = list(dict.fromkeys(pair[0].period.name for pair in pairs if pair[0].printed))
+    charts = [
+        _domain_chart(period, [pair for pair in pairs if pair[0].period.name == period], scale)
+        for period in periods
+    ]
+    return Exhibit(charts, [_domain_table(pairs, list(rows))])
+
+
+_KINDS = {"prior": "source", "calibrated": "posterior"}
+
+
+def _domain_top(pairs: Sequence[Sequence[DomainRow]]) -> float:
+    rows = [(row, row.printed) for pair in pairs for row in pair]
+    return max(max(row.p_harmful_gm.high, ends[1]) for row, ends in rows if ends is not None)
+
+
+def _domain_chart(period: str, pairs: Sequence[Sequence[DomainRow]], scale: Scale) -> Chart:
+    groups, parts = [], []
+    for pair in pairs:
+        lines = []
+        for name, row in zip(_KINDS, pair, strict=False):
+            found = row.p_harmful_gm
+            lines.append(Line(name, _KINDS[name], found.median, found.low, found.high))
+        label, printed = pair[0].domain.label, pair[0].printed
+        groups.append(Group(label, lines, printed_range=printed))
+        if printed is not None:
+            said = ", ".join(f"{line.label} {percent(line.value)}" for line in lines)
+            parts.append(f"{label}: printed {percent(printed[0])} to {percent(printed[1])}, {said}")
+    alt = f"p_harmful_gm in percent by domain, {period}. " + "; ".join(parts)
+    svg = interval_chart(f"domains-{period}", groups, scale, alt)
+    return Chart(svg, f"{period}. Marks: medians with central 90 %.")
+
+
+_CLIPPED = (
+    "clipped draws: where the product of base rate and multipliers exceeds 1, of the last model."
+)
+
+
+def _domain_table(pairs: Sequence[Sequence[DomainRow]], names: Sequence[str]) -> Table:
+    bodies: dict[str, list[list[str]]] = {}
+    for pair in pairs:
+        first = pair[0]
+        printed = "-"
+        if first.printed is not None:
+            printed = f"{percent(first.printed[0])} to {percent(first.printed[1])}"
+        cells = [row.p_harmful_gm.percent() for row in pair]
+        cells += [row.p_gm.percent() for row in pair]
+        cells += [percent(pair[-1].clipped_share)]
+        bodies.setdefault(first.domain.label, []).append([first.period.name, printed, *cells])
+    header = ["Domain and period", "printed [%]"]
+    header += [f"{rate} {name} [%]" for rate in ("p_harmful_gm", "p_gm") for name in names]
+    header.append("clipped draws [%]")
+    title = "Domains and periods: median and central 90 %"
+    return Table(title, header, [Body(label, rows) for label, rows in bodies.items()], _CLIPPED)
+
+
+# -------------------------------------------------------------------------------------- sensitivity
+
+
+def tornados(prior: RiskModel, calibrated: RiskModel | None) -> Exhibit:
+    """One domain with capability, diversity and method unknown, by the prior and calibrated."""
+    models = {"prior": prior} | ({} if calibrated is None else {"calibrated": calibrated})
+    swings = {
+        name: tornado(
+            model.predict(
+                domain=TORNADO_DOMAIN, capability="unknown", diversity="unknown", method="unknown"
+            )
+        )
+        for name, model in models.items()
+    }
+    label = prior.priors.domains[TORNADO_DOMAIN].label
+    charts = [_tornado_chart(name, label, found) for name, found in swings.items()]
+    return Exhibit(charts, [_tornado_table(name, found) for name, found in swings.items()])
+
+
+def _tornado_chart(name: str, domain: str, swings: Sequence[Swing]) -> Chart:
+    scale = percent_scale("p_harmful_gm [%]", max(max(s.low, s.high) for s in swings))
+    bars = [Bar(_input_name(s.name), s.low, s.high) for s in swings[:_MOST_BARS]]
+    middle = swings[0].middle
+    parts = [f"{bar.label} {percent(bar.low)} to {percent(bar.high)}" for bar in bars]
+    alt = (
+        f"How far p_harmful_gm in percent moves with each input, {domain}, {name}; all at their "
+        f"medians: {percent(middle)}. " + "; ".join(parts)
+    )
+    svg = tornado_chart(f"tornado-{name}", bars, replace(scale, reference=middle), alt)
+    unknown = "capability, diversity and method unknown"
+    return Chart(svg, f"{domain}, {name}; {unknown}. All at their medians: {percent(middle)} %.")
+
+
+def _input_name(name: str) -> str:
+    """`extreme/p_harm` as `type 4: harm`."""
+    shift, _, factor = name.partition("/")
+    if shift not in SHIFT_TYPES:
+        return name
+    words = {"p_capable": "capable", "p_goal_fail": "goal fails", "p_harm": "harm"}
+    return f"type {SHIFT_TYPES.index(shift) + 1}: {words[factor]}"
+
+
+def _tornado_table(name: str, swings: Sequence[Swing]) -> Table:
+    rows = [
+        [
+            _input_name(s.name),
+            s.label,
+            f"{s.input_low:.2f} to {s.input_high:.2f}",
+            f"{percent(s.low)} to {percent(s.high)}",
+            percent(s.log_span_share),
+        ]
+        for s in swings
+    ]
+    header = ["Input", "what it is", "from 5 % to 95 %", "p_harmful_gm [%]", "log span [%]"]
+    note = "log span: share of the sum of ln(high / low) over the inputs."
+    return Table(f"Inputs, {name}", header, [Body("", rows)], note)
+
+
+# -------------------------------------------------------------------------------------------- audit
+
+
+def audit(priors: PriorSet) -> Exhibit:
+    """Every inconsistency of the source that the project knows of."""
+    rows = [
+        [item.id, item.title, item.printed, item.derived, item.treatment]
+        for item in audit_items(priors)
+    ]
+    header = ["Id", "what", "printed", "derived", "treatment"]
+    return Exhibit(tables=[Table("Audit", header, [Body("", rows)])])

@@ -1,0 +1,262 @@
+"""The sections on modifiers: risk ratios beside the printed ranges, and dose-responses."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis.handoff import CalibrationFile
+from analysis.prior_types import PriorSet
+from analysis.report.content import (
+    Body,
+    Chart,
+    Exhibit,
+    Table,
+    ends,
+    finite,
+    percent,
+    percent_span,
+    ratio,
+    ratio_span,
+)
+from analysis.risk_figures import Dose, Group, Line, Scale, dose_chart, interval_chart
+
+Json = Mapping[str, Any]
+
+_FACTORS = ("p_capable", "p_goal_fail", "p_harm")
+_LINKS = ("log", "cloglog", "logit")
+_WIDEST = (0.01, 100.0)
+"""The axis of risk ratios; what lies beyond is in the table."""
+
+
+def modifiers(file: CalibrationFile, priors: PriorSet) -> Exhibit:
+    """Measured risk ratios against the printed ranges, and what each feed makes of them."""
+    report, codes = file.summary["modifier_report"], _codes(file)
+    unknown = file.summary["modifiers_not_identified"]
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in unknown.items())
+    missing = f"Not identified, so the source's prior is kept. {reasons}." if reasons else ""
+    tables = [_multiplier_table(file)]
+    if report["ratios"]:
+        tables.append(_ratio_table(report["ratios"], codes))
+    if report["multiplicativity"]:
+        tables.append(_multiplicativity_table(report["multiplicativity"], codes))
+    groups = _forest_groups(report["ratios"], priors, codes)
+    if not groups:
+        nothing = "There is no risk ratio to draw: the records hold one arm of each modifier. "
+        return Exhibit(tables=tables, missing=nothing + missing)
+    return Exhibit([_forest(groups)], tables, missing)
+
+
+def _codes(file: CalibrationFile) -> dict[tuple[str, str], str]:
+    return {(cell["family"], cell["cell"]): cell["code"] for cell in file.summary["cells"]}
+
+
+def _where(one: Json, codes: Mapping[tuple[str, str], str]) -> str:
+    """The cell's code, or the number of cells of a pooled ratio."""
+    if one["scope"] != "cell":
+        extra = one["scope"].partition(", ")[2]
+        return f"{len(one['cells'])} {extra or 'identified cells'}"
+    return " ".join(codes.get((family, cell), f"{family} {cell}") for family, cell in one["cells"])
+
+
+def _drawn(ratios: Sequence[Json]) -> list[Json]:
+    """Of each arm the ratio pooled over identified cells; without one, those of single cells."""
+    pooled = [one for one in ratios if one["scope"] == "pooled"]
+    arms = {(one["modifier"], one["arm"]) for one in pooled}
+    single = [one for one in ratios if one["scope"] == "cell"]
+    return pooled + [one for one in single if (one["modifier"], one["arm"]) not in arms]
+
+
+def _forest_groups(
+    ratios: Sequence[Json], priors: PriorSet, codes: Mapping[tuple[str, str], str]
+) -> list[Group]:
+    groups = []
+    for name, modifier in priors.modifiers.items():
+        lines = [
+            Line(f"{one['arm']}, {_where(one, codes)}", "measured", *_inside(one["ratio"]))
+            for one in _drawn(ratios)
+            if one["modifier"] == name and not math.isnan(_inside(one["ratio"])[0])
+        ]
+        if lines:
+            groups.append(Group(_TITLES[name], lines, printed_range=modifier.range.range))
+    return groups
+
+
+_TITLES = {
+    "spec": "specification quality, against q = 1",
+    "capability": "capability, against the human band",
+    "diversity": "training diversity, against d = 0.1",
+    "method": "alignment method, against PPO",
+}
+
+
+def _inside(interval: Json) -> tuple[float, float, float]:
+    """(value, low, high) cut at the ends of the axis; NaN for a ratio that is 0 or undefined."""
+    value, low, high = ends(interval)
+    if not value > 0:
+        return math.nan, math.nan, math.nan
+    cut = np.clip([value, low, high], *_WIDEST)  # NaN stays
+    return float(cut[0]), float(cut[1]), float(cut[2])
+
+
+def _forest(groups: Sequence[Group]) -> Chart:
+    lines = [line for group in groups for line in group.lines]
+    found = [value for line in lines for value in (line.value, line.low, line.high)]
+    found += [end for group in groups for end in group.printed_range or ()]
+    low, high = np.nanmin(found) / 1.25, np.nanmax(found) * 1.25
+    scale = Scale("risk ratio of p_gm", float(low), float(high), log=True, reference=1.0)
+    said = [
+        f"{group.title}: " + ", ".join(f"{line.label} {line.value:.2f}" for line in group.lines)
+        for group in groups
+    ]
+    alt = "Risk ratios of p_gm against the reference arm. " + "; ".join(said)
+    caption = "The line at 1 is the reference arm. Shaded: the range that the source prints."
+    if min(found) <= _WIDEST[0] or max(found) >= _WIDEST[1]:
+        caption += f" Cut at {_WIDEST[0]:g} and {_WIDEST[1]:g}."
+    return Chart(interval_chart("forest", groups, scale, alt), caption)
+
+
+def _multiplier_table(file: CalibrationFile) -> Table:
+    rows = [
+        [
+            f"{row['modifier']}: {row['level'].replace('_', ' ')}",
+            ratio_span(row["prior"]),
+            ratio_span(row["measured"]),
+            *(
+                "-" if row[feed] is None else ratio_span(row[feed])
+                for feed in ("update", "replace")
+            ),
+            _against(row["agents"]),
+            row["note"],
+        ]
+        for row in file.summary["modifiers"]
+    ]
+    header = ["Level", "source's prior", "measured", "update", "replace", "agents", "note"]
+    note = (
+        "agents: of the arm / of its reference. A level that the data do not vary keeps its prior."
+    )
+    return Table("Multipliers by feed", header, [Body("", rows)], note)
+
+
+def _against(agents: Sequence[int]) -> str:
+    return " / ".join(map(str, agents))
+
+
+def _ratio_table(ratios: Sequence[Json], codes: Mapping[tuple[str, str], str]) -> Table:
+    bodies = []
+    for modifier in dict.fromkeys(one["modifier"] for one in ratios):
+        rows = [_ratio_row(one, codes) for one in ratios if one["modifier"] == modifier]
+        bodies.append(Body(_TITLES[modifier], rows))
+    header = ["Arm, where", "of p_gm", "of p_gm, bootstrap", "of P(capable)"]
+    header += ["of P(goal fails | capable)", "of P(harm | goal fails)", "agents x levels", "note"]
+    note = (
+        "Over all trained agents. of p_gm: posterior median; bootstrap and the three factors: raw "
+        "ratios. agents: of the arm / of its reference."
+    )
+    return Table("Risk ratios and their split into factors", header, bodies, note)
+
+
+def _ratio_row(one: Json, codes: Mapping[tuple[str, str], str]) -> list[str]:
+    factors = [
+        ratio_span(one["factors"][name]) if name in one["factors"] else "-" for name in _FACTORS
+    ]
+    notes = (one["tags"], one["note"], one["ratio"]["reason"])
+    return [
+        f"{one['arm']} / {one['reference']}, {_where(one, codes)}",
+        ratio_span(one["ratio"]),
+        ratio_span(one["bootstrap"]),
+        *factors,
+        f"{_against([one['agents'], one['reference_agents']])} x {one['levels']}",
+        "; ".join(filter(None, notes)),
+    ]
+
+
+def _multiplicativity_table(rows: Sequence[Json], codes: Mapping[tuple[str, str], str]) -> Table:
+    lines = [
+        [
+            f"{codes.get((row['family'], row['cell']), row['cell'])}: {' x '.join(row['pair'])}",
+            row["verdict"],
+            *(
+                ratio_span(row["ratio_of_ratios"][link]) if link in row["ratio_of_ratios"] else "-"
+                for link in _LINKS
+            ),
+            ratio(row["ceiling"]),
+            row["best_scale"],
+            _against(row["agents"]),
+            str(row["agents_needed"]),
+        ]
+        for row in rows
+    ]
+    header = ["Pair", "verdict", "log (risk ratios)", "cloglog", "logit", "ceiling"]
+    header += ["smallest on", "agents", "agents needed"]
+    note = (
+        "The ratio of ratios is 1 where two modifiers multiply: holds inside .8 to 1.25. ceiling: "
+        "the largest ratio that probabilities allow."
+    )
+    return Table("Do two modifiers multiply?", header, [Body("", lines)], note)
+
+
+# ------------------------------------------------------------------------------------ dose-response
+
+
+_DOSES = {
+    "d": "d, share of training levels with the broken draw",
+    "broken_episodes": "training episodes that told the goals apart",
+}
+
+
+def doses(file: CalibrationFile) -> Exhibit:
+    """A chart per cell and kind of dose, and the dose at half effect."""
+    found = file.summary["modifier_report"]["dose_responses"]
+    if not found:
+        missing = "The records hold one value of d, so there is no dose-response."
+        return Exhibit(missing=missing)
+    codes = _codes(file)
+    return Exhibit([_dose_chart(one, codes) for one in found], [_dose_table(found, codes)])
+
+
+def _dose_chart(one: Json, codes: Mapping[tuple[str, str], str]) -> Chart:
+    code = codes.get((one["family"], one["cell"]), one["cell"])
+    labels = [_dose_label(dose) for dose in one["doses"]]
+    columns = [
+        Dose(label, *ends(rate), np.array([finite(dot) for dot in dots]))
+        for label, rate, dots in zip(labels, one["rates"], one["dots"], strict=True)
+    ]
+    half = finite(one["half_effect_dose"]["value"])
+    place = float(np.interp(half, one["doses"], range(len(columns))))  # NaN stays
+    said = ", ".join(f"{c.label} {percent(c.value)}" for c in columns)
+    alt = f"{code}: p_gm in percent by {_DOSES[one['dose']]}. {said}"
+    name = f"dose-{code}-{one['dose']}".replace("_", "-").replace(" ", "-")
+    svg = dose_chart(name, code, columns, (_DOSES[one["dose"]], "p_gm [%]"), alt, place)
+    return Chart(svg, _half_effect(one["half_effect_dose"]))
+
+
+def _half_effect(interval: Json) -> str:
+    value, low, high = ends(interval)
+    if math.isnan(value):
+        return f"No dose at half effect: {interval['reason'] or 'not defined'}."
+    span = "" if math.isnan(low) else f" [{_dose_label(low)}, {_dose_label(high)}]"
+    return f"Dashed: half effect at {_dose_label(value)}{span}."
+
+
+def _dose_label(dose: float) -> str:
+    """`.005`, `1`, `340`, `12k`."""
+    if dose >= 1000:
+        return f"{dose / 1000:.3g}k"
+    return f"{dose:.3g}".replace("0.", ".", 1)
+
+
+def _dose_table(found: Sequence[Json], codes: Mapping[tuple[str, str], str]) -> Table:
+    bodies = []
+    for one in found:
+        code = codes.get((one["family"], one["cell"]), one["cell"])
+        rows = [
+            [_dose_label(dose), percent_span(rate), percent_span(fit), str(agents)]
+            for dose, rate, fit, agents in zip(
+                one["doses"], one["rates"], one["fit"], one["agents"], strict=True
+            )
+        ]
+        bodies.append(Body(f"{code}, {_DOSES[one['dose']]}", rows))
+    header = ["Dose", "p_gm [%]", "monotone fit [%]", "agents"]
+    return Table("Dose-responses of all trained agents", header, bodies)

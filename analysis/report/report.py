@@ -1,0 +1,68 @@
+"""The page: a calibration folder in, one self-contained index.html out.
+
+It opens by double click: no script, no request, system fonts.
+"""
+
+from pathlib import Path
+
+from analysis.handoff import read_calibration
+from analysis.records import atomic_write_bytes
+from analysis.report import measured_sections as measured
+from analysis.report import model_sections as model
+from analysis.report import modifier_sections as modifier
+from analysis.report.content import Page
+from analysis.risk_model import RiskModel
+
+PAGE = "index.html"
+_FOLDER = Path(__file__).parent
+
+
+def write_report(folder: Path) -> Path:
+    """Write index.html beside the calibration it shows; returns its path.
+
+    Raises ValueError as `read_calibration` does.
+    """
+    path = Path(folder) / PAGE
+    atomic_write_bytes(path, render(page_of(Path(folder))).encode())
+    return path
+
+
+def page_of(folder: Path) -> Page:
+    """Everything on the page, computed from the folder."""
+    file = read_calibration(folder)
+    prior = RiskModel.from_calibration(folder, "side_by_side")
+    calibrated = model.calibrated_model(file)
+    return Page(
+        status=measured.status(file),
+        headline=measured.headline(file),
+        factors=measured.factors(file),
+        posteriors=measured.posteriors(file),
+        modifiers=modifier.modifiers(file, prior.priors),
+        doses=modifier.doses(file),
+        domains=model.domains(prior, calibrated),
+        tornado=model.tornados(prior, calibrated),
+        conflict_summary=measured.conflict_summary(file),
+        conflicts=measured.conflicts(file),
+        fit_notes=measured.fit_notes(file),
+        fit=measured.fit(file),
+        attrition=measured.attrition(file),
+        held_out_summary=measured.held_out_summary(file),
+        held_out=measured.held_out(file),
+        kappas=measured.kappas(file),
+        audit=model.audit(prior.priors),
+        provenance=measured.provenance(file),
+    )
+
+
+def render(page: Page) -> str:
+    """The page as HTML; all text is escaped but the SVG, which the figure functions escape."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    css = (_FOLDER / "page.css").read_text()
+    return environment.get_template("page.html.j2").render(page=page, css=css)
