@@ -1,0 +1,201 @@
+"""`misgen calibrate`: tables, folder, page; bad input in one line with exit code 2."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.handoff import read_calibration
+from experiments import calibrate, cli
+from tests.analysis.simulated_study import DEMO, TRUTH, write_study
+
+DEMO_ARMS = {d: TRUTH[d] for d in (0.0, 1.0)}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("demo"), cells=DEMO, truth=DEMO_ARMS, agents=3)
+
+
+@pytest.fixture
+def runs(demo: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(demo, tmp_path / "runs"))
+
+
+def a_record(runs: Path) -> Path:
+    return sorted(runs.rglob("episodes.parquet"))[0]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line on stderr; exit code 2, and nothing was written."""
+    assert cli.main(["calibrate", *map(str, arguments), "--no-report"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("misgen: error: ")
+    return line
+
+
+def test_a_study_with_a_reference_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tables on the terminal; a page; a folder that the risk model reads."""
+    write_study(tmp_path / "runs", cells=DEMO, agents=4)
+    out = tmp_path / "out"
+    argv = [str(tmp_path / "runs"), "-o", str(out), "--draws", "400", "--seed", "3"]
+    assert calibrate.main(argv) == 0
+    text = capsys.readouterr().out
+    assert "source" in text and "measured" in text and "update" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("2 moderate")]
+    assert ".650" in line and "C2 " in line and "4 agents x 40 levels" in line
+    assert "chance alone would flag" in text and "Each cell left out" in text
+    file = read_calibration(out)
+    file.require("update")
+    assert file.summary["settings"]["seed"] == 3 and file.num_draws == 400
+    provenance = file.summary["provenance"]
+    assert provenance["command"].startswith("misgen calibrate ") and provenance["date_utc"]
+    assert {"misgen", "numpyro", "numpy"} <= provenance["versions"].keys()
+    assert (out / "calibration.txt").read_text() in text
+    assert (out / "index.html").is_file()
+    assert (out / "factors.csv").read_text().startswith("type,cell,rate,source,prior,")
+
+
+def test_the_demo_has_no_reference_arm(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert calibrate.main([str(demo), "-o", str(tmp_path / "out"), "--no-report"]) == 0
+    text = capsys.readouterr().out
+    assert "No update, no replace: these records have no agents of the reference arm" in text
+    assert "run `misgen run-cells`" in text
+    file = read_calibration(tmp_path / "out")
+    assert file.feed_rates("side_by_side", "moderate").p_gm.shape == (4000,)
+    assert not (tmp_path / "out" / "index.html").exists()
+
+
+def test_a_published_folder(demo: Path, tmp_path: Path) -> None:
+    """Its records are in `records`, beside tables; a folder of runs may have copies beside it."""
+    shutil.copytree(demo, tmp_path / "records")
+    assert calibrate.records_folder(tmp_path) == tmp_path / "records"
+    (tmp_path / "runs").mkdir()
+    assert calibrate.records_folder(tmp_path) == tmp_path
+    assert calibrate.records_folder(demo) == demo
+
+
+def test_broken_episodes_come_from_the_training_runs(tmp_path: Path) -> None:
+    evaluation = tmp_path / "runs" / "kind=evaluate" / "run=e1"
+    training = tmp_path / "runs" / "kind=train" / "run=t1"
+    for folder in (evaluation, training):
+        folder.mkdir(parents=True)
+    location = "/elsewhere/runs/kind=train/run=t1/checkpoint"
+    (evaluation / "config.json").write_text(json.dumps({"location": location}))
+    (training / "train.json").write_text(json.dumps({"broken_episodes": 12.5}))
+    assert calibrate.broken_episodes(tmp_path) == {"e1": 12.5}
+    assert calibrate.broken_episodes(tmp_path / "runs") is None
+
+
+def test_a_named_prior_and_a_users_file(demo: Path, tmp_path: Path) -> None:
+    assert calibrate.chosen_priors("meta_analysis", None).name == "meta_analysis"
+    file = tmp_path / "mine.yaml"
+    file.write_text("shifts:\n  moderate: {p_capable: 0.9}\n")
+    out = tmp_path / "out"
+    argv = ["--no-report", "--prior", str(file), "--kappa", "20"]
+    calibrate.main([str(demo), "-o", str(out), *argv])
+    summary = read_calibration(out).summary
+    assert summary["settings"]["kappa"] == 20
+    (moderate,) = [row for row in summary["types"] if row["type"] == "moderate"]
+    assert moderate["source"]["p_capable"] == 0.9
+
+
+# ---------------------------------------------------------------------------------------- bad input
+
+
+def test_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, tmp_path)
+    assert str(tmp_path) in line and "start the experiment" in line
+
+
+def test_a_torn_parquet_file(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = a_record(runs)
+    path.write_bytes(path.read_bytes()[:2000])
+    line = refused(capsys, runs)
+    assert str(path) in line and "whole Parquet file" in line
+
+
+def test_missing_columns(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = a_record(runs)
+    pq.write_table(pq.read_table(path).drop_columns(["harm"]), path)
+    line = refused(capsys, runs)
+    assert str(path) in line and "['harm']" in line
+
+
+def test_duplicate_run_ids(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = a_record(runs)
+    shutil.copytree(path.parent, runs / "copy")
+    line = refused(capsys, runs)
+    assert str(path) in line and str(runs / "copy") in line and "remove the copy" in line
+
+
+def with_column(path: Path, name: str, value: object) -> None:
+    table = pq.read_table(path)
+    i = table.column_names.index(name)
+    column = pa.array([value] * len(table), table.schema.field(name).type)
+    pq.write_table(table.set_column(i, table.schema.field(name), column), path)
+
+
+def test_different_evaluations(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_column(a_record(runs), "eval_fingerprint", "other")
+    line = refused(capsys, runs)
+    assert "the fingerprint" in line and "evaluate one of them again" in line
+
+
+def test_mixed_schema_versions(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = a_record(runs)
+    with_column(path, "schema_version", 1)
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({"schema_version": "1"}), path)
+    line = refused(capsys, runs)
+    assert "one schema version" in line and "run " in line
+
+
+def test_probabilities_outside_0_to_1(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("base: taxonomy\nshifts:\n  moderate:\n    p_goal_fail: 1.3\n")
+    line = refused(capsys, demo, "--prior", file)
+    assert str(file) in line and "1.3" in line and "4" in line
+
+
+def test_an_unknown_prior(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'taxonmy', which is neither" in refused(capsys, demo, "--prior", "taxonmy")
+
+
+def test_a_power_out_of_range(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capsys, demo, "-o", tmp_path / "out", "--power", 2)
+    assert "within 0 (ignored) and 1 (full); got 2" in line
+
+
+def test_it_needs_no_learning_packages() -> None:
+    """As in an installation without the extra `rl`."""
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'hydra', 'omegaconf', 'numba', 'gymnasium', 'stable_baselines3'):\n"
+        "    sys.modules[name] = None\n"
+        "import experiments.calibrate as c\n"
+        "c._parser()\n"
+        "print(sorted({'jax', 'numpyro'} & set(sys.modules)))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        calibrate.main(["--help"])
+    text = capsys.readouterr().out
+    for option in ("--prior", "--kappa", "--power", "--harm", "--trust", "--sets", "--no-report"):
+        assert option in text
