@@ -131,7 +131,7 @@ class RiskModel:
 
     @property
     def draws(self) -> int:
-        return len(self.toy.factors[SHIFT_TYPES[0]].p_capable)
+        return len(next(iter(self.toy.factors.values())).p_capable)
 
     @classmethod
     def from_prior(
@@ -151,8 +151,7 @@ class RiskModel:
                 'harm "measured" needs measurements; the prior has none; '
                 "give a calibration, or use implied or note_50_70"
             )
-        if draws < 1 or seed < 0:
-            raise ValueError(f"draws are at least 1 and a seed at least 0; got {draws}, {seed}")
+        _check_draws(draws, seed)
         priors = priors or load_priors()
         factors = {name: _prior_factors(priors, name, draws, seed, harm) for name in priors.shifts}
         origin = f"prior {priors.name}, kappa = {priors.kappa:g}"
@@ -174,8 +173,9 @@ class RiskModel:
         """The folder that `misgen calibrate` wrote. By "side_by_side" no data enter a prediction.
 
         domains: "prior", where data have power 0 outside the toy domain, or "calibrated", which
-        carries them there with the transport factor. priors: if not those of the calibration.
-        draws: None for the file's joint draws, else so many of them, drawn with replacement.
+        carries them there with the transport factor. priors: the set that the calibration used,
+        needed where that is a user's file. draws: None for the file's joint draws, else so many
+        of them, drawn with replacement.
         Raises ValueError for a refused feed, another choice, or harm "measured" where the
         calibration was not asked for it.
         """
@@ -190,8 +190,8 @@ class RiskModel:
                 'harm "measured" lets data in and the feed "side_by_side" none; got both; '
                 "use the feed update or replace"
             )
-        if priors is None:
-            priors = _priors_of(file)
+        _check_draws(file.num_draws if draws is None else draws, seed)
+        priors = _priors_of(file, priors)
         rows = np.arange(file.num_draws)
         if draws is not None:
             rows = stream(seed, "rows of the calibration").integers(file.num_draws, size=draws)
@@ -365,17 +365,27 @@ def _calibrated(
     return Parameters(factors, origin, multipliers, frozenset(measured))
 
 
-def _priors_of(file: "CalibrationFile") -> PriorSet:
+def _priors_of(file: "CalibrationFile", given: PriorSet | None) -> PriorSet:
+    """The set that the calibration used: modifiers and domains must be of the factors' set."""
     settings = file.summary["settings"]
-    if settings["prior"] not in PRIOR_SETS:
-        raise ValueError(
-            f"the calibration {file.folder} used the prior {settings['prior']!r}, which is none of "
-            f"{', '.join(PRIOR_SETS)}; give the same file as `priors` (--prior FILE)"
-        )
-    return load_priors(settings["prior"], kappa=settings["kappa"], log_sd=settings["log_sd"])
+    used = settings["prior"]
+    if given is not None and given.name == used:
+        return given
+    if given is None and used in PRIOR_SETS:
+        return load_priors(used, kappa=settings["kappa"], log_sd=settings["log_sd"])
+    raise ValueError(
+        f"a calibrated model needs the prior of its calibration; {file.folder} used {used!r}, got "
+        f"{'none' if given is None else repr(given.name)}; give that set or file (--prior), or "
+        "calibrate again"
+    )
 
 
 # ----------------------------------------------------------------------------- words and refusals
+
+
+def _check_draws(draws: int, seed: int) -> None:
+    if draws < 1 or seed < 0:
+        raise ValueError(f"draws are at least 1 and a seed at least 0; got {draws} and {seed}")
 
 
 def _check_choice(what: str, name: str, options: Iterable[str]) -> None:
@@ -492,7 +502,7 @@ def _notes(
     if "transport" in inputs:
         notes.append(f"transport: {inputs['transport'].label}, on both rates")
     if has_data and domain is not None:
-        notes.append(f"data of toy agents enter {domain.label}, because it was asked for")
+        notes.append("data of toy agents enter the domain, because it was asked for")
     elif has_data:
         notes.append("a posterior for the toy agents of this testbed, and for nothing else")
     return notes

@@ -69,13 +69,9 @@ def _row(domain: Domain, period: Period, prediction: Prediction) -> DomainRow:
 
 
 def _printed(domain: Domain, period: Period) -> tuple[float, float] | None:
-    """The source prints a current range and one for 2027."""
-    if period.multiplier == (1.0, 1.0):
-        return domain.p_current.range
-    first, _, last = period.name.partition("-")
-    if first.isdigit() and last.isdigit() and int(first) <= 2027 <= int(last):
-        return domain.p_2027.range
-    return None
+    """The source prints a current range, and one for 2027."""
+    figures = {"2024-2025": domain.p_current, "2026-2027": domain.p_2027}
+    return figures[period.name].range if period.name in figures else None
 
 
 def format_domain_table(models: Mapping[str, Sequence[DomainRow]]) -> str:

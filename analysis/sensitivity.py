@@ -24,7 +24,8 @@ class Swing:
     """A rate with one input at the ends of its central 90 %, all others at their medians.
 
     label: what the input is; middle: the rate at all medians; log_span: ln(input_high / input_low),
-    which ignores clips; log_span_share: of the sum over inputs.
+    which ignores clips; log_span_share: of the sum over inputs. Where input_low is 0 the span is
+    infinite and the share NaN.
     """
 
     name: str
@@ -62,16 +63,28 @@ def tornado(prediction: Prediction, of: str = "harmful_gm", by: str = "swing") -
         raise ValueError(f"an order is one of {', '.join(ORDERS)}; got {by!r}; choose one")
     scenario = prediction.scenario
     ends = {name: np.quantile(item.values, TAILS) for name, item in _uncertain(scenario).items()}
-    total = sum(_log_span(low, high) for low, _, high in ends.values())
+    spans = {name: _log_span(low, high) for name, (low, _, high) in ends.items()}
+    total = sum(span for span in spans.values() if math.isfinite(span))
     middles = {name: np.array([np.median(item.values)]) for name, item in scenario.inputs.items()}
     swings = []
     for name, (low, middle, high) in ends.items():
         at = {**middles, name: np.array([low, middle, high])}
         # One value where the input does not touch this rate.
-        rates = np.broadcast_to(_rate(scenario, at, of), 3).tolist()
-        span = _log_span(low, high)
-        label = scenario.inputs[name].label
-        swings.append(Swing(name, label, float(low), float(high), *rates, span, span / total))
+        rate_low, rate_middle, rate_high = np.broadcast_to(_rate(scenario, at, of), 3)
+        span = spans[name]
+        swings.append(
+            Swing(
+                name=name,
+                label=scenario.inputs[name].label,
+                input_low=float(low),
+                input_high=float(high),
+                low=float(rate_low),
+                middle=float(rate_middle),
+                high=float(rate_high),
+                log_span=span,
+                log_span_share=span / total if math.isfinite(span) else math.nan,
+            )
+        )
     sizes = {"swing": lambda s: abs(s.high - s.low), "log_span": lambda s: s.log_span}
     return sorted(swings, key=sizes[by], reverse=True)
 

@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -55,15 +56,20 @@ def main(argv: list[str]) -> int:
 
 
 def _table(options: argparse.Namespace) -> int:
-    """Five domains in four periods, beside the source's ranges."""
+    """Five domains in four periods: printed, by the prior and, with a calibration, by its data."""
     policy = _policy(options)
-    model = _model(options, domains="calibrated")
-    has_file = options.calibration is not None
-    prior = _prior_model(options, model.priors) if has_file else model
-    # Transport is for data on their way into a domain: the prior column has none.
-    tables = {"prior": domain_table(prior, **policy | {"transport": None} if has_file else policy)}
-    if options.feed != "side_by_side":
-        tables[options.feed] = domain_table(model, **policy)
+    tables, beside = {}, ""
+    if options.calibration is None:
+        model = _model(options, "prior")
+        tables["prior"] = domain_table(model, **policy)
+    else:
+        feed, beside = _beside(options)
+        model = _model(options, "calibrated", feed)
+        # Transport is for data on their way into a domain: there are none in this column.
+        prior = _prior_model(options, model.priors)
+        tables["prior"] = domain_table(prior, **policy | {"transport": None})
+        if feed != "side_by_side":
+            tables[feed] = domain_table(model, **policy)
     if _written(options, list(domain_records(tables))):
         return 0
     topics = ["interventions"] * bool(options.intervention)
@@ -71,20 +77,28 @@ def _table(options: argparse.Namespace) -> int:
     print(f"{TITLES['harmful_gm']}: median [central 90 %]\n")
     print(format_domain_table(tables))
     _print_notes(note for rows in tables.values() for row in rows for note in row.notes)
-    if has_file:
-        print(_reference_condition(options.calibration))
+    print(beside, end="")
     return 0
 
 
-def _reference_condition(folder: Path) -> str:
+def _beside(options: argparse.Namespace) -> tuple[str, str]:
+    """The feed of the calibrated column, and what stands below the table.
+
+    Side by side shows the update beside the prior, if there is one.
+    """
     from analysis.handoff import read_calibration
 
-    table = reference_condition(read_calibration(folder).summary)
-    if not table:
-        return "No agents of the reference arm were measured."
-    return (
-        "Toy agents as measured and, beside it, divided by the source's multipliers for that\n"
-        f"condition: two different numbers.\n\n{table}"
+    summary = read_calibration(options.calibration).summary
+    state, feed = summary["feeds"]["update"], options.feed
+    if feed == "side_by_side" and state["available"]:
+        feed = "update"
+    refused = "" if state["available"] else f"note: no update: {state['reason']}\n"
+    measured = reference_condition(summary)
+    if not measured:
+        return feed, f"{refused}note: no agents of the reference arm were measured\n"
+    return feed, (
+        f"{refused}\nToy agents as measured and, beside it, divided by the source's multipliers\n"
+        f"for that condition: neither number stands for the other.\n\n{measured}"
     )
 
 
@@ -127,7 +141,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
             ]
             for row in rows
         ]
-    if _written(options, [asdict(row) for row in rows]):
+    if _written(options, [_finite(asdict(row)) for row in rows]):
         return 0
     print(f"{TITLES[options.of]}\n\n{aligned(header, lines)}\n")
     notes = list(prediction.warnings)
@@ -208,16 +222,17 @@ def _prior_model(options: argparse.Namespace, priors: PriorSet) -> RiskModel:
     return RiskModel.from_prior(priors, draws, options.seed, harm)
 
 
-def _model(options: argparse.Namespace, domains: str) -> RiskModel:
+def _model(options: argparse.Namespace, domains: str, feed: str | None = None) -> RiskModel:
+    feed = feed or options.feed
     if options.calibration is None:
-        if options.feed != "side_by_side":
+        if feed != "side_by_side":
             raise ValueError(
-                f"the feed {options.feed!r} reads a calibration; got none; give --calibration DIR"
+                f"the feed {feed!r} reads a calibration; got none; give --calibration DIR"
             )
         return _prior_model(options, _priors(options))
     return RiskModel.from_calibration(
         options.calibration,
-        options.feed,
+        feed,
         options.harm,
         domains=domains,
         priors=_priors(options) if options.prior else None,
@@ -237,7 +252,7 @@ def _policy(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _predict(options: argparse.Namespace) -> Prediction:
-    model = _model(options, options.domains)
+    model = _model(options, options.domain_data)
     levels = {name: getattr(options, name) for name in MODIFIER_HELP}
     prediction = model.predict(
         options.shift, **levels, domain=options.domain, period=options.period, **_policy(options)
@@ -300,13 +315,18 @@ def _formatted(prediction: Prediction) -> str:
     def line(name: str, of: Mapping[str, Any]) -> list[str]:
         return [name, *(f"{of[key]:.4f}" for key in ("mean", "median", "low", "high"))]
 
-    rates = [line(name, record[name]) for name in ("p_harmful_gm", "p_gm")]
+    rates = [
+        line("p_harmful_gm, three factors", record["p_harmful_gm"]),
+        line("p_gm, two factors (ours)", record["p_gm"]),
+        line("multiplier", _summary(prediction.multiplier)),
+    ]
     rates += [
         line(f"{shift}: {name}", of)
         for shift, part in record["by_shift"].items()
         for name, of in part.items()
     ]
-    rates += [line(name, of) for name, of in record["factors"].items()]
+    base = "base: " if prediction.scenario.target == "product" else ""
+    rates += [line(f"{base}{name}", of) for name, of in record["factors"].items()]
     inputs = [
         [*line(name, of), of["acts_on"] or "-", of["what"]] for name, of in record["inputs"].items()
     ]
@@ -330,6 +350,14 @@ def _written(options: argparse.Namespace, data: Any) -> bool:
         elif path:
             atomic_write_bytes(Path(path), text.encode())
     return "-" in (options.json, getattr(options, "csv", None))
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: the log-span of an input that may be 0 becomes null."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -466,7 +494,7 @@ def _scenario_options(action: argparse.ArgumentParser) -> None:
             f"--{name}", type=_level, metavar="LEVEL", help=f"{text}; or reference, unknown"
         )
     action.add_argument(
-        "--domains",
+        "--domain-data",
         choices=DOMAIN_CHOICES,
         default=DOMAIN_CHOICES[0],
         help="whether data of toy agents enter a domain (default: prior, they do not)",

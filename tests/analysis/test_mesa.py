@@ -42,7 +42,7 @@ def test_it_is_no_probability() -> None:
         lambda: p_harmful * index,
         lambda: index + index,
         lambda: index / 2.0,
-        lambda: index.relative_to(p_harmful),  # type: ignore[arg-type]
+        lambda: index.relative_to(p_harmful),
     ):
         with pytest.raises(TypeError, match=r"no probability.*relative_to"):
             attempt()

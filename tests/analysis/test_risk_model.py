@@ -49,7 +49,7 @@ def test_one_rate_is_never_taken_for_the_other() -> None:
     with pytest.raises(TypeError, match="p_harmful_gm"):
         dataclasses.replace(prediction, p_harmful_gm=prediction.p_gm)
     with pytest.raises(TypeError):
-        prediction.p_gm * 0.5  # type: ignore[operator]
+        prediction.p_gm * 0.5
     expect_rate(GmDraws, prediction.p_gm)
 
 
@@ -120,14 +120,14 @@ def test_the_prior_intervals_of_the_product(shift: str, low: float, high: float)
 def test_quantiles_of_a_modifier(
     modifier: str, level: str | float, median: float, low: float, high: float
 ) -> None:
-    prediction = MODEL.predict("superficial", **{modifier: level})  # type: ignore[arg-type]
+    prediction = MODEL.predict("superficial", **{modifier: level})
     found = np.quantile(prediction.multiplier, [0.05, 0.5, 0.95])
     np.testing.assert_allclose(found, [low, median, high], rtol=0.01)
 
 
 def test_periods_interventions_and_transport() -> None:
     def spread(**asked: object) -> np.ndarray:
-        values = MODEL.predict("superficial", **asked).multiplier  # type: ignore[arg-type]
+        values = MODEL.predict("superficial", **asked).multiplier
         return np.quantile(values, [0.05, 0.5, 0.95])
 
     np.testing.assert_allclose(spread(period="2028-2030"), [2, np.sqrt(6), 3], rtol=0.01)
@@ -167,7 +167,7 @@ def test_overflow_policies(overflow: str, p: float, m: float, expected: float) -
 def test_an_unmodified_prediction_is_p_base(overflow: str) -> None:
     base = MODEL.toy.factors["extreme"]
     for asked in ({}, dict.fromkeys(MODIFIERS, "reference"), {"spec": 0.55, "diversity": 0.2}):
-        prediction = MODEL.predict("extreme", **asked, overflow=overflow)  # type: ignore[arg-type]
+        prediction = MODEL.predict("extreme", **asked, overflow=overflow)
         assert np.array_equal(prediction.p_harmful_gm.values, base.p_harmful_gm.values)
         assert np.array_equal(prediction.p_gm.values, base.p_gm.values)
         assert prediction.multiplier.tolist() == [1.0] and prediction.warnings == ()
@@ -178,7 +178,7 @@ def test_an_unmodified_prediction_is_p_base(overflow: str) -> None:
 @pytest.mark.parametrize("modifier", MODIFIERS)
 def test_an_unknown_level_widens_and_says_so(modifier: str) -> None:
     low, high = MODEL.predict("moderate").p_harmful_gm.interval()
-    unknown = MODEL.predict("moderate", **{modifier: "unknown"})  # type: ignore[arg-type]
+    unknown = MODEL.predict("moderate", **{modifier: "unknown"})
     wide_low, wide_high = unknown.p_harmful_gm.interval()
     assert np.log(wide_high / wide_low) > np.log(high / low)
     (note,) = [note for note in unknown.warnings if "level: unknown" in note]
@@ -188,14 +188,14 @@ def test_an_unknown_level_widens_and_says_so(modifier: str) -> None:
 def test_the_corners_exceed_1_and_the_shares_are_said() -> None:
     """Type 4 at the high end of all four modifiers: 27.7 % x 12.6 = 349 %."""
     worst = dict(spec=0.0, capability="superhuman", diversity="narrow", method="behavioral_cloning")
-    prediction = MODEL.predict("extreme", **worst)  # type: ignore[arg-type]
+    prediction = MODEL.predict("extreme", **worst)
     assert np.median(prediction.multiplier) == pytest.approx(12.6, rel=0.01)
     assert prediction.harmful_clipped_share > 0.85
     assert prediction.clipped_share >= prediction.harmful_clipped_share
     assert prediction.factor_inconsistent_share > 0.9
     assert any("clipped" in note for note in prediction.warnings)
     assert any('target "factor"' in note for note in prediction.warnings)
-    hazard = MODEL.predict("extreme", **worst, overflow="hazard")  # type: ignore[arg-type]
+    hazard = MODEL.predict("extreme", **worst, overflow="hazard")
     assert hazard.clipped_share == 0 and hazard.p_harmful_gm.values.max() <= 1
 
 
@@ -229,11 +229,11 @@ QUESTIONS = [
 
 @pytest.mark.parametrize("asked", QUESTIONS)
 def test_factors_multiply_in_every_draw(asked: dict[str, object]) -> None:
-    prediction = MODEL.predict(**asked, target="factor")  # type: ignore[arg-type]
+    prediction = MODEL.predict(**asked, target="factor")
     assert identity_error(prediction) < 1e-15 * (4 if prediction.by_shift else 1)
     harmful, gm = prediction.p_harmful_gm.values, prediction.p_gm.values
     assert np.all(harmful <= gm) and np.all(gm <= prediction.p_capable)
-    plain = MODEL.predict(**asked)  # type: ignore[arg-type]
+    plain = MODEL.predict(**asked)
     assert np.all(plain.p_harmful_gm.values <= plain.p_gm.values)
 
 
@@ -254,7 +254,7 @@ def test_the_seed_fixes_every_draw() -> None:
 
     def draws(seed: int) -> np.ndarray:
         model = RiskModel.from_prior(PRIORS, 100, seed)
-        return model.predict(**asked).p_harmful_gm.values  # type: ignore[arg-type]
+        return model.predict(**asked).p_harmful_gm.values
 
     assert np.array_equal(draws(3), draws(3)) and not np.array_equal(draws(3), draws(4))
 
@@ -327,7 +327,7 @@ def test_one_more_input_leaves_the_others_alone() -> None:
 )
 def test_a_wrong_question_is_refused(asked: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        MODEL.predict(**asked)  # type: ignore[arg-type]
+        MODEL.predict(**asked)
 
 
 def test_the_same_lever_at_its_reference_is_no_conflict() -> None:
@@ -489,6 +489,22 @@ def test_rows_of_a_calibration_are_resampled_together(folder: Path) -> None:
         return set(zip(*columns, strict=True))
 
     assert rows(many) <= rows(few)
+
+
+def test_the_prior_of_a_calibration_cannot_be_exchanged(folder: Path, tmp_path: Path) -> None:
+    RiskModel.from_calibration(folder, priors=PRIORS)
+    with pytest.raises(ValueError, match="used 'taxonomy', got 'meta_analysis'; give that set"):
+        RiskModel.from_calibration(folder, priors=load_priors("meta_analysis"))
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("domains: {game_ai: {spec: 0.9}}\n")
+    own = load_priors(file=mine)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["settings"]["prior"] = own.name
+    copy = write_folder(tmp_path / "own")
+    (copy / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(ValueError, match="got none; give that set or file"):
+        RiskModel.from_calibration(copy)
+    assert RiskModel.from_calibration(copy, priors=own).priors.domains["game_ai"].spec == 0.9
 
 
 def test_a_refused_feed_is_refused(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_the_printed_ranges_span_180_times() -> None:
 
 def test_the_tornado_of_unknown_levels_has_the_printed_spans() -> None:
     unknown = dict.fromkeys(("spec", "capability", "diversity", "method"), "unknown")
-    prediction = MODEL.predict("superficial", **unknown)  # type: ignore[arg-type]
+    prediction = MODEL.predict("superficial", **unknown)
     spans = {s.name: s.log_span for s in tornado(prediction, by="log_span")}
     for name, (span, _) in printed_log_spans(load_priors()).items():
         assert spans[name] == pytest.approx(span, rel=0.03)
@@ -47,6 +47,7 @@ def test_a_swing_by_hand() -> None:
     assert (spec.name, spec.label) == ("spec", "two or less")
     assert (spec.low, spec.middle, spec.high) == pytest.approx((0.05, 0.5, 0.95))
     assert (capable.low, capable.high) == pytest.approx((0.41, 0.59))
+    assert capable.log_span == pytest.approx(np.log(0.59 / 0.41))
     with pytest.raises(ValueError, match="swing, log_span"):
         tornado(prediction, by="size")
     with pytest.raises(ValueError, match="harmful_gm, gm"):
@@ -68,7 +69,7 @@ def test_sobol_indices_of_a_product() -> None:
     draws = {name: i.values for name, i in prediction.inputs.items() if len(i.values) > 1}
     cv2 = {name: values.var() / values.mean() ** 2 for name, values in draws.items()}
     total = np.prod([1 + c for c in cv2.values()])
-    found = {index.name: index for index in sobol(prediction, base=4096)}
+    found = {index.name: index for index in sobol(prediction, base=2048)}
     assert (
         set(found)
         == set(cv2)
@@ -83,8 +84,8 @@ def test_sobol_indices_of_a_product() -> None:
         assert found[name].first == pytest.approx(c / (total - 1), abs=0.03)
         assert found[name].total == pytest.approx(c / (1 + c) * total / (total - 1), abs=0.03)
         assert 0 < found[name].total_half_width < 0.1
-    again = {index.name: index for index in sobol(prediction, base=4096)}
-    assert again == found
+    assert sobol(prediction, base=64, seed=1) == sobol(prediction, base=64, seed=1)
+    assert sobol(prediction, base=64, seed=1) != sobol(prediction, base=64, seed=2)
     with pytest.raises(ValueError, match="power of 2; got 1000; try 1024"):
         sobol(prediction, base=1000)
 
@@ -95,3 +96,11 @@ def test_joint_draws_show_their_correlation() -> None:
     inputs = {f"extreme/{factor}": Input("", values) for factor in FACTORS}
     inputs["extreme/p_harm"] = Input("", np.ones(50))
     assert largest_correlation(evaluate(Scenario(("extreme",), inputs))) == pytest.approx(1)
+
+
+def test_an_input_that_may_be_0_has_no_finite_log_span() -> None:
+    inputs = {f"extreme/{factor}": Input("", np.linspace(0.2, 0.4, 9)) for factor in FACTORS}
+    inputs["extreme/p_goal_fail"] = Input("", np.array([0.0] * 5 + [0.5] * 4))
+    first, *others = tornado(evaluate(Scenario(("extreme",), inputs)), by="log_span")
+    assert first.name == "extreme/p_goal_fail" and first.log_span == np.inf
+    assert np.isnan(first.log_span_share) and sum(s.log_span_share for s in others) == 1

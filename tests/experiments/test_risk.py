@@ -49,10 +49,10 @@ def test_the_table_of_a_calibration(
     assert "transport: U(0.5, 1.5), on both rates" in text
     (line,) = [line for line in text.splitlines() if line.startswith("C2 ")]
     assert "q = 1, d = 0.1, PPO" in line and line.count("[") == 3  # measured, multiplier, divided
-    beside = output(capsys, "table", "--calibration", folder, *FEW)
-    assert "update %" not in beside and "C2 " in beside
-    none = write_folder(tmp_path / "none", reference=False)
-    assert "No agents of the reference arm" in output(capsys, "table", "--calibration", none, *FEW)
+    assert output(capsys, "table", "--calibration", folder, *FEW) == text  # side by side
+    none = output(capsys, "table", "--calibration", write_folder(tmp_path, reference=False), *FEW)
+    assert "no agents of the reference arm" in none and "no update" in none
+    assert "update %" not in none and "prior %" in none
 
 
 def test_audit(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +77,7 @@ def test_scenario(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_calibrated_scenario(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     argv = ["scenario", "--calibration", folder, "--feed", "update", "--domain", "game_ai"]
     assert "no power in Game AI" in output(capsys, *argv)
-    opened = output(capsys, *argv, "--domains", "calibrated", "--transport", "0.8-1.2")
+    opened = output(capsys, *argv, "--domain-data", "calibrated", "--transport", "0.8-1.2")
     assert "U(0.8, 1.2)" in opened
 
 
