@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--coverage",
         action="store_true",
-        help="show by simulation how often the intervals hold the truth with 3, 5 and 10 agents",
+        help="show by simulation how often the intervals hold the truth with 3 to 30 agents",
     )
     return parser
 
