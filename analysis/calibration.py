@@ -155,7 +155,7 @@ def calibrate(
         modifier_report=report,
         conflicts=tuple(conflicts(cells, priors, seed=seed)),
         sweep=tuple(_sweep(entering, priors, settings, fit)),
-        held_out=held_out(entering, priors, seed=seed),
+        held_out=held_out(entering, priors, power=power, seed=seed),
     )
 
 

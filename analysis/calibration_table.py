@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from analysis.table import aligned, number
@@ -85,7 +86,8 @@ and central 90 % over agents; (cells in brackets) enter neither update nor repla
 * harm by construction. update, replace: mean and central 90 %; a type without a cell that may
 enter keeps its prior. p_harmful_gm is the source's figure; p_gm is never compared with it."""
     if not summary["feeds"]["update"]["available"]:
-        legend += f"\nNo update, no replace: {summary['feeds']['update']['reason']}"
+        refused = f"No update, no replace: {summary['feeds']['update']['reason']}"
+        legend += "\n" + fill(refused, 100)
     return _titled(
         "Source, measured, posterior",
         "type,rate,source,measured,update,replace",
@@ -167,18 +169,19 @@ def _modifiers(summary: Summary) -> str:
             row["modifier"], row["level"], interval(row["prior"]), interval(row["measured"]),
             interval(row["update"]), interval(row["replace"]),
             f"{row['arm']} against {row['reference']}" if row["arm"] else "",
-            agents, row["note"],
+            agents, row["scope"], row["note"],
         ])  # fmt: skip
     missing = [
         f"{n}: not identified: {why}" for n, why in summary["modifiers_not_identified"].items()
     ]
     return _titled(
         "Multipliers by level: the source's, the measured risk ratio, and both",
-        "modifier,level,source,measured ratio,update,replace,arms,agents,note",
+        "modifier,level,source,measured ratio,update,replace,arms,agents,over,note",
         lines,
         "\n".join([
             "Medians and central 90 %. The ratio compares arms over all trained agents; update and",
-            "replace are on the source's scale. A level without data keeps its prior.",
+            "replace are on the source's scale. A level without data keeps its prior. A ratio",
+            "without an interval, or over all cells (also those not identified), is only shown.",
             *missing,
         ]),
     )  # fmt: skip
@@ -240,7 +243,7 @@ def _held_out(summary: Summary) -> str:
         "left out,cell,agents,measured,model,source,pooled,"
         "model scores,source scores,pooled scores",
         lines,
-        found["verdict"],
+        fill(found["verdict"], 100),
     )
 
 
@@ -262,7 +265,8 @@ def _notes(summary: Summary) -> str:
         f"harm {settings['harm']}, {settings['draws']} draws, seed {settings['seed']}"
     )
     lines = [said, *left_out, *keeps, *notes, *summary["warnings"], *summary["limits"]]
-    return "\n".join(["Notes", "", *(f"- {line}" for line in dict.fromkeys(lines))]) + "\n"
+    wrapped = [fill(f"- {line}", 100, subsequent_indent="  ") for line in dict.fromkeys(lines)]
+    return "\n".join(["Notes", "", *wrapped]) + "\n"
 
 
 # ------------------------------------------------------------------------------------------- CSV

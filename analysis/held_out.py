@@ -67,14 +67,18 @@ class HeldOut:
         return " ".join([*sentences, "Numbers this few order nothing."])
 
 
-def held_out(cells: Sequence[MeasuredCell], priors: PriorSet, *, seed: int = 0) -> HeldOut:
-    """Predict the cells that enter the update, each from others."""
+def held_out(
+    cells: Sequence[MeasuredCell], priors: PriorSet, *, power: float = 1.0, seed: int = 0
+) -> HeldOut:
+    """Predict the cells that enter the update, each from others, whose data have this power."""
     if len(cells) < 2:
         return HeldOut((), f"it needs two cells that may update; these records have {len(cells)}")
-    return HeldOut(tuple(_rows(cells, priors, seed)))
+    return HeldOut(tuple(_rows(cells, priors, power, seed)))
 
 
-def _rows(cells: Sequence[MeasuredCell], priors: PriorSet, seed: int) -> Iterator[HeldOutRow]:
+def _rows(
+    cells: Sequence[MeasuredCell], priors: PriorSet, power: float, seed: int
+) -> Iterator[HeldOutRow]:
     for kind in KINDS:
         groups: dict[str, list[MeasuredCell]] = {}
         for cell in cells:
@@ -83,7 +87,7 @@ def _rows(cells: Sequence[MeasuredCell], priors: PriorSet, seed: int) -> Iterato
         for name, group in groups.items():
             seen = [cell for cell in cells if cell not in group]
             if seen:  # an only type, or family, cannot be left out
-                rows = _predict(kind, group, seen, priors, seed)
+                rows = _predict(kind, group, seen, priors, power, seed)
                 yield from [_mean(name, rows)] if kind == "family" else rows
 
 
@@ -92,10 +96,11 @@ def _predict(
     unseen: Sequence[MeasuredCell],
     seen: Sequence[MeasuredCell],
     priors: PriorSet,
+    power: float,
     seed: int,
 ) -> list[HeldOutRow]:
     families = sorted({cell.family for cell in (*seen, *unseen)})
-    fit = fit_reference(seen, priors, draws=DRAWS, seed=seed, families=families)
+    fit = fit_reference(seen, priors, draws=DRAWS, seed=seed, power=power, families=families)
     pooled = pooled_rate(seen)
     rows = []
     for cell in unseen:

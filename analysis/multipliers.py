@@ -10,7 +10,7 @@ no reference arm. All columns stay on the source's scale.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,8 +24,11 @@ LEVEL_OF_REFERENCE_ARM = {"spec": "high"}
 
 @dataclass(frozen=True)
 class Multiplier:
-    """One named level of one modifier. measured: the ratio that enters, or None; update, replace:
-    None where no data bear on the level. draws: feed -> multipliers [draws], prior included."""
+    """One named level of one modifier.
+
+    measured: the ratio that enters or, where none may, one that is only shown; None without any.
+    update, replace: None where no data bear on the level. draws: feed -> multipliers [draws].
+    """
 
     modifier: str
     level: str
@@ -46,8 +49,21 @@ def multipliers(
         rng = np.random.default_rng([seed, i])
         levels = {name: report.level(modifier.name, name) for name in modifier.levels}
         ratios = {name: one for name, one in levels.items() if one is not None}
-        found += _of_modifier(modifier, ratios, power, draws, rng)
+        found += [
+            line if line.measured else replace(line, measured=_only_shown(report, line))
+            for line in _of_modifier(modifier, ratios, power, draws, rng)
+        ]
     return found
+
+
+def _only_shown(report: ModifierReport, line: Multiplier) -> RiskRatio | None:
+    """A ratio that enters nothing: without an interval, or from cells that are not identified."""
+    found = [
+        one
+        for one in report.ratios
+        if (one.modifier, one.level) == (line.modifier, line.level) and one.scope != "cell"
+    ]
+    return max(found, key=lambda one: (one.scope == "pooled", len(one.cells)), default=None)
 
 
 def _of_modifier(

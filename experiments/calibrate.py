@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     if options.report:
         from analysis.report.report import write_report
 
-        print(f"page: {write_report(folder)}")
+        print(f"page: {write_report(folder, priors)}")
     return 0
 
 
