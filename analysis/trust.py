@@ -19,15 +19,12 @@ from scipy.special import expit, logit
 from scipy.stats import binom, chisquare
 
 from analysis.coverage import fixed_truth_coverage, format_coverage
-from analysis.hierarchy import (
+from analysis.factor_model import (
     LOG_NU,
-    WARMUP,
-    CellCounts,
     FactorData,
     Positions,
     draw_log_nu,
     draw_prior,
-    fit,
     log_joint,
     logit_theta,
     marginal,
@@ -35,6 +32,7 @@ from analysis.hierarchy import (
     put_cell,
     sample_many,
 )
+from analysis.hierarchy import WARMUP, CellCounts, fit
 from analysis.prior_types import FACTORS, SHIFT_TYPES
 from analysis.priors import load_priors
 from analysis.rates import LEVEL, AgentCounts, FloatArray, IntArray

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from scipy.special import expit, logit
-from scipy.stats import beta, betabinom, norm
+from scipy.stats import beta, betabinom
 
-from analysis import hierarchy
+from analysis import factor_model, hierarchy
 from analysis.hierarchy import CellCounts, fit
 from analysis.prior_types import SHIFT_TYPES
 from analysis.rates import AgentCounts, bootstrap
@@ -157,10 +157,10 @@ def test_seeds_decide_the_draws(fitted: hierarchy.HierarchicalFit) -> None:
 
 
 def test_one_compilation_serves_every_data_set(fitted: hierarchy.HierarchicalFit) -> None:
-    compiled = hierarchy.sample._cache_size()
+    compiled = factor_model.sample._cache_size()
     start = time.process_time()
     fit(eight_cells(agents=5)[:3], PRIORS, kappa=2, power=0.5, seed=9)
-    assert hierarchy.sample._cache_size() == compiled
+    assert factor_model.sample._cache_size() == compiled
     assert time.process_time() - start < 20
 
 
@@ -199,7 +199,9 @@ def test_a_refused_fit_gives_way_to_the_bootstrap(
     monkeypatch.setattr(hierarchy, "MIN_ESS", 10**9)
     result = fit(eight_cells(), PRIORS, harm=True, draws=2000, seed=1)
     assert "effective sample size" in result.refused
-    assert result.refused.endswith("bootstrap draws instead")
+    assert "bootstrap draws instead" in result.refused
+    effective = int(result.refused.split("(")[-1].split()[0].replace(",", ""))
+    assert 2000 < effective < hierarchy.IMPORTANCE_DRAWS
     drawn = bootstrap(eight_cells()[0].counts, 2000, 1)
     np.testing.assert_array_equal(result.cells["coinrun", "superficial"].p_gm, drawn.p_gm)
     for name, rates in result.mu.items():
@@ -223,19 +225,6 @@ def test_what_refuses_a_fit(r_hat: float, ess: float, divergent: float, says: st
     nothing = np.zeros(1)
     one = hierarchy.FactorPosterior({}, {}, {}, nothing, nothing, {}, r_hat, ess, divergent)
     assert one.refused == says
-
-
-def test_diagnostics_see_a_chain_that_is_stuck_elsewhere() -> None:
-    rng = np.random.default_rng(0)
-    chains = {
-        "logit_mu": rng.standard_normal((4, 500, 1)), "contrast": rng.standard_normal((4, 500)),
-        "sd": rng.random((4, 500)), "e": rng.standard_normal((4, 500, 2, 1)),
-    }  # fmt: skip
-    r_hat, ess = hierarchy._diagnostics(chains)
-    assert r_hat < 1.01 and ess > 1000
-    chains["contrast"][0] += 3
-    r_hat, ess = hierarchy._diagnostics(chains)
-    assert r_hat > 1.1 and ess < 50
 
 
 # -------------------------------------------------------------------------------- little or nothing
@@ -302,36 +291,6 @@ def test_errors_say_what_to_do() -> None:
         fit([one, *others], PRIORS)
     with pytest.raises(ValueError, match="kappa is above 0; got 0"):
         fit([one], PRIORS, kappa=0)
-
-
-# ------------------------------------------------------------------------------------------- pieces
-
-
-def test_joint_table_is_the_beta_binomial() -> None:
-    y, n = np.array([3.0, 17.0]), np.array([20.0, 25.0])
-    table = hierarchy.log_joint(y, n)
-    i, j = 160, 20
-    theta = expit(hierarchy.LOGITS[i])
-    nu = np.exp(np.log(5) + 2 * hierarchy.NODES[j])
-    exact = betabinom.logpmf(y, n, theta * nu, (1 - theta) * nu).sum()
-    exact += norm.logpdf(hierarchy.NODES[j])
-    reference = betabinom.logpmf(y, n, 2.5, 2.5).sum() + norm.logpdf(0)
-    middle = table[150, 24]  # theta .5, nu 5
-    assert table[i, j] - middle == pytest.approx(exact - reference)
-
-
-def test_curves_are_exact_between_their_points_and_straight_beyond() -> None:
-    likelihood = norm.logpdf(hierarchy.LOGITS, 0.3, 0.5)
-    data = hierarchy.no_data(np.array([2.0]), np.array([2.0]))
-    hierarchy.put_cell(data, (1, 0), likelihood)
-    assert data.center[1, 0] == pytest.approx(0.3) and data.precision[1, 0] == pytest.approx(4)
-    x = np.array([[0.0], [0.123]])
-    value = hierarchy._evaluate(data.curves, x)
-    top = likelihood.max()
-    np.testing.assert_allclose(value, [[0], [norm.logpdf(0.123, 0.3, 0.5) - top]], atol=1e-9)
-    beyond = hierarchy._evaluate(data.curves, np.array([[0.0], [17.0]]))[1, 0]
-    edge, slope = norm.logpdf(15, 0.3, 0.5) - top, -14.7 / 0.25
-    assert beyond == pytest.approx(edge + 2 * slope, rel=1e-6)
 
 
 def test_the_rest_of_analysis_does_not_know_jax() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from analysis import hierarchy, trust
+from analysis import factor_model, trust
 from analysis.coverage import POPULATIONS, hierarchical_coverage
 
 Parameters = tuple[dict[str, Any], Any]
@@ -65,11 +65,11 @@ def wrong_prior(rng: Any, means: Any, kappa: float, agents: int, levels: int) ->
 
 
 def test_few_sets_pass_and_a_wrong_prior_does_not() -> None:
-    right = trust.simulation_based_calibration(48, seed=0)
-    assert right.ranks.shape == (48, 24) and len(set(right.parameters)) == 24
+    right = trust.simulation_based_calibration(32, seed=0)
+    assert right.ranks.shape == (32, 24) and len(set(right.parameters)) == 24
     assert right.failures == [] and right.divergent_share <= 0.001
     assert 0.86 < right.coverage.mean() < 0.94
-    wrong = trust.simulation_based_calibration(48, seed=0, simulate=wrong_prior)
+    wrong = trust.simulation_based_calibration(32, seed=0, simulate=wrong_prior)
     failing = {failure.split(":")[0] for failure in wrong.failures}
     assert {"p_goal_fail mu superficial", "p_capable mu extreme"} <= failing
 
@@ -83,12 +83,12 @@ def test_simulation_based_calibration() -> None:
 
 @pytest.mark.slow
 def test_a_forgotten_jacobian_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = hierarchy.parameters
+    whole = factor_model.parameters
 
     def broken(*arguments: Any) -> Parameters:
         return whole(*arguments)[0], 0.0
 
-    monkeypatch.setattr(hierarchy, "parameters", broken)
+    monkeypatch.setattr(factor_model, "parameters", broken)
     jax.clear_caches()
     found = trust.simulation_based_calibration(48, seed=0)
     jax.clear_caches()
