@@ -128,18 +128,22 @@ def load(
     return NetworkPolicy(policy.to(device), name=meta.method), meta
 
 
-def build_policy(meta: Meta) -> ActorCriticPolicy:
-    """An untrained network of the described shape."""
+def build_policy(meta: Meta, *, optimizer: bool = False) -> ActorCriticPolicy:
+    """An untrained network of the described shape, with an optimizer if it is to be trained."""
     space: spaces.Space[Any] = observation_space(meta.observation_mode, meta.observation_shape)
     if is_image_space(space):
         space = VecTransposeImage.transpose_space(space)  # type: ignore[arg-type]
+    settings = meta.network.policy_kwargs()
+    if not optimizer:
+        settings["optimizer_class"] = _no_optimizer
     with torch.random.fork_rng(devices=[]):
         return ActorCriticPolicy(
-            space,
-            spaces.Discrete(meta.num_actions),
-            lambda _: 0.0,
-            **meta.network.policy_kwargs(),
+            space, spaces.Discrete(meta.num_actions), lambda _: 0.0, **settings
         )
+
+
+def _no_optimizer(parameters: Any, **settings: Any) -> None:
+    """In place of Adam, whose construction imports torch's compiler: 3 s that acting never uses."""
 
 
 def export_sb3(path: Path | str, zip_path: Path | str) -> None:

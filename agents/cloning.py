@@ -201,7 +201,7 @@ def new_policy(
     meta = describe(env, settings, train_seed=train_seed, steps=0, method="cloning")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train_seed)
-        return build_policy(meta).to(device)
+        return build_policy(meta, optimizer=True).to(device)
 
 
 def success_rate(policy: ActorCriticPolicy, lessons: Lessons, train_seed: int) -> float:

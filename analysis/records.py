@@ -129,16 +129,19 @@ def _write_table(
 
 
 def write_slim(path: Path, records: Records, event_names: Sequence[str]) -> None:
-    """Write the records of many runs as one small file: without actions, sorted so that what the
-    policies of a level have in common is stored once. Equal records give equal bytes.
+    """Write the records of many runs as one small file: without actions and without event counts
+    after T, sorted so that what the policies of a level have in common is stored once. Equal
+    records give equal bytes.
 
     event_names: see `write_records`.
     """
     order = "variant, agent_number, level_seed, role, method, d, q, policy, checkpoint_step, run_id"
     if isinstance(records, pa.Table):
         records = duckdb.connect().from_arrow(records)
-    names = ", ".join("''::blob as actions" if name == "actions" else name for name in SCHEMA.names)
-    sorted_records = records.query("records", f"select {names} from records order by {order}")
+    left_out = "''::blob as actions, []::integer[] as event_counts"
+    sorted_records = records.query(
+        "records", f"select * replace ({left_out}) from records order by {order}"
+    )
     assert sorted_records is not None  # a select has a result
     _write_table(path, sorted_records.to_arrow_table().cast(SCHEMA), event_names, 19)
 

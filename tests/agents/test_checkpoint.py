@@ -30,6 +30,7 @@ def edit(path, **changes):
 
 def test_round_trip(saved, trained):
     policy, meta = checkpoint.load(saved, FAMILY)
+    assert policy.network.optimizer is None  # acting needs none
     obs = make_env(50).reset()
     for key, value in trained.policy.state_dict().items():
         assert torch.equal(value, policy.network.state_dict()[key])

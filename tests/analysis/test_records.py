@@ -18,6 +18,7 @@ from analysis.records import (
     query,
     read_records,
     write_records,
+    write_slim,
 )
 
 Save = Callable[..., Path]
@@ -169,3 +170,19 @@ def test_copies_beside_the_runs_are_not_read(save_run: Save, block: Block, tmp_p
     save_run(block(["I", "P"]), folder="cells/records/C2")
     assert query(read_records(tmp_path), "select count(*) from records") == [(2,)]
     assert query(read_records(tmp_path / "cells"), "select count(*) from records") == [(2,)]
+
+
+def test_slim_records_keep_all_but_actions_and_late_counts(save_run, block, tmp_path):
+    save_run(block(["I", "P", "N"], variant="10"), block(["H", "I", "I"], variant="11"))
+    records, events = read_records(tmp_path), ("coin", "right_end")
+    slim = [tmp_path / name / "episodes.parquet" for name in ("slim", "again")]
+    write_slim(slim[0], records, events)
+    write_slim(slim[1], records.order("level_seed desc, variant desc"), events)
+    assert slim[0].read_bytes() == slim[1].read_bytes()
+    left_out = {"actions": b"", "event_counts": []}
+    expected = [{**row, **left_out} for row in records.to_arrow_table().to_pylist()]
+    order = ("variant", "level_seed")
+    assert pq.read_table(slim[0]).to_pylist() == sorted(
+        expected, key=lambda row: tuple(row[name] for name in order)
+    )
+    assert event_names(slim[0]) == events
