@@ -264,9 +264,27 @@ def _notes(summary: Summary) -> str:
         f"prior {settings['prior']}, kappa {settings['kappa']:g}, power {settings['power']:g}, "
         f"harm {settings['harm']}, {settings['draws']} draws, seed {settings['seed']}"
     )
-    lines = [said, *left_out, *keeps, *notes, *summary["warnings"], *summary["limits"]]
+    flags = _flags(summary["hierarchy"])
+    lines = [said, *left_out, *keeps, *notes, *flags, *summary["warnings"], *summary["limits"]]
     wrapped = [fill(f"- {line}", 100, subsequent_indent="  ") for line in dict.fromkeys(lines)]
     return "\n".join(["Notes", "", *wrapped]) + "\n"
+
+
+def _flags(hierarchy: Mapping[str, Any] | None) -> list[str]:
+    """How the sampler did, and what it flagged: the first in full, all are in the summary."""
+    if hierarchy is None:
+        return []
+    r_hat, ess, divergent = (
+        _nan(hierarchy[name]) for name in ("r_hat_max", "ess_min", "divergent_share")
+    )
+    found = [
+        f"hierarchical fit: R-hat at most {r_hat:.3f}, effective sample size at least {ess:.0f}, "
+        f"{divergent:.2%} divergent"
+    ]
+    flags = hierarchy["flags"]
+    if flags:
+        found.append(f"{len(flags)} flags of the fit (all in summary.json), the first: {flags[0]}")
+    return found
 
 
 # ------------------------------------------------------------------------------------------- CSV

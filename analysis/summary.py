@@ -281,7 +281,6 @@ def warnings(c: Calibration) -> list[str]:
         found.append(f"the hierarchical fit is refused ({c.fit.refused})")
     if c.fit is not None:
         found += [f"{'/'.join(slot)} falls back: {why}" for slot, why in c.fit.fallback.items()]
-        found += c.fit.flags
     found.append(CONDITION_NOTE)
     audited = [*warnings_of("shift_types", c.priors), *warnings_of("modifiers", c.priors)]
     return [*found, *dict.fromkeys(audited)]

@@ -10,6 +10,7 @@ import pytest
 
 from analysis import calibration
 from analysis.calibration import Calibration, Settings, calibrate
+from analysis.calibration_table import tables
 from analysis.conflict import TAIL, conflicts, expected_by_chance, predictive
 from analysis.handoff import RATES
 from analysis.held_out import HeldOut
@@ -431,7 +432,7 @@ def test_what_the_fit_says_is_in_the_output(calibrated: Calibration) -> None:
     fit = calibrated.fit
     assert fit is not None
     said = replace(
-        fit, refused="R-hat", fallback={("coinrun", "moderate"): "falls"}, flags=["narrow"]
+        fit, refused="R-hat", fallback={("coinrun", "moderate"): "falls"}, flags=["narrow", "wide"]
     )
     summary = summary_of(replace(calibrated, fit=said))
     assert summary["hierarchy"]["fallback"] == {"coinrun/moderate": "falls"}
@@ -439,4 +440,7 @@ def test_what_the_fit_says_is_in_the_output(calibrated: Calibration) -> None:
     assert cell["fallback"] == "falls"
     text = " ".join(summary["warnings"])
     assert "fit is refused (R-hat)" in text and "coinrun/moderate falls back: falls" in text
-    assert "narrow" in text
+    assert summary["hierarchy"]["flags"] == ["narrow", "wide"]
+    notes = tables({**summary, "provenance": {}, "schema_version": 1})["notes.txt"]
+    assert "2 flags of the fit (all in summary.json), the first: narrow" in notes
+    assert "coinrun/moderate falls back: falls" in notes and "R-hat at most" in notes
