@@ -13,6 +13,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import matplotlib.style
 import numpy as np
@@ -141,12 +142,18 @@ def _row(figure: Figure, axis: Axes, line: Line, y: float) -> None:
     colour, has_dots = COLOURS[line.kind], len(line.dots) > 0
     if has_dots:
         spread = 6 * (np.random.default_rng(0).random(len(line.dots)) - 0.5)
-        dots = {"ms": 4.5, "mew": 0, "color": colour, "alpha": 0.45, "clip_on": False}
+        dots: dict[str, Any] = {
+            "ms": 4.5,
+            "mew": 0,
+            "color": colour,
+            "alpha": 0.45,
+            "clip_on": False,
+        }
         axis.plot(line.dots, y - 5 + spread, "o", **dots)
     middle = y + 6 * has_dots
     axis.plot([line.low, line.high], [middle] * 2, "-", lw=2, color=colour, solid_capstyle="butt")
     face = "none" if line.hollow else colour
-    mark = {"ms": 6, "mew": 1.3, "mec": colour, "mfc": face, "clip_on": False}
+    mark: dict[str, Any] = {"ms": 6, "mew": 1.3, "mec": colour, "mfc": face, "clip_on": False}
     axis.plot([line.value], [middle], _MARKERS[line.kind], **mark)
 
 

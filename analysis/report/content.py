@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.audit_item import AuditItem
 from analysis.risk_figures import Scale
 
 
@@ -27,6 +28,13 @@ class Table:
     note: str = ""
 
 
+def plain_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], note: str = ""
+) -> Table:
+    """A table without groups of rows."""
+    return Table(title, header, [Body("", rows)], note)
+
+
 @dataclass(frozen=True)
 class Chart:
     svg: str
@@ -35,11 +43,12 @@ class Chart:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """Charts with the tables beside them. missing: said where a chart cannot be drawn."""
+    """Charts with the tables beside and below them. missing: said where there is no chart."""
 
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
     missing: str = ""
+    below: Sequence[Table] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Page:
     held_out_summary: str
     held_out: Exhibit
     kappas: Exhibit
-    audit: Exhibit
+    audit: Sequence[AuditItem]
     provenance: Sequence[tuple[str, str]]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.audit import audit
 from analysis.handoff import RATES, CalibrationFile
 from analysis.rates import FloatArray
 from analysis.report.content import (
@@ -19,6 +20,7 @@ from analysis.report.content import (
     percent,
     percent_scale,
     percent_span,
+    plain_table,
     ratio_span,
 )
 from analysis.risk_figures import Group, Line, Ridge, Scale, density_chart, interval_chart
@@ -147,7 +149,11 @@ def factors(file: CalibrationFile) -> Exhibit:
         missing = "Nothing was measured in the reference arm or at d = 0, so there is no figure."
         return Exhibit(tables=[_factor_table(file)], missing=missing)
     charts = [_factor_chart(file, rate) for rate in RATES]
-    return Exhibit(charts, [_factor_table(file), _condition_table(file)])
+    tables = [_factor_table(file), _condition_table(file)]
+    left_out = [[c["code"], c["left_out"]] for c in file.summary["cells"] if c["left_out"]]
+    if left_out:
+        tables.append(plain_table("Cells that the update does not read", ["Cell", "why"], left_out))
+    return Exhibit(charts, below=tables)
 
 
 def _factor_chart(file: CalibrationFile, rate: str) -> Chart:
@@ -222,15 +228,10 @@ def _factor_table(file: CalibrationFile) -> Table:
                 lines.append([feed, *_spans(row[feed]), "; ".join(map(cell_name, row["cells"]))])
         title = type_title(row)
         if row["keeps_prior"]:
-            title += f" (keeps its prior: {row['keeps_prior']})"
+            title += " (keeps its prior)"
         bodies.append(Body(title, lines))
     header = ["", *(f"{NAMES[rate]} [%]" for rate in RATES), "agents x levels"]
-    note = "; ".join(
-        f"{cell['code']} does not enter: {cell['left_out']}"
-        for cell in file.summary["cells"]
-        if cell["left_out"]
-    )
-    return Table("Factors and products", header, bodies, note)
+    return Table("Factors and products", header, bodies)
 
 
 def _spans(rates: Json) -> list[str]:
@@ -242,7 +243,7 @@ def _condition_table(file: CalibrationFile) -> Table:
     shown = [(cell, arm) for cell in file.summary["cells"] if (arm := shown_arm(cell)) is not None]
     rows = [
         [
-            f"{cell['code']}, {arm['condition']}",
+            f"{cell['code']}, d = {arm['d']:g}",
             percent_span(arm["competent"]["rates"]["p_gm"]),
             percent_span(arm["competent"]["rates"]["p_harmful_gm"]),
             ratio_span(arm["divided"]["multiplier"]),
@@ -251,16 +252,14 @@ def _condition_table(file: CalibrationFile) -> Table:
         ]
         for cell, arm in shown
     ]
-    header = ["Measured at", *(f"{rate} [%]" for rate in PRODUCTS), "source's multiplier"]
+    header = ["Cell and arm", *(f"{rate} [%]" for rate in PRODUCTS), "source's multiplier"]
     header += [f"{rate} divided by it [%]" for rate in PRODUCTS]
     levels = {arm["condition"]: arm["divided"]["levels"] for _, arm in shown}
     note = "The divided rates never stand for the measured ones. " + " ".join(
-        f"The source's levels at {condition}: {_levels(names)}."
+        f"Where {condition}, the source's levels are: {_levels(names)}."
         for condition, names in levels.items()
     )
-    return Table(
-        "Measured, and divided by the source's multipliers", header, [Body("", rows)], note
-    )
+    return plain_table("Measured, and divided by the source's multipliers", header, rows, note)
 
 
 def _levels(levels: Mapping[str, str]) -> str:
@@ -272,9 +271,8 @@ def _levels(levels: Mapping[str, str]) -> str:
 
 def posteriors(file: CalibrationFile) -> Exhibit:
     table = _posterior_table(file)
-    feed = file.summary["feeds"]["update"]
-    if not feed["available"]:
-        return Exhibit(tables=[table], missing=f"There is no posterior to draw: {feed['reason']}.")
+    if not file.summary["feeds"]["update"]["available"]:
+        return Exhibit(tables=[table], missing="There is no posterior to draw; Fit says why.")
     return Exhibit([_posterior_chart(file, rate) for rate in PRODUCTS], [table])
 
 
@@ -331,11 +329,10 @@ def _posterior_table(file: CalibrationFile) -> Table:
     note = (
         f"Prior {settings['prior']}, kappa {settings['kappa']:g}; data enter update with power "
         f"{settings['power']:g}; harm: {settings['harm']}. "
-    ) + " ".join(
-        f"{type_title(row)} keeps its prior: {row['keeps_prior']}."
-        for row in file.summary["types"]
-        if row["keeps_prior"]
     )
+    kept = [type_title(row) for row in file.summary["types"] if row["keeps_prior"]]
+    if kept:
+        note += f"Without a cell to read, and so with its prior: {', '.join(kept)}."
     return Table("By feed", header, bodies, note)
 
 
@@ -381,7 +378,7 @@ def conflicts(file: CalibrationFile) -> Exhibit:
         "agents",
         "enters the update",
     ]
-    return Exhibit(tables=[Table("Prior predictive check", header, [Body("", rows)])] * bool(rows))
+    return Exhibit(tables=[plain_table("Prior predictive check", header, rows)] * bool(rows))
 
 
 def fit_notes(file: CalibrationFile) -> list[str]:
@@ -396,7 +393,9 @@ def fit_notes(file: CalibrationFile) -> list[str]:
         else "The sampler's checks pass (R-hat at most 1.01, ESS at least 400, at most 0.1 % "
         "divergences)."
     )
-    return [verdict, *(f"Flag: {flag}" for flag in hierarchy["flags"])]
+    if hierarchy["flags"]:
+        verdict += f" {len(hierarchy['flags'])} flags are listed below."
+    return [verdict]
 
 
 def fit(file: CalibrationFile) -> Exhibit:
@@ -408,15 +407,22 @@ def fit(file: CalibrationFile) -> Exhibit:
             ["smallest ESS", _plain(hierarchy["ess_min"], ".0f"), "at least 400"],
             ["divergences", _plain(hierarchy["divergent_share"], ".2%"), "at most 0.1 %"],
         ]
-        tables.append(Table("Sampler", ["", "seen", "allowed"], [Body("", rows)]))
+        tables.append(plain_table("Sampler", ["", "seen", "allowed"], rows))
         if hierarchy["fallback"]:
             rows = [[cell_name(cell), reason] for cell, reason in hierarchy["fallback"].items()]
             header = ["Cell", "why its draws are the bootstrap's"]
-            tables.append(Table("Cells that fall back", header, [Body("", rows)]))
-    if file.summary["warnings"]:
-        rows = [[str(i), text] for i, text in enumerate(file.summary["warnings"], 1)]
-        tables.append(Table("Warnings of the calibration", ["", "warning"], [Body("", rows)]))
+            tables.append(plain_table("Cells that fall back", header, rows))
+        tables += _numbered("Flags", hierarchy["flags"])
+    listed = {item.line for item in audit()} | set(hierarchy["flags"] if hierarchy else ())
+    others = [line for line in file.summary["warnings"] if line not in listed]
+    tables += _numbered("Warnings of the calibration", others)
     return Exhibit(tables=tables)
+
+
+def _numbered(title: str, lines: Sequence[str]) -> list[Table]:
+    """One table, or none without a line."""
+    rows = [[str(i), line] for i, line in enumerate(lines, 1)]
+    return [plain_table(title, ["", "what"], rows)] * bool(rows)
 
 
 def _plain(value: float | None, form: str) -> str:
@@ -458,12 +464,12 @@ def held_out(file: CalibrationFile) -> Exhibit:
             f"one {left_out} left out",
             [_held_out_row(r) for r in rows if r["left_out"] == left_out],
         )
-        for left_out in ("type", "family")
+        for left_out in ("cell", "type", "family")
         if any(row["left_out"] == left_out for row in rows)
     ]
     header = ["Predicted", "p_gm [%]", "agents"]
     header += [f"{who}: {what}" for who in _FORECASTERS.values() for what in _SCORES]
-    note = "Forecast of p_gm [%]; log score (higher is better); Brier score (lower is better)."
+    note = "Forecast of p_gm; log score -ln p [nats] and Brier score: the lower, the better."
     return Exhibit(tables=[Table("Held-out scores", header, bodies, note)] * bool(rows))
 
 

@@ -1,12 +1,11 @@
-"""The sections that put the calibration to use: domains and sensitivity; and the audit."""
+"""The sections that put the calibration to use: domains and sensitivity."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analysis.audit import audit as audit_items
 from analysis.handoff import CalibrationFile
 from analysis.prior_types import SHIFT_TYPES, PriorSet
-from analysis.report.content import Body, Chart, Exhibit, Table, percent, percent_scale
+from analysis.report.content import Body, Chart, Exhibit, Table, percent, percent_scale, plain_table
 from analysis.risk_figures import Bar, Group, Line, Scale, interval_chart, tornado_chart
 from analysis.risk_model import RiskModel
 from analysis.risk_table import DomainRow, domain_table
@@ -17,11 +16,24 @@ TORNADO_DOMAIN = "autonomous_agents"
 _MOST_BARS = 10
 
 
-def calibrated_model(file: CalibrationFile) -> RiskModel | None:
+def prior_model(file: CalibrationFile, priors: PriorSet | None) -> RiskModel:
+    """The source's prior alone, as the calibration drew it."""
+    return RiskModel.from_calibration(file.folder, "side_by_side", _harm(file), priors=priors)
+
+
+def calibrated_model(file: CalibrationFile, priors: PriorSet | None) -> RiskModel | None:
     """By the feed `update`, data carried to the domains; None where there is no update."""
     if not file.summary["feeds"]["update"]["available"]:
         return None
-    return RiskModel.from_calibration(file.folder, "update", domains="calibrated")
+    return RiskModel.from_calibration(
+        file.folder, "update", file.summary["settings"]["harm"], domains="calibrated", priors=priors
+    )
+
+
+def _harm(file: CalibrationFile) -> str:
+    """The calibration's assumption; a prior has no measured harm."""
+    asked = str(file.summary["settings"]["harm"])
+    return "implied" if asked == "measured" else asked
 
 
 # ------------------------------------------------------------------------------------------ domains
@@ -145,17 +157,4 @@ def _tornado_table(name: str, swings: Sequence[Swing]) -> Table:
     ]
     header = ["Input", "what it is", "from 5 % to 95 %", "p_harmful_gm [%]", "log span [%]"]
     note = "log span: share of the sum of ln(high / low) over the inputs."
-    return Table(f"Inputs, {name}", header, [Body("", rows)], note)
-
-
-# -------------------------------------------------------------------------------------------- audit
-
-
-def audit(priors: PriorSet) -> Exhibit:
-    """Every inconsistency of the source that the project knows of."""
-    rows = [
-        [item.id, item.title, item.printed, item.derived, item.treatment]
-        for item in audit_items(priors)
-    ]
-    header = ["Id", "what", "printed", "derived", "treatment"]
-    return Exhibit(tables=[Table("Audit", header, [Body("", rows)])])
+    return plain_table(f"Inputs, {name}", header, rows, note)

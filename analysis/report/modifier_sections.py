@@ -17,12 +17,15 @@ from analysis.report.content import (
     finite,
     percent,
     percent_span,
+    plain_table,
     ratio,
     ratio_span,
 )
 from analysis.risk_figures import Dose, Group, Line, Scale, dose_chart, interval_chart
 
 Json = Mapping[str, Any]
+Codes = Mapping[tuple[str, str], str]
+"""(family, cell) -> short name, such as C2."""
 
 _FACTORS = ("p_capable", "p_goal_fail", "p_harm")
 _LINKS = ("log", "cloglog", "logit")
@@ -33,31 +36,44 @@ _WIDEST = (0.01, 100.0)
 def modifiers(file: CalibrationFile, priors: PriorSet) -> Exhibit:
     """Measured risk ratios against the printed ranges, and what each feed makes of them."""
     report, codes = file.summary["modifier_report"], _codes(file)
-    unknown = file.summary["modifiers_not_identified"]
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in unknown.items())
-    missing = f"Not identified, so the source's prior is kept. {reasons}." if reasons else ""
-    tables = [_multiplier_table(file)]
+    beside = [_multiplier_table(file)]
+    below = []
+    if file.summary["modifiers_not_identified"]:
+        below.append(_unknown_table(file.summary["modifiers_not_identified"]))
     if report["ratios"]:
-        tables.append(_ratio_table(report["ratios"], codes))
+        below.append(_ratio_table(report["ratios"], codes))
+    if report["slopes"]:
+        below.append(_slope_table(report["slopes"], codes))
     if report["multiplicativity"]:
-        tables.append(_multiplicativity_table(report["multiplicativity"], codes))
+        below.append(_multiplicativity_table(report["multiplicativity"], codes))
     groups = _forest_groups(report["ratios"], priors, codes)
     if not groups:
-        nothing = "There is no risk ratio to draw: the records hold one arm of each modifier. "
-        return Exhibit(tables=tables, missing=nothing + missing)
-    return Exhibit([_forest(groups)], tables, missing)
+        missing = "There is no risk ratio to draw: the records hold one arm of each modifier."
+        return Exhibit((), beside, missing, below)
+    return Exhibit([_forest(groups)], beside, "", below)
+
+
+def _unknown_table(reasons: Mapping[str, str]) -> Table:
+    rows = [[name.replace("_", " "), reason] for name, reason in reasons.items()]
+    note = "What is not identified keeps the source's prior."
+    return plain_table("Not identified", ["What", "why"], rows, note)
 
 
 def _codes(file: CalibrationFile) -> dict[tuple[str, str], str]:
     return {(cell["family"], cell["cell"]): cell["code"] for cell in file.summary["cells"]}
 
 
-def _where(one: Json, codes: Mapping[tuple[str, str], str]) -> str:
-    """The cell's code, or the number of cells of a pooled ratio."""
-    if one["scope"] != "cell":
-        extra = one["scope"].partition(", ")[2]
-        return f"{len(one['cells'])} {extra or 'identified cells'}"
-    return " ".join(codes.get((family, cell), f"{family} {cell}") for family, cell in one["cells"])
+def _code(one: Json, codes: Codes) -> str:
+    return codes.get((one["family"], one["cell"]), f"{one['family']} {one['cell']}")
+
+
+def _where(one: Json, codes: Codes) -> str:
+    """The cell's code, or how many cells were pooled: the identified ones, or all."""
+    if one["scope"] == "cell":
+        return " ".join(codes.get((f, cell), f"{f} {cell}") for f, cell in one["cells"])
+    number = len(one["cells"])
+    every = "all " * (one["scope"] != "pooled")
+    return f"{every}{number} cell{'s' * (number != 1)}"
 
 
 def _drawn(ratios: Sequence[Json]) -> list[Json]:
@@ -65,12 +81,11 @@ def _drawn(ratios: Sequence[Json]) -> list[Json]:
     pooled = [one for one in ratios if one["scope"] == "pooled"]
     arms = {(one["modifier"], one["arm"]) for one in pooled}
     single = [one for one in ratios if one["scope"] == "cell"]
-    return pooled + [one for one in single if (one["modifier"], one["arm"]) not in arms]
+    found = pooled + [one for one in single if (one["modifier"], one["arm"]) not in arms]
+    return sorted(found, key=lambda one: str(one["arm"]))
 
 
-def _forest_groups(
-    ratios: Sequence[Json], priors: PriorSet, codes: Mapping[tuple[str, str], str]
-) -> list[Group]:
+def _forest_groups(ratios: Sequence[Json], priors: PriorSet, codes: Codes) -> list[Group]:
     groups = []
     for name, modifier in priors.modifiers.items():
         lines = [
@@ -136,46 +151,64 @@ def _multiplier_table(file: CalibrationFile) -> Table:
     note = (
         "agents: of the arm / of its reference. A level that the data do not vary keeps its prior."
     )
-    return Table("Multipliers by feed", header, [Body("", rows)], note)
+    return plain_table("Multipliers by feed", header, rows, note)
 
 
 def _against(agents: Sequence[int]) -> str:
     return " / ".join(map(str, agents))
 
 
-def _ratio_table(ratios: Sequence[Json], codes: Mapping[tuple[str, str], str]) -> Table:
+def _ratio_table(ratios: Sequence[Json], codes: Codes) -> Table:
     bodies = []
     for modifier in dict.fromkeys(one["modifier"] for one in ratios):
         rows = [_ratio_row(one, codes) for one in ratios if one["modifier"] == modifier]
         bodies.append(Body(_TITLES[modifier], rows))
-    header = ["Arm, where", "of p_gm", "of p_gm, bootstrap", "of P(capable)"]
-    header += ["of P(goal fails | capable)", "of P(harm | goal fails)", "agents x levels", "note"]
+    header = ["Arm / reference, where", "p_gm", "p_gm, bootstrap", "capable", "goal fails", "harm"]
+    header += ["agents x levels", "note"]
     note = (
-        "Over all trained agents. of p_gm: posterior median; bootstrap and the three factors: raw "
-        "ratios. agents: of the arm / of its reference."
+        "Over all trained agents; 5 cells: pooled over the identified ones. p_gm: posterior "
+        "median; bootstrap and the three factors: raw ratios. agents: arm / reference."
     )
+    reasons = sorted({one["ratio"]["reason"] for one in ratios} - {""})
+    if reasons:
+        note += f" Without an interval: {'; '.join(reasons)}."
     return Table("Risk ratios and their split into factors", header, bodies, note)
 
 
-def _ratio_row(one: Json, codes: Mapping[tuple[str, str], str]) -> list[str]:
+def _ratio_row(one: Json, codes: Codes) -> list[str]:
     factors = [
         ratio_span(one["factors"][name]) if name in one["factors"] else "-" for name in _FACTORS
     ]
-    notes = (one["tags"], one["note"], one["ratio"]["reason"])
     return [
         f"{one['arm']} / {one['reference']}, {_where(one, codes)}",
         ratio_span(one["ratio"]),
         ratio_span(one["bootstrap"]),
         *factors,
-        f"{_against([one['agents'], one['reference_agents']])} x {one['levels']}",
-        "; ".join(filter(None, notes)),
+        f"{_against([one['k_agents'], one['k_reference']])} x {one['levels']}",
+        "; ".join(filter(None, (one["tags"], one["note"]))),
     ]
 
 
-def _multiplicativity_table(rows: Sequence[Json], codes: Mapping[tuple[str, str], str]) -> Table:
+def _slope_table(slopes: Sequence[Json], codes: Codes) -> Table:
+    rows = [
+        [
+            f"{_code(one, codes)}, {one['arm']}",
+            ratio_span(one["slope"]),
+            str(len(set(one["agent_number"]))),
+            str(len(one["competence"])),
+            one["slope"]["reason"],
+        ]
+        for one in slopes
+    ]
+    header = ["Cell and arm", "d ln p_gm / d ln competence", "agents", "checkpoints", "note"]
+    note = "A slope of 1: twice the competence, twice the risk."
+    return plain_table("Does risk rise with capability?", header, rows, note)
+
+
+def _multiplicativity_table(rows: Sequence[Json], codes: Codes) -> Table:
     lines = [
         [
-            f"{codes.get((row['family'], row['cell']), row['cell'])}: {' x '.join(row['pair'])}",
+            f"{_code(row, codes)}: {' x '.join(row['pair'])}",
             row["verdict"],
             *(
                 ratio_span(row["ratio_of_ratios"][link]) if link in row["ratio_of_ratios"] else "-"
@@ -194,7 +227,7 @@ def _multiplicativity_table(rows: Sequence[Json], codes: Mapping[tuple[str, str]
         "The ratio of ratios is 1 where two modifiers multiply: holds inside .8 to 1.25. ceiling: "
         "the largest ratio that probabilities allow."
     )
-    return Table("Do two modifiers multiply?", header, [Body("", lines)], note)
+    return plain_table("Do two modifiers multiply?", header, lines, note)
 
 
 # ------------------------------------------------------------------------------------ dose-response
@@ -213,11 +246,12 @@ def doses(file: CalibrationFile) -> Exhibit:
         missing = "The records hold one value of d, so there is no dose-response."
         return Exhibit(missing=missing)
     codes = _codes(file)
+    found = sorted(found, key=lambda one: (_code(one, codes), str(one["dose"])))
     return Exhibit([_dose_chart(one, codes) for one in found], [_dose_table(found, codes)])
 
 
-def _dose_chart(one: Json, codes: Mapping[tuple[str, str], str]) -> Chart:
-    code = codes.get((one["family"], one["cell"]), one["cell"])
+def _dose_chart(one: Json, codes: Codes) -> Chart:
+    code = _code(one, codes)
     labels = [_dose_label(dose) for dose in one["doses"]]
     columns = [
         Dose(label, *ends(rate), np.array([finite(dot) for dot in dots]))
@@ -247,10 +281,10 @@ def _dose_label(dose: float) -> str:
     return f"{dose:.3g}".replace("0.", ".", 1)
 
 
-def _dose_table(found: Sequence[Json], codes: Mapping[tuple[str, str], str]) -> Table:
+def _dose_table(found: Sequence[Json], codes: Codes) -> Table:
     bodies = []
     for one in found:
-        code = codes.get((one["family"], one["cell"]), one["cell"])
+        code = _code(one, codes)
         rows = [
             [_dose_label(dose), percent_span(rate), percent_span(fit), str(agents)]
             for dose, rate, fit, agents in zip(

@@ -5,33 +5,35 @@ It opens by double click: no script, no request, system fonts.
 
 from pathlib import Path
 
+from analysis.audit import audit
 from analysis.handoff import read_calibration
+from analysis.prior_types import PriorSet
 from analysis.records import atomic_write_bytes
 from analysis.report import measured_sections as measured
 from analysis.report import model_sections as model
 from analysis.report import modifier_sections as modifier
 from analysis.report.content import Page
-from analysis.risk_model import RiskModel
 
 PAGE = "index.html"
 _FOLDER = Path(__file__).parent
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, priors: PriorSet | None = None) -> Path:
     """Write index.html beside the calibration it shows; returns its path.
 
-    Raises ValueError as `read_calibration` does.
+    priors: the set that was calibrated, needed only if it came from a user's file.
+    Raises ValueError as `read_calibration` does, and without the priors it needs.
     """
     path = Path(folder) / PAGE
-    atomic_write_bytes(path, render(page_of(Path(folder))).encode())
+    atomic_write_bytes(path, render(page_of(Path(folder), priors)).encode())
     return path
 
 
-def page_of(folder: Path) -> Page:
+def page_of(folder: Path, priors: PriorSet | None = None) -> Page:
     """Everything on the page, computed from the folder."""
     file = read_calibration(folder)
-    prior = RiskModel.from_calibration(folder, "side_by_side")
-    calibrated = model.calibrated_model(file)
+    prior = model.prior_model(file, priors)
+    calibrated = model.calibrated_model(file, priors)
     return Page(
         status=measured.status(file),
         headline=measured.headline(file),
@@ -49,7 +51,7 @@ def page_of(folder: Path) -> Page:
         held_out_summary=measured.held_out_summary(file),
         held_out=measured.held_out(file),
         kappas=measured.kappas(file),
-        audit=model.audit(prior.priors),
+        audit=audit(prior.priors),
         provenance=measured.provenance(file),
     )
 

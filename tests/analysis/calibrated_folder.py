@@ -229,7 +229,7 @@ def _arm(rng: np.random.Generator, cell: str, d: float, agents: int) -> dict[str
     population = {"agents": agents, "levels": "310-345", "rates": rates, "note": ""}
     return {
         "d": d,
-        "condition": f"q = 1, d = {d:g}, PPO",
+        "condition": f"measured at q = 1, d = {d:g}, PPO",
         "own_success": 0.95,
         "agent_numbers": list(range(agents)),
         "agent_levels": [330] * agents,
@@ -312,6 +312,7 @@ def _held_out(agents: int, reason: str) -> dict[str, Any]:
             "pooled": score,
         }
         for left_out, names in (
+            ("cell", ["coinrun/moderate"]),
             ("type", [f"{family}/{cell}" for _, family, cell in CELLS]),
             ("family", ["coinrun", "keys_and_chests"]),
         )
@@ -324,7 +325,7 @@ def _held_out(agents: int, reason: str) -> dict[str, Any]:
 def _report(rng: np.random.Generator, agents: int, modifiers: bool) -> dict[str, Any]:
     """As `analysis.modifiers` writes it: d and q in two cells, doses in one."""
     if not modifiers:
-        return {"ratios": [], "dose_responses": [], "multiplicativity": []}
+        return {"ratios": [], "slopes": [], "dose_responses": [], "multiplicativity": []}
     reason = "" if agents >= 3 else NO_INTERVAL.format(agents)
     one_cell, both = [["coinrun", "moderate"]], [["coinrun", "moderate"], ["coinrun", "extreme"]]
     ratios = [
@@ -358,7 +359,21 @@ def _report(rng: np.random.Generator, agents: int, modifiers: bool) -> dict[str,
     doses = (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1)
     responses = [_dose_response("d", doses, rng, agents, reason)]
     responses.append(_dose_response("broken_episodes", (0, 120, 2300, 46000), rng, agents, reason))
-    return {"ratios": ratios, "dose_responses": responses, "multiplicativity": [pair]}
+    slope = {
+        "family": "coinrun",
+        "cell": "moderate",
+        "arm": "d=0.1",
+        "slope": interval(np.array([0.4, 0.9, 1.3]), reason),
+        "agent_number": list(range(agents)) * 3,
+        "competence": np.linspace(0.5, 1.1, 3 * agents).tolist(),
+        "p_gm": np.linspace(0.1, 0.2, 3 * agents).tolist(),
+    }
+    return {
+        "ratios": ratios,
+        "slopes": [slope],
+        "dose_responses": responses,
+        "multiplicativity": [pair],
+    }
 
 
 def _ratio(
@@ -385,8 +400,8 @@ def _ratio(
         "factors": {"p_capable": found, "p_goal_fail": found, "p_harm": interval(None, "no harm")},
         "log_mean": 0.5,
         "log_sd": 0.3,
-        "agents": agents,
-        "reference_agents": agents,
+        "k_agents": agents,
+        "k_reference": agents,
         "levels": "310-345",
         "spread": interval(None),
         "new_cell": interval(None),

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from analysis.calibration import calibrate
+from analysis.handoff import write_calibration
 from analysis.priors import SHIFT_TYPES, load_priors
+from analysis.records import read_records
 from analysis.report.content import percent, percent_span, ratio_span
 from analysis.report.report import write_report
 from tests.analysis.calibrated_folder import write_folder
+from tests.analysis.simulated_study import write_study
 
 MAX_BYTES = 1_500_000
 
@@ -110,7 +114,17 @@ def test_the_audit_is_the_projects(full: Reader) -> None:
     items = audit(load_priors())
     assert len(items) > 12
     for item in items:
-        assert f" {item.id} " in full.sections["audit"]
+        assert f" {item.id} {item.title} " in full.sections["audit"]
+
+
+def test_a_calibration_of_records_has_a_page(tmp_path: Path) -> None:
+    """The hand-made folder above and what `calibrate` writes are read alike."""
+    records = read_records(write_study(tmp_path / "records", agents=2, levels=10))
+    write_calibration(calibrate(records, load_priors(), draws=200), tmp_path)
+    page = read(tmp_path)
+    assert "2 x 10" in page.sections[""]
+    assert "No posterior: no cell of these records enters" in page.sections[""]
+    assert len(page.of("svg")) == 5 + 1 + 8 + 2 + 1  # all factors, a dose-response per cell
 
 
 def test_text_of_the_folder_is_escaped(tmp_path: Path) -> None:
@@ -140,13 +154,13 @@ def test_without_a_reference_arm_what_was_measured_is_shown_with_its_d(tmp_path:
 def test_records_that_vary_nothing_say_so(tmp_path: Path) -> None:
     page = read(write_folder(tmp_path, modifiers=False))
     assert "There is no risk ratio to draw" in page.sections["modifiers"]
-    assert "method: PPO alone" in page.sections["modifiers"]
+    assert "method PPO alone" in page.sections["modifiers"]
     assert "there is no dose-response" in page.sections["doses"]
 
 
 def test_a_type_without_an_identified_cell_keeps_its_prior(full: Reader) -> None:
     assert "prior kept" in full.sections[""]
-    assert "1 superficial keeps its prior: no identified cell" in full.sections["posterior"]
+    assert "with its prior: 1 superficial." in full.sections["posterior"]
     assert len(SHIFT_TYPES) == 4
 
 

@@ -21,6 +21,9 @@ FOLDERS: dict[str, dict[str, Any]] = {
     "two agents": {"agents": 2},
     "no reference arm": {"reference": False, "modifiers": False},
 }
+_ROOT = Path(__file__).parents[2] / "analysis" / "published"
+PUBLISHED = {str(path.relative_to(_ROOT)): path for path in sorted(_ROOT.rglob("index.html"))}
+"""The pages that are committed, as they are."""
 SIZES = {"desk": (1280, 800), "telephone": (390, 844)}
 
 
@@ -40,10 +43,11 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("pages")
-    return {
+    made = {
         name: write_report(write_folder(root / name, **options))
         for name, options in FOLDERS.items()
     }
+    return made | PUBLISHED
 
 
 @pytest.fixture(scope="module", params=SIZES)
@@ -51,7 +55,7 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
     return SIZES[request.param]
 
 
-@pytest.fixture(scope="module", params=FOLDERS)
+@pytest.fixture(scope="module", params=[*FOLDERS, *PUBLISHED])
 def page(
     request: pytest.FixtureRequest, chromium: Any, pages: dict[str, Path], size: tuple[int, int]
 ) -> Iterator[Any]:
