@@ -22,9 +22,9 @@ from analysis.measured import (
     random_capable,
 )
 from analysis.multipliers import Multiplier
-from analysis.prior_types import ShiftPrior
-from analysis.rates import LEVEL, Estimate, FloatArray
-from analysis.table import Row
+from analysis.prior_types import FACTORS, ShiftPrior
+from analysis.rates import LEVEL, Estimate, FloatArray, point_rates
+from analysis.table import Row, number
 
 LIMITS = (
     "Toy environments say nothing by themselves about large systems.",
@@ -35,6 +35,9 @@ LIMITS = (
     "where that was asked for.",
 )
 """What is never claimed."""
+
+FAR = 0.1
+"""From every measured cell: a posterior mean this far away is the prior's."""
 
 CONDITION_NOTE = (
     "Rates are measured at q = 1, d and PPO, and enter the feeds as measured; the source's neutral "
@@ -272,6 +275,24 @@ def _hierarchy(c: Calibration) -> dict[str, Any] | None:
     return {name: getattr(c.fit, name) for name in names}
 
 
+def _held_by_the_prior(c: Calibration) -> list[str]:
+    """Types whose update stays far from every measured cell: the prior's weight decides."""
+    found = []
+    for shift in c.priors.shifts:
+        for factor in FACTORS[:2] if c.cells_of(shift) else ():
+            rates = [getattr(point_rates(cell.reference), factor) for cell in c.cells_of(shift)]
+            update = float(c.draws[f"update/{shift}/{factor}"].mean())
+            if not min(rates) - FAR <= update <= max(rates) + FAR:
+                cells = ", ".join(number(rate) for rate in rates)
+                source = getattr(c.priors.shifts[shift], factor).number
+                found.append(
+                    f"{shift} {factor}: the update, {number(update)}, is far from the cells "
+                    f"({cells}) and held by the source's {number(source)}: at another kappa it is "
+                    "another number"
+                )
+    return found
+
+
 def warnings(c: Calibration) -> list[str]:
     """What a reader of the posterior must know, most important first."""
     found = []
@@ -281,6 +302,7 @@ def warnings(c: Calibration) -> list[str]:
         found.append(f"the hierarchical fit is refused ({c.fit.refused})")
     if c.fit is not None:
         found += [f"{'/'.join(slot)} falls back: {why}" for slot, why in c.fit.fallback.items()]
+        found += _held_by_the_prior(c)
     found.append(CONDITION_NOTE)
     audited = [*warnings_of("shift_types", c.priors), *warnings_of("modifiers", c.priors)]
     return [*found, *dict.fromkeys(audited)]

@@ -423,6 +423,21 @@ def test_an_agent_that_is_never_capable_has_no_weight() -> None:
 # ------------------------------------------------------------------------------------------- output
 
 
+def test_an_update_that_the_prior_holds_is_named(calibrated: Calibration) -> None:
+    """K3 measures .25 and the source says .55; C2 and K2 measure what the source says."""
+    text = summary_of(calibrated)["warnings"]
+    held = [line for line in text if "held by the source's" in line]
+    assert not any(line.startswith("moderate") for line in held)
+    moved = {
+        **calibrated.draws,
+        "update/moderate/p_goal_fail": np.full(DRAWS, 0.6),
+        "update/extreme/p_goal_fail": np.full(DRAWS, 0.25),
+    }
+    held = summary_of(replace(calibrated, draws=moved))["warnings"]
+    assert any(line.startswith("moderate p_goal_fail: the update, .600, is far") for line in held)
+    assert not any(line.startswith("extreme p_goal_fail") for line in held)
+
+
 def test_nan_becomes_null() -> None:
     value = {"a": math.nan, ("x", "y"): (np.float64(1.5), np.array([1, math.inf]))}
     assert plain(value) == {"a": None, "x/y": [1.5, [1, None]]}
