@@ -199,13 +199,6 @@ def _normal(x: FloatArray, sd: float) -> FloatArray:
     return np.asarray(np.exp(-((x / sd) ** 2) / 2))
 
 
-def normal_likelihood(mean: float, sd: float) -> Density:
-    """A normal likelihood of a log ratio, on points that its likes share."""
-    points = _STEP * np.arange(-560.0, 561.0)
-    mass = _normal(points - mean, max(sd, _STEP))
-    return Density(points, mass / mass.sum())
-
-
 class Pooled(NamedTuple):
     """Several cells: the mean log ratio, its spread between cells, a further cell's log ratio."""
 

@@ -31,8 +31,9 @@ MIN_DOSES = 3
 class DoseResponse:
     """p_gm of all trained agents of one cell by dose, lowest first; every tuple is [doses].
 
-    dots: g_a of each agent. fit: never rising with the dose. between: the neighbouring doses that
-    enclose the half effect, which is interpolated linearly: its resolution.
+    dots: g_a of each agent. fit: never rising with the dose. half_effect_dose: interpolated between
+    the two neighbouring doses that enclose it (`between`); between them the data know only that the
+    rate falls, so its interval reaches from the lower neighbour to the upper one of the draws.
     """
 
     family: str
@@ -62,7 +63,7 @@ def dose_response(
     raw = falling(np.array([[agents.shares()[1].mean()] for agents in counts]), sizes)
     draws = arm_draws(counts, replicates, seed)
     fits = falling(draws, sizes)
-    half, between = half_effect(doses, raw)
+    (half,), *ends = half_effect(doses, raw)
     return DoseResponse(
         *where,
         dose,
@@ -71,8 +72,8 @@ def dose_response(
         tuple(estimates(agents, replicates, seed)["p_gm"] for agents in counts),
         tuple(agents.shares()[1] for agents in counts),
         tuple(estimate(float(r[0]), f, a.k) for r, f, a in zip(raw, fits, counts, strict=True)),
-        _half_estimate(doses, half, draws, fits, int(sizes.min())),
-        between,
+        _half_estimate(doses, float(half), draws, fits, int(sizes.min())),
+        (float(ends[0][0]), float(ends[1][0])),
     )
 
 
@@ -119,33 +120,35 @@ def falling(rates: FloatArray, weights: FloatArray) -> FloatArray:
     )
 
 
-def half_effect(doses: FloatArray, fit: FloatArray) -> tuple[FloatArray, tuple[float, float]]:
-    """Dose [m] at which each column of a falling fit [doses, m] is half-way from its first to its
-    last rate, and the doses around it in the first column. NaN where the fit does not fall."""
+def half_effect(doses: FloatArray, fit: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Where each column of a falling fit [doses, m] is half-way from its first to its last rate:
+    the dose on the line between its neighbours, and these. All [m]; NaN where nothing falls."""
     half = (fit[0] + fit[-1]) / 2
     after = np.argmax(fit <= half, axis=0).clip(1)
     low, high = (np.take_along_axis(fit, (after - i)[None], axis=0)[0] for i in (0, 1))
     with np.errstate(invalid="ignore", divide="ignore"):
         share = (high - half) / (high - low)
-    at = doses[after - 1] + share * (doses[after] - doses[after - 1])
-    at = np.where(fit[0] > fit[-1], at, np.nan)
-    first = int(after[0])
-    nowhere = bool(np.isnan(at[0]))
-    return at, (math.nan, math.nan) if nowhere else (float(doses[first - 1]), float(doses[first]))
+    falls = fit[0] > fit[-1]
+    left, right = (np.where(falls, doses[after - i], np.nan) for i in (1, 0))
+    return left + share * (right - left), left, right
 
 
 def _half_estimate(
-    doses: FloatArray, half: FloatArray, draws: FloatArray, fits: FloatArray, k: int
+    doses: FloatArray, half: float, draws: FloatArray, fits: FloatArray, k: int
 ) -> Estimate:
     """The dose at half effect, where there is an effect to be halved."""
     if len(doses) < MIN_DOSES:
         return Estimate(math.nan, reason=f"{len(doses)} doses: half effect needs {MIN_DOSES}")
-    if math.isnan(half[0]):
+    if math.isnan(half):
         return Estimate(math.nan, reason="the rate does not fall with the dose")
-    if k >= MIN_AGENTS and np.quantile(draws[0] - draws[-1], (1 - LEVEL) / 2) <= 0:
+    if k < MIN_AGENTS:
+        return estimate(half, np.empty(0), k)
+    tail = (1 - LEVEL) / 2
+    if np.quantile(draws[0] - draws[-1], tail) <= 0:
         return Estimate(math.nan, reason="no fall shown between the lowest and the highest dose")
-    at = half_effect(doses, fits)[0]
-    return estimate(float(half[0]), at[~np.isnan(at)], k)
+    _, left, right = half_effect(doses, fits)
+    low, high = np.nanquantile(left, tail), np.nanquantile(right, 1 - tail)
+    return Estimate(half, float(low), float(high))
 
 
 @dataclass(frozen=True)

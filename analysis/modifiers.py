@@ -15,7 +15,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from analysis import contrasts
 from analysis.arms import PLAYER, Cell, Setup, counts_of, read_cells
 from analysis.contrasts import LINKS, PRIOR_SD, Density
 from analysis.dose_response import CapabilitySlope, DoseResponse, dose_response, log_slope
+from analysis.multiplicativity import Multiplicativity, multiplicativity
 from analysis.rates import (
     MIN_AGENTS,
     AgentCounts,
@@ -51,9 +51,6 @@ LEVELS = MappingProxyType(
 )
 """The source's levels other than the reference."""
 
-HOLDS = (0.8, 1.25)
-"""A ratio of ratios inside these says that two modifiers multiply."""
-
 FACTORS = ("p_capable", "p_goal_fail", "p_harm")
 
 
@@ -66,6 +63,12 @@ class Reference(NamedTuple):
 
 
 REFERENCE = Reference()
+
+
+def _setup(reference: Reference) -> Setup:
+    return Setup(reference.method, reference.d, reference.q)
+
+
 _NONE = Estimate(math.nan)
 
 
@@ -76,7 +79,9 @@ class RiskRatio:
     ratio: posterior median and central 90 % on `link`; with fewer than 3 agents in an arm the raw
     ratio and the reason. raw: from the mean rates; pooled: geometric mean; NaN where undefined.
     bootstrap: the paired one, with the raw ratio of rates. factors: likewise for p_capable,
-    p_goal_fail, p_harm: their raw ratios multiply to that of p_harmful_gm. log_mean, log_sd: of
+    p_goal_fail, p_harm: their raw ratios multiply to that of p_harmful_gm. Pooled: posterior
+    medians and intervals of beta-binomials of each factor given the one before, as ratio has them
+    (the bootstrap's pseudo-agent would pull ratios of low rates to 1). log_mean, log_sd: of
     the posterior of the logarithm; NaN without an interval. spread: standard deviation of the
     logarithm between cells, new_cell: the ratio in a further one; pooled only.
     scope: "cell", "pooled" (over identified cells) or "pooled, all cells".
@@ -119,31 +124,6 @@ class RiskRatio:
         """Likewise the mean; NaN where the data say nothing."""
         sd = self.data_log_sd
         return math.nan if math.isinf(sd) else self.log_mean * (sd / self.log_sd) ** 2
-
-
-@dataclass(frozen=True)
-class Multiplicativity:
-    """Whether two modifiers multiply in one cell: RR(both) / (RR(first) x RR(second)).
-
-    ratio_of_ratios: by link; the verdict is about "log". expected: p_gm if they multiplied;
-    ceiling: 1 / max(1, expected), the largest ratio of ratios that probabilities allow. verdict:
-    "holds" | "violated" | "undetermined" | "ceiling", the last where arithmetic alone keeps the
-    ratio below .8. best_scale: the link of the smallest interaction. agents_needed: in each arm,
-    for an interval that fits inside .8-1.25. arms, agents: neither, first, second, both.
-    """
-
-    family: str
-    cell: str
-    pair: tuple[str, str]
-    arms: tuple[str, ...]
-    agents: tuple[int, ...]
-    ratio_of_ratios: Mapping[str, Estimate]
-    expected: float
-    ceiling: float
-    verdict: str
-    best_scale: str
-    agents_needed: int
-    tags: str
 
 
 @dataclass(frozen=True)
@@ -208,7 +188,7 @@ def measure_modifiers(
         [*_pooled(single, is_identified), *single],
         [slope for cell in cells for slope in _slopes(cell, reference)],
         [one for cell in cells for one in _doses(cell, reference, broken_episodes, draws)],
-        [one for cell in cells for one in _pairs(cell, reference)],
+        [one for cell in cells for one in multiplicativity(cell, _setup(reference))],
         {},
     )
     return replace(report, not_identified=_not_identified(report, broken_episodes))
@@ -320,17 +300,16 @@ def _with_checkpoints(cell: Cell, reference: Reference) -> list[Setup]:
 
 def _ratio(cell: Cell, one: _Comparison, link: str, draws: tuple[int, int]) -> RiskRatio:
     k = min(one.agents.k, one.reference_agents.k)
-    split, likelihoods = _split(one, cell.harm_by_construction, draws)
+    raw = _raw(one, link)
+    rates = _bootstrap(one, cell.harm_by_construction, draws)
     ratio = RiskRatio(
-        *one[:4], "cell", (cell.where,), link, _no_interval(_raw(one, link), k),
-        _raw(one, link), split["p_gm"], {name: split[name] for name in FACTORS},
-        math.nan, math.nan, one.agents.k, one.reference_agents.k, _levels(one),
-        tags=one.tags, note=one.note, likelihoods=likelihoods,
+        *one[:4], "cell", (cell.where,), link, Estimate(raw, reason=rates["p_gm"].reason), raw,
+        rates["p_gm"], {name: rates[name] for name in FACTORS}, math.nan, math.nan,
+        one.agents.k, one.reference_agents.k, _levels(one), tags=one.tags, note=one.note,
     )  # fmt: skip
     if k < MIN_AGENTS:
         return ratio
-    arms = [_failures(one.agents), _failures(one.reference_agents)]
-    likelihoods["ratio"] = contrasts.likelihood(arms, (1, -1), link)
+    likelihoods = _likelihoods(one, link, cell.harm_by_construction)
     posterior = contrasts.posterior(likelihoods["ratio"])
     found = contrasts.exp(posterior.estimate())
     return replace(
@@ -338,21 +317,13 @@ def _ratio(cell: Cell, one: _Comparison, link: str, draws: tuple[int, int]) -> R
         ratio=found,
         log_mean=posterior.mean,
         log_sd=posterior.sd,
-        note=_join(one.note, _too_narrow(found, split["p_gm"], link)),
+        note=_join(one.note, _too_narrow(found, rates["p_gm"], link)),
+        likelihoods=likelihoods,
     )
-
-
-def _no_interval(value: float, k: int) -> Estimate:
-    """A value from fewer agents than an interval needs, with the reason."""
-    return estimate(value, np.empty(0), k) if k < MIN_AGENTS else Estimate(value)
 
 
 def _join(*notes: str) -> str:
     return "; ".join(filter(None, notes))
-
-
-def _failures(agents: AgentCounts) -> contrasts.Arm:
-    return contrasts.Arm(agents.gc, agents.n)
 
 
 def _raw(one: _Comparison, link: str) -> float:
@@ -363,26 +334,40 @@ def _raw(one: _Comparison, link: str) -> float:
     return ratio if math.isfinite(ratio) else math.nan
 
 
-def _split(
+def _bootstrap(
     one: _Comparison, harm_by_construction: bool, draws: tuple[int, int]
-) -> tuple[dict[str, Estimate], dict[str, Density]]:
-    """Raw ratios of every rate with paired bootstrap intervals, and the factors' likelihoods as
-    normal densities of the logarithm. They multiply in every draw."""
+) -> dict[str, Estimate]:
+    """Raw ratios of the factors and of p_gm with paired intervals; they multiply in every draw."""
     arms = bootstrap_arms(one.agents, one.reference_agents, *draws)
-    k = min(one.agents.k, one.reference_agents.k)
     rates = [point_rates(agents) for agents in (one.agents, one.reference_agents)]
-    found, likelihoods = {}, {}
+    found = {}
     for name in (*FACTORS, "p_gm"):
-        if name == "p_harm" and harm_by_construction:
-            found[name] = Estimate(math.nan, reason="harm is by construction of the cell")
-            continue
         with np.errstate(divide="ignore", invalid="ignore"):
             value = float(np.true_divide(*(getattr(rate, name) for rate in rates)))
-            logs = np.log(getattr(arms[0], name) / getattr(arms[1], name))
-        found[name] = estimate(value if math.isfinite(value) else math.nan, np.exp(logs), k)
-        if name in FACTORS and k >= MIN_AGENTS and np.isfinite(logs).all():
-            likelihoods[name] = contrasts.normal_likelihood(float(logs.mean()), float(logs.std()))
-    return found, likelihoods
+            drawn = np.true_divide(*(getattr(arm, name) for arm in arms))
+        k = min(one.agents.k, one.reference_agents.k)
+        found[name] = estimate(value if math.isfinite(value) else math.nan, drawn, k)
+    if harm_by_construction:
+        found["p_harm"] = Estimate(math.nan, reason="harm is by construction of the cell")
+    return found
+
+
+def _likelihoods(one: _Comparison, link: str, harm_by_construction: bool) -> dict[str, Density]:
+    """Of the log ratio of p_gm on the link, and of rates of each factor given the one before.
+
+    A factor that an arm never came to, or that is by construction, is left out.
+    """
+    pair = (one.agents, one.reference_agents)
+    steps = dict(zip(FACTORS, (("c", "n"), ("gc", "c"), ("hgc", "gc")), strict=True))
+    if harm_by_construction:
+        del steps["p_harm"]
+    found = {}
+    for name, (part, whole) in {"ratio": ("gc", "n"), **steps}.items():
+        arms = [contrasts.Arm(getattr(a, part), getattr(a, whole)) for a in pair]
+        if all(arm.levels.sum() > 0 and not np.isnan(arm.failures).any() for arm in arms):
+            scale = link if name == "ratio" else "log"
+            found[name] = contrasts.likelihood(arms, (1, -1), scale)
+    return found
 
 
 def _too_narrow(ratio: Estimate, bootstrap: Estimate, link: str) -> str:
@@ -441,7 +426,7 @@ def _pool(ratios: Sequence[RiskRatio], scope: str) -> RiskRatio:
     }
     if not usable:
         fewest = min(min(one.k_agents, one.k_reference) for one in ratios)
-        reason = _no_interval(math.nan, fewest).reason + " in a cell"
+        reason = estimate(math.nan, np.empty(0), fewest).reason + " in a cell"
         zeros = sum(not one.raw > 0 for one in ratios)
         note = f"{zeros} cells with a raw ratio of 0 or none are left out" if zeros else ""
         return replace(
@@ -510,95 +495,6 @@ def _slopes(cell: Cell, reference: Reference) -> Iterator[CapabilitySlope]:
             p_gm = np.array([one.gc / one.n for one in known])
             slope = log_slope(agent, competence, p_gm)
             yield CapabilitySlope(*cell.where, setup.label, slope, agent, competence, p_gm)
-
-
-# -------------------------------------------------------------------------------- do they multiply
-
-
-_AXES = MappingProxyType({"diversity": "d", "spec": "q", "method": "method"})
-
-
-def _pairs(cell: Cell, reference: Reference) -> Iterator[Multiplicativity]:
-    """Every pair of modifiers of which the cell has all four arms, at one base arm for each."""
-    present = set(cell.setups())
-    for pair in combinations(_AXES, 2):
-        axes = [_AXES[name] for name in pair]
-        done: set[tuple[object, ...]] = set()
-        for base in sorted(present, key=lambda s: (_distance(s, reference), s)):
-            if any(getattr(base, axis) != getattr(reference, axis) for axis in axes):
-                continue
-            for both in sorted(present):
-                changed = tuple(getattr(both, axis) for axis in axes)
-                first, second = (base._replace(**{a: getattr(both, a)}) for a in axes)
-                whole = first._replace(**{axes[1]: changed[1]}) == both
-                square = (base, first, second, both)
-                if whole and len({*square}) == 4 and {*square} <= present and changed not in done:
-                    done.add(changed)
-                    yield _multiplicativity(cell, pair, square)
-
-
-def _distance(setup: Setup, reference: Reference) -> tuple[bool, bool, bool]:
-    return setup.method != reference.method, setup.q != reference.q, setup.d != reference.d
-
-
-def _multiplicativity(
-    cell: Cell, pair: tuple[str, str], square: tuple[Setup, Setup, Setup, Setup]
-) -> Multiplicativity:
-    arms = [cell.arm(setup) for setup in square]
-    base, first, second = (point_rates(arm).p_gm for arm in arms[:3])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        expected = float(np.true_divide(first * second, base))
-    ceiling = 1 / max(1.0, expected)
-    ratios = {link: _interaction(arms, link) for link in LINKS}
-    sizes = {link: abs(math.log(r.value)) for link, r in ratios.items() if r.value > 0}
-    return Multiplicativity(
-        *cell.where,
-        pair,
-        tuple(setup.label for setup in square),
-        tuple(arm.k for arm in arms),
-        ratios,
-        expected,
-        ceiling,
-        verdict(ratios["log"], ceiling),
-        min(sizes, key=lambda link: sizes[link], default=""),
-        agents_needed(arms),
-        tags_of(square[3].q),
-    )
-
-
-def _interaction(arms: Sequence[AgentCounts], link: str) -> Estimate:
-    """The ratio of ratios on one link: posterior median and interval, raw below 3 agents."""
-    k = min(arm.k for arm in arms)
-    if k >= MIN_AGENTS:
-        signs = (1, -1, -1, 1)
-        density = contrasts.likelihood([_failures(arm) for arm in arms], signs, link)
-        return contrasts.exp(contrasts.posterior(density).estimate())
-    with np.errstate(divide="ignore", invalid="ignore"):
-        eta = LINKS[link].forward(np.array([point_rates(arm).p_gm for arm in arms]))
-        raw = float(np.exp(eta[0] - eta[1] - eta[2] + eta[3]))
-    return _no_interval(raw if math.isfinite(raw) else math.nan, k)
-
-
-def verdict(ratio_of_ratios: Estimate, ceiling: float) -> str:
-    """In one word; see `Multiplicativity`."""
-    low, high = HOLDS
-    if ceiling < low:
-        return "ceiling"
-    if low <= ratio_of_ratios.low and ratio_of_ratios.high <= high:
-        return "holds"
-    outside = ratio_of_ratios.high < low or ratio_of_ratios.low > high
-    return "violated" if outside else "undetermined"
-
-
-def agents_needed(arms: Sequence[AgentCounts]) -> int:
-    """218 CV^2 in each arm, CV of the agents' rates, its square averaged over the arms.
-
-    From the normal interval of a log ratio of four means, 2 x 1.645 CV / sqrt(k) = ln 1.25.
-    0 where no arm has two agents and a rate above 0.
-    """
-    rates = [arm.shares()[1] for arm in arms]
-    squares = [float(r.var(ddof=1) / r.mean() ** 2) for r in rates if len(r) > 1 and r.any()]
-    return math.ceil(round(218 * float(np.mean(squares)), 6)) if squares else 0
 
 
 # ---------------------------------------------------------------------------------- what is missing
@@ -671,7 +567,7 @@ a random policy is capable) and enters "all cells" alone."""
 def format_modifiers(report: ModifierReport) -> str:
     """Plain text: the ratios and their notes, what varies between cells, slopes, dose-response,
     whether modifiers multiply, and what is not identified with its reason."""
-    reference = Setup(report.reference.method, report.reference.d, report.reference.q)
+    reference = _setup(report.reference)
     title = (
         f"Modifiers at variant {report.variant}, ratios {_MEANING[report.link]}; "
         f"reference arm {reference.method} d={reference.d:g} q={reference.q:g}"

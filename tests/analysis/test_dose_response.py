@@ -31,10 +31,10 @@ def test_the_fit_is_isotonic_regression() -> None:
 def test_half_effect_lies_on_the_line_between_doses() -> None:
     doses = np.array([0.0, 0.1, 0.3, 1.0])
     fit = np.array([[0.8, 0.8, 0.5], [0.6, 0.1, 0.5], [0.2, 0.0, 0.5], [0.0, 0.0, 0.5]])
-    at, between = half_effect(doses, fit)
+    at, left, right = half_effect(doses, fit)
     assert at[:2] == pytest.approx([0.2, 0.1 * 0.4 / 0.7])
     assert math.isnan(at[2])  # nothing falls: there is no half
-    assert between == (0.1, 0.3)
+    assert left[:2].tolist() == [0.1, 0] and right[:2].tolist() == [0.3, 0.1]
 
 
 def test_known_dose_response() -> None:
@@ -53,7 +53,17 @@ def test_known_dose_response() -> None:
     assert all(one.low <= one.value <= one.high for one in found.fit[:3])
     half = found.half_effect_dose
     assert half.value == pytest.approx(0.1, abs=2e-3)
-    assert 0.03 < half.low < 0.1 < half.high < 0.3
+    # .4 is half of .8, give or take: a draw may cross it on either side of .1.
+    assert (half.low, half.high) == (0, 0.3)
+
+
+def test_between_doses_only_the_fall_is_known() -> None:
+    """.8, .05, 0 in ten agents each: half effect anywhere between 0 and .1."""
+    arms = [(d, counts(*[gm] * 10)) for d, gm in ((0.0, 160), (0.1, 10), (1.0, 0))]
+    found = dose_response(WHERE, "d", arms)
+    assert found.between == (0, 0.1)
+    assert found.half_effect_dose.value == pytest.approx(0.1 * 0.4 / 0.75)
+    assert (found.half_effect_dose.low, found.half_effect_dose.high) == (0, 0.1)
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,13 @@ from analysis.modifiers import (
     LEVELS,
     ModifierReport,
     RiskRatio,
-    agents_needed,
     capability_level,
     diversity_level,
     format_modifiers,
     measure_modifiers,
     spec_level,
-    verdict,
 )
+from analysis.multiplicativity import agents_needed, verdict
 from analysis.rates import AgentCounts, Estimate
 from analysis.records import read_records
 
@@ -195,6 +194,9 @@ def test_pooled_ratios_come_from_identified_cells(write: Write) -> None:
     assert pooled.new_cell.low < pooled.ratio.low and pooled.new_cell.high > pooled.ratio.high
     assert report.level("diversity", "narrow") == pooled
     assert report.level("spec", "low") is None
+    # The split is capable 1, goal fails 3, and so are the pooled factors.
+    assert pooled.factors["p_capable"].value == pytest.approx(1, rel=0.05)
+    assert pooled.factors["p_goal_fail"].value == pytest.approx(3, rel=0.1)
     assert pooled.factors["p_goal_fail"].low < 3 < pooled.factors["p_goal_fail"].high
 
 
