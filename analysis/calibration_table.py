@@ -81,10 +81,11 @@ def _factors(summary: Summary) -> str:
             lines += [["", "", "", further, "", ""] for further in measured[1:]]
     legend = """\
 source: as printed; P(harm | goal fails) implied by the printed product, p_gm its two factors.
-measured: competent agents of the reference arm at variant 11, agents x levels, mean over agents
-and central 90 % over agents; (cells in brackets) enter neither update nor replace, see below;
-* harm by construction. update, replace: mean and central 90 %; a type without a cell that may
-enter keeps its prior. p_harmful_gm is the source's figure; p_gm is never compared with it."""
+measured: competent agents of the reference arm (d=0: of that arm, where there is no other) at
+variant 11, agents x levels, mean over agents and central 90 % over agents; (cells in brackets)
+enter neither update nor replace, see below; * harm by construction. update, replace: mean and
+central 90 %; a type without a cell that may enter keeps its prior. p_harmful_gm is the source's
+figure; p_gm is never compared with it."""
     if not summary["feeds"]["update"]["available"]:
         refused = f"No update, no replace: {summary['feeds']['update']['reason']}"
         legend += "\n" + fill(refused, 100)
@@ -98,10 +99,11 @@ enter keeps its prior. p_harmful_gm is the source's figure; p_gm is never compar
 
 def _measured(cell: Summary, rate: str) -> str:
     name = f"({cell['code']})" if cell["left_out"] else cell["code"]
-    arm = cell["arms"].get("reference")
-    if arm is None:
-        return f"{name} no reference arm"
-    found = arm["competent"]
+    shown = next((arm for arm in ("reference", "d0") if arm in cell["arms"]), None)
+    if shown is None:
+        return f"{name} neither d = 0.1 nor d = 0"
+    name += " d=0:" * (shown == "d0")
+    found = cell["arms"][shown]["competent"]
     star = "*" if rate == "p_harm" and cell["harm_by_construction"] else ""
     value = interval(found["rates"][rate])
     return f"{name} {value}{star}  {found['agents']} agents x {found['levels']} levels"
@@ -293,16 +295,17 @@ def _flags(hierarchy: Mapping[str, Any] | None) -> list[str]:
 def _factor_records(summary: Summary) -> Iterator[dict[str, Any]]:
     for row in summary["types"]:
         for rate in RATES:
-            record = {"type": row["type"], "cell": "", "rate": rate, "source": row["source"][rate]}
+            record = dict.fromkeys(("type", "cell", "arm", "rate"), "")
+            record |= {"type": row["type"], "rate": rate, "source": row["source"][rate]}
             for feed in ("prior", "update", "replace"):
                 record |= _spread(feed, row[feed] and row[feed][rate])
             yield record
-            for cell in summary["cells"]:
-                arm = cell["arms"].get("reference")
-                if cell["cell"] == row["type"] and arm is not None:
+            for cell, name, arm in _measured_arms(summary):
+                if cell["cell"] == row["type"]:
                     yield {
                         "type": row["type"],
                         "cell": cell["code"],
+                        "arm": name,
                         "rate": rate,
                         "source": row["source"][rate],
                         **_spread("measured", arm["competent"]["rates"][rate]),
@@ -310,6 +313,13 @@ def _factor_records(summary: Summary) -> Iterator[dict[str, Any]]:
                         "levels": arm["competent"]["levels"],
                         "left_out": cell["left_out"],
                     }
+
+
+def _measured_arms(summary: Summary) -> Iterator[tuple[Summary, str, Summary]]:
+    for cell in summary["cells"]:
+        for name in ("reference", "d0"):
+            if name in cell["arms"]:
+                yield cell, name, cell["arms"][name]
 
 
 def _modifier_records(summary: Summary) -> Iterator[dict[str, Any]]:

@@ -60,7 +60,7 @@ def test_a_study_with_a_reference_arm(tmp_path: Path, capsys: pytest.CaptureFixt
     assert {"misgen", "numpyro", "numpy"} <= provenance["versions"].keys()
     assert (out / "calibration.txt").read_text() in text
     assert (out / "index.html").is_file()
-    assert (out / "factors.csv").read_text().startswith("type,cell,rate,source,prior,")
+    assert (out / "factors.csv").read_text().startswith("type,cell,arm,rate,source,prior,")
 
 
 def test_the_demo_has_no_reference_arm(
@@ -70,6 +70,7 @@ def test_the_demo_has_no_reference_arm(
     text = " ".join(capsys.readouterr().out.split())
     assert "No update, no replace: these records have no agents of the reference arm" in text
     assert "run `misgen run-cells`" in text
+    assert "(C2) d=0: " in text and "3 agents x 40 levels" in text
     file = read_calibration(tmp_path / "out")
     assert file.feed_rates("side_by_side", "moderate").p_gm.shape == (4000,)
     assert not (tmp_path / "out" / "index.html").exists()
