@@ -178,33 +178,26 @@ def density_chart(name: str, ridges: Sequence[Ridge], scale: Scale, alt: str) ->
     """
     if not ridges:
         raise ValueError(f"a chart needs at least one ridge; {name!r} got none; leave it out")
-    row = 76
     with matplotlib.style.context(["default", _STYLE]):
-        figure, axis = _canvas(row * len(ridges), _MARGIN_PX)
+        figure, axis = _canvas(_RIDGE_PX * len(ridges), _MARGIN_PX)
         _horizontal(axis, scale)
         for i, ridge in enumerate(ridges):
-            base, tall = row * (i + 1) - 2, row - 26
-            _write(figure, 0, row * i + 12, ridge.label, weight="bold")
-            if ridge.after is not None:
-                axis.stairs(
-                    base - tall * ridge.after,
-                    ridge.edges,
-                    baseline=base,
-                    fill=True,
-                    color=COLOURS["posterior"],
-                    alpha=0.55,
-                    lw=0,
-                )
-            axis.stairs(
-                base - tall * ridge.before,
-                ridge.edges,
-                baseline=base,
-                color=COLOURS["source"],
-                lw=1.3,
-            )
-            axis.plot([ridge.printed] * 2, [base - tall, base], "--", lw=1, color=COLOURS["source"])
-            axis.plot([scale.low, scale.high], [base] * 2, "-", lw=0.8, color=COLOURS["muted"])
+            _write(figure, 0, _RIDGE_PX * i + 12, ridge.label, weight="bold")
+            _ridge(axis, ridge, _RIDGE_PX * (i + 1) - 2)
         return _svg(figure, name, alt)
+
+
+_RIDGE_PX = 76
+
+
+def _ridge(axis: Axes, ridge: Ridge, base: float) -> None:
+    tall, colour = _RIDGE_PX - 26, COLOURS["source"]
+    if ridge.after is not None:
+        filled: dict[str, Any] = {"fill": True, "color": COLOURS["posterior"], "alpha": 0.55}
+        axis.stairs(base - tall * ridge.after, ridge.edges, baseline=base, lw=0, **filled)
+    axis.stairs(base - tall * ridge.before, ridge.edges, baseline=base, color=colour, lw=1.3)
+    axis.plot([ridge.printed] * 2, [base - tall, base], "--", lw=1, color=colour)
+    axis.plot(ridge.edges[[0, -1]], [base] * 2, "-", lw=0.8, color=COLOURS["muted"])
 
 
 @dataclass(frozen=True)
@@ -240,11 +233,7 @@ def dose_chart(
         _write(figure, 0, 10, title, weight="bold")
         _write(figure, 0, 28, labels[1], color=COLOURS["muted"])
         for x, dose in enumerate(doses):
-            spread = 0.3 * (np.random.default_rng(x).random(len(dose.dots)) - 0.5)
-            colour = COLOURS["measured"]
-            axis.plot(x - 0.14 + spread, dose.dots, "o", ms=4.5, mew=0, color=colour, alpha=0.45)
-            axis.plot([x + 0.2] * 2, [dose.low, dose.high], "-", lw=2, color=COLOURS["ink"])
-            axis.plot([x + 0.2], [dose.value], "o", ms=5.5, mew=0, color=COLOURS["ink"])
+            _dose(axis, x, dose)
         axis.plot([half_effect] * 2, [0, 1], "--", lw=1, color=COLOURS["muted"])
         axis.set_xticks(range(len(doses)), [dose.label for dose in doses])
         axis.set_xlim(-0.6, len(doses) - 0.4)
@@ -253,6 +242,14 @@ def dose_chart(
         axis.set_xlabel(labels[0])
         axis.spines[["top", "right"]].set_visible(False)
         return _svg(figure, name, alt)
+
+
+def _dose(axis: Axes, x: int, dose: Dose) -> None:
+    spread = 0.3 * (np.random.default_rng(x).random(len(dose.dots)) - 0.5)
+    colour = COLOURS["measured"]
+    axis.plot(x - 0.14 + spread, dose.dots, "o", ms=4.5, mew=0, color=colour, alpha=0.45)
+    axis.plot([x + 0.2] * 2, [dose.low, dose.high], "-", lw=2, color=COLOURS["ink"])
+    axis.plot([x + 0.2], [dose.value], "o", ms=5.5, mew=0, color=COLOURS["ink"])
 
 
 @dataclass(frozen=True)

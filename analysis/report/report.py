@@ -9,6 +9,7 @@ from analysis.audit import audit
 from analysis.handoff import read_calibration
 from analysis.prior_types import PriorSet
 from analysis.records import atomic_write_bytes
+from analysis.report import check_sections as check
 from analysis.report import measured_sections as measured
 from analysis.report import model_sections as model
 from analysis.report import modifier_sections as modifier
@@ -43,16 +44,16 @@ def page_of(folder: Path, priors: PriorSet | None = None) -> Page:
         doses=modifier.doses(file),
         domains=model.domains(prior, calibrated),
         tornado=model.tornados(prior, calibrated),
-        conflict_summary=measured.conflict_summary(file),
-        conflicts=measured.conflicts(file),
-        fit_notes=measured.fit_notes(file),
-        fit=measured.fit(file),
-        attrition=measured.attrition(file),
-        held_out_summary=measured.held_out_summary(file),
-        held_out=measured.held_out(file),
-        kappas=measured.kappas(file),
+        conflict_summary=check.conflict_summary(file),
+        conflicts=check.conflicts(file),
+        fit_notes=check.fit_notes(file),
+        fit=check.fit(file),
+        attrition=check.attrition(file),
+        held_out_summary=check.held_out_summary(file),
+        held_out=check.held_out(file),
+        kappas=check.kappas(file),
         audit=audit(prior.priors),
-        provenance=measured.provenance(file),
+        provenance=check.provenance(file),
     )
 
 

@@ -190,17 +190,15 @@ def test_text_stands_out_in_both_colour_schemes(
     context.close()
 
 
-def test_print_is_light_and_hides_nothing_in_scroll_boxes(
-    chromium: Any, pages: dict[str, Path]
-) -> None:
-    context = chromium.new_context(color_scheme="dark")
+def test_print_is_light_and_nothing_is_cut_off(chromium: Any, pages: dict[str, Path]) -> None:
+    """A4 less margins of 12 mm is 703 px wide."""
+    context = chromium.new_context(color_scheme="dark", viewport={"width": 703, "height": 1000})
     opened = context.new_page()
     opened.goto(pages["full"].as_uri())
     opened.emulate_media(media="print")
-    assert opened.evaluate("getComputedStyle(document.body).backgroundColor") in (
-        "rgb(255, 255, 255)",
-        "rgba(0, 0, 0, 0)",
-    )
+    paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == "rgb(255, 255, 255)"
+    assert opened.evaluate("document.documentElement.scrollWidth") == 703
     boxes = "[...document.querySelectorAll('.scroll')].map(b => getComputedStyle(b).overflowX)"
     assert set(opened.evaluate(boxes)) == {"visible"}
     context.close()

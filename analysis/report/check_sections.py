@@ -1,0 +1,209 @@
+"""The sections of checks: conflicts with the source, the fit, who was counted, held-out scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.audit import audit
+from analysis.handoff import RATES, CalibrationFile
+from analysis.report.content import (
+    Body,
+    Exhibit,
+    Table,
+    percent,
+    percent_span,
+    plain_table,
+)
+from analysis.report.measured_sections import (
+    NAMES,
+    PRODUCTS,
+    cell_name,
+    family_name,
+    spans,
+    type_title,
+)
+
+Json = Mapping[str, Any]
+
+
+def conflict_summary(file: CalibrationFile) -> str:
+    conflicts = file.summary["conflicts"]
+    if not conflicts["tests"]:
+        return "No cell has agents of the reference arm to compare with the source."
+    flagged = sum(row["flagged"] for row in conflicts["rows"])
+    return (
+        f"{flagged} of {conflicts['tests']} comparisons are flagged: under the source's prior, "
+        f"with its spread between agents, data this far out have a two-sided probability below "
+        f"{conflicts['tail']:g}. Chance alone would flag {conflicts['expected_by_chance']:.1f}."
+    )
+
+
+def conflicts(file: CalibrationFile) -> Exhibit:
+    rows = [
+        [
+            f"{row['code']}: {NAMES[row['factor']]}",
+            percent(row["source"]),
+            percent(row["measured"]),
+            percent_span({**row["predictive"], "value": None}),
+            f"{row['tail']:.3f}",
+            "conflict" if row["flagged"] else "",
+            str(row["agents"]),
+            "yes" if row["enters"] else "no",
+        ]
+        for row in file.summary["conflicts"]["rows"]
+    ]
+    header = [
+        "Cell and factor",
+        "source [%]",
+        "measured [%]",
+        "predicted by the prior [%]",
+        "tail",
+        "flag",
+        "agents",
+        "enters the update",
+    ]
+    return Exhibit(tables=[plain_table("Prior predictive check", header, rows)] * bool(rows))
+
+
+def fit_notes(file: CalibrationFile) -> list[str]:
+    hierarchy = file.summary["hierarchy"]
+    if hierarchy is None:
+        reason = file.summary["feeds"]["update"]["reason"]
+        return [f"No hierarchical model was fitted: {reason}."]
+    refused = hierarchy["refused"]
+    verdict = (
+        f"Refused: {refused}. The draws are the bootstrap's."
+        if refused
+        else "The sampler's checks pass (R-hat at most 1.01, ESS at least 400, at most 0.1 % "
+        "divergences)."
+    )
+    if hierarchy["flags"]:
+        verdict += f" {len(hierarchy['flags'])} flags are listed below."
+    return [verdict]
+
+
+def fit(file: CalibrationFile) -> Exhibit:
+    hierarchy = file.summary["hierarchy"]
+    tables = []
+    if hierarchy is not None:
+        rows = [
+            ["largest R-hat", _plain(hierarchy["r_hat_max"], ".4f"), "at most 1.01"],
+            ["smallest ESS", _plain(hierarchy["ess_min"], ".0f"), "at least 400"],
+            ["divergences", _plain(hierarchy["divergent_share"], ".2%"), "at most 0.1 %"],
+        ]
+        tables.append(plain_table("Sampler", ["", "seen", "allowed"], rows))
+        if hierarchy["fallback"]:
+            rows = [[cell_name(cell), reason] for cell, reason in hierarchy["fallback"].items()]
+            header = ["Cell", "why its draws are the bootstrap's"]
+            tables.append(plain_table("Cells that fall back", header, rows))
+        tables += _numbered("Flags", hierarchy["flags"])
+    listed = {item.line for item in audit()} | set(hierarchy["flags"] if hierarchy else ())
+    others = [line for line in file.summary["warnings"] if line not in listed]
+    tables += _numbered("Warnings of the calibration", others)
+    return Exhibit(tables=tables)
+
+
+def _numbered(title: str, lines: Sequence[str]) -> list[Table]:
+    """One table, or none without a line."""
+    rows = [[str(i), line] for i, line in enumerate(lines, 1)]
+    return [plain_table(title, ["", "what"], rows)] * bool(rows)
+
+
+def _plain(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def attrition(file: CalibrationFile) -> Exhibit:
+    """Competent agents, all trained ones, and the bounds of p_gm, per cell and arm."""
+    bodies = []
+    for cell in file.summary["cells"]:
+        rows = []
+        for arm in sorted(cell["arms"].values(), key=lambda arm: float(arm["d"])):
+            rows += [_attrition_row(arm, "competent"), _attrition_row(arm, "all_trained")]
+            rows.append(["bounds", "", *["-"] * 3, percent_span(arm["bounds"]), "-", ""])
+        title = f"{cell['code']} {family_name(cell['family'])}, {cell['cell']}"
+        bodies.append(Body(title, rows))
+    if not bodies:
+        return Exhibit(missing="No cell was measured in the arms that calibration reads.")
+    header = ["Agents", "agents x levels", *(f"{NAMES[rate]} [%]" for rate in RATES), "note"]
+    note = "bounds: p_gm had the agents that are not competent never failed, or always."
+    return Exhibit(tables=[Table("Who is counted", header, bodies, note)])
+
+
+def _attrition_row(arm: Json, population: str) -> list[str]:
+    row = arm[population]
+    name = f"d = {arm['d']:g}: {population.replace('_', ' ')}"
+    return [name, f"{row['agents']} x {row['levels']}", *spans(row["rates"]), row["note"]]
+
+
+def held_out_summary(file: CalibrationFile) -> str:
+    held_out = file.summary["held_out"]
+    return str(held_out["verdict"] or f"None: {held_out['reason']}.")
+
+
+def held_out(file: CalibrationFile) -> Exhibit:
+    rows = file.summary["held_out"]["rows"]
+    bodies = [
+        Body(
+            f"one {left_out} left out",
+            [_held_out_row(r) for r in rows if r["left_out"] == left_out],
+        )
+        for left_out in ("cell", "type", "family")
+        if any(row["left_out"] == left_out for row in rows)
+    ]
+    header = ["Predicted", "p_gm [%]", "agents"]
+    header += [f"{who}: {what}" for who in _FORECASTERS.values() for what in _SCORES]
+    note = "Forecast of p_gm; log score -ln p [nats] and Brier score: the lower, the better."
+    return Exhibit(tables=[Table("Held-out scores", header, bodies, note)] * bool(rows))
+
+
+_FORECASTERS = {"model": "model", "source": "source's prior", "pooled": "pooled rate"}
+_SCORES = ("forecast [%]", "log", "Brier")
+
+
+def _held_out_row(row: Json) -> list[str]:
+    cells = [cell_name(row["cell"]), percent(row["measured"]), str(row["agents"])]
+    for who in _FORECASTERS:
+        score = row[who]
+        cells += [percent(score["forecast"]), f"{score['log_score']:.2f}", f"{score['brier']:.3f}"]
+    return cells
+
+
+def kappas(file: CalibrationFile) -> Exhibit:
+    """Prior and posterior of both products as kappa varies."""
+    bodies = []
+    for row in file.summary["types"]:
+        lines = [
+            [f"{entry['kappa']:g}", *_kappa_cells(entry)]
+            for entry in file.summary["kappa_sweep"]
+            if entry["type"] == row["type"]
+        ]
+        bodies.append(Body(type_title(row), lines))
+    header = ["kappa"]
+    header += [f"{rate} {kind} [%]" for rate in PRODUCTS for kind in ("prior", "posterior")]
+    return Exhibit(tables=[Table("Kappa sweep", header, bodies)])
+
+
+def _kappa_cells(entry: Json) -> list[str]:
+    return [
+        "-" if entry[kind] is None else percent_span(entry[kind][rate])
+        for rate in PRODUCTS
+        for kind in ("prior", "update")
+    ]
+
+
+def provenance(file: CalibrationFile) -> list[tuple[str, str]]:
+    summary = file.summary
+    found, inputs, settings = summary["provenance"], summary["inputs"], summary["settings"]
+    families = ", ".join(f"{name} v{version}" for name, version in inputs["families"].items())
+    return [
+        ("command", found["command"] or "not recorded"),
+        ("date", found["date_utc"]),
+        ("commit", found["git_commit"] or "not recorded"),
+        ("versions", ", ".join(f"{k} {v}" for k, v in found["versions"].items() if v)),
+        ("schema version", str(summary["schema_version"])),
+        ("records", f"{inputs['runs']} runs, {inputs['episodes']} episodes, {families}"),
+        ("studies", ", ".join(inputs["studies"])),
+        ("evaluations", ", ".join(f"{k} {v}" for k, v in inputs["fingerprints"].items())),
+        ("reference", summary["reference_condition"]["text"]),
+        ("settings", ", ".join(f"{name} {value}" for name, value in settings.items())),
+    ]
