@@ -67,5 +67,4 @@ def render(page: Page) -> str:
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    css = (_FOLDER / "page.css").read_text()
-    return environment.get_template("page.html.j2").render(page=page, css=css)
+    return environment.get_template("page.html.j2").render(page=page)
