@@ -35,6 +35,7 @@ POPULATIONS = (
     Population("rare failing", (0.1, 0.9), (0.95, 0.95), (0.9, 0.0)),
     Population("all 0", (1.0,), (0.95,), (0.0,)),
     Population("all 1", (1.0,), (0.95,), (1.0,)),
+    Population("rare, others .02", (0.1, 0.9), (0.95, 0.95), (0.9, 0.02)),
 )
 
 
@@ -154,7 +155,8 @@ def _coverage(population: Population, k: int, rate: str, draws: Sequence[Rates])
 _LEGEND = """\
 No central interval of a continuous distribution holds a truth of exactly 0 or 1 (coverage 0): read
 its width. The hierarchical interval is narrow where the agents at hand are alike, also when others
-are rare. fallback: share of cells for which the bootstrap stepped in."""
+exist that are rare: agents that never fail leave it open whether some do, agents that all fail at
+times do not. fallback: share of cells for which the bootstrap stepped in."""
 
 
 def format_coverage(rows: Sequence[Coverage]) -> str:

@@ -12,8 +12,6 @@ from scipy.special import expit
 from analysis import factor_model, trust
 from analysis.coverage import POPULATIONS, hierarchical_coverage
 
-Parameters = tuple[dict[str, Any], Any]
-
 
 def result(ranks: np.ndarray[Any, Any], parameters: int = 24) -> trust.SbcResult:
     names = tuple(f"p{i}" for i in range(parameters))
@@ -82,17 +80,13 @@ def test_simulation_based_calibration() -> None:
 
 
 @pytest.mark.slow
-def test_a_forgotten_jacobian_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = factor_model.parameters
-
-    def broken(*arguments: Any) -> Parameters:
-        return whole(*arguments)[0], 0.0
-
-    monkeypatch.setattr(factor_model, "parameters", broken)
+def test_data_counted_twice_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = factor_model._evaluate
+    monkeypatch.setattr(factor_model, "_evaluate", lambda curves, x: 2 * once(curves, x))
     jax.clear_caches()
-    found = trust.simulation_based_calibration(48, seed=0)
+    found = trust.simulation_based_calibration(96, seed=0)
     jax.clear_caches()
-    assert any("sd" in failure for failure in found.failures)
+    assert any("theta" in failure for failure in found.failures)
 
 
 @pytest.mark.slow
@@ -110,7 +104,7 @@ def test_recovery() -> None:
 
 @pytest.mark.slow
 def test_hierarchical_intervals_miss_rare_failing_agents() -> None:
-    populations = (POPULATIONS[0], POPULATIONS[3])
+    populations = (POPULATIONS[0], POPULATIONS[6])
     rows = hierarchical_coverage((5,), populations, fits=4, seed=0)
     alike, rare = (row for row in rows if row.rate == "p_gm")
     assert alike.intervals == rare.intervals == 32
@@ -126,7 +120,7 @@ def test_everything_is_written(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "t" / "trust.json").read_text())
     assert content["provenance"] == {"command": "x"}
     assert np.array(content["sbc"]["ranks"]).shape == (16, 24)
-    assert len(content["coverage"]) == 6 * 4 * 3
+    assert len(content["coverage"]) == 7 * 4 * 3
     text = (tmp_path / "t" / "trust.txt").read_text()
     assert trust.format_sbc(done) in text
     assert "Recovery of known factors" in text and "two kinds" in text
