@@ -167,8 +167,8 @@ def _ratio_table(ratios: Sequence[Json], codes: Codes) -> Table:
     header += ["agents x levels", "note"]
     note = (
         "Over all trained agents; 5 cells: pooled over the identified ones. p_gm: posterior "
-        "median; bootstrap: raw ratio, paired. The three factors: likewise raw in a cell, posterior "
-        "where pooled. agents: arm / reference."
+        "median; bootstrap: raw ratio, paired. The three factors: likewise raw in a cell, "
+        "posterior where pooled. agents: arm / reference."
     )
     reasons = sorted({one["ratio"]["reason"] for one in ratios} - {""})
     if reasons:
