@@ -548,7 +548,10 @@ def _join(*notes: str) -> str:
 
 def number(value: float) -> str:
     """`.250`, `1.000`, `-.012`, and `-` for NaN."""
-    return "-" if math.isnan(value) else f"{value:.3f}".replace("0.", ".", 1)
+    if math.isnan(value):
+        return "-"
+    text = f"{value:.3f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
 def span(estimate: Estimate) -> str:

@@ -411,3 +411,15 @@ def test_transfer_is_measured_on_the_same_seeds(
     )
     row = next(r for r in table.rates_table(read_records(tmp_path)) if r.variant == "11")
     assert row.chance_corrected_transfer == pytest.approx((0.6 - 0.1) / (1 - 0.1))
+
+
+def test_numbers_lose_only_a_leading_zero() -> None:
+    values = (0.25, -0.0125, 0.9996, 10.25, 20.0, math.nan)
+    assert [table.number(value) for value in values] == [
+        ".250",
+        "-.013",
+        "1.000",
+        "10.250",
+        "20.000",
+        "-",
+    ]

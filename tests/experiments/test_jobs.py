@@ -51,9 +51,10 @@ def leave(argument, folder):
 """
 
 DRIVER = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 from experiments.jobs import Job, run_jobs
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests run behind `&`
 jobs = [Job(j.pop("name"), folder=Path(j.pop("folder")), **j) for j in json.loads(sys.argv[1])]
 try:
     results = run_jobs(jobs, 2)
