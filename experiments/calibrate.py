@@ -2,7 +2,9 @@
 
 import argparse
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from analysis.calibration import HARM, KAPPAS, calibrate
 from analysis.calibration_table import format_calibration
@@ -16,8 +18,9 @@ from experiments.run_folder import provenance, read_json, require_writable, resu
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for bad records, a bad prior file or a bad setting."""
     options = _parser().parse_args(argv)
+    made_by = {**provenance(), "command": shlex.join(["misgen", "calibrate", *argv])}
     if options.trust is not None:
-        return _trust(options.trust, options.sets, options.seed)
+        return _trust(options.trust, options.sets, options.seed, made_by)
     priors = chosen_priors(options.prior, options.kappa)
     results = options.results or results_root()
     records = read_records(records_folder(results))
@@ -31,8 +34,7 @@ def main(argv: list[str]) -> int:
         seed=options.seed,
         broken_episodes=broken_episodes(results),
     )
-    command = shlex.join(["misgen", "calibrate", *argv])
-    write_calibration(calibration, folder, {**provenance(), "command": command})
+    write_calibration(calibration, folder, made_by)
     print(format_calibration(read_calibration(folder).summary), end="")
     print(f"\nfiles: {folder}")
     if options.report:
@@ -139,10 +141,10 @@ def broken_episodes(results: Path) -> dict[str, float] | None:
     return found or None
 
 
-def _trust(folder: Path, num_sets: int, seed: int) -> int:
+def _trust(folder: Path, num_sets: int, seed: int, made_by: Mapping[str, Any]) -> int:
     """Exit code 1 where simulation-based calibration finds the sampler wrong."""
     from analysis.trust import write_trust
 
-    result = write_trust(require_writable(folder), num_sets, seed, provenance=provenance())
+    result = write_trust(require_writable(folder), num_sets, seed, provenance=made_by)
     print((folder / "trust.txt").read_text(), end="")
     return 1 if result.failures else 0
