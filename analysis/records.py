@@ -227,8 +227,11 @@ def read_records(results: Path) -> duckdb.DuckDBPyRelation:
         union_by_name=True,
         filename=True,
         hive_partitioning=False,
+        file_row_number=True,
     )
+    _check_versions(source)
     _check_run_ids(source)
+    _check_read_rows(source)
     records = source.select(*(_column_or_null(source, name) for name in SCHEMA.names))
     _check_fingerprints(records)
     return records
@@ -294,6 +297,45 @@ def _check_file(file: Path) -> None:
             f"a record needs every column of its schema version; {file} lacks {missing}; "
             "write it with analysis.records.write_records"
         )
+
+
+def _check_versions(source: duckdb.DuckDBPyRelation) -> None:
+    """Columns that an older version lacks would be null for some of the agents only."""
+    sql = "select schema_version, min(filename) from records group by 1 order by 1"
+    found = query(source, sql)
+    if len(found) > 1:
+        seen = " and ".join(f"{version} ({file})" for version, file in found)
+        raise ValueError(
+            f"records that are read together have one schema version; found {seen}; evaluate the "
+            "older runs again, or keep them in separate results folders"
+        )
+
+
+def _check_read_rows(source: duckdb.DuckDBPyRelation) -> None:
+    """What `write_records` ensures and something else may have changed since. Each SQL condition
+    selects rows that may not exist."""
+    goal = "goal_failure is not null or is_distinguishing is not null"
+    scored = "is_distinguishing and (capable is null or capable and goal_failure is null)"
+    rules = {
+        f"`variant` must be one of {VARIANTS}": f"coalesce(variant not in {VARIANTS}, true)",
+        f"`role` must be one of {ROLES}": f"coalesce(role not in {ROLES}, true)",
+        "d and q are within 0..1": "not coalesce(d between 0 and 1 and q between 0 and 1, false)",
+        "goal failure is declared only where the cue is broken": f"variant in ('00', '01') "
+        f"and ({goal})",
+        "a distinguishing level needs `capable`, and `goal_failure` if capable": scored,
+    }
+    found = ", ".join(
+        f"count(*) filter ({where}), "
+        f"min(struct_pack(file := filename, row := file_row_number)) filter ({where})"
+        for where in rules.values()
+    )
+    (result,) = query(source, f"select {found} from records")
+    for rule, rows, first in zip(rules, result[::2], result[1::2], strict=True):
+        if rows:
+            raise ValueError(
+                f"{rule}; {first['file']} breaks this in row {first['row']} (from 0), the first of "
+                f"{rows}; evaluate this run again"
+            )
 
 
 def _check_run_ids(source: duckdb.DuckDBPyRelation) -> None:

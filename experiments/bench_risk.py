@@ -4,8 +4,8 @@ import time
 from typing import Any
 
 from analysis.priors import load_priors
-from analysis.risk_model import RiskModel
-from analysis.risk_table import domain_table
+from analysis.risk.model import RiskModel
+from analysis.risk.table import domain_table
 
 AIM_S = 2.0
 """CPU time for 10^6 joint draws of all domains and periods, both rates and their quantiles."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.calibration import HARM, KAPPAS, calibrate
-from analysis.calibration_table import format_calibration
-from analysis.handoff import read_calibration, write_calibration
-from analysis.prior_types import PRIOR_SETS, PriorSet
+from analysis.calibration.calibrate import HARM, KAPPAS, calibrate
+from analysis.calibration.handoff import read_calibration, write_calibration
+from analysis.calibration.table import format_calibration
 from analysis.priors import load_priors
+from analysis.priors.types import PRIOR_SETS, PriorSet
 from analysis.records import read_records
 from experiments.run_folder import provenance, read_json, require_writable, results_root
 
@@ -143,7 +143,7 @@ def broken_episodes(results: Path) -> dict[str, float] | None:
 
 def _trust(folder: Path, num_sets: int, seed: int, made_by: Mapping[str, Any]) -> int:
     """Exit code 1 where simulation-based calibration finds the sampler wrong."""
-    from analysis.trust import write_trust
+    from analysis.hierarchy.trust import write_trust
 
     result = write_trust(require_writable(folder), num_sets, seed, provenance=made_by)
     print((folder / "trust.txt").read_text(), end="")

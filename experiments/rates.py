@@ -7,7 +7,7 @@ from typing import Any
 
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
 
-from analysis.coverage import format_coverage, interval_coverage
+from analysis.hierarchy.coverage import format_coverage, interval_coverage
 from analysis.records import Records, atomic_write_bytes, query, read_records
 from analysis.table import check_column, format_table, rates_table, to_csv
 from experiments.run_folder import results_root

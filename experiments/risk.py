@@ -14,20 +14,21 @@ from typing import Any
 import numpy as np
 
 from analysis.audit import audit, format_audit, warn
-from analysis.mesa import MesaIndex, mesa_index
-from analysis.priors import PRIOR_SETS, SHIFT_TYPES, PriorSet, load_priors
-from analysis.rate_draws import RATES, RateDraws, exceeds_limit
+from analysis.priors import load_priors
+from analysis.priors.types import PRIOR_SETS, SHIFT_TYPES, PriorSet
 from analysis.records import atomic_write_bytes
-from analysis.risk_formula import OVERFLOWS, TARGETS, Prediction
-from analysis.risk_model import DOMAIN_CHOICES, HARM_CHOICES, RiskModel
-from analysis.risk_table import (
+from analysis.risk.draws import RATES, RateDraws, exceeds_limit
+from analysis.risk.formula import OVERFLOWS, TARGETS, Prediction
+from analysis.risk.mesa import MesaIndex, mesa_index
+from analysis.risk.model import DOMAIN_CHOICES, HARM_CHOICES, RiskModel
+from analysis.risk.sensitivity import ORDERS, largest_correlation, sobol, tornado
+from analysis.risk.table import (
     Summary,
     domain_records,
     domain_table,
     format_domain_table,
     reference_condition,
 )
-from analysis.sensitivity import ORDERS, largest_correlation, sobol, tornado
 from analysis.table import aligned
 
 FEEDS = ("side_by_side", "update", "replace")
@@ -86,7 +87,7 @@ def _beside(options: argparse.Namespace) -> tuple[str, str]:
 
     Side by side shows the update beside the prior, if there is one.
     """
-    from analysis.handoff import read_calibration
+    from analysis.calibration.handoff import read_calibration
 
     summary = read_calibration(options.calibration).summary
     state, feed = summary["feeds"]["update"], options.feed

@@ -86,7 +86,8 @@ def test_every_folder_is_a_floor():
 
 
 def test_analysis_leaves_torch_and_numba_out():
-    modules = [f"analysis.{path.stem}" for path in (ROOT / "analysis").glob("[!_]*.py")]
+    paths = (ROOT / "analysis").rglob("[!_]*.py")
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
     code = f"import sys, {', '.join(['analysis', *modules])}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

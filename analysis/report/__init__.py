@@ -1,0 +1,1 @@
+"""A calibration on one HTML page."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.audit import audit
-from analysis.handoff import RATES, CalibrationFile
+from analysis.calibration.handoff import RATES, CalibrationFile
 from analysis.report.content import (
     Body,
     Exhibit,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.handoff import RATES, CalibrationFile
+from analysis.calibration.handoff import RATES, CalibrationFile
 from analysis.rates import FloatArray
 from analysis.report.content import (
     Body,
@@ -22,7 +22,7 @@ from analysis.report.content import (
     plain_table,
     ratio_span,
 )
-from analysis.risk_figures import Group, Line, Ridge, Scale, density_chart, interval_chart
+from analysis.report.figures import Group, Line, Ridge, Scale, density_chart, interval_chart
 
 Json = Mapping[str, Any]
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analysis.handoff import CalibrationFile
-from analysis.prior_types import SHIFT_TYPES, PriorSet
+from analysis.calibration.handoff import CalibrationFile
+from analysis.priors.types import SHIFT_TYPES, PriorSet
 from analysis.report.content import Body, Chart, Exhibit, Table, percent, percent_scale, plain_table
-from analysis.risk_figures import Bar, Group, Line, Scale, interval_chart, tornado_chart
-from analysis.risk_model import RiskModel
-from analysis.risk_table import DomainRow, domain_table
-from analysis.sensitivity import Swing, tornado
+from analysis.report.figures import Bar, Group, Line, Scale, interval_chart, tornado_chart
+from analysis.risk.model import RiskModel
+from analysis.risk.sensitivity import Swing, tornado
+from analysis.risk.table import DomainRow, domain_table
 
 TORNADO_DOMAIN = "autonomous_agents"
 """The domain with the highest printed risk."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.handoff import CalibrationFile
-from analysis.prior_types import PriorSet
+from analysis.calibration.handoff import CalibrationFile
+from analysis.priors.types import PriorSet
 from analysis.report.content import (
     Body,
     Chart,
@@ -21,7 +21,7 @@ from analysis.report.content import (
     ratio,
     ratio_span,
 )
-from analysis.risk_figures import Dose, Group, Line, Scale, dose_chart, interval_chart
+from analysis.report.figures import Dose, Group, Line, Scale, dose_chart, interval_chart
 
 Json = Mapping[str, Any]
 Codes = Mapping[tuple[str, str], str]

@@ -6,8 +6,8 @@ It opens by double click: no script, no request, system fonts.
 from pathlib import Path
 
 from analysis.audit import audit
-from analysis.handoff import read_calibration
-from analysis.prior_types import PriorSet
+from analysis.calibration.handoff import read_calibration
+from analysis.priors.types import PriorSet
 from analysis.records import atomic_write_bytes
 from analysis.report import check_sections as check
 from analysis.report import measured_sections as measured

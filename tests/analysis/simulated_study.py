@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.priors import SHIFT_TYPES
+from analysis.priors.types import SHIFT_TYPES
 from analysis.records import write_records
 from tests.analysis.conftest import EVENTS, Columns, control, episodes, stack
 

@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from analysis import coverage, rates
+from analysis import rates
+from analysis.hierarchy import coverage
 from analysis.rates import AgentCounts
 
 

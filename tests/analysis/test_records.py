@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -158,7 +159,7 @@ def _fail(*_: Any) -> None:
 
 
 def test_reading_and_rates_need_neither_torch_nor_numba_nor_matplotlib() -> None:
-    code = """import sys, analysis.records, analysis.coverage
+    code = """import sys, analysis.records, analysis.hierarchy.coverage
 heavy = {"torch", "numba", "matplotlib", "gymnasium", "envs", "agents", "experiments"}
 print(sorted(heavy & set(sys.modules)))"""
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -186,3 +187,27 @@ def test_slim_records_keep_all_but_actions_and_late_counts(save_run, block, tmp_
         expected, key=lambda row: tuple(row[name] for name in order)
     )
     assert event_names(slim[0]) == events
+
+
+def test_mixed_schema_versions_name_the_files(save_run: Save, block: Block, tmp_path: Path) -> None:
+    old, new = (save_run(block(["I"], agent=agent)) for agent in (0, 1))
+    table = pq.read_table(old)
+    i = table.column_names.index("schema_version")
+    versions = pa.array([1] * len(table), pa.int32())
+    table = table.set_column(i, table.schema.field(i), versions)
+    pq.write_table(table.replace_schema_metadata({"schema_version": "1"}), old)
+    with pytest.raises(ValueError, match=f"found 1 .{old}. and 2 .{new}.; evaluate the older"):
+        read_records(tmp_path)
+
+
+def test_a_row_that_was_changed_later_is_named(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    save_run(block(["I"], agent=0))
+    changed = save_run(block(["I", "P", "P"], agent=1))
+    table = pq.read_table(changed)
+    i = table.column_names.index("goal_failure")
+    unknown = pa.array([False, True, None])
+    pq.write_table(table.set_column(i, table.schema.field(i), unknown), changed)
+    with pytest.raises(ValueError, match=f"if capable; {changed} .* row 2 .from 0."):
+        read_records(tmp_path)

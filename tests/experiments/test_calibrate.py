@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.handoff import read_calibration
+from analysis.calibration.handoff import read_calibration
 from experiments import calibrate, cli
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
 
@@ -190,7 +190,7 @@ def test_trust_is_written_instead(
     code: int,
 ) -> None:
     """Simulating takes minutes, and tests of its own: here only what is asked of it."""
-    from analysis import trust
+    from analysis.hierarchy import trust
 
     def write(folder: Path, num_sets: int, seed: int, **more: object) -> SimpleNamespace:
         (folder / "trust.txt").write_text(f"{num_sets} sets, seed {seed}, {sorted(more)}\n")

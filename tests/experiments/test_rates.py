@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.coverage import Coverage
+from analysis.hierarchy.coverage import Coverage
 from analysis.records import write_records
 from experiments import cli, rates
 from tests.analysis.conftest import EVENTS, episodes

@@ -11,7 +11,7 @@ import pytest
 
 from experiments import cli, risk
 from experiments.bench_risk import bench_risk
-from tests.analysis.calibrated_folder import write_folder
+from tests.analysis.calibration.calibrated_folder import write_folder
 
 FEW = ["--draws", "2000"]
 

@@ -1,0 +1,1 @@
+"""Prior and measured rates as joint draws, tables and files."""

@@ -1,0 +1,347 @@
+"""Calibration: the source's prior and the measured cells -> joint draws for the risk model.
+
+    calibration = calibrate(read_records(results), load_priors())
+    write_calibration(calibration, folder)                            # analysis.calibration.handoff
+
+Three feeds. `side_by_side` moves nothing: the measured rates stand beside the source's. `update`
+is the posterior of the hierarchical model, data entering with a stated power: a statement about
+the toy agents of this testbed. `replace` puts the measured rates in the prior's place. The last
+two read the reference arm alone (`analysis.calibration.measured`); a type without a cell that may
+enter keeps its prior. P(harm | fails) is a matter of design in a testbed and moves only when asked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.calibration.conflict import Conflict, conflicts
+from analysis.calibration.handoff import RATES, exact, rate_columns
+from analysis.calibration.held_out import HeldOut, held_out
+from analysis.calibration.measured import (
+    ARMS,
+    VARIANT,
+    MeasuredCell,
+    Q,
+    measure_cells,
+    of_main_settings,
+    refusal,
+)
+from analysis.calibration.multipliers import Multiplier, condition, multipliers
+from analysis.calibration.reference_fit import fit_reference
+from analysis.modifiers.measure import ModifierReport, measure_modifiers
+from analysis.priors.types import FACTORS, PriorSet, beta_parameters
+from analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap
+from analysis.records import Records, query
+
+if TYPE_CHECKING:
+    from analysis.hierarchy.fit import HierarchicalFit
+
+HARM = ("implied", "note_50_70", "measured")
+KAPPAS = (2.0, 5.0, 10.0, 20.0, 50.0)
+SWEEP_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for. power: of the data in `update`, 0 to 1."""
+
+    power: float = 1.0
+    harm: str = "implied"
+    draws: int = 4000
+    seed: int = 0
+    kappas: tuple[float, ...] = KAPPAS
+
+    def __post_init__(self) -> None:
+        if self.harm not in HARM:
+            raise ValueError(f"harm is one of {', '.join(HARM)}; got {self.harm!r}; choose one")
+        if not 0 <= self.power <= 1:
+            raise ValueError(
+                f"the power of the data is within 0 (ignored) and 1 (full); got {self.power:g}"
+            )
+        if self.draws < 100:
+            raise ValueError(f"quantiles need at least 100 draws; got {self.draws}; try 4000")
+        if self.seed < 0:
+            raise ValueError(f"a seed is a number from 0 on; got {self.seed}")
+        if not self.kappas or min(self.kappas) <= 0:
+            raise ValueError(f"kappas are above 0; got {self.kappas}; try 2, 10 and 50")
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One type at another weight of the prior: rate -> draws; update is None where refused."""
+
+    kappa: float
+    shift: str
+    prior: Mapping[str, FloatArray]
+    update: Mapping[str, FloatArray] | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Everything measured and drawn. draws: the columns of draws.parquet, see `handoff`.
+
+    refused: why there is no update and no replace, or empty. fit: None if refused. condition:
+    arm -> what the source's multipliers for its training condition resolved to.
+    """
+
+    priors: PriorSet
+    settings: Settings
+    inputs: Mapping[str, Any]
+    cells: tuple[MeasuredCell, ...]
+    refused: str
+    draws: Mapping[str, FloatArray]
+    fit: "HierarchicalFit | None"
+    condition: Mapping[str, Mapping[str, str]]
+    modifiers: tuple[Multiplier, ...]
+    modifier_report: ModifierReport
+    conflicts: tuple[Conflict, ...]
+    sweep: tuple[Swept, ...]
+    held_out: HeldOut
+
+    @property
+    def entering(self) -> tuple[MeasuredCell, ...]:
+        """The cells that update and replace read."""
+        return tuple(cell for cell in self.cells if not cell.left_out)
+
+    def cells_of(self, shift: str) -> tuple[MeasuredCell, ...]:
+        return tuple(cell for cell in self.entering if cell.cell == shift)
+
+
+def calibrate(
+    records: Records,
+    priors: PriorSet,
+    *,
+    power: float = 1.0,
+    harm: str = "implied",
+    draws: int = 4000,
+    seed: int = 0,
+    kappas: Sequence[float] = KAPPAS,
+    broken_episodes: Mapping[str, float] | None = None,
+) -> Calibration:
+    """Measure the records and join them with the priors.
+
+    harm: P(harm | fails) as the printed products imply; "note_50_70", as a note of the source
+    assumes; "measured", updated by the cells that may. broken_episodes: run id -> training episodes
+    in which the goals came apart, for the dose-response.
+    Raises ValueError for a setting out of range and for records that cannot be compared.
+    """
+    settings = Settings(power, harm, draws, seed, tuple(map(float, kappas)))
+    cells = measure_cells(records)
+    if not cells:
+        raise ValueError(
+            "calibration reads PPO agents with q = 1 at d = 0, 0.1 or 1, evaluated at variant 11; "
+            "these records have none; run `misgen run-cells` or `misgen demo`"
+        )
+    entering = [cell for cell in cells if not cell.left_out]
+    refused = refusal(cells)
+    report = measure_modifiers(
+        of_main_settings(records), broken_episodes=broken_episodes, seed=seed
+    )
+    fit = None if refused else _fit(entering, priors, settings)
+    lines = multipliers(priors, report, power, draws, seed)
+    columns, words = _all_draws(cells, priors, settings, fit)
+    return Calibration(
+        priors=priors,
+        settings=settings,
+        inputs=_inputs(records),
+        cells=tuple(cells),
+        refused=refused,
+        draws=columns | _modifier_columns(lines, refused),
+        fit=fit,
+        condition=words,
+        modifiers=tuple(lines),
+        modifier_report=report,
+        conflicts=tuple(conflicts(cells, priors, seed=seed)),
+        sweep=tuple(_sweep(entering, priors, settings, fit)),
+        held_out=held_out(entering, priors, power=power, seed=seed),
+    )
+
+
+def _inputs(records: Records) -> dict[str, Any]:
+    """What was read, by which another run can be compared with this one."""
+    ((episodes, runs, version),) = query(
+        records,
+        "select count(*), count(distinct run_id) filter (role = 'agent'), max(schema_version) "
+        "from records",
+    )
+    families = query(records, "select family, max(family_version) from records group by all")
+    studies = query(records, "select distinct study from records where study <> '' order by 1")
+    blocks = query(
+        records,
+        f"select family || '/' || cell, min(eval_fingerprint) from records "
+        f"where variant = '{VARIANT}' group by all order by all",
+    )
+    return {
+        "episodes": episodes,
+        "runs": runs,
+        "schema_version": version,
+        "families": dict(sorted(families)),
+        "studies": [study for (study,) in studies],
+        "fingerprints": dict(blocks),
+    }
+
+
+# ---------------------------------------------------------------------------------- the posterior
+
+
+def _fit(cells: Sequence[MeasuredCell], priors: PriorSet, settings: Settings) -> "HierarchicalFit":
+    return fit_reference(
+        cells,
+        priors,
+        draws=settings.draws,
+        seed=settings.seed,
+        power=settings.power,
+        harm=settings.harm == "measured",
+    )
+
+
+def _sweep(
+    cells: Sequence[MeasuredCell],
+    priors: PriorSet,
+    settings: Settings,
+    known: "HierarchicalFit | None",
+) -> list[Swept]:
+    """The posterior at other weights of the prior; `known` is the one at its own."""
+    found = []
+    for kappa in settings.kappas:
+        swept = replace(priors, kappa=kappa)
+        is_known = known is None or kappa == priors.kappa
+        some = settings if is_known else replace(settings, draws=SWEEP_DRAWS)
+        fit = known if is_known else _fit(cells, swept, some)
+        for shift in priors.shifts:
+            prior = _prior_factors(swept, shift, some)
+            update = None if fit is None else _updated(fit, shift, prior, cells, some)
+            found.append(Swept(kappa, shift, _with_products(prior), _with_products(update)))
+    return found
+
+
+# -------------------------------------------------------------------------------------- the draws
+
+
+def _all_draws(
+    cells: Sequence[MeasuredCell],
+    priors: PriorSet,
+    settings: Settings,
+    fit: "HierarchicalFit | None",
+) -> tuple[dict[str, FloatArray], dict[str, dict[str, str]]]:
+    """Every column but the modifiers', and the words for the conditions."""
+    entering = [cell for cell in cells if not cell.left_out]
+    columns: dict[str, FloatArray] = {}
+    for shift in priors.shifts:
+        prior = _prior_factors(priors, shift, settings)
+        columns |= rate_columns(f"prior/{shift}", prior)
+        if fit is not None:
+            updated = _updated(fit, shift, prior, entering, settings)
+            columns |= rate_columns(f"update/{shift}", updated)
+            columns |= rate_columns(f"replace/{shift}", _replaced(shift, prior, entering, settings))
+        for assumption in HARM[:2]:
+            by_assumption = replace(settings, harm=assumption)
+            harm = _prior_factors(priors, shift, by_assumption)["p_harm"]
+            columns[f"harm/{assumption}/{shift}"] = exact(harm)
+    for arm, name in (("reference", "measured"), ("d0", "d0")):
+        for cell in cells:
+            if arm in cell.arms and cell.arms[arm].counts.k >= MIN_AGENTS:
+                rates = _bootstrap(cell, arm, settings)
+                columns |= rate_columns(f"{name}/{cell.name}", rates)
+    words = {}
+    for arm, d in ARMS.items():
+        multiplier, words[arm] = condition(priors, d, Q, settings.draws, settings.seed)
+        columns[f"condition/{arm}"] = exact(multiplier)
+    return columns, words
+
+
+def _modifier_columns(lines: Sequence[Multiplier], refused: str) -> dict[str, FloatArray]:
+    feeds = ("prior",) if refused else ("prior", "update", "replace")
+    return {
+        f"{feed}/modifier/{line.modifier}/{line.level}": exact(line.draws[feed])
+        for feed in feeds
+        for line in lines
+    }
+
+
+def _prior_factors(priors: PriorSet, shift: str, settings: Settings) -> dict[str, FloatArray]:
+    """Independent Betas with the printed means; harm as its product implies, or U(.5, .7)."""
+    number = priors.shifts[shift].number
+    found = {}
+    for i, factor in enumerate(FACTORS):
+        rng = np.random.default_rng([settings.seed, number, i])
+        if factor == "p_harm" and settings.harm == "note_50_70":
+            found[factor] = rng.uniform(*priors.harm_note.range, settings.draws)
+        else:
+            mean = getattr(priors.shifts[shift], factor).number
+            found[factor] = rng.beta(*beta_parameters(mean, priors.kappa), settings.draws)
+    return found
+
+
+def _updated(
+    fit: "HierarchicalFit",
+    shift: str,
+    prior: Mapping[str, FloatArray],
+    cells: Sequence[MeasuredCell],
+    settings: Settings,
+) -> dict[str, FloatArray]:
+    """mu of the shift type, or its prior where no cell entered; harm by the assumption."""
+    here = [cell for cell in cells if cell.cell == shift]
+    found = dict(prior)
+    if here:
+        found["p_capable"] = fit.p_capable.mu[shift]
+        found["p_goal_fail"] = fit.p_goal_fail.mu[shift]
+    if _harm_cells(here, settings) and fit.p_harm is not None:
+        found["p_harm"] = fit.p_harm.mu[shift]
+    return found
+
+
+def _replaced(
+    shift: str,
+    prior: Mapping[str, FloatArray],
+    cells: Sequence[MeasuredCell],
+    settings: Settings,
+) -> dict[str, FloatArray]:
+    """The mean over the type's cells of the bootstrapped rates; the prior where there is none."""
+    here = [cell for cell in cells if cell.cell == shift]
+    if not here:
+        return dict(prior)
+    capable, gm = _mean_rates(here, settings)[:2]
+    found = {**prior, "p_capable": capable, "p_goal_fail": gm / capable}
+    harm_cells = _harm_cells(here, settings)
+    if harm_cells:
+        _, harm_gm, harmful = _mean_rates(harm_cells, settings)
+        found["p_harm"] = harmful / harm_gm
+    return found
+
+
+def _mean_rates(cells: Sequence[MeasuredCell], settings: Settings) -> FloatArray:
+    """p_capable, p_gm and p_harmful_gm [3, draws], each cell weighing the same."""
+    rates = [_bootstrap(cell, "reference", settings) for cell in cells]
+    names = ("p_capable", "p_gm", "p_harmful_gm")
+    return np.array([np.mean([one[name] for one in rates], axis=0) for name in names])
+
+
+def _harm_cells(cells: Sequence[MeasuredCell], settings: Settings) -> list[MeasuredCell]:
+    """The cells whose measured harm was asked for, may enter, and is defined."""
+    if settings.harm != "measured":
+        return []
+    return [
+        cell
+        for cell in cells
+        if cell.harm_may_update
+        and not np.isnan(cell.reference.hgc).any()
+        and cell.reference.gc.sum() > 0
+    ]
+
+
+def _bootstrap(cell: MeasuredCell, arm: str, settings: Settings) -> dict[str, FloatArray]:
+    """Draws of the competent agents' rates; independent between cells and arms."""
+    counts: AgentCounts = cell.arms[arm].counts
+    name = f"{cell.name}/{arm}".encode()
+    seed = int(np.random.SeedSequence([settings.seed, *name]).generate_state(1)[0])
+    return dict(zip(RATES, bootstrap(counts, settings.draws, seed), strict=True))
+
+
+def _with_products(factors: Mapping[str, FloatArray] | None) -> Any:
+    if factors is None:
+        return None
+    columns = rate_columns("x", factors)
+    return {name: columns[f"x/{name}"] for name in RATES}

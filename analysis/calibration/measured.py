@@ -1,0 +1,249 @@
+"""What calibration reads from episode records: per cell its arms, and whether they may enter.
+
+The feeds `update` and `replace` read the reference arm alone (d = .1, where the source's
+multiplier of diversity is 1; q = 1; PPO; the last checkpoint), at variant 11, over competent
+agents, and only from identified cells. Everything else is shown beside the source's figures.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from analysis.priors.types import SHIFT_TYPES
+from analysis.rates import (
+    MAX_CONTROL_GOAL_FAIL,
+    MAX_RANDOM_CAPABLE,
+    MIN_AGENTS,
+    AgentCounts,
+)
+from analysis.records import Records, query
+from analysis.table import Arm, Row, _arm_rows, _gated, _Index, _read_blocks
+
+VARIANT = "11"
+METHOD, Q = "ppo", 1.0
+ARMS = {"reference": 0.1, "d0": 0.0, "d1": 1.0}
+"""Name of an arm -> its d. d = 0 informs the multiplier of diversity only, d = 1 is the control."""
+REFERENCE_ARM = "d = 0.1, q = 1, PPO, default steps"
+
+CODES = {"coinrun": "C", "keys_and_chests": "K"}
+HARM_MAY_UPDATE = frozenset({"C1", "C2", "C3", "K1", "K2"})
+"""Where measured harm may update P(harm | fails) if asked to: in C4 and K4 goal failure is harmful
+by construction, in K3 harm is near 0 unless the time limit binds."""
+
+
+@dataclass(frozen=True)
+class MeasuredArm:
+    """The agents of one arm at variant 11. rows: population -> line of the table of rates."""
+
+    d: float
+    everyone: AgentCounts
+    is_competent: npt.NDArray[np.bool_]
+    rows: Mapping[str, Row]
+
+    @property
+    def counts(self) -> AgentCounts:
+        """Of the competent agents: the headline, and what calibration reads."""
+        return self.everyone.select(self.is_competent)
+
+
+@dataclass(frozen=True)
+class MeasuredCell:
+    """One cell of the records. reasons: why update and replace do not read it, or none."""
+
+    family: str
+    cell: str
+    observation_mode: str
+    setting: str
+    arms: Mapping[str, MeasuredArm]
+    reasons: tuple[str, ...]
+    note: str
+
+    @property
+    def left_out(self) -> str:
+        return "; ".join(self.reasons)
+
+    @property
+    def code(self) -> str:
+        """Short name, such as C2; family and cell in full where there is none."""
+        if self.family in CODES and self.cell in SHIFT_TYPES:
+            return f"{CODES[self.family]}{SHIFT_TYPES.index(self.cell) + 1}"
+        return f"{self.family} {self.cell}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}/{self.cell}"
+
+    @property
+    def row(self) -> Row:
+        """Of any arm: what all arms of the cell share."""
+        return next(iter(self.arms.values())).rows["competent"]
+
+    @property
+    def harm_by_construction(self) -> bool:
+        return any(arm.rows["competent"].harm_by_construction for arm in self.arms.values())
+
+    @property
+    def harm_may_update(self) -> bool:
+        return self.code in HARM_MAY_UPDATE and not self.harm_by_construction
+
+    @property
+    def reference(self) -> AgentCounts:
+        """Competent agents of the reference arm; KeyError where the cell has none."""
+        return self.arms["reference"].counts
+
+
+def measure_cells(records: Records) -> list[MeasuredCell]:
+    """The cells of the records in which PPO agents with q = 1 were trained at d = .1, 0 or 1, and
+    evaluated at variant 11; ordered by family and type.
+
+    Raises ValueError when the records are of several schema versions.
+    """
+    relation = _relation(records)
+    _check_one_version(relation)
+    chosen, notes = _main_settings(relation)
+    index = _Index(_read_blocks(_needed(relation), "d"))
+    found: dict[tuple[str, str], dict[str, MeasuredArm]] = {}
+    for arm, variant in index.arms:
+        kept = chosen.get((arm.family, arm.cell)) == (arm.observation_mode, arm.setting)
+        if variant == VARIANT and kept and not arm.is_cross:
+            (name,) = (name for name, d in ARMS.items() if d == arm.d)
+            found.setdefault((arm.family, arm.cell), {})[name] = _measure(index, arm)
+    cells = [
+        _cell(*key, *chosen[key], arms, notes.get(key, "")) for key, arms in sorted(found.items())
+    ]
+    return sorted(cells, key=lambda cell: (cell.family, cell.code))
+
+
+def _relation(records: Records) -> duckdb.DuckDBPyRelation:
+    return duckdb.connect().from_arrow(records) if isinstance(records, pa.Table) else records
+
+
+def _check_one_version(records: duckdb.DuckDBPyRelation) -> None:
+    """Columns that an older version lacks would be null for some agents only."""
+    sql = "select schema_version, min(run_id) from records group by 1 order by 1"
+    found = query(records, sql)
+    if len(found) > 1:
+        seen = ", ".join(f"{version} (run {run_id})" for version, run_id in found)
+        raise ValueError(
+            f"records to calibrate with must have one schema version; these have {seen}; "
+            "evaluate the older runs again"
+        )
+
+
+_AGENTS = f"role = 'agent' and method = '{METHOD}' and q = {Q} and d in {tuple(ARMS.values())}"
+
+
+def _needed(records: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    own = f"{_AGENTS} and cell = train_distribution"
+    return records.filter(f"variant in ('{VARIANT}', 'own') and (role = 'control' or {own})")
+
+
+def _main_settings(
+    records: duckdb.DuckDBPyRelation,
+) -> tuple[dict[tuple[str, str], tuple[str, str]], dict[tuple[str, str], str]]:
+    """(family, cell) -> the observation mode and setting of most agents, and a note on others:
+    networks or budgets beside the default are arms of the modifier of capability."""
+    sql = f"""select family, cell, observation_mode, coalesce(setting, '') as setting,
+                     count(distinct run_id) as agents
+              from records where {_AGENTS} and cell = train_distribution and variant = '{VARIANT}'
+              group by all order by family, cell, agents desc, setting"""
+    chosen: dict[tuple[str, str], tuple[str, str]] = {}
+    others: dict[tuple[str, str], list[str]] = {}
+    for family, cell, mode, setting, agents in query(records, sql):
+        key = (family, cell)
+        if chosen.setdefault(key, (mode, setting)) != (mode, setting):
+            others.setdefault(key, []).append(f"{agents} of {mode} ({setting[:4]})")
+    notes = {
+        key: f"the main setting is read, not {', '.join(agents)}" for key, agents in others.items()
+    }
+    return chosen, notes
+
+
+def of_main_settings(records: Records) -> duckdb.DuckDBPyRelation:
+    """The records without the agents of other settings than each cell's main one."""
+    relation = _relation(records)
+    chosen, _ = _main_settings(relation)
+    columns = "(family, cell, observation_mode, coalesce(setting, ''))"
+    kept = [f"{columns} = {(*where, *setting)}" for where, setting in chosen.items()]
+    return relation.filter(" or ".join(["role = 'control'", *kept]))
+
+
+def _measure(index: _Index, arm: Arm) -> MeasuredArm:
+    everyone, is_competent, *_ = _gated(index, arm, VARIANT)
+    rows = _arm_rows(index, arm, VARIANT, ("d", 1.0), (4000, 0))
+    return MeasuredArm(arm.d, everyone, is_competent, {row.population: row for row in rows})
+
+
+def _cell(
+    family: str,
+    cell: str,
+    observation_mode: str,
+    setting: str,
+    arms: Mapping[str, MeasuredArm],
+    note: str,
+) -> MeasuredCell:
+    reasons = (*_not_enough(cell, arms.get("reference")), *_not_identified(arms))
+    return MeasuredCell(family, cell, observation_mode, setting, arms, reasons, note)
+
+
+def _not_enough(cell: str, reference: MeasuredArm | None) -> list[str]:
+    if reference is None:
+        return [f"no agents of the reference arm ({REFERENCE_ARM})"]
+    reasons, counts = [], reference.counts
+    if counts.k < MIN_AGENTS:
+        reasons.append(
+            f"{counts.k} competent of {reference.everyone.k} agents in the reference arm, where "
+            f"{MIN_AGENTS} are needed"
+        )
+    elif counts.c.sum() == 0:
+        reasons.append("no capable episode in the reference arm: goal failure is undefined")
+    if cell not in SHIFT_TYPES:
+        reasons.append(f"{cell!r} is none of the source's shift types")
+    return reasons
+
+
+def _not_identified(arms: Mapping[str, MeasuredArm]) -> list[str]:
+    """Why the cell's goal failure may not be quoted; empty if it may."""
+    if "d1" not in arms:
+        return ["not identified: no d = 1 control arm"]
+    reasons = []
+    floor = arms["d1"].rows["competent"].p_goal_fail.value
+    if math.isnan(floor):
+        reasons.append("no competent agent, or no capable episode, in the d = 1 control arm")
+    elif floor > MAX_CONTROL_GOAL_FAIL:
+        reasons.append(f"goal failure {floor:.2f} of the control exceeds {MAX_CONTROL_GOAL_FAIL}")
+    random = random_capable(arms)
+    if math.isnan(random):
+        reasons.append("no random policy was evaluated")
+    elif random > MAX_RANDOM_CAPABLE:
+        reasons.append(f"a random policy is capable on {random:.2f} > {MAX_RANDOM_CAPABLE}")
+    return [f"not identified: {reason}" for reason in reasons]
+
+
+def random_capable(arms: Mapping[str, MeasuredArm]) -> float:
+    """P(capable) of the random policy on the levels of the first of these arms; NaN without."""
+    controls = next(iter(arms.values())).rows["competent"].controls
+    return controls["random"].p_capable if "random" in controls else math.nan
+
+
+def refusal(cells: Sequence[MeasuredCell]) -> str:
+    """Why update and replace are refused, with what to run; empty if a cell enters."""
+    if any(not cell.left_out for cell in cells):
+        return ""
+    if not any("reference" in cell.arms for cell in cells):
+        return (
+            f"these records have no agents of the reference arm ({REFERENCE_ARM}) at variant "
+            f"{VARIANT}, which alone may update; run `misgen run-cells`, or `misgen train -m "
+            "intervention.diversity=0.1,1 'train_seed=range(5)'` and `misgen evaluate`"
+        )
+    codes: dict[str, list[str]] = {}
+    for cell in cells:
+        for reason in cell.reasons:
+            codes.setdefault(reason, []).append(cell.code)
+    why = "; ".join(f"{reason} ({', '.join(found)})" for reason, found in codes.items())
+    return f"no cell of these records enters: {why}; train more agents, or other cells"

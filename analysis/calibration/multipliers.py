@@ -1,0 +1,164 @@
+"""The source's multipliers, updated or replaced by measured risk ratios.
+
+On the log scale everything is normal. A priori ln M(level) ~ N(ln printed, log_sd) for each named
+level, independently, and the reference level is exactly 0. A measured ratio compares two arms, so
+that its likelihood is one of a difference, ln M(level) - ln M(level of the reference arm). For
+diversity and method the reference arm has the source's reference level, 1. Its specification
+quality, q = 1, is the source's level "high": the neutral quality, .55, is specification gaming and
+no reference arm. All columns stay on the source's scale.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from analysis.modifiers.measure import ModifierReport, RiskRatio
+from analysis.priors.types import Modifier, PriorSet
+from analysis.rates import LEVEL, Estimate, FloatArray
+
+LEVEL_OF_REFERENCE_ARM = {"spec": "high"}
+"""Modifier -> the source's level of the reference arm, where that is not the reference level."""
+
+
+@dataclass(frozen=True)
+class Multiplier:
+    """One named level of one modifier.
+
+    measured: the ratio that enters or, where none may, one that is only shown; None without any.
+    update, replace: None where no data bear on the level. draws: feed -> multipliers [draws].
+    """
+
+    modifier: str
+    level: str
+    prior: Estimate
+    measured: RiskRatio | None
+    update: Estimate | None
+    replace: Estimate | None
+    note: str = ""
+    draws: Mapping[str, FloatArray] = field(default_factory=dict, repr=False)
+
+
+def multipliers(
+    priors: PriorSet, report: ModifierReport, power: float, draws: int, seed: int
+) -> list[Multiplier]:
+    """Every named level of every modifier, with the data at a stated power (0: none)."""
+    found = []
+    for i, modifier in enumerate(priors.modifiers.values()):
+        rng = np.random.default_rng([seed, i])
+        levels = {name: report.level(modifier.name, name) for name in modifier.levels}
+        ratios = {name: one for name, one in levels.items() if one is not None}
+        found += [
+            line if line.measured else replace(line, measured=_only_shown(report, line))
+            for line in _of_modifier(modifier, ratios, power, draws, rng)
+        ]
+    return found
+
+
+def _only_shown(report: ModifierReport, line: Multiplier) -> RiskRatio | None:
+    """A ratio that enters nothing: without an interval, or from cells that are not identified."""
+    found = [
+        one
+        for one in report.ratios
+        if (one.modifier, one.level) == (line.modifier, line.level) and one.scope != "cell"
+    ]
+    return max(found, key=lambda one: (one.scope == "pooled", len(one.cells)), default=None)
+
+
+def _of_modifier(
+    modifier: Modifier,
+    ratios: Mapping[str, RiskRatio],
+    power: float,
+    draws: int,
+    rng: np.random.Generator,
+) -> list[Multiplier]:
+    levels = [level for level in modifier.levels.values() if level.kind in ("named", "band")]
+    names = [level.name for level in levels]
+    base = LEVEL_OF_REFERENCE_ARM.get(modifier.name)
+    ratios = {name: one for name, one in ratios.items() if name in names and name != base}
+    mean = np.array([math.log(level.median) for level in levels])
+    sd = np.array([level.log_sd for level in levels])
+    noise = rng.standard_normal((len(levels), draws))
+    prior = mean[:, None] + sd[:, None] * noise
+    posterior = _update(mean, sd, names, base, ratios, power) @ np.vstack([noise, np.ones(draws)])
+    replaced = prior.copy()
+    for name, one in ratios.items():
+        anchor = prior[names.index(base)] if base else 0.0
+        replaced[names.index(name)] = (
+            anchor + one.log_mean + one.log_sd * rng.standard_normal(draws)
+        )
+    touched = {*ratios, *([base] if base and ratios else [])}
+    lines = []
+    for i, name in enumerate(names):
+        columns = {"prior": prior[i], "update": posterior[i], "replace": replaced[i]}
+        by_feed = {feed: np.exp(column) for feed, column in columns.items()}
+        lines.append(
+            Multiplier(
+                modifier.name,
+                name,
+                _interval(by_feed["prior"]),
+                ratios.get(name),
+                _interval(by_feed["update"]) if name in touched and power > 0 else None,
+                _interval(by_feed["replace"]) if name in ratios else None,
+                _note(name, base, ratios),
+                by_feed,
+            )
+        )
+    return lines
+
+
+def _update(
+    mean: FloatArray,
+    sd: FloatArray,
+    names: Sequence[str],
+    base: str | None,
+    ratios: Mapping[str, RiskRatio],
+    power: float,
+) -> FloatArray:
+    """Normal posterior of ln M as a matrix [levels, levels + 1]: Cholesky factor and mean, to be
+    multiplied by standard normal noise and 1."""
+    covariance, center = np.diag(sd**2), mean.copy()
+    informative = {name: one for name, one in ratios.items() if one.data_log_sd < math.inf}
+    for name, one in informative.items() if power > 0 else ():
+        contrast = np.zeros(len(names))
+        contrast[names.index(name)] = 1
+        if base:
+            contrast[names.index(base)] = -1
+        # Without its own weak prior: a parameter has one, and here that is the source's.
+        variance = max(one.data_log_sd, 1e-6) ** 2 / power
+        gain = covariance @ contrast / (contrast @ covariance @ contrast + variance)
+        center = center + gain * (one.data_log_mean - contrast @ center)
+        covariance = covariance - np.outer(gain, contrast @ covariance)
+    return np.column_stack([np.linalg.cholesky(covariance), center])
+
+
+def _interval(draws: FloatArray) -> Estimate:
+    low, median, high = np.quantile(draws, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
+    return Estimate(float(median), float(low), float(high))
+
+
+def _note(name: str, base: str | None, ratios: Mapping[str, RiskRatio]) -> str:
+    if name == base and ratios:
+        return "the level of the reference arm: the others are measured against it"
+    if name in ratios and base:
+        return f"measured against {base!r}, on the source's scale by its multiplier of that level"
+    return ""
+
+
+def condition(
+    priors: PriorSet, d: float, q: float, draws: int, seed: int
+) -> tuple[FloatArray, dict[str, str]]:
+    """The source's multiplier [draws] for a training condition (PPO, default steps), with its
+    uncertainty, and what each modifier resolved to."""
+    total, words = np.ones(draws), {}
+    for i, (name, at) in enumerate((("spec", q), ("diversity", d))):
+        level = priors.modifiers[name].level(at)
+        rng = np.random.default_rng([seed, 100 + i])
+        total = total * level.median * np.exp(level.log_sd * rng.standard_normal(draws))
+        words[name] = (
+            "reference: exactly 1"
+            if level.kind == "reference"
+            else f"{level.name}: x {level.median:.3g} [{level.low:.3g}, {level.high:.3g}]"
+        )
+    return total, {**words, "capability": "reference: exactly 1", "method": "reference: exactly 1"}

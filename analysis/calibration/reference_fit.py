@@ -1,0 +1,57 @@
+"""The hierarchical model on the reference arms of measured cells, with the source's means."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.calibration.measured import MeasuredCell
+from analysis.priors.types import FACTORS, PriorSet
+
+if TYPE_CHECKING:
+    from analysis.hierarchy.fit import CellCounts, HierarchicalFit
+
+
+def fit_reference(
+    cells: Sequence[MeasuredCell],
+    priors: PriorSet,
+    *,
+    draws: int,
+    seed: int,
+    power: float = 1.0,
+    harm: bool = False,
+    families: Sequence[str] = (),
+) -> "HierarchicalFit":
+    """`analysis.hierarchy.fit.fit` of the competent agents; harm: where asked for and possible."""
+    from analysis.hierarchy.fit import fit  # here: it brings jax
+
+    means = {
+        name: {factor: getattr(shift, factor).number for factor in FACTORS}
+        for name, shift in priors.shifts.items()
+    }
+    counts = cell_counts(cells, with_harm=harm)
+    return fit(
+        counts,
+        means,
+        priors.kappa,
+        power=power,
+        harm=any(not np.isnan(one.counts.hgc).all() for one in counts),
+        draws=draws,
+        seed=seed,
+        families=families,
+    )
+
+
+def cell_counts(cells: Sequence[MeasuredCell], *, with_harm: bool) -> "list[CellCounts]":
+    """The reference arms as the hierarchical model takes them. Harm is blanked unless asked for,
+    and always where it may not update: in C4, K4 and K3."""
+    from analysis.hierarchy.fit import CellCounts
+
+    found = []
+    for cell in cells:
+        counts = cell.reference
+        if not (with_harm and cell.harm_may_update):
+            counts = replace(counts, hgc=np.full(counts.k, np.nan))
+        found.append(CellCounts(cell.family, cell.cell, counts))
+    return found

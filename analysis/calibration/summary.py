@@ -1,0 +1,308 @@
+"""A calibration as plain data: the summary of calibration.schema.json."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.audit import warnings_of
+from analysis.calibration.calibrate import Calibration, Swept
+from analysis.calibration.conflict import TAIL, expected_by_chance
+from analysis.calibration.handoff import RATES
+from analysis.calibration.measured import (
+    ARMS,
+    METHOD,
+    REFERENCE_ARM,
+    VARIANT,
+    MeasuredArm,
+    MeasuredCell,
+    Q,
+    random_capable,
+)
+from analysis.calibration.multipliers import Multiplier
+from analysis.priors.types import FACTORS, ShiftPrior
+from analysis.rates import LEVEL, Estimate, FloatArray, point_rates
+from analysis.table import Row, number
+
+LIMITS = (
+    "Toy environments say nothing by themselves about large systems.",
+    "A behavioural measure does not show an internal optimizer.",
+    "Behaviour that depends on oversight is not called deception.",
+    "`update` is a posterior for the toy agents of this testbed, and for nothing else.",
+    "In a testbed harm is a design choice: measured harm is shown, and moves P(harm | fails) only "
+    "where that was asked for.",
+)
+"""What is never claimed."""
+
+FAR = 0.1
+"""From every measured cell: a posterior mean this far away is the prior's."""
+
+CONDITION_NOTE = (
+    "Rates are measured at q = 1, d and PPO, and enter the feeds as measured; the source's neutral "
+    "specification quality is another one (.55). The rates over the source's multipliers for that "
+    "condition stand beside them and never replace them."
+)
+
+
+def summary_of(calibration: Calibration) -> dict[str, Any]:
+    """All but `schema_version` and `provenance`. NaN becomes null."""
+    c = calibration
+    summary = {
+        "inputs": dict(c.inputs),
+        "settings": {
+            "prior": c.priors.name,
+            "kappa": c.priors.kappa,
+            "log_sd": c.priors.log_sd,
+            **vars(c.settings),
+        },
+        "reference_condition": {
+            "d": ARMS["reference"],
+            "q": Q,
+            "method": METHOD,
+            "variant": VARIANT,
+            "text": f"measured at {REFERENCE_ARM}, variant {VARIANT}",
+        },
+        "feeds": _feeds(c),
+        "types": [_type(c, shift) for shift in c.priors.shifts.values()],
+        "cells": [_cell(c, cell) for cell in c.cells],
+        "modifiers": [_modifier(line, c.refused) for line in c.modifiers],
+        "modifiers_not_identified": dict(c.modifier_report.not_identified),
+        "modifier_report": {
+            "ratios": c.modifier_report.ratios,
+            "slopes": c.modifier_report.slopes,
+            "dose_responses": c.modifier_report.dose_responses,
+            "multiplicativity": c.modifier_report.multiplicativity,
+        },
+        "conflicts": _conflicts(c),
+        "kappa_sweep": [_swept(one) for one in c.sweep],
+        "held_out": {
+            "reason": c.held_out.reason,
+            "verdict": c.held_out.verdict,
+            "rows": c.held_out.rows,
+        },
+        "hierarchy": _hierarchy(c),
+        "warnings": warnings(c),
+        "limits": LIMITS,
+    }
+    plain_summary: dict[str, Any] = plain(summary)
+    return plain_summary
+
+
+def plain(value: Any) -> Any:
+    """Nested dataclasses, named tuples, arrays and numbers as JSON data; NaN and infinities as
+    null. Fields that are hidden from the repr are working data and left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value) if one.repr}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {_key(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _key(key: Any) -> str:
+    return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def estimate_of(draws: FloatArray) -> Estimate:
+    """Mean and central 90 % of the draws of a rate."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(draws.mean()), float(low), float(high))
+
+
+def _feeds(c: Calibration) -> dict[str, Any]:
+    refused = {"available": not c.refused, "reason": c.refused}
+    return {
+        "side_by_side": {"available": True, "reason": ""},
+        "update": refused,
+        "replace": refused,
+    }
+
+
+def _type(c: Calibration, shift: ShiftPrior) -> dict[str, Any]:
+    def rates(feed: str) -> dict[str, Estimate]:
+        return {name: estimate_of(c.draws[f"{feed}/{shift.name}/{name}"]) for name in RATES}
+
+    low, high = shift.likelihood_range.range
+    source = {name: getattr(shift, name).number for name in RATES}
+    cells = [cell.name for cell in c.cells_of(shift.name)]
+    return {
+        "type": shift.name,
+        "number": shift.number,
+        "label": shift.label,
+        "source": {**source, "likelihood_low": low, "likelihood_high": high},
+        "prior": rates("prior"),
+        "update": None if c.refused else rates("update"),
+        "replace": None if c.refused else rates("replace"),
+        "cells": cells,
+        "keeps_prior": "" if cells else _why_prior(c, shift.name),
+    }
+
+
+def _why_prior(c: Calibration, shift: str) -> str:
+    reasons = [f"{cell.code}: {cell.left_out}" for cell in c.cells if cell.cell == shift]
+    return "; ".join(reasons) or "no cell of this type was measured"
+
+
+def _cell(c: Calibration, cell: MeasuredCell) -> dict[str, Any]:
+    control = cell.arms.get("d1")
+    missing = Estimate(math.nan, reason="no d = 1 control arm")
+    fallback = c.fit.fallback.get((cell.family, cell.cell), "") if c.fit is not None else ""
+    return {
+        "code": cell.code,
+        "family": cell.family,
+        "cell": cell.cell,
+        "observation_mode": cell.observation_mode,
+        "setting": cell.setting,
+        "arms": {name: _arm(c, cell, name, arm) for name, arm in cell.arms.items()},
+        "identified": cell.row.identified,
+        "random_capable": random_capable(cell.arms),
+        "control_goal_fail": control.rows["competent"].p_goal_fail if control else missing,
+        "left_out": cell.left_out,
+        "harm_may_update": cell.harm_may_update,
+        "harm_by_construction": cell.harm_by_construction,
+        "fallback": fallback,
+        "note": cell.note,
+    }
+
+
+def _arm(c: Calibration, cell: MeasuredCell, name: str, arm: MeasuredArm) -> dict[str, Any]:
+    counts = arm.counts
+    competent = arm.rows["competent"]
+    return {
+        "d": arm.d,
+        "condition": f"measured at q = 1, d = {arm.d:g}, PPO",
+        "own_success": competent.own_success,
+        "agent_numbers": counts.agent_number,
+        "agent_levels": counts.n.astype(int),
+        "agent_capable": counts.shares()[0],
+        "agent_goal_failure": counts.dots(),
+        "competent": _population(competent),
+        "all_trained": _population(arm.rows["all trained"]),
+        "bounds": arm.rows["bounds"].p_gm,
+        "divided": _divided(c, cell, name, competent),
+    }
+
+
+def _population(row: Row) -> dict[str, Any]:
+    rates = {name: getattr(row, name) for name in RATES}
+    return {"agents": row.agents, "levels": row.levels, "rates": rates, "note": row.note}
+
+
+def _divided(c: Calibration, cell: MeasuredCell, name: str, row: Row) -> dict[str, Any]:
+    """The rates over the source's multipliers for the arm's condition; may exceed 1."""
+    multiplier = c.draws[f"condition/{name}"]
+    median = float(np.median(multiplier))
+    low, high = np.quantile(multiplier, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    found: dict[str, Any] = {
+        "levels": dict(c.condition[name]),
+        "multiplier": Estimate(median, float(low), float(high)),
+    }
+    prefix = {"reference": "measured", "d0": "d0"}.get(name, name)
+    for rate in ("p_gm", "p_harmful_gm"):
+        raw: Estimate = getattr(row, rate)
+        value = Estimate(raw.value / median, reason=raw.reason)
+        draws = c.draws.get(f"{prefix}/{cell.name}/{rate}")
+        if draws is not None and not raw.reason:
+            ends = np.quantile(draws / multiplier, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            value = Estimate(raw.value / median, float(ends[0]), float(ends[1]))
+        found[rate] = value
+    return found
+
+
+def _modifier(line: Multiplier, refused: str) -> dict[str, Any]:
+    measured = line.measured
+    return {
+        "modifier": line.modifier,
+        "level": line.level,
+        "reference": measured.reference if measured else "",
+        "prior": line.prior,
+        "measured": measured.ratio if measured else Estimate(math.nan, reason="not measured"),
+        "update": None if refused else line.update,
+        "replace": None if refused else line.replace,
+        "arm": measured.arm if measured else "",
+        "scope": measured.scope if measured else "",
+        "agents": [measured.k_agents, measured.k_reference] if measured else [],
+        "note": "; ".join(filter(None, [line.note, measured.note if measured else ""])),
+    }
+
+
+def _conflicts(c: Calibration) -> dict[str, Any]:
+    return {
+        "tail": TAIL,
+        "tests": len(c.conflicts),
+        "expected_by_chance": expected_by_chance(c.conflicts),
+        "rows": [
+            {
+                "code": one.cell.code,
+                "family": one.cell.family,
+                "cell": one.cell.cell,
+                "factor": one.factor,
+                "measured": one.measured,
+                "source": one.source,
+                "predictive": one.predictive,
+                "tail": one.tail,
+                "flagged": one.flagged,
+                "agents": one.cell.reference.k,
+                "enters": not one.cell.left_out,
+            }
+            for one in c.conflicts
+        ],
+    }
+
+
+def _swept(one: Swept) -> dict[str, Any]:
+    return {
+        "kappa": one.kappa,
+        "type": one.shift,
+        "prior": {name: estimate_of(draws) for name, draws in one.prior.items()},
+        "update": one.update and {name: estimate_of(draws) for name, draws in one.update.items()},
+    }
+
+
+def _hierarchy(c: Calibration) -> dict[str, Any] | None:
+    if c.fit is None:
+        return None
+    names = ("refused", "r_hat_max", "ess_min", "divergent_share", "flags", "fallback")
+    return {name: getattr(c.fit, name) for name in names}
+
+
+def _held_by_the_prior(c: Calibration) -> list[str]:
+    """Types whose update stays far from every measured cell: the prior's weight decides."""
+    found = []
+    for shift in c.priors.shifts:
+        for factor in FACTORS[:2] if c.cells_of(shift) else ():
+            rates = [getattr(point_rates(cell.reference), factor) for cell in c.cells_of(shift)]
+            update = float(c.draws[f"update/{shift}/{factor}"].mean())
+            if not min(rates) - FAR <= update <= max(rates) + FAR:
+                cells = ", ".join(number(rate) for rate in rates)
+                source = getattr(c.priors.shifts[shift], factor).number
+                found.append(
+                    f"{shift} {factor}: the update, {number(update)}, is far from the cells "
+                    f"({cells}) and held by the source's {number(source)}: at another kappa it is "
+                    "another number"
+                )
+    return found
+
+
+def warnings(c: Calibration) -> list[str]:
+    """What a reader of the posterior must know, most important first."""
+    found = []
+    if c.refused:
+        found.append(f"update and replace are refused: {c.refused}")
+    if c.fit is not None and c.fit.refused:
+        found.append(f"the hierarchical fit is refused ({c.fit.refused})")
+    if c.fit is not None:
+        found += [f"{'/'.join(slot)} falls back: {why}" for slot, why in c.fit.fallback.items()]
+        found += _held_by_the_prior(c)
+    found.append(CONDITION_NOTE)
+    audited = [*warnings_of("shift_types", c.priors), *warnings_of("modifiers", c.priors)]
+    return [*found, *dict.fromkeys(audited)]

@@ -1,0 +1,1 @@
+"""What modifies the rates, measured as ratios of arms over agents."""

@@ -1,0 +1,1 @@
+"""The probability model: scenario risks with uncertainty on every input."""

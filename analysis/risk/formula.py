@@ -1,0 +1,278 @@
+"""The formula of the risk model, and how it is applied to draws.
+
+    p_gm         = exposure x link( P(capable) x P(goal fails),                   M_goal          )
+    p_harmful_gm = exposure x link( P(capable) x P(goal fails) x P(harm | fails), M_goal x M_harm )
+
+    M_goal = M_spec x M_capability x M_diversity x M_method x period x transport x training
+    M_harm = oversight: interventions on the harm of a failure
+
+Every symbol is a vector of joint Monte Carlo draws. The source prints p_harmful_gm; p_gm is its
+two-factor counterpart and ours. Which factor an intervention acts on is a reading, labelled in
+`Intervention.target_kind`; that the rest acts on goal failure is ours.
+
+`link` decides what becomes of a product above 1, and with it what kind of ratio a multiplier is:
+clip, min(1, p m), risk ratios; hazard, 1 - (1 - p)^m, ratios of -ln(1 - p); odds, odds ratios.
+With target "factor" P(goal fails) is multiplied by M_goal and P(harm | fails) by M_harm, each
+clipped at 1: then p_harmful_gm <= p_gm <= P(capable), which the clipped product does not promise.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.priors.types import FACTORS
+from analysis.rates import FloatArray
+from analysis.risk.draws import GmDraws, HarmfulGmDraws, expect_rate
+
+TARGETS = ("product", "factor")
+
+
+@dataclass(frozen=True)
+class FactorDraws:
+    """Joint draws of the three factors of a shift type [draws]; the products are exact."""
+
+    p_capable: FloatArray
+    p_goal_fail: FloatArray
+    p_harm: FloatArray
+
+    @property
+    def p_gm(self) -> GmDraws:
+        return GmDraws(self.p_capable * self.p_goal_fail)
+
+    @property
+    def p_harmful_gm(self) -> HarmfulGmDraws:
+        return HarmfulGmDraws(self.p_capable * self.p_goal_fail * self.p_harm)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One number of a scenario: values [draws], or [1] where it is fixed; label: what it is.
+
+    acts_on: "" for a factor itself, else what it multiplies: "p_goal_fail" (with it both rates),
+    "p_harm" or "exposure". link: of a measured multiplier.
+    """
+
+    label: str
+    values: FloatArray
+    acts_on: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A question resolved: its shift types (their mean counts) and every input by name."""
+
+    shifts: tuple[str, ...]
+    inputs: Mapping[str, Input]
+    overflow: str = "clip"
+    target: str = "product"
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Draws of both rates and what they come from.
+
+    factors: with target "factor" they contain the multipliers, and exposure x their product is
+    p_harmful_gm in every draw. With "product" they are those of P_base, which M multiplies whole.
+    multiplier: M_goal x M_harm. clipped_share: of draws in which a product (with "factor": a
+    factor) exceeded 1; harmful_clipped_share: in which that of p_harmful_gm did.
+    factor_inconsistent_share: of draws with p_gm > P(capable). Over several shift types rates are
+    means, factors ratios of means, shares means; `by_shift` has each.
+    """
+
+    p_gm: GmDraws
+    p_harmful_gm: HarmfulGmDraws
+    factors: FactorDraws
+    multiplier: FloatArray
+    exposure: FloatArray
+    clipped_share: float
+    harmful_clipped_share: float
+    factor_inconsistent_share: float
+    scenario: Scenario = field(repr=False)
+    by_shift: Mapping[str, "Prediction"] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        expect_rate(GmDraws, self.p_gm)
+        expect_rate(HarmfulGmDraws, self.p_harmful_gm)
+
+    @property
+    def p_capable(self) -> FloatArray:
+        return self.factors.p_capable
+
+    @property
+    def p_goal_fail(self) -> FloatArray:
+        return self.factors.p_goal_fail
+
+    @property
+    def p_harm(self) -> FloatArray:
+        return self.factors.p_harm
+
+    @property
+    def inputs(self) -> Mapping[str, Input]:
+        return self.scenario.inputs
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        found = list(self.scenario.warnings)
+        if self.clipped_share > 0:
+            found.append(
+                f"clipped: {self.clipped_share:.2%} of the draws exceed 1 "
+                f"({self.harmful_clipped_share:.2%} in p_harmful_gm)"
+            )
+        if self.factor_inconsistent_share > 0:
+            found.append(
+                f"inconsistent: p_gm > P(capable) in {self.factor_inconsistent_share:.2%} of the "
+                'draws; with target "factor" it cannot be'
+            )
+        return tuple(found)
+
+
+def _clip(p: FloatArray, m: FloatArray) -> tuple[FloatArray, float]:
+    product = _times(p, m)
+    clipped_share = _share(product > 1)
+    return (np.minimum(product, 1.0) if clipped_share else product), clipped_share
+
+
+def _hazard(p: FloatArray, m: FloatArray) -> tuple[FloatArray, float]:
+    with np.errstate(divide="ignore"):  # p = 1 stays 1
+        return (p if _is_one(m) else -np.expm1(m * np.log1p(-p))), 0.0
+
+
+def _odds(p: FloatArray, m: FloatArray) -> tuple[FloatArray, float]:
+    return (p if _is_one(m) else m * p / (1 - p + m * p)), 0.0
+
+
+Multiply = Callable[[FloatArray, FloatArray], tuple[FloatArray, float]]
+OVERFLOWS: Mapping[str, tuple[str, Multiply]] = {
+    "clip": ("log", _clip),
+    "hazard": ("cloglog", _hazard),
+    "odds": ("logit", _odds),
+}
+"""Policy -> the link on which its multipliers are ratios; (p, m) -> product, share clipped."""
+
+
+def evaluate(scenario: Scenario, values: Mapping[str, FloatArray] | None = None) -> Prediction:
+    """The formula. values: all inputs by name, for draws other than the scenario's own."""
+    drawn = values or {name: item.values for name, item in scenario.inputs.items()}
+    on_goal, on_harm, on_exposure = (
+        _product(drawn[name] for name, item in scenario.inputs.items() if item.acts_on == what)
+        for what in ("p_goal_fail", "p_harm", "exposure")
+    )
+    apply = _to_factors if scenario.target == "factor" else _to_product
+    parts = {}
+    for shift in scenario.shifts:
+        base = FactorDraws(*(drawn[f"{shift}/{factor}"] for factor in FACTORS))
+        parts[shift] = apply(base, on_goal, on_harm, on_exposure, scenario)
+    return _mean_over(parts) if len(parts) > 1 else parts[scenario.shifts[0]]
+
+
+def _to_product(
+    base: FactorDraws,
+    m_goal: FloatArray,
+    m_harm: FloatArray,
+    exposure: FloatArray,
+    scenario: Scenario,
+) -> Prediction:
+    """p_base x M, the source's formula."""
+    _, multiply = OVERFLOWS[scenario.overflow]
+    m = _times(m_goal, m_harm)
+    base_gm = base.p_capable * base.p_goal_fail
+    gm, clipped_share = multiply(base_gm, m_goal)
+    harmful, harmful_clipped_share = multiply(base_gm * base.p_harm, m)
+    return Prediction(
+        p_gm=GmDraws(_times(gm, exposure)),
+        p_harmful_gm=HarmfulGmDraws(_times(harmful, exposure)),
+        factors=base,
+        multiplier=m,
+        exposure=exposure,
+        clipped_share=clipped_share,
+        harmful_clipped_share=harmful_clipped_share,
+        factor_inconsistent_share=_share(gm > base.p_capable),
+        scenario=scenario,
+    )
+
+
+def _to_factors(
+    base: FactorDraws,
+    m_goal: FloatArray,
+    m_harm: FloatArray,
+    exposure: FloatArray,
+    scenario: Scenario,
+) -> Prediction:
+    """Each multiplier goes to the factor that it acts on."""
+    goal_fail, harm = _times(base.p_goal_fail, m_goal), _times(base.p_harm, m_harm)
+    factors = FactorDraws(base.p_capable, np.minimum(goal_fail, 1.0), np.minimum(harm, 1.0))
+    share = _share((goal_fail > 1) | (harm > 1))
+    return Prediction(
+        p_gm=GmDraws(_times(factors.p_gm.values, exposure)),
+        p_harmful_gm=HarmfulGmDraws(_times(factors.p_harmful_gm.values, exposure)),
+        factors=factors,
+        multiplier=_times(m_goal, m_harm),
+        exposure=exposure,
+        clipped_share=share,
+        harmful_clipped_share=share,
+        factor_inconsistent_share=0.0,
+        scenario=scenario,
+    )
+
+
+def _mean_over(parts: Mapping[str, Prediction]) -> Prediction:
+    """Every shift type weighs the same, in each draw."""
+    each = list(parts.values())
+    capable = _average([part.p_capable for part in each])
+    each_gm = [part.p_capable * part.p_goal_fail for part in each]
+    gm = _average(each_gm)
+    harmful = _average([gm * part.p_harm for gm, part in zip(each_gm, each, strict=True)])
+    return replace(
+        each[0],
+        p_gm=GmDraws(_average([part.p_gm.values for part in each])),
+        p_harmful_gm=HarmfulGmDraws(_average([part.p_harmful_gm.values for part in each])),
+        factors=FactorDraws(capable, _ratio(gm, capable), _ratio(harmful, gm)),
+        clipped_share=_mean([part.clipped_share for part in each]),
+        harmful_clipped_share=_mean([part.harmful_clipped_share for part in each]),
+        factor_inconsistent_share=_mean([part.factor_inconsistent_share for part in each]),
+        by_shift=parts,
+    )
+
+
+def _product(values: Iterable[FloatArray]) -> FloatArray:
+    total = np.ones(1)
+    for value in values:
+        total = _times(total, value)
+    return total
+
+
+def _times(values: FloatArray, m: FloatArray) -> FloatArray:
+    """values x m; the very values where m is 1."""
+    if _is_one(m):
+        return values
+    return m if _is_one(values) else values * m
+
+
+def _is_one(m: FloatArray) -> bool:
+    return len(m) == 1 and m[0] == 1
+
+
+def _average(values: Sequence[FloatArray]) -> FloatArray:
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total / len(values)
+
+
+def _ratio(over: FloatArray, under: FloatArray) -> FloatArray:
+    """0 where both are 0."""
+    with np.errstate(invalid="ignore"):
+        quotient = over / under
+    return np.where(under > 0, quotient, 0.0) if np.isnan(quotient).any() else quotient
+
+
+def _mean(shares: Sequence[float]) -> float:
+    return sum(shares) / len(shares)
+
+
+def _share(mask: npt.NDArray[np.bool_]) -> float:
+    return float(np.mean(mask))

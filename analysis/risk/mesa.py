@@ -1,0 +1,119 @@
+"""The mesa-optimization index: emergence x misalignment x severity. It is not a probability.
+
+    R = P(emergence) x P(misaligned | emergence) x S,      S = C^alpha x M^beta
+
+alpha = 2 and beta = 1.5 are printed without data; C is capability relative to current systems, M
+the degree of misalignment in 0..1. S is a relative harm without an upper bound.
+"""
+
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import numpy as np
+
+from analysis.priors import load_priors
+from analysis.priors.types import MesaPriors
+from analysis.rates import LEVEL, FloatArray
+from analysis.risk.model import stream
+
+CAVEATS = (
+    "an index, not a probability: severity is relative harm without an upper bound",
+    "nothing that is measured here moves it: failing goals do not show an internal optimizer",
+    "the ranges are judgements that the source calls 90 % intervals; they are drawn as uniform",
+    "the exponents are printed without data; they are parameters",
+    "the source gives no degree of misalignment per type; 1 leaves M out",
+    "the source's periods overlap, and its harm multipliers leave a gap between 10 and 25",
+)
+LEVEL_OF_PERIOD = {
+    "current": "current",
+    "near_term": "near_term",
+    "medium_term": "agi_approaching",
+}
+"""Period -> capability level of about the same years; the pairing is ours."""
+
+Number = float | tuple[float, float]
+
+
+def _refuse(self: "MesaIndex", other: object) -> NoReturn:
+    raise TypeError(
+        "the mesa-optimization index is no probability and enters no arithmetic with one; got "
+        f"{type(other).__name__}; compare two indices with `relative_to`"
+    )
+
+
+@dataclass(frozen=True)
+class MesaIndex:
+    """Draws [draws] of the index and of its three parts. It refuses arithmetic."""
+
+    period: str
+    values: FloatArray
+    p_emergence: FloatArray
+    p_misaligned: FloatArray
+    severity: FloatArray
+    exponents: tuple[float, float]
+    caveats: tuple[str, ...] = field(default=CAVEATS, repr=False)
+
+    # NumPy arrays and numbers on the left hand defer to these.
+    __array_ufunc__ = None
+    __mul__ = __rmul__ = __add__ = __radd__ = __sub__ = __rsub__ = _refuse
+    __truediv__ = __rtruediv__ = _refuse
+
+    def median(self) -> float:
+        return float(np.median(self.values))
+
+    def interval(self) -> tuple[float, float]:
+        """(low, high): central 90 %."""
+        low, high = np.quantile(self.values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return float(low), float(high)
+
+    def relative_to(self, other: "MesaIndex") -> FloatArray:
+        """This index over another's, draw by draw [draws]: what an index is for."""
+        if not isinstance(other, MesaIndex):
+            _refuse(self, other)
+        if self.exponents != other.exponents:
+            raise ValueError(
+                f"indices compare at equal exponents; got {self.exponents} and {other.exponents}"
+            )
+        return self.values / other.values
+
+
+def mesa_index(
+    period: str = "current",
+    *,
+    capability: Number | None = None,
+    misalignment: Number = 1.0,
+    exponents: tuple[float, float] | None = None,
+    priors: MesaPriors | None = None,
+    draws: int = 4000,
+    seed: int = 0,
+) -> MesaIndex:
+    """The index of a period ("current", "near_term", "medium_term").
+
+    capability: C >= 0, or (low, high) of a uniform; None is the period's printed level.
+    misalignment: M in 0..1 likewise. exponents: (alpha, beta); None is the printed pair.
+    Raises ValueError for another period, or numbers out of range.
+    """
+    priors = priors or load_priors().mesa
+    if period not in priors.periods:
+        raise ValueError(f"a period is one of {', '.join(priors.periods)}; got {period!r}")
+    if capability is None:
+        capability = priors.capability_levels[LEVEL_OF_PERIOD[period]].capability.range
+    if exponents is None:
+        exponents = (priors.exponent_capability.number, priors.exponent_misalignment.number)
+
+    def drawn(name: str, at: Number, high: float) -> FloatArray:
+        bounds = at if isinstance(at, tuple) else (at, at)
+        if not 0 <= bounds[0] <= bounds[1] <= high:
+            raise ValueError(f"{name} is within 0..{high:g}, or (low, high) there; got {at}")
+        return stream(seed, f"mesa/{name}").uniform(*bounds, draws)
+
+    row = priors.periods[period]
+    emergence = drawn("emergence", row.p_emergence.range, 1)
+    misaligned = drawn("misaligned", row.p_misaligned.range, 1)
+    alpha, beta = exponents
+    severity = (
+        drawn("capability", capability, np.inf) ** alpha
+        * drawn("misalignment", misalignment, 1) ** beta
+    )
+    values = emergence * misaligned * severity
+    return MesaIndex(period, values, emergence, misaligned, severity, exponents)

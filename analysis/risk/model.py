@@ -1,0 +1,509 @@
+"""The risk model: from words (a shift type, a domain, modifier levels) to draws of both rates.
+
+    model = RiskModel.from_prior()                     # the source's figures
+    model = RiskModel.from_calibration("calibration/", feed="update")
+    prediction = model.predict("moderate", spec=0.9, interventions=["ai_control_protocols"])
+    prediction.p_harmful_gm.interval()                 # central 90 %
+
+The formula is in `analysis.risk.formula`. Uncertainty of the inputs:
+    factor              Beta with the printed mean and equivalent sample size kappa (10)
+    modifier level      named: log-normal around the printed value; printed band or "unknown":
+                        log-normal whose central 90 % is the band or whole range; reference: 1
+    period              likewise: log-normal around a number, over a range; the first: 1
+    intervention        1 - reduction, the reduction uniform over its printed range
+    transport           uniform, U(.5, 1.5), where data of toy agents enter a domain
+Each input has its own named stream of the seed, so that one more input leaves the others as they
+were. All levels of a modifier share their noise: two scenarios differ only by what differs.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.priors import load_priors
+from analysis.priors.types import (
+    FACTORS,
+    PRIOR_SETS,
+    SHIFT_TYPES,
+    Domain,
+    Intervention,
+    Level,
+    Period,
+    PriorSet,
+    band_level,
+    beta_parameters,
+    named_level,
+)
+from analysis.rates import FloatArray
+from analysis.risk.draws import GmDraws, HarmfulGmDraws, exceeds_limit, expect_rate
+from analysis.risk.formula import (
+    OVERFLOWS,
+    TARGETS,
+    FactorDraws,
+    Input,
+    Prediction,
+    Scenario,
+    evaluate,
+)
+
+if TYPE_CHECKING:
+    from analysis.calibration.handoff import CalibrationFile
+
+__all__ = [
+    "FactorDraws",
+    "GmDraws",
+    "HarmfulGmDraws",
+    "Input",
+    "MeasuredMultiplier",
+    "Parameters",
+    "Prediction",
+    "RiskModel",
+    "Scenario",
+    "evaluate",
+    "exceeds_limit",
+    "expect_rate",
+]
+
+HARM_CHOICES = ("implied", "note_50_70", "measured")
+DOMAIN_CHOICES = ("prior", "calibrated")
+HARM_BY_CONSTRUCTION = "extreme"
+"""Both its cells (C4, K4) do harm by construction: it keeps the source's P(harm | fails)."""
+
+T = TypeVar("T")
+Noise = Callable[[np.random.Generator, int], FloatArray]
+
+
+@dataclass(frozen=True)
+class MeasuredMultiplier:
+    """Draws [draws] of a multiplier, a ratio on the link "log", "cloglog" or "logit"."""
+
+    values: FloatArray
+    link: str = "log"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Factors by shift type, and multipliers by (modifier, level) in place of the printed ones.
+
+    origin: where the factors come from, in words, by shift type. measured: the shift types whose
+    factors contain data.
+    """
+
+    factors: Mapping[str, FactorDraws]
+    origin: Mapping[str, str]
+    multipliers: Mapping[tuple[str, str], MeasuredMultiplier] = field(default_factory=dict)
+    measured: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class RiskModel:
+    """Draws of every parameter; `predict` puts them together.
+
+    toy: the parameters without a domain, that is for this testbed's agents; elsewhere: those in a
+    domain. warnings: what every prediction should say.
+    """
+
+    priors: PriorSet
+    toy: Parameters
+    elsewhere: Parameters
+    seed: int = 0
+    warnings: tuple[str, ...] = ()
+    _noise: dict[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        columns = [
+            values
+            for parameters in (self.toy, self.elsewhere)
+            for factors in parameters.factors.values()
+            for values in vars(factors).values()
+        ] + [
+            multiplier.values
+            for parameters in (self.toy, self.elsewhere)
+            for multiplier in parameters.multipliers.values()
+        ]
+        lengths = sorted({len(values) for values in columns})
+        if len(lengths) != 1 or lengths[0] < 1:
+            raise ValueError(f"all parameters have the same number of draws; got {lengths}")
+
+    @property
+    def draws(self) -> int:
+        return len(next(iter(self.toy.factors.values())).p_capable)
+
+    @classmethod
+    def from_prior(
+        cls,
+        priors: PriorSet | None = None,
+        draws: int = 4000,
+        seed: int = 0,
+        harm: str = "implied",
+    ) -> "RiskModel":
+        """The source's figures alone. harm: as its products imply, or "note_50_70", U(.5, .7).
+
+        Raises ValueError for harm "measured", fewer than one draw, or a negative seed.
+        """
+        _check_choice("harm", harm, HARM_CHOICES)
+        if harm == "measured":
+            raise ValueError(
+                'harm "measured" needs measurements; the prior has none; '
+                "give a calibration, or use implied or note_50_70"
+            )
+        _check_draws(draws, seed)
+        priors = priors or load_priors()
+        factors = {name: _prior_factors(priors, name, draws, seed, harm) for name in priors.shifts}
+        origin = f"prior {priors.name}, kappa = {priors.kappa:g}"
+        parameters = Parameters(factors, dict.fromkeys(factors, origin))
+        return cls(priors, parameters, parameters, seed)
+
+    @classmethod
+    def from_calibration(
+        cls,
+        path: Path | str,
+        feed: str = "side_by_side",
+        harm: str = "implied",
+        *,
+        domains: str = "prior",
+        priors: PriorSet | None = None,
+        draws: int | None = None,
+        seed: int = 0,
+    ) -> "RiskModel":
+        """The folder that `misgen calibrate` wrote. By "side_by_side" no data enter a prediction.
+
+        domains: "prior", where data have power 0 outside the toy domain, or "calibrated", which
+        carries them there with the transport factor. priors: the set that the calibration used,
+        needed where that is a user's file. draws: None for the file's joint draws, else so many
+        of them, drawn with replacement.
+        Raises ValueError for a refused feed, another choice, or harm "measured" where the
+        calibration was not asked for it.
+        """
+        from analysis.calibration.handoff import read_calibration
+
+        _check_choice("harm", harm, HARM_CHOICES)
+        _check_choice("domains", domains, DOMAIN_CHOICES)
+        file = read_calibration(Path(path))
+        file.require(feed)
+        if harm == "measured" and feed == "side_by_side":
+            raise ValueError(
+                'harm "measured" lets data in and the feed "side_by_side" none; got both; '
+                "use the feed update or replace"
+            )
+        _check_draws(file.num_draws if draws is None else draws, seed)
+        priors = _priors_of(file, priors)
+        rows = np.arange(file.num_draws)
+        if draws is not None:
+            rows = stream(seed, "rows of the calibration").integers(file.num_draws, size=draws)
+        toy = _calibrated(file, feed, harm, rows)
+        if domains == "calibrated":
+            return cls(priors, toy, toy, seed)
+        assumed = "implied" if harm == "measured" else harm
+        return cls(priors, toy, _calibrated(file, "side_by_side", assumed, rows), seed)
+
+    def predict(
+        self,
+        shift: str | None = None,
+        spec: str | float | None = None,
+        capability: str | None = None,
+        diversity: str | float | None = None,
+        method: str | None = None,
+        *,
+        domain: str | None = None,
+        period: str | None = None,
+        interventions: Sequence[str] = (),
+        overflow: str = "clip",
+        target: str = "product",
+        transport: float | tuple[float, float] | None = None,
+        exposure: float = 1.0,
+    ) -> Prediction:
+        """Both rates under a shift type, or in a domain (the mean over its two types).
+
+        spec, capability, diversity, method: a level, a score or "unknown"; None is the reference
+        (exactly 1), or a domain's own specification quality. transport: a factor, or (low, high)
+        of a uniform; None is U(.5, 1.5) where data of toy agents enter a domain, else nothing.
+        exposure: share of situations that tell the goals apart.
+        Raises ValueError for an unknown name, one lever pulled twice, or a measured multiplier
+        whose link is not that of `overflow`.
+        """
+        place = None if domain is None else _choose("a domain", domain, self.priors.domains)
+        when = None if period is None else _choose("a period", period, self.priors.periods)
+        acts = [_choose("an intervention", i, self.priors.interventions) for i in interventions]
+        asked = {"spec": spec, "capability": capability, "diversity": diversity, "method": method}
+        if place is not None and spec is None:
+            asked["spec"] = place.spec
+        levels = {name: self.priors.modifiers[name].level(at) for name, at in asked.items()}
+        _refuse_twice(levels, when, acts)
+        parameters = self.toy if place is None else self.elsewhere
+        shifts = _shifts(shift, place)
+        inputs = {
+            **_factor_inputs(parameters, shifts),
+            **self._level_inputs(levels, parameters),
+            **self._period_input(when),
+            **self._intervention_inputs(acts),
+        }
+        has_data = any(s in parameters.measured for s in shifts) or _links(inputs) != set()
+        inputs |= self._transport_input(transport, has_data and place is not None)
+        inputs |= _exposure_input(exposure)
+        _check_policy(overflow, target, _links(inputs))
+        notes = [*self.warnings, *_notes(levels, acts, place, shifts, inputs, has_data)]
+        if place is not None and self.toy.measured and not has_data:
+            notes.append(f'data have no power in {place.label} (domains "calibrated" gives it)')
+        return evaluate(Scenario(shifts, inputs, overflow, target, tuple(notes)))
+
+    def _level_inputs(self, levels: Mapping[str, Level], given: Parameters) -> dict[str, Input]:
+        """Modifiers away from their reference; a measured level replaces a printed one."""
+        inputs = {}
+        for name, level in levels.items():
+            measured = given.multipliers.get((name, level.name))
+            if level.kind == "reference":
+                continue
+            if measured is not None:
+                label = f"{level.name}: measured"
+                inputs[name] = Input(label, measured.values, "p_goal_fail", measured.link)
+            else:
+                inputs[name] = Input(_level_label(level), self._drawn(name, level), "p_goal_fail")
+        return inputs
+
+    def _period_input(self, period: Period | None) -> dict[str, Input]:
+        """A range is the central 90 % of a log-normal; a single number is its median."""
+        if period is None or period.multiplier == (1.0, 1.0):
+            return {}
+        low, high = period.multiplier
+        if low < high:
+            level = band_level(period.name, period.multiplier)
+        else:
+            level = named_level(period.name, low, self.priors.log_sd)
+        values = self._drawn("period", level)
+        return {"period": Input(_level_label(level), values, "p_goal_fail")}
+
+    def _intervention_inputs(self, interventions: Sequence[Intervention]) -> dict[str, Input]:
+        """1 - reduction, uniform over the printed range."""
+        inputs = {}
+        for intervention in interventions:
+            if intervention.reduction is None:
+                known = [i.name for i in self.priors.interventions.values() if i.reduction]
+                raise ValueError(
+                    f"the source prints no reduction by {intervention.name}, but "
+                    f"{intervention.printed!r}; with a number: {', '.join(known)}"
+                )
+            low, high = intervention.reduction.range
+            name = f"intervention/{intervention.name}"
+            remaining = 1 - low - (high - low) * self._stream(name, np.random.Generator.random)
+            label = f"takes U({low:g}, {high:g}) from {intervention.target}"
+            inputs[name] = Input(label, remaining, intervention.target)
+        return inputs
+
+    def _transport_input(
+        self, asked: float | tuple[float, float] | None, is_needed: bool
+    ) -> dict[str, Input]:
+        if asked is None and not is_needed:
+            return {}
+        both = self.priors.transport if asked is None else asked
+        low, high = both if isinstance(both, tuple) else (both, both)
+        if not 0 < low <= high < np.inf:
+            raise ValueError(f"transport is a number above 0, or (low, high); got {asked}")
+        if low == high:
+            return {"transport": Input(f"set to {low:g}", np.array([low]), "p_goal_fail")}
+        noise = self._stream("transport", np.random.Generator.random)
+        label = f"U({low:g}, {high:g})"
+        return {"transport": Input(label, low + (high - low) * noise, "p_goal_fail")}
+
+    def _drawn(self, name: str, level: Level) -> FloatArray:
+        noise = self._stream(name, np.random.Generator.standard_normal)
+        return level.median * np.exp(level.log_sd * noise)
+
+    def _stream(self, name: str, draw: Noise) -> FloatArray:
+        """The noise of an input [draws], drawn once."""
+        if name not in self._noise:
+            self._noise[name] = draw(stream(self.seed, name), self.draws)
+        return self._noise[name]
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """The generator of one input: other names and other seeds are independent of it."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+# ----------------------------------------------------------------------------------- parameters
+
+
+def _prior_factors(priors: PriorSet, shift: str, draws: int, seed: int, harm: str) -> FactorDraws:
+    """Independent Betas with the printed means; harm as the product implies or the note says."""
+    columns = {}
+    for factor in FACTORS:
+        rng = stream(seed, f"{shift}/{factor}")
+        if factor == "p_harm" and harm == "note_50_70":
+            columns[factor] = rng.uniform(*priors.harm_note.range, draws)
+        else:
+            mean = getattr(priors.shifts[shift], factor).number
+            columns[factor] = rng.beta(*beta_parameters(mean, priors.kappa), draws)
+    return FactorDraws(**columns)
+
+
+def _calibrated(
+    file: "CalibrationFile", feed: str, harm: str, rows: npt.NDArray[np.int64]
+) -> Parameters:
+    """What a feed says, with P(harm | fails) by the assumption asked for and by no other."""
+    factors, origin, measured = {}, {}, set()
+    for row in file.summary["types"]:
+        shift = row["type"]
+        rates = file.feed_rates(feed, shift)
+        by_construction = harm == "measured" and shift == HARM_BY_CONSTRUCTION
+        p_harm = file.harm("implied" if by_construction else harm, shift, feed)
+        factors[shift] = FactorDraws(rates.p_capable[rows], rates.p_goal_fail[rows], p_harm[rows])
+        origin[shift] = "prior"
+        if feed != "side_by_side":
+            origin[shift] = f"prior: {row['keeps_prior']}" if row["keeps_prior"] else feed
+            measured |= set() if row["keeps_prior"] else {shift}
+    known = {(row["modifier"], row["level"]) for row in file.summary["modifiers"] if row.get(feed)}
+    multipliers = {
+        key: MeasuredMultiplier(values[rows])
+        for key, values in file.feed_modifiers(feed).items()
+        if key in known
+    }
+    return Parameters(factors, origin, multipliers, frozenset(measured))
+
+
+def _priors_of(file: "CalibrationFile", given: PriorSet | None) -> PriorSet:
+    """The set that the calibration used: modifiers and domains must be of the factors' set."""
+    settings = file.summary["settings"]
+    used = settings["prior"]
+    if given is not None and given.name == used:
+        return given
+    if given is None and used in PRIOR_SETS:
+        return load_priors(used, kappa=settings["kappa"], log_sd=settings["log_sd"])
+    raise ValueError(
+        f"a calibrated model needs the prior of its calibration; {file.folder} used {used!r}, got "
+        f"{'none' if given is None else repr(given.name)}; give that set or file (--prior), or "
+        "calibrate again"
+    )
+
+
+# ----------------------------------------------------------------------------- words and refusals
+
+
+def _check_draws(draws: int, seed: int) -> None:
+    if draws < 1 or seed < 0:
+        raise ValueError(f"draws are at least 1 and a seed at least 0; got {draws} and {seed}")
+
+
+def _check_choice(what: str, name: str, options: Iterable[str]) -> None:
+    if name not in options:
+        raise ValueError(f"{what} is one of {', '.join(options)}; got {name!r}; choose one")
+
+
+def _choose(what: str, name: str, options: Mapping[str, T]) -> T:
+    _check_choice(what, name, options)
+    return options[name]
+
+
+def _shifts(shift: str | None, domain: Domain | None) -> tuple[str, ...]:
+    if shift is not None:
+        _check_choice("a shift type", shift, SHIFT_TYPES)
+        return (shift,)
+    if domain is None:
+        raise ValueError(
+            "a prediction needs a shift type or a domain; got neither; "
+            f"choose from {', '.join(SHIFT_TYPES)}, or name a domain"
+        )
+    return domain.shift_types
+
+
+def _refuse_twice(
+    levels: Mapping[str, Level], period: Period | None, interventions: Sequence[Intervention]
+) -> None:
+    """One lever is applied once: as a modifier, as an intervention, or as a period's driver."""
+    names = [intervention.name for intervention in interventions]
+    if len(set(names)) < len(names):
+        raise ValueError(f"an intervention counts once; got {', '.join(names)}; name each once")
+    sides: list[Intervention | Period] = [*interventions]
+    if period is not None and period.multiplier != (1.0, 1.0):
+        sides.append(period)
+    for side in sides:
+        if side.excludes and levels[side.excludes].kind != "reference":
+            raise ValueError(
+                f"{side.name} and the modifier {side.excludes} are one lever and apply once; got "
+                f"{side.name} with {side.excludes} = {levels[side.excludes].name}; leave one out, "
+                f"or set {side.excludes} to reference"
+            )
+
+
+def _check_policy(overflow: str, target: str, links: set[str]) -> None:
+    """Measured multipliers fix the link; the factor target has a clip of its own."""
+    _check_choice("overflow", overflow, OVERFLOWS)
+    _check_choice("target", target, TARGETS)
+    if target == "factor" and overflow != "clip":
+        raise ValueError(
+            f'target "factor" clips each factor; got overflow {overflow!r}; use overflow "clip", '
+            'or target "product"'
+        )
+    link, _ = OVERFLOWS[overflow]
+    if links - {link}:
+        fitting = [name for name, (known, _) in OVERFLOWS.items() if links == {known}]
+        raise ValueError(
+            f"a multiplier is applied on the link it was estimated on; got overflow {overflow!r} "
+            f"({link}) with measured multipliers on {', '.join(sorted(links))}; "
+            + (f"use overflow {fitting[0]!r}" if fitting else "use levels measured on one link")
+        )
+
+
+def _links(inputs: Mapping[str, Input]) -> set[str]:
+    return {item.link for item in inputs.values() if item.link}
+
+
+def _factor_inputs(parameters: Parameters, shifts: Sequence[str]) -> dict[str, Input]:
+    return {
+        f"{shift}/{factor}": Input(
+            parameters.origin[shift], getattr(parameters.factors[shift], factor)
+        )
+        for shift in shifts
+        for factor in FACTORS
+    }
+
+
+def _exposure_input(share: float) -> dict[str, Input]:
+    if not 0 <= share <= 1:
+        raise ValueError(f"exposure is the share of situations, within 0..1; got {share:g}")
+    label = f"{share:g}, set by the caller"
+    if share == 1:
+        label = "1 by default: every situation tells the goals apart"
+    return {"exposure": Input(label, np.array([float(share)]), "exposure")}
+
+
+def _level_label(level: Level) -> str:
+    if level.kind == "reference":
+        return "reference: exactly 1"
+    return f"{level.name}: x {level.median:.3g} [{level.low:.3g}, {level.high:.3g}]"
+
+
+def _notes(
+    levels: Mapping[str, Level],
+    interventions: Sequence[Intervention],
+    domain: Domain | None,
+    shifts: Sequence[str],
+    inputs: Mapping[str, Input],
+    has_data: bool,
+) -> list[str]:
+    """What a reader of the result must know about how the question was read."""
+    notes = []
+    for name, level in levels.items():
+        if level.kind == "unknown":
+            notes.append(
+                f"{name}: level: unknown: the whole range {level.low:g}-{level.high:g} counts as "
+                "uncertainty, which widens the result"
+            )
+        elif level.note and level.kind != "reference":
+            notes.append(f"{name}: {level.note}")
+    if len(interventions) > 1:
+        notes.append("interventions are multiplied as if independent, which nobody has tested")
+    if domain is not None and not set(shifts) <= set(domain.shift_types):
+        notes.append(f"{shifts[0]} is not a shift type that the source names for {domain.label}")
+    if "transport" in inputs:
+        notes.append(f"transport: {inputs['transport'].label}, on both rates")
+    if has_data and domain is not None:
+        notes.append("data of toy agents enter the domain, because it was asked for")
+    elif has_data:
+        notes.append("a posterior for the toy agents of this testbed, and for nothing else")
+    return notes

@@ -1,0 +1,161 @@
+"""The tables of the risk model: domains by periods, and what was measured beside its condition."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.priors.types import Domain, Period
+from analysis.rates import Estimate
+from analysis.risk.draws import RateDraws
+from analysis.risk.model import Prediction, RiskModel
+from analysis.table import aligned, span
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean, median and central 90 % of a rate."""
+
+    mean: float
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, draws: RateDraws) -> "Summary":
+        low, median, high = draws.low_median_high()
+        return cls(draws.mean(), median, low, high)
+
+    def percent(self) -> str:
+        """`11.2 [2.3, 25.0]`: median and central 90 % [%]."""
+        return f"{self.median:.1%} [{self.low:.1%}, {self.high:.1%}]".replace("%", "")
+
+
+@dataclass(frozen=True)
+class DomainRow:
+    """A domain in a period. printed: the source's range for then, None where it prints none."""
+
+    domain: Domain
+    period: Period
+    printed: tuple[float, float] | None
+    p_harmful_gm: Summary
+    p_gm: Summary
+    clipped_share: float
+    harmful_clipped_share: float
+    factor_inconsistent_share: float
+    notes: tuple[str, ...]
+
+
+def domain_table(model: RiskModel, **options: Any) -> list[DomainRow]:
+    """Every domain in every period. options: further arguments of `RiskModel.predict`."""
+    return [
+        _row(domain, period, model.predict(domain=domain.name, period=period.name, **options))
+        for domain in model.priors.domains.values()
+        for period in model.priors.periods.values()
+    ]
+
+
+def _row(domain: Domain, period: Period, prediction: Prediction) -> DomainRow:
+    return DomainRow(
+        domain,
+        period,
+        _printed(domain, period),
+        Summary.of(prediction.p_harmful_gm),
+        Summary.of(prediction.p_gm),
+        prediction.clipped_share,
+        prediction.harmful_clipped_share,
+        prediction.factor_inconsistent_share,
+        prediction.scenario.warnings,
+    )
+
+
+def _printed(domain: Domain, period: Period) -> tuple[float, float] | None:
+    """The source prints a current range, and one for 2027."""
+    figures = {"2024-2025": domain.p_current, "2026-2027": domain.p_2027}
+    return figures[period.name].range if period.name in figures else None
+
+
+def format_domain_table(models: Mapping[str, Sequence[DomainRow]]) -> str:
+    """Plain text, a column of p_harmful_gm per model ("prior", "calibrated") beside the printed."""
+    header = ["domain", "period", "source %", *(f"{name} %" for name in models)]
+    lines = []
+    for rows in zip(*models.values(), strict=True):
+        first = rows[0]
+        printed = "-" if first.printed is None else "{:.0%}-{:.0%}".format(*first.printed)
+        lines.append(
+            [
+                first.domain.label,
+                first.period.name,
+                printed.replace("%", ""),
+                *(row.p_harmful_gm.percent() for row in rows),
+                *(_shares(row) for row in rows),
+            ]
+        )
+    flags = [f"{name}: (1), (2) %" for name in models]
+    return f"{aligned([*header, *flags], lines)}\n\n{_LEGEND}"
+
+
+_LEGEND = """\
+(1) draws in which p_harmful_gm would exceed 1; (2) draws with p_gm > P(capable), which the target
+"factor" rules out. "-": the source prints no range.
+"""
+
+
+def _shares(row: DomainRow) -> str:
+    """How often p_harmful_gm was clipped, and p_gm exceeded P(capable) [% of draws]."""
+    shares = (row.harmful_clipped_share, row.factor_inconsistent_share)
+    return ", ".join(f"{share:.1%}" for share in shares).replace("%", "")
+
+
+def domain_records(models: Mapping[str, Sequence[DomainRow]]) -> Iterator[dict[str, Any]]:
+    """A flat row per model, domain, period: every number of the table and those of p_gm."""
+    for name, rows in models.items():
+        for row in rows:
+            low, high = row.printed or (None, None)
+            yield {
+                "model": name,
+                "domain": row.domain.name,
+                "period": row.period.name,
+                "printed_low": low,
+                "printed_high": high,
+                **{f"p_harmful_gm_{key}": value for key, value in vars(row.p_harmful_gm).items()},
+                **{f"p_gm_{key}": value for key, value in vars(row.p_gm).items()},
+                "clipped_share": row.clipped_share,
+                "harmful_clipped_share": row.harmful_clipped_share,
+                "factor_inconsistent_share": row.factor_inconsistent_share,
+                "notes": "; ".join(row.notes),
+            }
+
+
+def reference_condition(summary: Mapping[str, Any]) -> str:
+    """p_gm of each cell as measured and, beside it, over the source's multipliers for the
+    condition it was measured under: two numbers, neither of which stands for the other.
+
+    summary: of a calibration folder. Empty if no cell has a reference arm.
+    """
+    lines = []
+    for cell in summary["cells"]:
+        arm = cell["arms"].get("reference")
+        if arm is None:
+            continue
+        population, divided = arm["competent"], arm["divided"]
+        lines.append(
+            [
+                cell["code"],
+                arm["condition"],
+                f"{population['agents']} x {population['levels']}",
+                _interval(population["rates"]["p_gm"]),
+                _interval(divided["multiplier"]),
+                _interval(divided["p_gm"]),
+            ]
+        )
+    if not lines:
+        return ""
+    header = "cell,measured at,agents x levels,p_gm,source's multiplier,p_gm divided by it"
+    return aligned(header.split(","), lines) + "\n"
+
+
+def _interval(value: Mapping[str, Any]) -> str:
+    def number(name: str) -> float:
+        return float("nan") if value[name] is None else float(value[name])
+
+    return span(Estimate(number("value"), number("low"), number("high")))

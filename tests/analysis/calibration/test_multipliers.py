@@ -1,0 +1,112 @@
+"""Prior multipliers and measured ratios: the normal arithmetic on the log scale, by hand."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.calibration.multipliers import Multiplier, condition, multipliers
+from analysis.modifiers.measure import ModifierReport, Reference, RiskRatio
+from analysis.priors import load_priors
+from analysis.rates import Estimate
+
+DRAWS = 40_000
+
+
+def ratio(modifier: str, level: str, value: float, log_sd: float) -> RiskRatio:
+    spread = math.exp(1.645 * log_sd)
+    estimate = Estimate(value, value / spread, value * spread)
+    fields: dict[str, Any] = {
+        "modifier": modifier,
+        "level": level,
+        "arm": "d=0",
+        "reference": "d=0.1",
+        "scope": "pooled",
+        "cells": (("coinrun", "moderate"),),
+        "link": "log",
+        "ratio": estimate,
+        "raw": value,
+        "bootstrap": estimate,
+        "factors": {},
+        "log_mean": math.log(value),
+        "log_sd": log_sd,
+        "k_agents": 8,
+        "k_reference": 8,
+        "levels": "330",
+    }
+    return RiskRatio(**fields)
+
+
+def lines(*ratios: RiskRatio, power: float = 1.0) -> dict[str, Multiplier]:
+    report = ModifierReport("11", "log", Reference(), {}, ratios, (), (), (), {})
+    found = multipliers(load_priors(), report, power, DRAWS, seed=0)
+    return {f"{line.modifier}/{line.level}": line for line in found}
+
+
+def log_moments(draws: np.ndarray[Any, Any]) -> tuple[float, float]:
+    return float(np.log(draws).mean()), float(np.log(draws).std())
+
+
+def test_update_is_the_precision_weighted_mean() -> None:
+    """Prior ln 1.4 +- .2; data ln 3 +- .3, of which its own weak prior N(0, 1.5) is taken out."""
+    found = lines(ratio("diversity", "narrow", 3.0, 0.3))["diversity/narrow"]
+    data = 1 / 0.3**2 - 1 / 1.5**2
+    mean = (math.log(1.4) / 0.2**2 + math.log(3.0) / 0.3**2) / (1 / 0.2**2 + data)
+    drawn, sd = log_moments(found.draws["update"])
+    assert drawn == pytest.approx(mean, abs=0.005)
+    assert sd == pytest.approx((1 / 0.2**2 + data) ** -0.5, rel=0.02)
+
+
+def test_replace_is_the_measurement_and_prior_stays() -> None:
+    found = lines(ratio("diversity", "narrow", 3.0, 0.3))["diversity/narrow"]
+    assert log_moments(found.draws["replace"]) == pytest.approx((math.log(3), 0.3), abs=0.01)
+    assert log_moments(found.draws["prior"]) == pytest.approx((math.log(1.4), 0.2), abs=0.01)
+
+
+def test_less_power_moves_less() -> None:
+    one = ratio("diversity", "narrow", 3.0, 0.3)
+    values = [lines(one, power=p)["diversity/narrow"].draws["update"] for p in (0, 0.3, 1)]
+    medians = [float(np.median(v)) for v in values]
+    assert medians[0] == pytest.approx(1.4, rel=0.01) and medians[0] < medians[1] < medians[2]
+    assert lines(one, power=0)["diversity/narrow"].update is None
+
+
+def test_levels_without_data_keep_their_prior() -> None:
+    found = lines(ratio("diversity", "narrow", 3.0, 0.3))
+    for name, line in found.items():
+        if name != "diversity/narrow":
+            assert line.update is None and line.replace is None and line.measured is None
+            assert (line.draws["replace"] == line.draws["prior"]).all()
+            np.testing.assert_allclose(line.draws["update"], line.draws["prior"])
+
+
+def test_specification_is_measured_against_q_1_which_the_source_calls_high() -> None:
+    """The ratio of `low` to `high` is 2.9 in the source. Measured 1: the two move together."""
+    found = lines(ratio("spec", "low", 1.0, 0.05))
+    high, low = found["spec/high"], found["spec/low"]
+    assert high.update is not None and low.update is not None
+    assert low.prior.value / high.prior.value == pytest.approx(2.94, rel=0.02)
+    joint = low.draws["update"] / high.draws["update"]
+    assert np.median(joint) == pytest.approx(1.2, abs=0.15)
+    assert high.update.value > high.prior.value and low.update.value < low.prior.value
+    assert np.median(low.draws["replace"]) == pytest.approx(high.prior.value, rel=0.02)
+    assert high.replace is None and (high.draws["replace"] == high.draws["prior"]).all()
+    assert "against 'high'" in low.note and "level of the reference arm" in high.note
+
+
+def test_a_ratio_that_says_nothing_changes_nothing() -> None:
+    """Its posterior is the weak prior: no data are left once that is taken out."""
+    found = lines(ratio("diversity", "narrow", 1.0, 1.5))["diversity/narrow"]
+    assert np.median(found.draws["update"]) == pytest.approx(1.4, rel=0.01)
+
+
+def test_the_condition_of_the_reference_arm() -> None:
+    priors = load_priors()
+    reference, words = condition(priors, 0.1, 1.0, DRAWS, seed=0)
+    narrow, _ = condition(priors, 0.0, 1.0, DRAWS, seed=0)
+    neutral, _ = condition(priors, 0.1, 0.55, DRAWS, seed=0)
+    assert words["diversity"] == words["method"] == words["capability"] == "reference: exactly 1"
+    assert log_moments(reference) == pytest.approx((math.log(0.5), 0.2), abs=0.01)
+    assert log_moments(narrow / reference) == pytest.approx((math.log(1.4), 0.2), abs=0.01)
+    assert (neutral == 1).all()

@@ -1,0 +1,188 @@
+"""The page of a calibration: one file, complete, with words in place of what is missing."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from analysis.calibration.calibrate import calibrate
+from analysis.calibration.handoff import write_calibration
+from analysis.priors import load_priors
+from analysis.priors.types import SHIFT_TYPES
+from analysis.records import read_records
+from analysis.report.content import percent, percent_span, ratio_span
+from analysis.report.report import write_report
+from tests.analysis.calibration.calibrated_folder import write_folder
+from tests.analysis.simulated_study import write_study
+
+MAX_BYTES = 1_500_000
+
+
+class Reader(HTMLParser):
+    """The words of a page by section (id of its h2, "" before the first), tags and attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.section, self.sections, self.tags = "", {"": ""}, list[tuple[str, dict[str, str]]]()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.tags.append((tag, found))
+        if tag == "h2":
+            self.section = found["id"]
+            self.sections[self.section] = ""
+
+    def handle_data(self, data: str) -> None:
+        self.sections[self.section] += " " + " ".join(data.split())
+
+    def of(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def read(folder: Path) -> Reader:
+    return Reader(write_report(folder).read_text())
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    return read(write_folder(tmp_path_factory.mktemp("full")))
+
+
+def test_equal_folders_give_equal_bytes(tmp_path: Path) -> None:
+    first, again = (write_report(write_folder(tmp_path / name)) for name in ("a", "b"))
+    assert first.name == "index.html"
+    assert first.read_bytes() == again.read_bytes()
+    assert len(first.read_bytes()) < MAX_BYTES
+
+
+def test_it_needs_no_script_and_no_other_file(full: Reader) -> None:
+    assert not {"script", "iframe", "object"} & {tag for tag, _ in full.tags}
+    for tag, attributes in full.tags:
+        for name in ("src", "href", "xlink:href"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
+        assert not re.search(r"url\((?!#)", attributes.get("style", ""))
+
+
+def test_the_first_screen_names_both_rates_and_the_limits(full: Reader) -> None:
+    first = full.sections[""]
+    for words in (
+        "p_gm: P(goal misgeneralization), two factors",
+        "p_harmful_gm: P(harmful goal misgeneralization), three factors",
+        "Toy environments.",
+        "It does not show that there is an optimizer",
+        "not called deception",
+        "It holds for toy agents of this testbed",
+        "Transport is an assumption.",
+        "5 x 310-345",
+    ):
+        assert words in first
+    for shift in load_priors().shifts.values():
+        assert percent(shift.p_gm.number) in first
+        assert percent(shift.p_harmful_gm.number) in first
+
+
+def test_every_section_of_the_menu_exists_and_says_something(full: Reader) -> None:
+    targets = [a["href"].removeprefix("#") for a in full.of("a")]
+    assert targets == list(full.sections)[1:]
+    assert min(len(text) for text in full.sections.values()) > 80
+
+
+def test_every_figure_and_table_can_be_read_aloud(full: Reader) -> None:
+    charts = full.of("svg")
+    assert len(charts) == 5 + 2 + 1 + 2 + 2 + 2  # factors ... tornado
+    assert all(chart["role"] == "img" and len(chart["aria-label"]) > 40 for chart in charts)
+    assert len({chart["aria-label"] for chart in charts}) == len(charts)
+    assert all(cell.get("scope") in ("col", "row", "rowgroup") for cell in full.of("th"))
+    ids = [a["id"] for _, a in full.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+
+
+def test_conflicts_stand_beside_the_number_that_chance_would_give(full: Reader) -> None:
+    assert "2 of 16 comparisons are flagged" in full.sections["conflicts"]
+    assert "Chance alone would flag 0.7." in full.sections["conflicts"]
+
+
+def test_checks_and_fallbacks_of_the_fit_are_said(full: Reader) -> None:
+    for words in ("1.0030", "812", "0.02%", "Keys and chests, moderate", "half as wide"):
+        assert words in full.sections["fit"]
+
+
+def test_the_audit_is_the_projects(full: Reader) -> None:
+    from analysis.audit import audit
+
+    items = audit(load_priors())
+    assert len(items) > 12
+    for item in items:
+        assert f" {item.id} {item.title} " in full.sections["audit"]
+
+
+def test_a_calibration_of_records_has_a_page(tmp_path: Path) -> None:
+    """The hand-made folder above and what `calibrate` writes are read alike."""
+    records = read_records(write_study(tmp_path / "records", agents=2, levels=10))
+    write_calibration(calibrate(records, load_priors(), draws=200), tmp_path)
+    page = read(tmp_path)
+    assert "2 x 10" in page.sections[""]
+    assert "No posterior: no cell of these records enters" in page.sections[""]
+    assert len(page.of("svg")) == 5 + 1 + 8 + 2 + 1  # all factors, a dose-response per cell
+
+
+def test_text_of_the_folder_is_escaped(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    path = folder / "summary.json"
+    path.write_text(path.read_text().replace("misgen calibrate", "<script>misgen"))
+    text = write_report(folder).read_text()
+    assert "<script>" not in text and "&lt;script&gt;misgen" in text
+
+
+def test_two_agents_give_no_interval_and_no_posterior(tmp_path: Path) -> None:
+    page = read(write_folder(tmp_path, agents=2))
+    assert "No posterior: no cell enters: 2 competent agents" in page.sections[""]
+    assert "2 agents: an interval needs at least 3" in page.sections[""]
+    assert "There is no posterior to draw" in page.sections["posterior"]
+    assert "No hierarchical model was fitted" in page.sections["fit"]
+    assert "None: no cell enters" in page.sections["held-out"]
+
+
+def test_without_a_reference_arm_what_was_measured_is_shown_with_its_d(tmp_path: Path) -> None:
+    page = read(write_folder(tmp_path, reference=False))
+    assert "No posterior: these records have no agents of the reference arm" in page.sections[""]
+    assert "5 x 310-345, d = 0" in page.sections[""]
+    assert "No cell has agents of the reference arm" in page.sections["conflicts"]
+
+
+def test_records_that_vary_nothing_say_so(tmp_path: Path) -> None:
+    page = read(write_folder(tmp_path, modifiers=False))
+    assert "There is no risk ratio to draw" in page.sections["modifiers"]
+    assert "method PPO alone" in page.sections["modifiers"]
+    assert "there is no dose-response" in page.sections["doses"]
+
+
+def test_a_type_without_an_identified_cell_keeps_its_prior(full: Reader) -> None:
+    assert "prior kept" in full.sections[""]
+    assert "with its prior: 1 superficial." in full.sections["posterior"]
+    assert len(SHIFT_TYPES) == 4
+
+
+def test_a_folder_without_a_calibration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds summary.json"):
+        write_report(tmp_path)
+    assert not (tmp_path / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (0.1234, 0.031, 0.25, "12.3 [3.1, 25.0]"),
+        (0.1234, None, None, "12.3"),
+        (None, 0.031, 0.25, "[3.1, 25.0]"),
+        (None, None, None, "-"),
+    ],
+)
+def test_spans(value: float | None, low: float | None, high: float | None, text: str) -> None:
+    assert percent_span({"value": value, "low": low, "high": high, "reason": ""}) == text
+
+
+def test_ratios_have_two_decimals() -> None:
+    assert ratio_span({"value": 1.2, "low": 0.8, "high": 1.9}) == "1.20 [0.80, 1.90]"

@@ -1,0 +1,547 @@
+"""The risk model against arithmetic: closed forms, identities, and what it must refuse."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.priors import load_priors
+from analysis.priors.types import FACTORS, SHIFT_TYPES, beta_parameters
+from analysis.risk.draws import GmDraws, HarmfulGmDraws, exceeds_limit, expect_rate
+from analysis.risk.formula import FactorDraws, Input, Prediction, Scenario, evaluate
+from analysis.risk.model import MeasuredMultiplier, Parameters, RiskModel
+from analysis.risk.table import domain_records, domain_table, format_domain_table
+from tests.analysis.calibration.calibrated_folder import write_folder
+
+PRIORS = load_priors()
+MODEL = RiskModel.from_prior(PRIORS, draws=200_000)
+MODIFIERS = ("spec", "capability", "diversity", "method")
+
+
+def fixed_model(*rates: float, **multipliers: float) -> RiskModel:
+    """Every shift type has these factors in both of two draws; spec levels as given."""
+    factors = FactorDraws(*(np.full(2, rate) for rate in rates))
+    parameters = Parameters(
+        dict.fromkeys(SHIFT_TYPES, factors),
+        dict.fromkeys(SHIFT_TYPES, "by hand"),
+        {("spec", name): MeasuredMultiplier(np.full(2, m)) for name, m in multipliers.items()},
+        frozenset(SHIFT_TYPES),
+    )
+    return RiskModel(PRIORS, parameters, parameters)
+
+
+def identity_error(prediction: Prediction) -> float:
+    f = prediction.factors
+    product = prediction.exposure * (f.p_capable * f.p_goal_fail * f.p_harm)
+    return float(np.abs(product - prediction.p_harmful_gm.values).max())
+
+
+# ---------------------------------------------------------------------------- two kinds of rate
+
+
+def test_one_rate_is_never_taken_for_the_other() -> None:
+    prediction = MODEL.predict("moderate")
+    with pytest.raises(TypeError, match=r"p_harmful_gm .* got GmDraws; pass the p_harmful_gm"):
+        exceeds_limit(prediction.p_gm, 0.2)
+    with pytest.raises(TypeError, match=r"p_gm .* got HarmfulGmDraws; pass the p_gm"):
+        exceeds_limit(prediction.p_harmful_gm, 0.2, of="gm")
+    with pytest.raises(TypeError, match="p_harmful_gm"):
+        dataclasses.replace(prediction, p_harmful_gm=prediction.p_gm)
+    with pytest.raises(TypeError):
+        prediction.p_gm * 0.5
+    expect_rate(GmDraws, prediction.p_gm)
+
+
+def test_draws_of_a_rate_stay_within_0_and_1() -> None:
+    with pytest.raises(ValueError, match=r"within 0\.\.1"):
+        GmDraws(np.array([0.2, 1.1]))
+    with pytest.raises(ValueError, match=r"within 0\.\.1"):
+        HarmfulGmDraws(np.array([0.2, np.nan]))
+
+
+def test_summaries_are_numpys() -> None:
+    draws = GmDraws(np.random.default_rng(0).random(1001))
+    expected = np.quantile(draws.values, [0.05, 0.5, 0.95])
+    np.testing.assert_allclose(draws.low_median_high(), expected)
+    np.testing.assert_allclose((*draws.interval(), draws.median()), expected[[0, 2, 1]])
+    assert draws.exceeds(draws.median()) == 500 / 1001
+    mean = draws.values.mean()
+    assert exceeds_limit(draws, mean - 0.01, of="gm")
+    assert not exceeds_limit(draws, mean + 0.01, of="gm")
+    assert exceeds_limit(draws, 0.9, of="gm", quantile=0.95)
+
+
+# ----------------------------------------------------------------------------------- closed forms
+
+
+@pytest.mark.parametrize("shift", SHIFT_TYPES)
+def test_moments_of_the_product_of_betas(shift: str) -> None:
+    """E prod = prod m;  E prod^2 = prod m (m kappa + 1) / (kappa + 1)."""
+    means = np.array([getattr(PRIORS.shifts[shift], factor).number for factor in FACTORS])
+    values = MODEL.predict(shift).p_harmful_gm.values
+    mean, second = means.prod(), (means * (10 * means + 1) / 11).prod()
+    error = np.sqrt(second - mean**2) / np.sqrt(len(values))
+    assert values.mean() == pytest.approx(mean, abs=4 * error)
+    assert values.var() == pytest.approx(second - mean**2, rel=0.03)
+    assert mean == pytest.approx(PRIORS.shifts[shift].p_harmful_gm.number, abs=1e-12)
+    assert MODEL.predict(shift).p_gm.mean() == pytest.approx(means[:2].prod(), abs=4 * error * 3)
+
+
+@pytest.mark.parametrize(
+    ("shift", "low", "high"),
+    [
+        ("superficial", 0.2, 10.7),
+        ("moderate", 2.3, 22.1),
+        ("significant", 8.2, 39.5),
+        ("extreme", 11.0, 48.2),
+    ],
+)
+def test_the_prior_intervals_of_the_product(shift: str, low: float, high: float) -> None:
+    """[%], central 90 % with kappa = 10; near the source's 1-10, 3-22, 10-42, 13-51."""
+    found = 100 * np.array(MODEL.predict(shift).p_harmful_gm.interval())
+    np.testing.assert_allclose(found, [low, high], atol=0.25)
+    assert round(found[0], 1) == pytest.approx(low, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("modifier", "level", "median", "low", "high"),
+    [
+        ("capability", "superhuman", 3.0, 3 / 1.3895, 3 * 1.3895),  # exp(1.645 x .2)
+        ("diversity", "narrow", 1.4, 1.4 / 1.3895, 1.4 * 1.3895),
+        ("diversity", 0.5, 0.7, 0.7 / 1.3895, 0.7 * 1.3895),
+        ("method", "behavioral_cloning", 1.5, 1.5 / 1.3895, 1.5 * 1.3895),
+        ("spec", "low", np.sqrt(1.5 * 2.0), 1.5, 2.0),  # a printed band is the central 90 %
+        ("spec", 0.8, 0.7, 0.7 / 1.3895, 0.7 * 1.3895),
+        ("capability", "unknown", np.sqrt(0.5 * 3.0), 0.5, 3.0),
+        ("spec", "unknown", 1.0, 0.5, 2.0),
+    ],
+)
+def test_quantiles_of_a_modifier(
+    modifier: str, level: str | float, median: float, low: float, high: float
+) -> None:
+    prediction = MODEL.predict("superficial", **{modifier: level})
+    found = np.quantile(prediction.multiplier, [0.05, 0.5, 0.95])
+    np.testing.assert_allclose(found, [low, median, high], rtol=0.01)
+
+
+def test_periods_interventions_and_transport() -> None:
+    def spread(**asked: object) -> np.ndarray:
+        values = MODEL.predict("superficial", **asked).multiplier
+        return np.quantile(values, [0.05, 0.5, 0.95])
+
+    np.testing.assert_allclose(spread(period="2028-2030"), [2, np.sqrt(6), 3], rtol=0.01)
+    np.testing.assert_allclose(
+        spread(period="2026-2027"), 1.5 * np.array([0.7197, 1, 1.3895]), 0.01
+    )
+    reduced = spread(interventions=["ai_control_protocols"])  # removes U(.6, .9)
+    np.testing.assert_allclose(reduced, [0.115, 0.25, 0.385], rtol=0.01)
+    np.testing.assert_allclose(spread(transport=(0.5, 1.5)), [0.55, 1, 1.45], rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("overflow", "p", "m", "expected"),
+    [
+        ("clip", 0.3, 2.0, 0.6),
+        ("clip", 0.6, 2.0, 1.0),
+        ("hazard", 0.3, 2.0, 1 - 0.7**2),
+        ("hazard", 1.0, 0.5, 1.0),
+        ("odds", 0.5, 3.0, 0.75),
+        ("odds", 1.0, 3.0, 1.0),
+    ],
+)
+def test_overflow_policies(overflow: str, p: float, m: float, expected: float) -> None:
+    inputs = {f"extreme/{factor}": Input("", np.array([p])) for factor in FACTORS[:1]}
+    inputs |= {f"extreme/{factor}": Input("", np.ones(1)) for factor in FACTORS[1:]}
+    inputs["spec"] = Input("", np.array([m]), "p_goal_fail")
+    prediction = evaluate(Scenario(("extreme",), inputs, overflow))
+    assert prediction.p_harmful_gm.values[0] == pytest.approx(expected)
+    assert prediction.p_gm.values[0] == pytest.approx(expected)
+    assert prediction.clipped_share == (overflow == "clip" and p * m > 1)
+
+
+# --------------------------------------------------------------------- reference and unknown levels
+
+
+@pytest.mark.parametrize("overflow", ["clip", "hazard", "odds"])
+def test_an_unmodified_prediction_is_p_base(overflow: str) -> None:
+    base = MODEL.toy.factors["extreme"]
+    for asked in ({}, dict.fromkeys(MODIFIERS, "reference"), {"spec": 0.55, "diversity": 0.2}):
+        prediction = MODEL.predict("extreme", **asked, overflow=overflow)
+        assert np.array_equal(prediction.p_harmful_gm.values, base.p_harmful_gm.values)
+        assert np.array_equal(prediction.p_gm.values, base.p_gm.values)
+        assert prediction.multiplier.tolist() == [1.0] and prediction.warnings == ()
+    first = MODEL.predict("extreme", period="2024-2025", overflow=overflow)
+    assert np.array_equal(first.p_gm.values, base.p_gm.values)
+
+
+@pytest.mark.parametrize("modifier", MODIFIERS)
+def test_an_unknown_level_widens_and_says_so(modifier: str) -> None:
+    low, high = MODEL.predict("moderate").p_harmful_gm.interval()
+    unknown = MODEL.predict("moderate", **{modifier: "unknown"})
+    wide_low, wide_high = unknown.p_harmful_gm.interval()
+    assert np.log(wide_high / wide_low) > np.log(high / low)
+    (note,) = [note for note in unknown.warnings if "level: unknown" in note]
+    assert note.startswith(modifier)
+
+
+def test_the_corners_exceed_1_and_the_shares_are_said() -> None:
+    """Type 4 at the high end of all four modifiers: 27.7 % x 12.6 = 349 %."""
+    worst = dict(spec=0.0, capability="superhuman", diversity="narrow", method="behavioral_cloning")
+    prediction = MODEL.predict("extreme", **worst)
+    assert np.median(prediction.multiplier) == pytest.approx(12.6, rel=0.01)
+    assert prediction.harmful_clipped_share > 0.85
+    assert prediction.clipped_share >= prediction.harmful_clipped_share
+    assert prediction.factor_inconsistent_share > 0.9
+    assert any("clipped" in note for note in prediction.warnings)
+    assert any('target "factor"' in note for note in prediction.warnings)
+    hazard = MODEL.predict("extreme", **worst, overflow="hazard")
+    assert hazard.clipped_share == 0 and hazard.p_harmful_gm.values.max() <= 1
+
+
+# ------------------------------------------------------------------------------ the factor target
+
+
+def test_the_factor_target_by_hand() -> None:
+    """Training acts on goal failure and clips there, oversight on harm."""
+    model = fixed_model(0.9, 0.5, 0.4, low=3.0)
+    prediction = model.predict("moderate", spec="low", target="factor")
+    assert prediction.p_goal_fail.tolist() == [1.0, 1.0]  # .5 x 3
+    assert prediction.p_gm.values.tolist() == [0.9, 0.9]
+    assert prediction.p_harmful_gm.values == pytest.approx([0.36, 0.36])
+    assert prediction.clipped_share == 1 and prediction.factor_inconsistent_share == 0
+    guarded = model.predict(
+        "moderate", spec="low", interventions=["ai_control_protocols"], target="factor"
+    )
+    assert np.all(guarded.p_harm < 0.4 * 0.41) and np.all(guarded.p_gm.values == 0.9)
+    plain = model.predict("moderate", interventions=["ai_control_protocols"])
+    assert plain.p_gm.values == pytest.approx([0.45, 0.45])
+    assert np.all(plain.p_harmful_gm.values < 0.45 * 0.4 * 0.41)
+
+
+QUESTIONS = [
+    {"shift": "extreme", "spec": 0.0, "capability": "superhuman", "diversity": "narrow"},
+    {"domain": "autonomous_agents", "period": "after-2030"},
+    {"domain": "ai_assistants", "interventions": ["ai_control_protocols"], "transport": (0.5, 1.5)},
+    {"shift": "significant", "interventions": ["diverse_adversarial_training"], "exposure": 0.6},
+]
+
+
+@pytest.mark.parametrize("asked", QUESTIONS)
+def test_factors_multiply_in_every_draw(asked: dict[str, object]) -> None:
+    prediction = MODEL.predict(**asked, target="factor")
+    assert identity_error(prediction) < 1e-15 * (4 if prediction.by_shift else 1)
+    harmful, gm = prediction.p_harmful_gm.values, prediction.p_gm.values
+    assert np.all(harmful <= gm) and np.all(gm <= prediction.p_capable)
+    plain = MODEL.predict(**asked)
+    assert np.all(plain.p_harmful_gm.values <= plain.p_gm.values)
+
+
+def test_a_domain_is_the_mean_of_its_types_in_every_draw() -> None:
+    prediction = MODEL.predict(domain="ai_assistants")
+    each = prediction.by_shift
+    assert list(each) == ["moderate", "significant"]
+    mean = (each["moderate"].p_harmful_gm.values + each["significant"].p_harmful_gm.values) / 2
+    np.testing.assert_allclose(prediction.p_harmful_gm.values, mean, rtol=1e-15)
+    assert prediction.inputs["spec"].label.startswith("0.3: x 1.5")
+
+
+# --------------------------------------------------------------------------------------- streams
+
+
+def test_the_seed_fixes_every_draw() -> None:
+    asked = {"domain": "game_ai", "period": "2026-2027", "interventions": ["ai_control_protocols"]}
+
+    def draws(seed: int) -> np.ndarray:
+        model = RiskModel.from_prior(PRIORS, 100, seed)
+        return model.predict(**asked).p_harmful_gm.values
+
+    assert np.array_equal(draws(3), draws(3)) and not np.array_equal(draws(3), draws(4))
+
+
+def test_one_more_input_leaves_the_others_alone() -> None:
+    few = MODEL.predict("extreme", spec="low").inputs
+    many = MODEL.predict(
+        "extreme",
+        spec="low",
+        diversity="narrow",
+        interventions=["ai_control_protocols", "interpretability_verification"],
+        period="2028-2030",
+        transport=(0.5, 1.5),
+    ).inputs
+    assert set(few) < set(many)
+    assert all(np.array_equal(few[name].values, many[name].values) for name in few)
+    drawn = [item.values for item in many.values() if len(item.values) > 1]
+    between = np.corrcoef(np.array(drawn)) - np.eye(len(drawn))
+    assert np.abs(between).max() < 0.015
+
+
+# -------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({}, "needs a shift type or a domain"),
+        ({"shift": "tiny"}, "superficial, moderate.*'tiny'"),
+        ({"domain": "chess"}, "game_ai.*'chess'"),
+        ({"shift": "extreme", "period": "2040"}, "2024-2025.*'2040'"),
+        ({"shift": "extreme", "spec": 1.2}, "spec has no level at 1.2"),
+        ({"shift": "extreme", "interventions": ["prayer"]}, "ai_control_protocols.*'prayer'"),
+        ({"shift": "extreme", "interventions": ["anomaly_monitoring"]}, "no reduction.*Early warn"),
+        (
+            {"shift": "extreme", "interventions": ["ai_control_protocols"] * 2},
+            "counts once.*name each once",
+        ),
+        (
+            {
+                "shift": "extreme",
+                "diversity": "diverse",
+                "interventions": ["diverse_adversarial_training"],
+            },
+            "diverse_adversarial_training and the modifier diversity.*leave one out",
+        ),
+        (
+            {"domain": "game_ai", "interventions": ["objective_specification_improvement"]},
+            "objective_specification_improvement and the modifier spec.*set spec to reference",
+        ),
+        (
+            {
+                "shift": "extreme",
+                "method": "unknown",
+                "interventions": ["interpretability_verification"],
+            },
+            "interpretability_verification and the modifier method",
+        ),
+        (
+            {"shift": "extreme", "capability": "superhuman", "period": "2028-2030"},
+            "2028-2030 and the modifier capability.*leave one out",
+        ),
+        ({"shift": "extreme", "overflow": "wrap"}, "clip, hazard, odds.*'wrap'"),
+        ({"shift": "extreme", "target": "sum"}, "product, factor.*'sum'"),
+        ({"shift": "extreme", "target": "factor", "overflow": "odds"}, 'use overflow "clip"'),
+        ({"shift": "extreme", "transport": (1.5, 0.5)}, "transport"),
+        ({"shift": "extreme", "transport": 0.0}, "transport"),
+        ({"shift": "extreme", "exposure": 1.5}, "exposure"),
+    ],
+)
+def test_a_wrong_question_is_refused(asked: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MODEL.predict(**asked)
+
+
+def test_the_same_lever_at_its_reference_is_no_conflict() -> None:
+    acts = ["diverse_adversarial_training", "objective_specification_improvement"]
+    fine = MODEL.predict(domain="game_ai", spec="reference", diversity=0.2, interventions=acts)
+    assert any("independent" in note for note in fine.warnings)
+    MODEL.predict("extreme", capability="superhuman", period="2024-2025")
+
+
+def test_measured_multipliers_keep_their_link() -> None:
+    model = fixed_model(0.5, 0.5, 0.5, high=0.5)
+    assert model.predict("moderate", spec="high").p_gm.mean() == 0.125
+    with pytest.raises(ValueError, match="on log; use overflow 'clip'"):
+        model.predict("moderate", spec="high", overflow="hazard")
+    model.predict("moderate", spec="low", overflow="hazard")  # printed: of no stated link
+    hazard = MeasuredMultiplier(np.full(2, 2.0), "cloglog")
+    model = dataclasses.replace(
+        model, toy=dataclasses.replace(model.toy, multipliers={("spec", "low"): hazard})
+    )
+    assert model.predict("moderate", spec="low", overflow="hazard").p_gm.mean() == pytest.approx(
+        0.4375
+    )
+    with pytest.raises(ValueError, match="cloglog; use overflow 'hazard'"):
+        model.predict("moderate", spec="low")
+
+
+def test_draws_of_unequal_length_are_refused() -> None:
+    short = Parameters({"extreme": FactorDraws(*np.ones((3, 5)))}, {"extreme": ""})
+    with pytest.raises(ValueError, match=r"same number of draws; got \[5, 200000\]"):
+        RiskModel(PRIORS, MODEL.toy, short)
+    with pytest.raises(ValueError, match="at least 1"):
+        RiskModel.from_prior(PRIORS, draws=0)
+
+
+# ------------------------------------------------------------------------------- harm, calibration
+
+
+def test_harm_as_the_note_assumes() -> None:
+    model = RiskModel.from_prior(PRIORS, 50_000, harm="note_50_70")
+    harm = model.predict("extreme").p_harm
+    assert harm.min() >= 0.5 and harm.max() <= 0.7
+    assert model.predict("extreme").p_harmful_gm.mean() == pytest.approx(0.2025, abs=0.003)
+    assert np.array_equal(
+        model.toy.factors["extreme"].p_capable[:9], MODEL.toy.factors["extreme"].p_capable[:9]
+    )
+    with pytest.raises(ValueError, match="the prior has none; give a calibration"):
+        RiskModel.from_prior(PRIORS, harm="measured")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("calibration"))
+
+
+def with_measured_harm(folder: Path, where: Path) -> Path:
+    """The same calibration, but that it was asked for measured harm: 1 - the implied draws."""
+    import pyarrow.parquet as pq
+
+    where.mkdir()
+    table = pq.read_table(folder / "draws.parquet")
+    for shift in SHIFT_TYPES:
+        for feed in ("update", "replace"):
+            parts = {f: table.column(f"{feed}/{shift}/{f}").to_numpy() for f in FACTORS}
+            parts["p_harm"] = 1 - parts["p_harm"]
+            for name, value in {
+                "p_harm": parts["p_harm"],
+                "p_harmful_gm": parts["p_capable"] * parts["p_goal_fail"] * parts["p_harm"],
+            }.items():
+                column = f"{feed}/{shift}/{name}"
+                place = table.column_names.index(column)
+                table = table.set_column(place, column, [value])
+    pq.write_table(table, where / "draws.parquet")
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["settings"]["harm"] = "measured"
+    (where / "summary.json").write_text(json.dumps(summary))
+    return where
+
+
+def test_side_by_side_moves_nothing(folder: Path) -> None:
+    from analysis.calibration.handoff import read_calibration
+
+    model = RiskModel.from_calibration(folder)
+    prior = read_calibration(folder).rates("prior/moderate")
+    prediction = model.predict("moderate", diversity="narrow")
+    assert np.array_equal(model.predict("moderate").p_harmful_gm.values, prior.p_harmful_gm)
+    assert not any("toy" in note for note in prediction.warnings) and not model.toy.multipliers
+
+
+@pytest.mark.parametrize("feed", ["update", "replace"])
+def test_a_feed_enters_for_toy_agents(folder: Path, feed: str) -> None:
+    from analysis.calibration.handoff import read_calibration
+
+    file = read_calibration(folder)
+    model = RiskModel.from_calibration(folder, feed)
+    prediction = model.predict("moderate")
+    rates = file.rates(f"{feed}/moderate")
+    assert np.array_equal(prediction.p_gm.values, rates.p_gm)
+    assert np.array_equal(prediction.p_harmful_gm.values, rates.p_harmful_gm)
+    assert identity_error(prediction) == 0
+    assert identity_error(model.predict("moderate", spec="low", target="factor")) < 1e-15
+    assert model.predict("superficial").inputs["superficial/p_harm"].label.startswith("prior: no")
+    narrow = model.predict("moderate", diversity="narrow")
+    column = file.feed_modifiers(feed)["diversity", "narrow"]
+    assert np.array_equal(narrow.multiplier, column)
+    assert any("toy agents of this testbed" in note for note in prediction.warnings)
+
+
+def test_data_have_no_power_in_a_domain_unless_asked(folder: Path) -> None:
+    prior = RiskModel.from_calibration(folder).predict(domain="ai_assistants")
+    closed = RiskModel.from_calibration(folder, "update").predict(domain="ai_assistants")
+    assert np.array_equal(closed.p_harmful_gm.values, prior.p_harmful_gm.values)
+    assert "transport" not in closed.inputs
+    assert any("no power" in note for note in closed.warnings)
+    opened = RiskModel.from_calibration(folder, "update", domains="calibrated")
+    prediction = opened.predict(domain="ai_assistants")
+    transport = prediction.inputs["transport"]
+    assert 0.5 <= transport.values.min() < 0.52 and 1.48 < transport.values.max() <= 1.5
+    assert any("transport: U(0.5, 1.5), on both rates" in note for note in prediction.warnings)
+    silent = opened.predict(domain="ai_assistants", transport=1.0)
+    assert any("transport: set to 1" in note for note in silent.warnings)
+    assert "transport" not in opened.predict("moderate").inputs
+
+
+def test_transport_comes_before_the_clip() -> None:
+    """.9 x 1 x 1.2 (spec) x .5 (transport) is .54; clipped first it would be .5."""
+    model = fixed_model(1.0, 0.9, 1.0, low=1.2)
+    prediction = model.predict("moderate", spec="low", domain="ai_assistants", transport=0.5)
+    assert prediction.p_gm.mean() == pytest.approx(0.54)
+    assert prediction.p_harmful_gm.mean() == pytest.approx(0.54)
+
+
+def test_measured_harm_enters_only_when_asked_for(folder: Path, tmp_path: Path) -> None:
+    asked_for = with_measured_harm(folder, tmp_path / "asked")
+    implied = RiskModel.from_calibration(folder, "update")
+    for shift in SHIFT_TYPES:
+        kept = RiskModel.from_calibration(asked_for, "update").predict(shift)
+        assert np.array_equal(kept.p_harm, implied.predict(shift).p_harm)
+    model = RiskModel.from_calibration(asked_for, "update", harm="measured")
+    moved = {
+        shift: not np.array_equal(model.predict(shift).p_harm, implied.predict(shift).p_harm)
+        for shift in SHIFT_TYPES
+    }
+    assert moved == {"superficial": True, "moderate": True, "significant": True, "extreme": False}
+    elsewhere = model.predict(domain="ai_assistants")
+    assert np.array_equal(elsewhere.p_harm, implied.predict(domain="ai_assistants").p_harm)
+    with pytest.raises(ValueError, match=r"calibrated with --harm implied; run .*--harm measured"):
+        RiskModel.from_calibration(folder, "update", harm="measured")
+    with pytest.raises(ValueError, match="use the feed update or replace"):
+        RiskModel.from_calibration(asked_for, harm="measured")
+
+
+def test_rows_of_a_calibration_are_resampled_together(folder: Path) -> None:
+    few, many = (RiskModel.from_calibration(folder, "update", draws=n) for n in (None, 3000))
+    assert many.draws == 3000
+
+    def rows(model: RiskModel) -> set[tuple[float, ...]]:
+        types = [model.toy.factors[shift] for shift in SHIFT_TYPES]
+        columns = [getattr(factors, name) for factors in types for name in FACTORS]
+        return set(zip(*columns, strict=True))
+
+    assert rows(many) <= rows(few)
+
+
+def test_the_prior_of_a_calibration_cannot_be_exchanged(folder: Path, tmp_path: Path) -> None:
+    RiskModel.from_calibration(folder, priors=PRIORS)
+    with pytest.raises(ValueError, match="used 'taxonomy', got 'meta_analysis'; give that set"):
+        RiskModel.from_calibration(folder, priors=load_priors("meta_analysis"))
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("domains: {game_ai: {spec: 0.9}}\n")
+    own = load_priors(file=mine)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["settings"]["prior"] = own.name
+    copy = write_folder(tmp_path / "own")
+    (copy / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(ValueError, match="got none; give that set or file"):
+        RiskModel.from_calibration(copy)
+    assert RiskModel.from_calibration(copy, priors=own).priors.domains["game_ai"].spec == 0.9
+
+
+def test_a_refused_feed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the feed 'update' is refused"):
+        RiskModel.from_calibration(write_folder(tmp_path, agents=2), "update")
+    with pytest.raises(ValueError, match="feed"):
+        RiskModel.from_calibration(tmp_path, "guess")
+
+
+# ------------------------------------------------------------------------------------- the table
+
+
+def test_the_domain_table_stands_beside_the_printed_ranges() -> None:
+    rows = domain_table(RiskModel.from_prior(PRIORS, 20_000))
+    assert len(rows) == 20
+    printed = {(row.domain.name, row.period.name): row.printed for row in rows}
+    assert printed["ai_assistants", "2024-2025"] == (0.18, 0.35)
+    assert printed["ai_assistants", "2026-2027"] == (0.25, 0.40)
+    assert printed["ai_assistants", "2028-2030"] is None
+    medians = [row.p_harmful_gm.median for row in rows if row.domain.name == "autonomous_agents"]
+    assert medians == sorted(medians)
+    assert all(row.p_harmful_gm.median <= row.p_gm.median for row in rows)
+    text = format_domain_table({"prior": rows})
+    (line,) = [line for line in text.splitlines() if "Game AI" in line and "2026" in line]
+    assert "5-15" in line and f"{100 * rows[1].p_harmful_gm.median:.1f} [" in line
+    records = list(domain_records({"prior": rows}))
+    assert len(records) == 20 and records[1]["printed_high"] == 0.15
+
+
+def test_the_mean_of_a_domain_now_is_base_times_spec() -> None:
+    """Game AI: mean of 3.6 and 10 % x .7, and exp(.2^2 / 2) for the mean of a log-normal."""
+    prediction = MODEL.predict(domain="game_ai")
+    assert prediction.p_harmful_gm.mean() == pytest.approx(0.068 * 0.7 * np.exp(0.02), rel=0.01)
+
+
+def test_kappa_sets_the_spread() -> None:
+    a, b = beta_parameters(0.28, 50)
+    tight = RiskModel.from_prior(load_priors(kappa=50), 50_000).predict("moderate").p_goal_fail
+    assert tight.var() == pytest.approx(a * b / (50**2 * 51), rel=0.03)
