@@ -1,20 +1,55 @@
-"""How fast the risk model draws: every domain in every period, on one core."""
+"""`misgen bench risk`: how fast the risk model draws every domain in every period, on one core."""
 
+import argparse
+import os
 import time
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from analysis.priors import load_priors
 from analysis.risk.model import RiskModel
 from analysis.risk.table import domain_table
+from experiments.run_folder import machine_kind, versions, write_json
 
 AIM_S = 2.0
 """CPU time for 10^6 joint draws of all domains and periods, both rates and their quantiles."""
 
 
-def bench_risk(draws: int = 1_000_000, rounds: int = 3) -> dict[str, Any]:
-    """Prints one line and returns the numbers; CPU seconds, the best of `rounds`.
+def main(argv: list[str]) -> int:
+    """Exit code 0. Raises ValueError for wrong arguments."""
+    options = _parser().parse_args(argv)
+    if options.draws < 1 or options.rounds < 1:
+        raise ValueError(
+            f"--draws and --rounds are at least 1; got {options.draws} and {options.rounds}"
+        )
+    report = bench_risk(options.draws, options.rounds)
+    print(
+        f"risk: {report['draws']:.0e} draws x {report['predictions']} predictions in "
+        f"{report['best_cpu_s']:.2f} CPU s, the best of {options.rounds} rounds: "
+        f"{report['draws_per_s'] / 1e6:.1f} M draws/s (aim: {AIM_S:g} s for 1e+06 draws)"
+    )
+    if options.json:
+        write_json(Path(options.json), report)
+    return 0
 
-    A round draws all inputs afresh. draws_per_s: joint draws of one prediction.
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="misgen bench risk", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the results here as well")
+    parser.add_argument(
+        "--draws", type=int, default=1_000_000, metavar="N", help="default: 1000000"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    return parser
+
+
+def bench_risk(draws: int, rounds: int) -> dict[str, Any]:
+    """Everything measured, as JSON data. A round draws all inputs afresh.
+
+    draws_per_s: joint draws of one prediction per CPU-second.
     """
     priors = load_priors()
     seconds, predictions = [], 0
@@ -23,11 +58,11 @@ def bench_risk(draws: int = 1_000_000, rounds: int = 3) -> dict[str, Any]:
         predictions = len(domain_table(RiskModel.from_prior(priors, draws, seed)))
         seconds.append(time.process_time() - start)
     best = min(seconds)
-    print(
-        f"risk: {draws:.0e} draws x {predictions} predictions in {best:.2f} CPU s "
-        f"({predictions * draws / best / 1e6:.1f} M draws/s; aim {AIM_S:g} s at 1e+06)"
-    )
     return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine_kind(),
+        "load": list(os.getloadavg()),
+        "versions": versions(),
         "draws": draws,
         "predictions": predictions,
         "cpu_s": seconds,

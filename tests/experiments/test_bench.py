@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments import bench
+from experiments import bench, bench_envs
 
 # Every line once, with kernels as plain Python: compiling all of them would take minutes.
 SMALL = """
 import sys
-from experiments import bench
-bench.BATCHES, bench.AMOUNT = (1,), dict.fromkeys(bench.AMOUNT, 1)
+from experiments import bench, bench_envs
+bench_envs.BATCHES, bench_envs.AMOUNT = (1,), dict.fromkeys(bench_envs.AMOUNT, 1)
 sys.exit(bench.main(sys.argv[1:]))
 """
 
@@ -25,13 +25,15 @@ SCRIPT = Path(bench.__file__).with_name("bench_peers.py")
 
 def test_without_a_topic_the_topics_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main([]) == 0
-    assert "  envs " in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "  envs " in listed and "  risk " in listed
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["env"], "the topics are envs; got 'env'"),
+        (["env"], "the topics are envs, risk; got 'env'; did you mean 'envs'?"),
+        (["risk", "--draws", "0"], "at least 1; got 0 and 3"),
         (["envs", "--seconds", "0"], "got 0 and 5"),
         (["envs", "--rounds", "0"], "got 0.2 and 0"),
     ],
@@ -44,14 +46,14 @@ def test_errors_name_what_is_wrong(arguments: list[str], message: str) -> None:
 def test_tasks_are_measured_in_turn() -> None:
     order = []
 
-    def task(name: str, rates: list[float]) -> bench.Task:
+    def task(name: str, rates: list[float]) -> bench_envs.Task:
         def rate(seconds: float) -> float:
             order.append(name)
             return rates.pop(0)
 
-        return bench.Task(name, "", "", 1, rate)
+        return bench_envs.Task(name, "", "", 1, rate)
 
-    first, second = bench.measure([task("a", [5, 1, 9]), task("b", [2, 2, 2])], 0.1, 3)
+    first, second = bench_envs.measure([task("a", [5, 1, 9]), task("b", [2, 2, 2])], 0.1, 3)
     assert order == ["a", "b"] * 3
     assert (first.median, first.low, first.high) == (5, 1, 9)
     assert second.median == 2
@@ -64,7 +66,7 @@ def test_a_rate_is_work_per_second_of_this_process() -> None:
         calls.append(sum(range(10_000)))
         return 7
 
-    rate = bench.in_process(work)(0.01)
+    rate = bench_envs.in_process(work)(0.01)
     assert 0 < rate <= 7 * len(calls) / 0.01
 
 
@@ -92,7 +94,7 @@ def test_every_line_is_measured(tmp_path: Path) -> None:
     ("rate", "shown"), [(12_345_678, "12.3 M"), (456_789, "457 k"), (9.876, "9.88"), (0.5, "0.5")]
 )
 def test_rates_have_three_digits(rate: float, shown: str) -> None:
-    assert bench._short(rate) == shown
+    assert bench_envs._short(rate) == shown
 
 
 def peer(monkeypatch: pytest.MonkeyPatch, *command: str) -> tuple[list[float], list[str]]:
@@ -103,10 +105,10 @@ def peer(monkeypatch: pytest.MonkeyPatch, *command: str) -> tuple[list[float], l
         arguments = [sys.executable, *command, what, str(batch)]
         return subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
-    monkeypatch.setattr(bench, "_start_peer", start)
-    monkeypatch.setattr(bench, "single_steps", lambda family, mode: lambda: 1)
+    monkeypatch.setattr(bench_envs, "_start_peer", start)
+    monkeypatch.setattr(bench_envs, "single_steps", lambda family, mode: lambda: 1)
     notes: list[str] = []
-    toy = bench.Peer("Toy", ("toy",), (("coinrun", "coinrun", "planes", 1),))
+    toy = bench_envs.Peer("Toy", ("toy",), (("coinrun", "coinrun", "planes", 1),))
     with contextlib.ExitStack() as stack:
         return [theirs.rate(0.5) for _, theirs in toy.pairs(stack, notes)], notes
 
@@ -125,8 +127,16 @@ def test_a_peer_that_is_not_installed_is_a_note(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_uv_there_are_no_peers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.shutil, "which", lambda name: None)
+    monkeypatch.setattr(bench_envs.shutil, "which", lambda name: None)
     notes: list[str] = []
     with contextlib.ExitStack() as stack:
-        assert [pair for peer in bench.PEERS for pair in peer.pairs(stack, notes)] == []
+        assert [pair for peer in bench_envs.PEERS for pair in peer.pairs(stack, notes)] == []
     assert notes[0].startswith("Procgen was not measured: uv") and len(notes) == 2
+
+
+def test_draws_of_the_risk_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "risk.json"
+    assert bench.main(["risk", "--draws", "1000", "--rounds", "1", "--json", str(file)]) == 0
+    assert "1e+03 draws x 20 predictions" in capsys.readouterr().out
+    numbers = json.loads(file.read_text())
+    assert numbers["draws_per_s"] > 1000 and numbers["machine"]["cores"] >= 1

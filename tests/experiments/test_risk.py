@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from experiments import cli, risk
-from experiments.bench_risk import bench_risk
 from tests.analysis.calibration.calibrated_folder import write_folder
 
 FEW = ["--draws", "2000"]
@@ -169,9 +168,3 @@ def test_it_needs_neither_torch_nor_hydra_nor_jax() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")
-
-
-def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
-    numbers = bench_risk(draws=1000, rounds=1)
-    assert numbers["predictions"] == 20 and numbers["draws_per_s"] > 1000
-    assert capsys.readouterr().out.count("\n") == 1

@@ -1,0 +1,398 @@
+"""`misgen bench envs`: steps, levels and plans per second of one core, and memory."""
+
+import argparse
+import contextlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from analysis.table import aligned
+from envs.batch import BatchEnv
+from envs.families import FAMILIES
+from envs.levels import sample_levels
+from envs.solve import solve
+from envs.types import Family
+from experiments.run_folder import machine_kind, versions, write_json
+
+ROUNDS = 5
+BATCHES = (1, 32, 1024)
+AMOUNT = {"rows": 64, "steps": 1000, "levels": 64, "plans": 4}
+"""Work between two looks at the clock: rows of actions of a batch, steps of one environment, ..."""
+
+Work = Callable[[], int]  # does some work and says how much: steps, levels, plans
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to measure: `rate(seconds)` = units of work per CPU-second of one core."""
+
+    name: str
+    family: str
+    mode: str
+    batch: int
+    rate: Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Units (steps, levels, plans) per CPU-second of one core: median and range over rounds."""
+
+    name: str
+    family: str
+    mode: str
+    batch: int
+    median: float
+    low: float
+    high: float
+
+
+def main(argv: list[str]) -> int:
+    """Exit code 0. Raises ValueError for wrong arguments."""
+    options = _parser().parse_args(argv)
+    if options.seconds <= 0 or options.rounds < 1:
+        raise ValueError(
+            "--seconds is above 0 and --rounds at least 1; "
+            f"got {options.seconds:g} and {options.rounds}"
+        )
+    report = bench_envs(options.seconds, options.rounds, options.peers)
+    print(format_report(report), end="")
+    if options.json:
+        write_json(Path(options.json), report)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="misgen bench envs", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the results here as well")
+    parser.add_argument(
+        "--peers", action="store_true", help="compare with Procgen and MiniGrid (uv fetches them)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=0.2, help="CPU time per round and line (default: 0.2)"
+    )
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
+    return parser
+
+
+def bench_envs(seconds: float, rounds: int, with_peers: bool) -> dict[str, Any]:
+    """Everything measured, as JSON data."""
+    tasks = [task for family in FAMILIES.values() for task in family_tasks(family)]
+    notes: list[str] = []
+    with contextlib.ExitStack() as stack:
+        peers = PEERS if with_peers else ()
+        pairs = [task for peer in peers for pair in peer.pairs(stack, notes) for task in pair]
+        results = [asdict(result) for result in measure([*tasks, *pairs], seconds, rounds)]
+    compared = results[len(tasks) :]
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine_kind(),
+        "load": list(os.getloadavg()),
+        "versions": versions(),
+        "seconds": seconds,
+        "rounds": rounds,
+        "results": results[: len(tasks)],
+        "peers": [
+            {"ours": ours, "peer": peer, "ratio": ours["median"] / peer["median"]}
+            for ours, peer in zip(compared[::2], compared[1::2], strict=True)
+        ],
+        "notes": notes,
+        "bytes_per_env": {family.name: memory(family) for family in FAMILIES.values()},
+    }
+
+
+# --- Measuring -----------------------------------------------------------------------------------
+
+
+def measure(tasks: Sequence[Task], seconds: float, rounds: int) -> list[Result]:
+    """All tasks in turn, `rounds` times: a slow minute of the machine hits them all."""
+    rates: list[list[float]] = [[] for _ in tasks]
+    for number in range(rounds):
+        for task, own in zip(tasks, rates, strict=True):
+            own.append(task.rate(seconds))
+            _progress(f"round {number + 1}/{rounds}  {task.name} {task.family} {task.mode}")
+    _progress("")
+    return [
+        Result(t.name, t.family, t.mode, t.batch, statistics.median(own), min(own), max(own))
+        for t, own in zip(tasks, rates, strict=True)
+    ]
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def in_process(work: Work) -> Callable[[float], float]:
+    """The rate of some work in this process, once it is warm."""
+    work()
+
+    def rate(seconds: float) -> float:
+        work()
+        done, start = 0, time.process_time()
+        while (spent := time.process_time() - start) < seconds:
+            done += work()
+        return done / spent
+
+    return rate
+
+
+# --- What is measured ----------------------------------------------------------------------------
+
+
+def family_tasks(family: Family) -> Iterator[Task]:
+    for mode in family.modes:
+        for batch in BATCHES:
+            rate = in_process(batch_steps(family, mode, batch))
+            yield Task("BatchEnv", family.name, mode, batch, rate)
+    for mode in family.modes:
+        yield Task("gymnasium.Env", family.name, mode, 1, in_process(single_steps(family, mode)))
+    yield Task("levels", family.name, "", 1, in_process(level_draws(family)))
+    yield Task("plans", family.name, "", 1, in_process(plans(family)))
+
+
+def memory(family: Family) -> dict[str, int]:
+    """Bytes of one environment in every mode."""
+    return {mode: batch_env(family, mode, 64).bytes_per_env for mode in family.modes}
+
+
+def batch_env(family: Family, mode: str, batch: int) -> BatchEnv:
+    distribution = family.train_distribution(family.cell(family.default_cell))
+    return BatchEnv(family, distribution, batch, observation_mode=mode)
+
+
+def batch_steps(family: Family, mode: str, batch: int) -> Work:
+    """Random actions; an environment that ends goes on in a fresh level."""
+    env = batch_env(family, mode, batch)
+    rng = np.random.default_rng(0)
+    actions = rng.integers(len(family.actions), size=(AMOUNT["rows"], batch))
+    env.reset()
+
+    def work() -> int:
+        for row in actions:
+            env.step(row)
+        return actions.size
+
+    return work
+
+
+def single_steps(family: Family, mode: str) -> Work:
+    env = gymnasium.make(f"envs:{family.env_id}", observation_mode=mode, disable_env_checker=True)
+    actions = np.random.default_rng(0).integers(len(family.actions), size=AMOUNT["steps"]).tolist()
+    env.reset(seed=0)
+
+    def work() -> int:
+        for action in actions:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+        return len(actions)
+
+    return work
+
+
+def level_draws(family: Family) -> Work:
+    distribution = family.train_distribution(family.cell(family.default_cell))
+    first, n = 0, AMOUNT["levels"]
+
+    def work() -> int:
+        nonlocal first
+        sample_levels(family, distribution, np.arange(first, first + n))
+        first += n
+        return n
+
+    return work
+
+
+def plans(family: Family) -> Work:
+    """Both planners on training levels."""
+    distribution = family.train_distribution(family.cell(family.default_cell))
+    first, n = 0, AMOUNT["plans"]
+
+    def work() -> int:
+        nonlocal first
+        solve(sample_levels(family, distribution, np.arange(first, first + n)))
+        first += n
+        return n
+
+    return work
+
+
+# --- Peers ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another project, run in an environment of its own beside ours.
+
+    lines: (what `bench_peers.py` runs, our family, our mode, batch).
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    lines: tuple[tuple[str, str, str, int], ...]
+
+    def pairs(self, stack: contextlib.ExitStack, notes: list[str]) -> list[tuple[Task, Task]]:
+        """(ours, the peer's) to be measured in turn; a note and nothing if it cannot be run."""
+        try:
+            return [self._pair(stack, line) for line in self.lines]
+        except (OSError, RuntimeError) as error:
+            notes.append(f"{self.name} was not measured: {error}")
+            return []
+
+    def _pair(
+        self, stack: contextlib.ExitStack, line: tuple[str, str, str, int]
+    ) -> tuple[Task, Task]:
+        what, name, mode, batch = line
+        process = _start_peer(self.packages, what, batch)
+        stack.callback(_stop_peer, process)
+        version = _answer(process)
+        _ask_peer(process, 0.01)
+        family = FAMILIES[name]
+        work = single_steps(family, mode) if batch == 1 else batch_steps(family, mode, batch)
+        ours = Task("ours", name, mode, batch, in_process(work))
+        return ours, Task(
+            f"{self.name} {version}", what, "", batch, lambda seconds: _ask_peer(process, seconds)
+        )
+
+
+PEERS = (
+    Peer(
+        "Procgen",
+        ("procgen-mirror", "numpy<2"),
+        (
+            ("coinrun", "coinrun", "rgb64", 64),
+            ("coinrun", "coinrun", "rgb64", 1024),
+        ),
+    ),
+    Peer(
+        "MiniGrid",
+        ("minigrid",),
+        (
+            ("doorkey", "keys_and_chests", "planes", 1),
+            ("doorkey-rgb", "keys_and_chests", "rgb8", 1),
+        ),
+    ),
+)
+
+
+def _start_peer(packages: tuple[str, ...], what: str, batch: int) -> subprocess.Popen[str]:
+    uv = shutil.which("uv")
+    if uv is None:
+        raise RuntimeError("uv, which fetches it, is not on the PATH")
+    command = [uv, "run", "--quiet", "--isolated", "--no-project", "--python", "3.11"]
+    for package in packages:
+        command += ["--with", package]
+    # -P: this folder's module names must not hide those of the peer's packages.
+    command += ["python", "-P", "-W", "ignore", str(Path(__file__).with_name("bench_peers.py"))]
+    return subprocess.Popen(
+        [*command, what, str(batch)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _ask_peer(process: subprocess.Popen[str], seconds: float) -> float:
+    """The peer's rate over one round."""
+    assert process.stdin
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(f"{seconds}\n")
+        process.stdin.flush()
+    return float(_answer(process))
+
+
+def _answer(process: subprocess.Popen[str]) -> str:
+    """The next line of a peer; RuntimeError with its last words if it has died."""
+    assert process.stdout and process.stderr
+    if answer := process.stdout.readline():
+        return answer.strip()
+    words = process.stderr.read().strip().splitlines() or ["it ended without a word"]
+    raise RuntimeError(next((line for line in words if line.startswith("error:")), words[-1]))
+
+
+def _stop_peer(process: subprocess.Popen[str]) -> None:
+    try:
+        process.communicate(timeout=10)  # closes its stdin, at which it ends
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+
+
+# --- As text -------------------------------------------------------------------------------------
+
+
+def format_report(report: dict[str, Any]) -> str:
+    machine = report["machine"]
+    parts = [
+        f"{machine['cpu']}, {machine['cores']} cores, load {report['load'][0]:.1f}; "
+        f"{report['date']}; median [range] of {report['rounds']} rounds",
+        _steps_table([r for r in report["results"] if r["mode"]]),
+        _unit_table(report),
+    ]
+    if report["peers"]:
+        parts.append(_peers_table(report["peers"]))
+    return "\n\n".join([*parts, *report["notes"]]) + "\n"
+
+
+def _steps_table(results: Sequence[dict[str, Any]]) -> str:
+    header = ["steps per CPU-second of one core", "mode", "batch", "median", "range"]
+    return aligned(header, [[_title(r), r["mode"], str(r["batch"]), *_spread(r)] for r in results])
+
+
+def _title(result: dict[str, Any]) -> str:
+    return f"{result['name']} {result['family']}"
+
+
+def _spread(result: dict[str, Any]) -> list[str]:
+    return [_short(result["median"]), f"[{_short(result['low'])}, {_short(result['high'])}]"]
+
+
+def _short(rate: float) -> str:
+    """Three digits: 12.3 M, 456 k, 78.9."""
+    for size, unit in ((1e6, " M"), (1e3, " k"), (1, "")):
+        if rate >= size:
+            digits = 2 if rate < 10 * size else 1 if rate < 100 * size else 0
+            return f"{rate / size:.{digits}f}{unit}"
+    return f"{rate:.3g}"
+
+
+def _unit_table(report: dict[str, Any]) -> str:
+    header = ["family", "us per level", "ms for both plans", "bytes per environment"]
+    found = {(r["name"], r["family"]): r["median"] for r in report["results"]}
+    lines = []
+    for name, sizes in report["bytes_per_env"].items():
+        memory = ", ".join(f"{mode} {size}" for mode, size in sizes.items())
+        us, ms = 1e6 / found["levels", name], 1e3 / found["plans", name]
+        lines.append([name, f"{us:.3g}", f"{ms:.3g}", memory])
+    return aligned(header, lines)
+
+
+def _peers_table(pairs: Sequence[dict[str, Any]]) -> str:
+    header = ["ours", "mode", "batch", "steps/s", "peer", "steps/s", "ours / peer"]
+    lines = [
+        [
+            pair["ours"]["family"],
+            pair["ours"]["mode"],
+            str(pair["ours"]["batch"]),
+            _short(pair["ours"]["median"]),
+            f"{pair['peer']['name']} {pair['peer']['family']}",
+            _short(pair["peer"]["median"]),
+            f"{pair['ratio']:.3g}",
+        ]
+        for pair in pairs
+    ]
+    return aligned(header, lines)
