@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analysis.modifiers.measure import ModifierReport, RiskRatio
+from analysis.modifiers.measure import ModifierReport
+from analysis.modifiers.ratios import RiskRatio
 from analysis.priors.types import Modifier, PriorSet
 from analysis.rates import LEVEL, Estimate, FloatArray
 

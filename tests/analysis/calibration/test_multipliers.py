@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from analysis.calibration.multipliers import Multiplier, condition, multipliers
-from analysis.modifiers.measure import ModifierReport, Reference, RiskRatio
+from analysis.modifiers.comparisons import Reference
+from analysis.modifiers.measure import ModifierReport
+from analysis.modifiers.ratios import RiskRatio
 from analysis.priors import load_priors
 from analysis.rates import Estimate
 

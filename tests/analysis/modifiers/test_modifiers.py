@@ -8,17 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.modifiers.measure import (
-    LEVELS,
-    ModifierReport,
-    RiskRatio,
-    capability_level,
-    diversity_level,
-    format_modifiers,
-    measure_modifiers,
-    spec_level,
-)
+from analysis.modifiers.comparisons import LEVELS, capability_level, diversity_level, spec_level
+from analysis.modifiers.measure import ModifierReport, measure_modifiers
 from analysis.modifiers.multiplicativity import agents_needed, verdict
+from analysis.modifiers.ratios import RiskRatio
+from analysis.modifiers.table import format_modifiers
 from analysis.rates import AgentCounts, Estimate
 from analysis.records import read_records
 
