@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.blocks import CUE_BROKEN
 from analysis.figures import ArmDots, Panel
 from analysis.rates import COMPETENT, MIN_AGENTS, Estimate
-from analysis.table import CUE_BROKEN, Row, aligned, number, span
+from analysis.table import Row
+from analysis.text import aligned, number, span
 
 Names = Mapping[tuple[str, str], str]  # (family, cell) -> short name, as "C2"
 

@@ -6,15 +6,14 @@
 import csv
 import io
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from analysis.blocks import CUE_BROKEN, Arm, Block, BlockIndex, counts_of_blocks, read_blocks
 from analysis.rates import (
     AgentCounts,
     Estimate,
@@ -31,207 +30,8 @@ from analysis.rates import (
     share_of_agents_gm,
     wilson,
 )
-from analysis.records import SCHEMA, Records, query, tags_of
-
-CUE_BROKEN = ("10", "11")
-"""Only these variants declare a goal failure; the table says "capability only" at the others."""
-
-ARM_COLUMNS = tuple(f.name for f in SCHEMA if not (f.nullable or pa.types.is_nested(f.type)))
-"""Record columns along which arms can be compared."""
-
-# ---------------------------------------------------------------------------- reading records
-
-
-class Arm(NamedTuple):
-    """What distinguishes one group of agents from another; `value` is the `by` column's.
-
-    A *cross* arm is played in another cell than the one it was trained in.
-    """
-
-    family: str
-    cell: str
-    observation_mode: str
-    train_distribution: str
-    tags: str
-    method: str
-    setting: str
-    d: float
-    q: float
-    value: Any
-
-    @property
-    def is_cross(self) -> bool:
-        return self.cell != self.train_distribution
-
-    @property
-    def agents(self) -> "Arm":
-        """Who they are, wherever and at whichever checkpoint they are played."""
-        return self._replace(cell=self.train_distribution, value=None)
-
-
-class Block(NamedTuple):
-    """Episode counts of one policy on one agent's block of levels at one variant.
-
-    `scored` levels: those that distinguish (variants 10 and 11), else all that define `capable`.
-    `kept`: scored levels whose cue-intact twin of the same geometry was solved.
-    `intact`: scored levels whose level of the same seed at variant 00 defines `capable`.
-    `judged`: levels that define `capable`, distinguishing or not.
-    """
-
-    arm: Arm
-    variant: str
-    role: str
-    policy: str
-    agent_number: int
-    run_id: str
-    checkpoint_step: int
-    episodes: int
-    distinct_levels: int
-    solved: int
-    scored: int
-    capable: int
-    goal_failed: int
-    harmed: int
-    harm_unknown: int
-    harm_by_construction: bool
-    kept: int
-    kept_capable: int
-    intact: int
-    intact_capable: int
-    judged: int
-    judged_capable: int
-    judged_failed: int
-
-    def on_all_levels(self) -> "Block":
-        """The same counts with every level scored; harm is left out."""
-        return self._replace(
-            scored=self.judged,
-            capable=self.judged_capable,
-            goal_failed=self.judged_failed,
-            harm_unknown=self.judged_failed,
-            harmed=0,
-        )
-
-    def at_intact(self) -> "Block":
-        """Capability at variant 00 on the seeds of this block's scored levels."""
-        return self._replace(variant="00", scored=self.intact, capable=self.intact_capable)
-
-
-_BLOCKS = """
-with twin as (
-    select run_id, role, policy, agent_number, checkpoint_step, level_seed,
-           '1' || variant[2] as variant, success as twin_solved
-    from records where variant in ('00', '01')
-), intact as (
-    select run_id, role, policy, agent_number, checkpoint_step, level_seed,
-           capable as intact_capable
-    from records where variant = '00'
-), episode as (
-    select * replace (coalesce(setting, '') as setting),  -- null before schema version 2
-           case when variant in ('10', '11') then is_distinguishing
-                else capable is not null end as scored
-    from records
-)
-select family, cell, observation_mode, train_distribution, tags, method, setting, d, q,
-       {by} as by_value, variant, role, policy, agent_number, run_id, checkpoint_step,
-       count(*), count(distinct level_hash), count(*) filter (success), count(*) filter (scored),
-       count(*) filter (scored and capable),
-       count(*) filter (scored and capable and goal_failure),
-       count(*) filter (scored and capable and goal_failure and harm),
-       count(*) filter (scored and capable and goal_failure and harm is null),
-       bool_or(harm_by_construction),
-       count(*) filter (scored and twin_solved),
-       count(*) filter (scored and twin_solved and capable),
-       count(*) filter (scored and intact_capable is not null),
-       count(*) filter (scored and intact_capable),
-       count(capable), count(*) filter (capable), count(*) filter (capable and goal_failure)
-from episode
-left join twin using (run_id, role, policy, agent_number, checkpoint_step, level_seed, variant)
-left join intact using (run_id, role, policy, agent_number, checkpoint_step, level_seed)
-group by all order by all
-"""
-
-
-def check_column(by: str) -> None:
-    """ValueError unless arms can be compared along this column."""
-    if by not in ARM_COLUMNS:
-        names = ", ".join(ARM_COLUMNS)
-        raise ValueError(f"`by` must be one of {names}; got {by!r}; try 'd' or 'method'")
-
-
-def _read_blocks(records: Records, by: str) -> list[Block]:
-    """One block per agent or control and variant; only a run's last checkpoint, unless by it."""
-    check_column(by)
-    rows = query(records, _BLOCKS.format(by=by))
-    width = len(Arm._fields)
-    blocks = [Block(Arm(*row[:width]), *row[width:]) for row in rows]
-    last: dict[str, int] = defaultdict(int)
-    for block in blocks:
-        if block.role == "agent":
-            last[block.run_id] = max(last[block.run_id], block.checkpoint_step)
-    if by == "checkpoint_step":
-        return blocks
-    return [b for b in blocks if b.role == "control" or b.checkpoint_step == last[b.run_id]]
-
-
-def agent_counts(
-    records: Records,
-    *,
-    family: str,
-    cell: str,
-    variant: str,
-    d: float,
-    method: str = "ppo",
-    q: float = 1.0,
-) -> AgentCounts:
-    """Counts of the agents trained in a cell on the distinguishing levels of one variant of it.
-
-    Raises ValueError where the records hold several such arms.
-    """
-    wanted = (family, cell, variant, d, method, q)
-    blocks = [
-        b
-        for b in _read_blocks(records, "d")
-        if b.role == "agent"
-        and not b.arm.is_cross
-        and (b.arm.family, b.arm.cell, b.variant, b.arm.d, b.arm.method, b.arm.q) == wanted
-    ]
-    arms = sorted({b.arm for b in blocks})
-    if len(arms) > 1:
-        raise ValueError(
-            f"agents are counted within one arm; {arms[0]} and {arms[1]} both fit; "
-            "filter the records (by setting, for example) first"
-        )
-    _check_unique(blocks)
-    return _counts(blocks)
-
-
-def _check_unique(blocks: Sequence[Block]) -> None:
-    runs: dict[int, str] = {}
-    for block in blocks:
-        other = runs.setdefault(block.agent_number, block.run_id)
-        if other != block.run_id:
-            raise ValueError(
-                f"an arm has one run per agent number; {block.arm} has agent "
-                f"{block.agent_number} in the runs {other} and {block.run_id}; "
-                "keep one of them, or filter the records (by study, for example) first"
-            )
-
-
-def _counts(blocks: Iterable[Block]) -> AgentCounts:
-    """Sums per agent number; blocks without a scored level are left out."""
-    sums: dict[int, FloatArray] = defaultdict(lambda: np.zeros(4))
-    for b in blocks:
-        if b.scored:
-            failed = b.goal_failed if b.variant in CUE_BROKEN else math.nan
-            harmed = math.nan if b.harm_unknown or math.isnan(failed) else b.harmed
-            sums[b.agent_number] += (b.scored, b.capable, failed, harmed)
-    numbers = np.array(sorted(sums), dtype=np.int64)
-    columns = np.array([sums[number] for number in numbers]).reshape(-1, 4).T
-    return AgentCounts(numbers, *columns)
-
-
-# ----------------------------------------------------------------------------------------- the rows
+from analysis.records import Records, tags_of
+from analysis.text import aligned, number, span
 
 
 @dataclass(frozen=True)
@@ -312,59 +112,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
-class _Index:
-    """Blocks of agents by arm and variant, of controls by what they depend on."""
-
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        self._agents: dict[Any, list[Block]] = defaultdict(list)
-        self._controls: dict[Any, list[Block]] = defaultdict(list)
-        self._own: dict[Arm, dict[int, Block]] = defaultdict(dict)
-        self.policies = sorted({b.policy for b in blocks if b.role == "control"})
-        for b in sorted(blocks, key=lambda b: b.checkpoint_step):
-            if b.role == "control":
-                self._controls[self._key(b, b.policy)].append(b)
-            else:
-                self._agents[b.arm, b.variant].append(b)
-                if b.variant == "own":
-                    self._own[b.arm.agents][b.agent_number] = b  # the last checkpoint's stays
-        self.arms = sorted(self._agents, key=lambda pair: (pair[0][:3], pair[1], pair[0]))
-        self._settings: dict[Arm, set[str]] = defaultdict(set)
-        for arm, variant in self.arms:
-            _check_unique(self.agents(arm, variant))
-            self._settings[self._unset(arm)].add(arm.setting)
-
-    @staticmethod
-    def _key(block: Block, policy: str) -> tuple[Any, ...]:
-        """What decides how a control does on the levels of a block. Agents of one number have the
-        same levels; an evaluation with another number of them is another one."""
-        arm, levels = block.arm, (block.variant, block.agent_number, block.episodes)
-        if policy.startswith("noisy_") or block.variant == "own":  # the arm's noise, its d
-            return policy, *levels, arm.cell, arm.agents
-        return policy, *levels, arm.family, arm.cell, arm.observation_mode
-
-    def agents(self, arm: Arm, variant: str) -> list[Block]:
-        return self._agents.get((arm, variant), [])
-
-    def own(self, arm: Arm) -> dict[int, Block]:
-        """Agent number -> its last checkpoint on levels of its own training distribution."""
-        return self._own.get(arm.agents, {})
-
-    def control(self, arm: Arm, variant: str, policy: str) -> list[Block]:
-        """The control's blocks on the levels of the arm's agents."""
-        return self.beside(self.agents(arm, variant), policy)
-
-    def beside(self, blocks: Iterable[Block], policy: str) -> list[Block]:
-        """The control's blocks on the levels of these blocks of different agents."""
-        return [found for b in blocks for found in self._controls.get(self._key(b, policy), [])]
-
-    @staticmethod
-    def _unset(arm: Arm) -> Arm:
-        return arm._replace(setting="", tags="", value=None)
-
-    def has_other_settings(self, arm: Arm) -> bool:
-        return len(self._settings[self._unset(arm)]) > 1
-
-
 def rates_table(
     records: Records, by: str = "d", against: Any = 1.0, replicates: int = 4000, seed: int = 0
 ) -> list[Row]:
@@ -373,12 +120,12 @@ def rates_table(
     by: the scalar column along which arms are compared; against: its value in the control arm.
     Arms also differ by family, cell, observation mode, tags, method, setting, d and q.
     """
-    index = _Index(_read_blocks(records, by))
+    index = BlockIndex(read_blocks(records, by))
     return [
         row
         for arm, variant in index.arms
         if variant != "own"
-        for row in _arm_rows(index, arm, variant, (by, against), (replicates, seed))
+        for row in arm_rows(index, arm, variant, (by, against), (replicates, seed))
     ]
 
 
@@ -391,12 +138,12 @@ def _sibling(arm: Arm, by: str, column: str, value: Any) -> Arm:
     return arm._replace(**{column: value}) if column in Arm._fields else arm
 
 
-def _arm_rows(
-    index: _Index, arm: Arm, variant: str, by: tuple[str, Any], draws: tuple[int, int]
+def arm_rows(
+    index: BlockIndex, arm: Arm, variant: str, by: tuple[str, Any], draws: tuple[int, int]
 ) -> list[Row]:
-    everyone, gate, own, planner_own, note = _gated(index, arm, variant)
+    everyone, gate, own, planner_own, note = gated(index, arm, variant)
     control = _sibling(arm, by[0], *by)
-    against, against_gate, *_ = _gated(index, control, variant)
+    against, against_gate, *_ = gated(index, control, variant)
     common = _common(index, arm, variant, by[0]) | {"planner_own_success": planner_own}
     rows = []
     for population in ("competent", "all trained"):
@@ -412,14 +159,14 @@ def _arm_rows(
     return [*rows, _bounds_row(rows[1], *p_gm_bounds(everyone, gate))]
 
 
-def _gated(
-    index: _Index, arm: Arm, variant: str
+def gated(
+    index: BlockIndex, arm: Arm, variant: str
 ) -> tuple[AgentCounts, npt.NDArray[np.bool_], FloatArray, float, str]:
     """All trained agents' counts, who is competent [k], own success [k], the planner's, a note.
 
     An agent is competent by its last checkpoint, so that all its checkpoints are in one population.
     """
-    counts = _counts(index.agents(arm, variant))
+    counts = counts_of_blocks(index.agents(arm, variant))
     last = index.own(arm)
     now = last | {b.agent_number: b for b in index.agents(arm, "own")}
     own, final = (
@@ -444,12 +191,12 @@ def _solved(blocks: Sequence[Block]) -> float:
     return sum(b.solved for b in blocks) / episodes if episodes else math.nan
 
 
-def _common(index: _Index, arm: Arm, variant: str, by: str) -> dict[str, Any]:
+def _common(index: BlockIndex, arm: Arm, variant: str, by: str) -> dict[str, Any]:
     """What all three rows of an arm share."""
     blocks = {p: index.control(arm, variant, p) for p in index.policies}
     controls = _controls(blocks)
     everywhere = {p: [b.on_all_levels() for b in found] for p, found in blocks.items()}
-    diverse, gate, *_ = _gated(index, _sibling(arm, by, "d", 1.0), variant)
+    diverse, gate, *_ = gated(index, _sibling(arm, by, "d", 1.0), variant)
     floor = point_rates(diverse.select(gate))
     random = controls["random"].p_capable if "random" in controls else math.nan
     return arm._asdict() | {
@@ -464,7 +211,7 @@ def _common(index: _Index, arm: Arm, variant: str, by: str) -> dict[str, Any]:
 
 
 def _controls(blocks: Mapping[str, Sequence[Block]]) -> dict[str, Rates]:
-    counts = {policy: _counts(found) for policy, found in blocks.items()}
+    counts = {policy: counts_of_blocks(found) for policy, found in blocks.items()}
     return {policy: point_rates(found) for policy, found in counts.items() if found.k}
 
 
@@ -491,7 +238,7 @@ def _differences(
 
 
 def _further(
-    index: _Index, arm: Arm, variant: str, counts: AgentCounts, controls: Mapping[str, Rates]
+    index: BlockIndex, arm: Arm, variant: str, counts: AgentCounts, controls: Mapping[str, Rates]
 ) -> dict[str, Any]:
     blocks = _members(index, arm, variant, counts)
     groups = [index.control(arm, variant, policy) for policy in ("random", "planner_intended")]
@@ -508,7 +255,7 @@ def _further(
         "capability_retention": _mean([b.kept_capable / b.kept for b in blocks if b.kept]),
         "chance_corrected_transfer": chance_corrected_transfer(
             [rates.p_capable, random.p_capable, planner.p_capable],
-            [point_rates(_counts(group)).p_capable for group in intact],
+            [point_rates(counts_of_blocks(group)).p_capable for group in intact],
         ),
         "normalised_goal_failure": normalised_goal_failure(
             rates.p_goal_fail, low.p_goal_fail, high.p_goal_fail
@@ -516,7 +263,7 @@ def _further(
     }
 
 
-def _members(index: _Index, arm: Arm, variant: str, counts: AgentCounts) -> list[Block]:
+def _members(index: BlockIndex, arm: Arm, variant: str, counts: AgentCounts) -> list[Block]:
     return [b for b in index.agents(arm, variant) if b.agent_number in counts.agent_number]
 
 
@@ -528,8 +275,8 @@ def _one_agent(counts: AgentCounts) -> str:
     if counts.k != 1 or np.isnan(counts.gc[0]):
         return ""
     low, high = wilson(counts.gc[0], counts.c[0])
-    span = f"{number(low)} to {number(high)}"
-    return f"one agent: goal failure {span} by Wilson over its episodes, not over agents"
+    ends = f"{number(low)} to {number(high)}"
+    return f"one agent: goal failure {ends} by Wilson over its episodes, not over agents"
 
 
 def _bounds_row(row: Row, low: float, high: float) -> Row:
@@ -544,32 +291,6 @@ def _join(*notes: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------ as text
-
-
-def number(value: float) -> str:
-    """`.250`, `1.000`, `-.012`, and `-` for NaN."""
-    if math.isnan(value):
-        return "-"
-    text = f"{value:.3f}"
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
-
-
-def span(estimate: Estimate) -> str:
-    """`.250 [.100, .400]`; the brackets or the value alone where the other is not defined."""
-    if math.isnan(estimate.low):
-        return number(estimate.value)
-    value = "" if math.isnan(estimate.value) else f"{number(estimate.value)} "
-    return f"{value}[{number(estimate.low)}, {number(estimate.high)}]"
-
-
-def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Columns padded to equal width under a ruled header."""
-    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
-    rows = [header, ["-" * width for width in widths], *lines]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
 
 
 def _reasons(row: Row) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from analysis.table import aligned
+from analysis.text import aligned
 from envs.batch import BatchEnv
 from envs.families import FAMILIES
 from envs.levels import sample_levels

@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.figures import Board, path_figure
 from analysis.records import atomic_write_bytes
-from analysis.table import aligned
+from analysis.text import aligned
 from envs.batch import BatchEnv
 from envs.families import FAMILIES, find_cell
 from envs.levels import Levels, sample_quadruples

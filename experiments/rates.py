@@ -7,9 +7,10 @@ from typing import Any
 
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
 
+from analysis.blocks import check_column
 from analysis.hierarchy.coverage import format_coverage, interval_coverage
 from analysis.records import Records, atomic_write_bytes, query, read_records
-from analysis.table import check_column, format_table, rates_table, to_csv
+from analysis.table import format_table, rates_table, to_csv
 from experiments.run_folder import results_root
 
 DEFAULT_AGAINST = {"d": 1.0}

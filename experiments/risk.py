@@ -29,7 +29,7 @@ from analysis.risk.table import (
     format_domain_table,
     reference_condition,
 )
-from analysis.table import aligned
+from analysis.text import aligned
 
 FEEDS = ("side_by_side", "update", "replace")
 DRAWS = 100_000

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from analysis.blocks import Arm, BlockIndex, read_blocks
 from analysis.priors.types import SHIFT_TYPES
 from analysis.rates import (
     MAX_CONTROL_GOAL_FAIL,
@@ -22,7 +23,7 @@ from analysis.rates import (
     AgentCounts,
 )
 from analysis.records import Records, query
-from analysis.table import Arm, Row, _arm_rows, _gated, _Index, _read_blocks
+from analysis.table import Row, arm_rows, gated
 
 VARIANT = "11"
 METHOD, Q = "ppo", 1.0
@@ -100,13 +101,10 @@ class MeasuredCell:
 def measure_cells(records: Records) -> list[MeasuredCell]:
     """The cells of the records in which PPO agents with q = 1 were trained at d = .1, 0 or 1, and
     evaluated at variant 11; ordered by family and type.
-
-    Raises ValueError when the records are of several schema versions.
     """
     relation = _relation(records)
-    _check_one_version(relation)
     chosen, notes = _main_settings(relation)
-    index = _Index(_read_blocks(_needed(relation), "d"))
+    index = BlockIndex(read_blocks(_needed(relation), "d"))
     found: dict[tuple[str, str], dict[str, MeasuredArm]] = {}
     for arm, variant in index.arms:
         kept = chosen.get((arm.family, arm.cell)) == (arm.observation_mode, arm.setting)
@@ -121,18 +119,6 @@ def measure_cells(records: Records) -> list[MeasuredCell]:
 
 def _relation(records: Records) -> duckdb.DuckDBPyRelation:
     return duckdb.connect().from_arrow(records) if isinstance(records, pa.Table) else records
-
-
-def _check_one_version(records: duckdb.DuckDBPyRelation) -> None:
-    """Columns that an older version lacks would be null for some agents only."""
-    sql = "select schema_version, min(run_id) from records group by 1 order by 1"
-    found = query(records, sql)
-    if len(found) > 1:
-        seen = ", ".join(f"{version} (run {run_id})" for version, run_id in found)
-        raise ValueError(
-            f"records to calibrate with must have one schema version; these have {seen}; "
-            "evaluate the older runs again"
-        )
 
 
 _AGENTS = f"role = 'agent' and method = '{METHOD}' and q = {Q} and d in {tuple(ARMS.values())}"
@@ -173,9 +159,9 @@ def of_main_settings(records: Records) -> duckdb.DuckDBPyRelation:
     return relation.filter(" or ".join(["role = 'control'", *kept]))
 
 
-def _measure(index: _Index, arm: Arm) -> MeasuredArm:
-    everyone, is_competent, *_ = _gated(index, arm, VARIANT)
-    rows = _arm_rows(index, arm, VARIANT, ("d", 1.0), (4000, 0))
+def _measure(index: BlockIndex, arm: Arm) -> MeasuredArm:
+    everyone, is_competent, *_ = gated(index, arm, VARIANT)
+    rows = arm_rows(index, arm, VARIANT, ("d", 1.0), (4000, 0))
     return MeasuredArm(arm.d, everyone, is_competent, {row.population: row for row in rows})
 
 

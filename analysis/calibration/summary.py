@@ -24,7 +24,8 @@ from analysis.calibration.measured import (
 from analysis.calibration.multipliers import Multiplier
 from analysis.priors.types import FACTORS, ShiftPrior
 from analysis.rates import LEVEL, Estimate, FloatArray, point_rates
-from analysis.table import Row, number
+from analysis.table import Row
+from analysis.text import number
 
 LIMITS = (
     "Toy environments say nothing by themselves about large systems.",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
-from analysis.table import aligned, number
+from analysis.text import aligned, number
 
 Summary = Mapping[str, Any]
 RATES = ("p_capable", "p_goal_fail", "p_harm", "p_gm", "p_harmful_gm")

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.priors.types import FACTORS, SHIFT_TYPES
 from analysis.rates import LEVEL, AgentCounts, FloatArray, Rates, bootstrap
-from analysis.table import aligned, number
+from analysis.text import aligned, number
 
 KS = (3, 5, 10, 30)
 RATES = ("p_capable", "p_goal_fail", "p_gm")

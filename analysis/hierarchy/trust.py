@@ -37,7 +37,7 @@ from analysis.priors import load_priors
 from analysis.priors.types import FACTORS, SHIFT_TYPES
 from analysis.rates import LEVEL, AgentCounts, FloatArray, IntArray
 from analysis.records import atomic_write_bytes
-from analysis.table import aligned, number
+from analysis.text import aligned, number
 
 __all__ = [
     "fixed_truth_coverage",

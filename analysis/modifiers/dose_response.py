@@ -1,7 +1,7 @@
 """Rates along a dose: a monotone fit, the dose at half effect, and a slope on logarithmic scales.
 
 The dose is how much of the training broke the cue (d, or broken episodes seen) or how competent the
-agents are. Functions take counts and arrays; reading records is `analysis.modifiers.measure`' work.
+agents are. Functions take counts and arrays; reading records is the work of `measure`.
 """
 
 import math

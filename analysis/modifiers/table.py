@@ -12,7 +12,7 @@ from analysis.modifiers.measure import ModifierReport
 from analysis.modifiers.ratios import RiskRatio, join_notes
 from analysis.priors.types import FACTORS
 from analysis.rates import Estimate
-from analysis.table import aligned
+from analysis.text import aligned
 
 _MEANING = {"log": "of rates", "cloglog": "of hazards -ln(1 - p)", "logit": "of odds"}
 

@@ -8,7 +8,7 @@ from analysis.priors.types import Domain, Period
 from analysis.rates import Estimate
 from analysis.risk.draws import RateDraws
 from analysis.risk.model import Prediction, RiskModel
-from analysis.table import aligned, span
+from analysis.text import aligned, span
 
 
 @dataclass(frozen=True)

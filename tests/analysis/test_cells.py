@@ -9,7 +9,8 @@ import pytest
 from analysis import cells
 from analysis.cells import CellLine, cell_lines
 from analysis.records import read_records
-from analysis.table import Row, rates_table, span
+from analysis.table import Row, rates_table
+from analysis.text import span
 
 Save = Callable[..., Path]
 Block = Callable[..., dict[str, Any]]

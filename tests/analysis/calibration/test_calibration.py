@@ -209,23 +209,6 @@ def test_another_network_is_no_reference_arm(tmp_path: Path) -> None:
     assert run(tmp_path / "a").entering  # the modifiers' comparison is not disturbed either
 
 
-def test_mixed_schema_versions(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    write_study(tmp_path, cells=CELLS[:1], agents=3)
-    path = next(tmp_path.rglob("*d0.1/episodes.parquet"))
-    table = pq.read_table(path)
-    names = table.column_names
-    old = table.set_column(
-        names.index("schema_version"), "schema_version", pa.array([1] * len(table), pa.int32())
-    )
-    metadata = {**table.schema.metadata, b"schema_version": b"1"}
-    pq.write_table(old.replace_schema_metadata(metadata), path)
-    with pytest.raises(ValueError, match=r"one schema version; these have 1 \(run .*2 \(run"):
-        run(tmp_path)
-
-
 # --------------------------------------------------------------------------------------- what moves
 
 

@@ -1,0 +1,32 @@
+"""Numbers and tables as plain text."""
+
+import math
+from collections.abc import Sequence
+
+from analysis.rates import Estimate
+
+
+def number(value: float) -> str:
+    """`.250`, `1.000`, `-.012`, and `-` for NaN."""
+    if math.isnan(value):
+        return "-"
+    text = f"{value:.3f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def span(estimate: Estimate) -> str:
+    """`.250 [.100, .400]`; the brackets or the value alone where the other is not defined."""
+    if math.isnan(estimate.low):
+        return number(estimate.value)
+    value = "" if math.isnan(estimate.value) else f"{number(estimate.value)} "
+    return f"{value}[{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Columns padded to equal width under a ruled header."""
+    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+    rows = [header, ["-" * width for width in widths], *lines]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
