@@ -1,5 +1,6 @@
 """The sections of checks: conflicts with the source, the fit, who was counted, held-out scores."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from analysis.report.content import (
     Body,
     Exhibit,
     Table,
+    bodies_of,
     percent,
     percent_span,
     plain_table,
@@ -18,11 +20,55 @@ from analysis.report.measured_sections import (
     PRODUCTS,
     cell_name,
     family_name,
+    held_by_prior,
     spans,
     type_title,
 )
 
 Json = Mapping[str, Any]
+
+
+def findings(file: CalibrationFile) -> list[tuple[str, str]]:
+    """What the calibration comes to; nothing where no cell enters it."""
+    if not file.summary["feeds"]["update"]["available"]:
+        return []
+    types = file.summary["types"]
+    kept = [str(row["number"]) for row in types if row["keeps_prior"]]
+    held = [str(row["number"]) for row in types if held_by_prior(file, row, "p_gm")]
+    found = [("conflicts", conflict_summary(file))]
+    if held:
+        text = (
+            "lies more than 10 points beyond the rates that went into it: the strength of the "
+            "prior decides it."
+        )
+        found.append(("kappa", f"The posterior of type {' and '.join(held)} {text}"))
+    if kept:
+        found.append(("factors", f"No cell of type {' and '.join(kept)} may enter: prior kept."))
+    left_out = [row for row in file.summary["held_out"]["rows"] if row["left_out"] == "cell"]
+    if left_out:
+        found.append(("held-out", _best_forecast(left_out)))
+    return found
+
+
+def _best_forecast(rows: Sequence[Json]) -> str:
+    logs = {name: _mean([row[who]["log_score"] for row in rows]) for who, name in _RIVALS.items()}
+    best, *others = sorted(logs, key=lambda name: logs[name])
+    scores = ", ".join(f"{name} {logs[name]:.2f}" for name in others)
+    return (
+        f"A cell left out is predicted best by {best} (log score {logs[best]:.2f}; {scores}; "
+        "lower is better). These cells are few."
+    )
+
+
+_RIVALS = {
+    "model": "the calibrated model",
+    "source": "the source's prior",
+    "pooled": "one pooled rate",
+}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def conflict_summary(file: CalibrationFile) -> str:
@@ -31,43 +77,43 @@ def conflict_summary(file: CalibrationFile) -> str:
         return "No cell has agents of the reference arm to compare with the source."
     flagged = sum(row["flagged"] for row in conflicts["rows"])
     return (
-        f"{flagged} of {conflicts['tests']} comparisons are flagged: under the source's prior, "
-        f"with its spread between agents, data this far out have a two-sided probability below "
-        f"{conflicts['tail']:g}. Chance alone would flag {conflicts['expected_by_chance']:.1f}."
+        f"{flagged} of {conflicts['tests']} measured factors conflict with the source's prior. "
+        f"Chance alone would give {conflicts['expected_by_chance']:.1f} conflicts."
     )
 
 
 def conflicts(file: CalibrationFile) -> Exhibit:
-    rows = [
-        [
-            f"{row['code']}: {NAMES[row['factor']]}",
-            percent(row["source"]),
-            percent(row["measured"]),
-            percent_span({**row["predictive"], "value": None}),
-            f"{row['tail']:.3f}",
-            "conflict" if row["flagged"] else "",
-            str(row["agents"]),
-            "yes" if row["enters"] else "no",
-        ]
-        for row in file.summary["conflicts"]["rows"]
-    ]
-    header = [
-        "Cell and factor",
-        "source [%]",
-        "measured [%]",
-        "predicted by the prior [%]",
-        "tail",
-        "flag",
-        "agents",
-        "enters the update",
-    ]
-    return Exhibit(tables=[plain_table("Prior predictive check", header, rows)] * bool(rows))
+    """Factors of the reference arm beside what the source's prior predicts for as many agents."""
+    found = file.summary["conflicts"]
+    bodies: dict[str, list[list[str]]] = {}
+    for row in found["rows"]:
+        title = f"{row['code']} {cell_name(row['family'] + '/' + row['cell'])}"
+        title += "" if row["enters"] else " (not read by the update)"
+        bodies.setdefault(title, []).append(
+            [
+                NAMES[row["factor"]],
+                percent(row["source"]),
+                percent(row["measured"]),
+                percent_span({**row["predictive"], "value": None}),
+                f"{row['tail']:.3f}" if row["tail"] >= 0.001 else "<0.001",
+                "conflict" if row["flagged"] else "",
+                str(row["agents"]),
+            ]
+        )
+    header = ["Factor", "source [%]", "measured [%]", "predicted [%]", "tail", "flag", "agents"]
+    note = (
+        "predicted: central 90 % of what these agents would show under the source's prior, with "
+        "its spread between agents. tail: two-sided probability of data as far out; flagged below "
+        f"{found['tail']:g}."
+    )
+    table = Table("Prior predictive check", header, bodies_of(bodies), note)
+    return Exhibit(tables=[table] * bool(bodies))
 
 
 def fit_notes(file: CalibrationFile) -> list[str]:
     hierarchy = file.summary["hierarchy"]
     if hierarchy is None:
-        reason = file.summary["feeds"]["update"]["reason"]
+        reason = file.summary["feeds"]["update"]["reason"].rstrip(".")
         return [f"No hierarchical model was fitted: {reason}."]
     refused = hierarchy["refused"]
     verdict = (
@@ -77,7 +123,10 @@ def fit_notes(file: CalibrationFile) -> list[str]:
         "divergences)."
     )
     if hierarchy["flags"]:
-        verdict += f" {len(hierarchy['flags'])} flags are listed below."
+        verdict += (
+            f" {len(hierarchy['flags'])} of its intervals are flagged below; an interval that is "
+            "much narrower than the bootstrap's may be too sure."
+        )
     return [verdict]
 
 
@@ -125,7 +174,7 @@ def attrition(file: CalibrationFile) -> Exhibit:
     if not bodies:
         return Exhibit(missing="No cell was measured in the arms that calibration reads.")
     header = ["Agents", "agents x levels", *(f"{NAMES[rate]} [%]" for rate in RATES), "note"]
-    note = "bounds: p_gm had the agents that are not competent never failed, or always."
+    note = "bounds: p_gm if the agents that are not competent had never failed, or always."
     return Exhibit(tables=[Table("Who is counted", header, bodies, note)])
 
 
@@ -135,9 +184,11 @@ def _attrition_row(arm: Json, population: str) -> list[str]:
     return [name, f"{row['agents']} x {row['levels']}", *spans(row["rates"]), row["note"]]
 
 
-def held_out_summary(file: CalibrationFile) -> str:
+def held_out_summary(file: CalibrationFile) -> list[str]:
+    """The verdict, a paragraph per sentence."""
     held_out = file.summary["held_out"]
-    return str(held_out["verdict"] or f"None: {held_out['reason']}.")
+    said = str(held_out["verdict"] or f"None: {held_out['reason'].rstrip('.')}.")
+    return re.split(r"(?<=\.) (?=[A-Z])", said)
 
 
 def held_out(file: CalibrationFile) -> Exhibit:
@@ -170,10 +221,11 @@ def _held_out_row(row: Json) -> list[str]:
 
 def kappas(file: CalibrationFile) -> Exhibit:
     """Prior and posterior of both products as kappa varies."""
+    used = file.summary["settings"]["kappa"]
     bodies = []
     for row in file.summary["types"]:
         lines = [
-            [f"{entry['kappa']:g}", *_kappa_cells(entry)]
+            [f"{entry['kappa']:g}{' (used)' * (entry['kappa'] == used)}", *_kappa_cells(entry)]
             for entry in file.summary["kappa_sweep"]
             if entry["type"] == row["type"]
         ]

@@ -35,10 +35,25 @@ def plain_table(
     return Table(title, header, [Body("", rows)], note)
 
 
+def bodies_of(rows: Mapping[str, Sequence[Sequence[str]]]) -> list[Body]:
+    """A body per title."""
+    return [Body(title, some) for title, some in rows.items()]
+
+
+def footnotes(notes: Sequence[str]) -> tuple[list[str], str]:
+    """The notes of rows, their parts joined by "; ", as numbers: `(1) (2)`; and what these mean."""
+    parts = [[part for part in note.split("; ") if part] for note in notes]
+    known = list(dict.fromkeys(part for row in parts for part in row))
+    numbers = {part: f"({i})" for i, part in enumerate(known, 1)}
+    meaning = " ".join(f"{number} {part}." for part, number in numbers.items())
+    return [" ".join(numbers[part] for part in row) for row in parts], meaning
+
+
 @dataclass(frozen=True)
 class Chart:
+    title: str
     svg: str
-    caption: str
+    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,9 +68,15 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on the page. status: what a reader must know before any number."""
+    """Everything on the page.
+
+    status: what a reader must know before any number. findings: (id of a section, what it comes
+    to in a sentence). has_posterior: whether the data moved the source's prior.
+    """
 
     status: Sequence[str]
+    findings: Sequence[tuple[str, str]]
+    has_posterior: bool
     headline: Table
     factors: Exhibit
     posteriors: Exhibit
@@ -68,7 +89,7 @@ class Page:
     fit_notes: Sequence[str]
     fit: Exhibit
     attrition: Exhibit
-    held_out_summary: str
+    held_out_summary: Sequence[str]
     held_out: Exhibit
     kappas: Exhibit
     audit: Sequence[AuditItem]

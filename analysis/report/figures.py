@@ -25,7 +25,7 @@ from analysis.rates import FloatArray
 
 WIDTH = 340
 """Width of every figure [CSS px]."""
-TEXT = 10.5
+TEXT = 11
 """Size of all text [CSS px]."""
 
 COLOURS: Mapping[str, str] = {
@@ -51,7 +51,7 @@ _STYLE = {
     "xtick.color": COLOURS["ink"],
     "ytick.color": COLOURS["ink"],
 }
-_LABEL_CHARACTERS, _CHARACTER_PX, _LINE_PX = 19, 6.6, 13
+_LABEL_CHARACTERS, _CHARACTER_PX, _LINE_PX = 19, 6.9, 14
 _ROW_PX, _TITLE_PX, _AXIS_PX, _MARGIN_PX = 20, 24, 42, 14
 _LOG_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
@@ -113,12 +113,12 @@ def interval_chart(name: str, groups: Sequence[Group], scale: Scale, alt: str) -
         _horizontal(axis, scale)
         top = 0.0
         for group in groups:
-            _write(figure, 0, top + _TITLE_PX / 2 + 2, group.title, weight="bold")
+            _title(figure, top + _TITLE_PX / 2 + 2, group.title)
             top += _TITLE_PX
             bottom = top + sum(map(_row_px, group.lines))
             _printed(axis, group, top, bottom)
             for line in group.lines:
-                _row(figure, axis, line, top + _row_px(line) / 2)
+                _row(figure, axis, line, top + _row_px(line) / 2, group.printed)
                 top += _row_px(line)
         return _svg(figure, name, alt)
 
@@ -131,13 +131,17 @@ def _printed(axis: Axes, group: Group, top: float, bottom: float) -> None:
         axis.plot([group.printed] * 2, [top, bottom], "--", lw=1, color=COLOURS["source"])
 
 
-def _row(figure: Figure, axis: Axes, line: Line, y: float) -> None:
-    """A label, dots above the middle, the mean and its interval below it."""
+def _row(figure: Figure, axis: Axes, line: Line, y: float, printed: float) -> None:
+    """A label, dots above the middle, the mean and its interval below it.
+
+    printed: where a line runs through the row, which words keep away from.
+    """
     _write(figure, 0, y, "\n".join(_wrapped(line.label)))
     if np.isnan(line.value):
-        _, high = axis.get_xlim()
-        behind = {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1}
-        axis.text(high, y, line.note, ha="right", va="center", color=COLOURS["muted"], bbox=behind)
+        low, high = axis.get_xlim()
+        x, side = (low, "left") if printed > (low + high) / 2 else (high, "right")
+        style: dict[str, Any] = {"va": "center", "color": COLOURS["muted"], "bbox": _PAPER}
+        axis.text(x, y, line.note, ha=side, **style)
         return
     colour, has_dots = COLOURS[line.kind], len(line.dots) > 0
     if has_dots:
@@ -182,7 +186,7 @@ def density_chart(name: str, ridges: Sequence[Ridge], scale: Scale, alt: str) ->
         figure, axis = _canvas(_RIDGE_PX * len(ridges), _MARGIN_PX)
         _horizontal(axis, scale)
         for i, ridge in enumerate(ridges):
-            _write(figure, 0, _RIDGE_PX * i + 12, ridge.label, weight="bold")
+            _title(figure, _RIDGE_PX * i + 12, ridge.label)
             _ridge(axis, ridge, _RIDGE_PX * (i + 1) - 2)
         return _svg(figure, name, alt)
 
@@ -213,7 +217,6 @@ class Dose:
 
 def dose_chart(
     name: str,
-    title: str,
     doses: Sequence[Dose],
     labels: tuple[str, str],
     alt: str,
@@ -227,11 +230,10 @@ def dose_chart(
     """
     if not doses:
         raise ValueError(f"a dose-response needs at least one dose; {name!r} got none")
-    height = 190
+    height, head = 190, 24
     with matplotlib.style.context(["default", _STYLE]):
-        figure, axis = _canvas(height + 46, 40, head=46)
-        _write(figure, 0, 10, title, weight="bold")
-        _write(figure, 0, 28, labels[1], color=COLOURS["muted"])
+        figure, axis = _canvas(height + head, 40, head=head)
+        _write(figure, 0, 8, labels[1])
         for x, dose in enumerate(doses):
             _dose(axis, x, dose)
         axis.plot([half_effect] * 2, [0, 1], "--", lw=1, color=COLOURS["muted"])
@@ -248,8 +250,8 @@ def _dose(axis: Axes, x: int, dose: Dose) -> None:
     spread = 0.3 * (np.random.default_rng(x).random(len(dose.dots)) - 0.5)
     colour = COLOURS["measured"]
     axis.plot(x - 0.14 + spread, dose.dots, "o", ms=4.5, mew=0, color=colour, alpha=0.45)
-    axis.plot([x + 0.2] * 2, [dose.low, dose.high], "-", lw=2, color=COLOURS["ink"])
-    axis.plot([x + 0.2], [dose.value], "o", ms=5.5, mew=0, color=COLOURS["ink"])
+    axis.plot([x + 0.2] * 2, [dose.low, dose.high], "-", lw=2, color=colour)
+    axis.plot([x + 0.2], [dose.value], "o", ms=6, mew=0, color=colour)
 
 
 @dataclass(frozen=True)
@@ -261,10 +263,10 @@ class Bar:
     high: float
 
 
-def tornado_chart(name: str, bars: Sequence[Bar], scale: Scale, alt: str) -> str:
+def tornado_chart(name: str, bars: Sequence[Bar], scale: Scale, alt: str, kind: str) -> str:
     """SVG: a bar per input around `scale.reference`, hollow to its low end, full to its high end.
 
-    Raises ValueError without a bar.
+    kind: whose colour the bars have, as in `Line`. Raises ValueError without a bar.
     """
     if not bars:
         raise ValueError(f"a tornado needs at least one bar; {name!r} got none; leave it out")
@@ -272,7 +274,7 @@ def tornado_chart(name: str, bars: Sequence[Bar], scale: Scale, alt: str) -> str
     with matplotlib.style.context(["default", _STYLE]):
         figure, axis = _canvas(row * len(bars), _gutter_px([bar.label for bar in bars]))
         _horizontal(axis, scale)
-        colour = COLOURS["posterior"]
+        colour = COLOURS[kind]
         for i, bar in enumerate(bars):
             y, base = row * (i + 0.5), scale.reference
             _write(figure, 0, y, "\n".join(_wrapped(bar.label)))
@@ -334,13 +336,18 @@ def _gutter_px(labels: Sequence[str]) -> float:
     return max(longest * _CHARACTER_PX, 30) + 10
 
 
-def _write(
-    figure: Figure, x: float, y: float, text: str, weight: str = "normal", color: str = ""
-) -> None:
+_PAPER: Mapping[str, Any] = {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1}
+"""What words stand on where lines run behind them."""
+
+
+def _title(figure: Figure, y: float, text: str) -> None:
+    _write(figure, 0, y, text, weight="bold", bbox=_PAPER)
+
+
+def _write(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
     """Text in the figure's margin, x and y in pixels from the upper left corner."""
     height = figure.get_figheight() * 72
-    color = color or COLOURS["ink"]
-    figure.text(x / WIDTH, 1 - y / height, text, va="center", weight=weight, color=color)
+    figure.text(x / WIDTH, 1 - y / height, text, va="center", color=COLOURS["ink"], **style)
 
 
 def _svg(figure: Figure, name: str, alt: str) -> str:

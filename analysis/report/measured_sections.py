@@ -58,18 +58,19 @@ def cell_name(name: str) -> str:
 
 
 def status(file: CalibrationFile) -> list[str]:
-    """What must be known before any number: refusals, missing intervals; in full under Fit."""
+    """What must be known before any number: refusals, missing intervals."""
     summary, hierarchy = file.summary, file.summary["hierarchy"]
     arms = [arm for cell in summary["cells"] if (arm := shown_arm(cell)) is not None]
     reasons = {arm["competent"]["rates"]["p_gm"]["reason"] for arm in arms} - {""}
     lines = []
     if not summary["feeds"]["update"]["available"]:
-        lines.append(f"No posterior: {summary['feeds']['update']['reason']}")
+        why, _, remedy = summary["feeds"]["update"]["reason"].partition("; ")
+        lines.append(f"No posterior: {why}." + " What to run: see Fit." * bool(remedy))
     if reasons:
-        lines.append(f"Rates without an interval: {'; '.join(sorted(reasons))}")
+        lines.append(f"Rates without an interval: {'; '.join(sorted(reasons))}.")
     if hierarchy is not None and hierarchy["refused"]:
-        lines.append(f"The hierarchical fit is refused: {hierarchy['refused']}")
-    return [textwrap.shorten(line, 150, placeholder=" ... (in full under Fit)") for line in lines]
+        lines.append(f"The hierarchical fit is refused: {hierarchy['refused']}.")
+    return [textwrap.shorten(line, 200, placeholder=" ... (in full under Fit)") for line in lines]
 
 
 def shown_arm(cell: Json) -> Json | None:
@@ -102,11 +103,36 @@ def headline(file: CalibrationFile) -> Table:
         Body(title, [_headline_row(file, row, families, rate) for row in file.summary["types"]])
         for rate, title in PRODUCTS.items()
     ]
-    marks = "† not identified (chance or the d = 1 control does alike): shown, never used."
-    stars = "* harm by construction of the cell, no finding."
     used = "".join(cell for body in bodies for row in body.rows for cell in row)
-    note = " ".join(text for text in (marks, stars) if text[0] in used)
+    note = " ".join(f"{mark} {meaning}" for mark, meaning in _MARKS.items() if mark in used)
+    if file.summary["feeds"]["update"]["available"] and not _harm_enters(file):
+        note += " The posterior of p_harmful_gm has the source's harm factor, not the measured one."
     return Table("Source, measured and posterior rates by shift type", header, bodies, note)
+
+
+_MARKS = {
+    "†": "not identified (chance or the d = 1 control does alike): shown, never used.",
+    "*": "harm by construction of the cell, no finding.",
+    "‡": "held by the prior: more than 10 points beyond the rates that went into it.",
+}
+_FAR = 0.1
+"""From where on a posterior counts as held by the prior, as in the warnings of the calibration."""
+
+
+def _harm_enters(file: CalibrationFile) -> bool:
+    return bool(file.summary["settings"]["harm"] == "measured")
+
+
+def held_by_prior(file: CalibrationFile, row: Json, rate: str) -> bool:
+    """Whether the posterior's mean lies far beyond the measured rates that it was made from."""
+    if row["update"] is None or row["keeps_prior"]:
+        return False
+    read = [
+        finite(cell["arms"]["reference"]["competent"]["rates"][rate]["value"])
+        for cell in file.summary["cells"]
+        if f"{cell['family']}/{cell['cell']}" in row["cells"]
+    ]
+    return not min(read) - _FAR <= finite(row["update"][rate]["value"]) <= max(read) + _FAR
 
 
 def _headline_row(
@@ -118,7 +144,9 @@ def _headline_row(
     elif row["keeps_prior"]:
         posterior = "prior kept"
     else:
-        posterior = _stacked(percent_span(row["update"][rate]))
+        value, *rest = _stacked(percent_span(row["update"][rate])).split("\n")
+        mark = " ‡" * held_by_prior(file, row, rate)
+        posterior = "\n".join([value + mark, *rest])
     return [type_title(row), percent(row["source"][rate]), *measured, posterior]
 
 
@@ -164,16 +192,16 @@ def _factor_chart(file: CalibrationFile, rate: str) -> Chart:
     alt = f"{NAMES[rate]} in percent by shift type. " + "; ".join(parts)
     name = f"factor-{rate.replace('_', '-')}"
     svg = interval_chart(name, groups, Scale(f"{NAMES[rate]} [%]", percent=True), alt)
-    return Chart(svg, _FACTOR_CAPTIONS[rate])
+    return Chart(NAMES[rate], svg, _FACTOR_CAPTIONS[rate])
 
 
 _FACTOR_CAPTIONS = {
     "p_capable": "An agent is capable where it coherently pursues one of the two goals.",
     "p_goal_fail": "Of the capable episodes, those that pursue the proxy.",
-    "p_harm": "Printed nowhere: what the source's product implies. In a testbed harm is a design "
-    "choice, so measured harm is shown and enters only where it was asked for.",
-    "p_gm": "The product of the first two factors.",
-    "p_harmful_gm": "The product of all three; the source prints this one.",
+    "p_harm": "The source's value is what its products imply. In a testbed harm is a design "
+    "choice: measured harm is shown, and moves the posterior only where that was asked for.",
+    "p_gm": "P(goal misgeneralization), the product of the first two factors.",
+    "p_harmful_gm": "The product of all three. The source prints this one.",
 }
 
 
@@ -212,6 +240,7 @@ def _dots(arm: Json, rate: str) -> FloatArray:
 
 
 def _factor_table(file: CalibrationFile) -> Table:
+    codes = {f"{cell['family']}/{cell['cell']}": cell["code"] for cell in file.summary["cells"]}
     bodies = []
     for row in file.summary["types"]:
         lines = [["source", *(percent(row["source"][rate]) for rate in RATES), ""]]
@@ -224,9 +253,10 @@ def _factor_table(file: CalibrationFile) -> Table:
         ]
         for feed in ("update", "replace"):
             if row[feed] is not None and not row["keeps_prior"]:
-                lines.append([feed, *spans(row[feed]), "; ".join(map(cell_name, row["cells"]))])
+                read = ", ".join(codes[name] for name in row["cells"])
+                lines.append([feed, *spans(row[feed]), f"reads {read}"])
         title = type_title(row)
-        if row["keeps_prior"]:
+        if row["keeps_prior"] and row["update"] is not None:
             title += " (keeps its prior)"
         bodies.append(Body(title, lines))
     header = ["", *(f"{NAMES[rate]} [%]" for rate in RATES), "agents x levels"]
@@ -258,6 +288,8 @@ def _condition_table(file: CalibrationFile) -> Table:
         f"Where {condition}, the source's levels are: {_levels(names)}."
         for condition, names in levels.items()
     )
+    if any(finite(arm["divided"]["p_gm"]["value"]) > 1 for _, arm in shown):
+        note += " Above 100: no probability, so that multiplier cannot hold in that cell."
     return plain_table("Measured, and divided by the source's multipliers", header, rows, note)
 
 
@@ -291,7 +323,7 @@ def _posterior_chart(file: CalibrationFile, rate: str) -> Chart:
     )
     name = f"posterior-{rate.replace('_', '-')}"
     caption = "Outline: prior. Filled: posterior. Dashed: the source's number."
-    return Chart(density_chart(name, ridges, scale, alt), caption)
+    return Chart(rate, density_chart(name, ridges, scale, alt), caption)
 
 
 def _top(file: CalibrationFile, rate: str) -> float:
@@ -326,13 +358,14 @@ def _posterior_table(file: CalibrationFile) -> Table:
     ]
     settings = file.summary["settings"]
     note = (
-        f"Prior {settings['prior']}, kappa {settings['kappa']:g}; data enter update with power "
-        f"{settings['power']:g}; harm: {settings['harm']}. "
+        "update: prior and data together. replace: the data in the prior's place, each cell "
+        f"weighing the same. Prior set {settings['prior']}, kappa {settings['kappa']:g}, power of "
+        f"the data in update {settings['power']:g}, harm factor {settings['harm']}."
     )
     kept = [type_title(row) for row in file.summary["types"] if row["keeps_prior"]]
-    if kept:
-        note += f"Without a cell to read, and so with its prior: {', '.join(kept)}."
-    return Table("By feed", header, bodies, note)
+    if kept and file.summary["feeds"]["update"]["available"]:
+        note += f" Without a cell to read, and so with its prior: {', '.join(kept)}."
+    return Table("Prior and posterior by feed, mean and central 90 %", header, bodies, note)
 
 
 _FEEDS = ("prior", "update", "replace")

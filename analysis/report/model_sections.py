@@ -5,8 +5,17 @@ from dataclasses import replace
 
 from analysis.calibration.handoff import CalibrationFile
 from analysis.priors.types import SHIFT_TYPES, PriorSet
-from analysis.report.content import Body, Chart, Exhibit, Table, percent, percent_scale, plain_table
+from analysis.report.content import (
+    Chart,
+    Exhibit,
+    Table,
+    bodies_of,
+    percent,
+    percent_scale,
+    plain_table,
+)
 from analysis.report.figures import Bar, Group, Line, Scale, interval_chart, tornado_chart
+from analysis.report.modifier_sections import MODIFIER_NAMES
 from analysis.risk.model import RiskModel
 from analysis.risk.sensitivity import Swing, tornado
 from analysis.risk.table import DomainRow, domain_table
@@ -51,7 +60,7 @@ def domains(prior: RiskModel, calibrated: RiskModel | None) -> Exhibit:
         _domain_chart(period, [pair for pair in pairs if pair[0].period.name == period], scale)
         for period in periods
     ]
-    return Exhibit(charts, [_domain_table(pairs, list(rows))])
+    return Exhibit(charts, below=[_domain_table(pairs, list(rows))])
 
 
 _KINDS = {"prior": "source", "calibrated": "posterior"}
@@ -76,11 +85,13 @@ def _domain_chart(period: str, pairs: Sequence[Sequence[DomainRow]], scale: Scal
             parts.append(f"{label}: printed {percent(printed[0])} to {percent(printed[1])}, {said}")
     alt = f"p_harmful_gm in percent by domain, {period}. " + "; ".join(parts)
     svg = interval_chart(f"domains-{period}", groups, scale, alt)
-    return Chart(svg, f"{period}. Marks: medians with central 90 %.")
+    return Chart(period, svg, "Marks: medians with central 90 %.")
 
 
-_CLIPPED = (
-    "clipped draws: where the product of base rate and multipliers exceeds 1, of the last model."
+_SHARES = (
+    "The last two columns: in which share of the {} draws the source's multipliers go too far: "
+    "p_harmful_gm would exceed 1 and is clipped there, or p_gm exceeds P(capable). Where they are "
+    "large the rate beside them is no forecast."
 )
 
 
@@ -93,13 +104,14 @@ def _domain_table(pairs: Sequence[Sequence[DomainRow]], names: Sequence[str]) ->
             printed = f"{percent(first.printed[0])} to {percent(first.printed[1])}"
         cells = [row.p_harmful_gm.percent() for row in pair]
         cells += [row.p_gm.percent() for row in pair]
-        cells += [percent(pair[-1].clipped_share)]
+        cells += [percent(pair[-1].harmful_clipped_share)]
+        cells += [percent(pair[-1].factor_inconsistent_share)]
         bodies.setdefault(first.domain.label, []).append([first.period.name, printed, *cells])
     header = ["Domain and period", "printed [%]"]
     header += [f"{rate} {name} [%]" for rate in ("p_harmful_gm", "p_gm") for name in names]
-    header.append("clipped draws [%]")
+    header += ["clipped [%]", "p_gm > P(capable) [%]"]
     title = "Domains and periods: median and central 90 %"
-    return Table(title, header, [Body(label, rows) for label, rows in bodies.items()], _CLIPPED)
+    return Table(title, header, bodies_of(bodies), _SHARES.format(names[-1]))
 
 
 # -------------------------------------------------------------------------------------- sensitivity
@@ -130,16 +142,20 @@ def _tornado_chart(name: str, domain: str, swings: Sequence[Swing]) -> Chart:
         f"How far p_harmful_gm in percent moves with each input, {domain}, {name}; all at their "
         f"medians: {percent(middle)}. " + "; ".join(parts)
     )
-    svg = tornado_chart(f"tornado-{name}", bars, replace(scale, reference=middle), alt)
-    unknown = "capability, diversity and method unknown"
-    return Chart(svg, f"{domain}, {name}; {unknown}. All at their medians: {percent(middle)} %.")
+    scale = replace(scale, reference=middle)
+    svg = tornado_chart(f"tornado-{name}", bars, scale, alt, _KINDS[name])
+    caption = (
+        "Capability, training diversity and alignment method unknown. All at their medians: "
+        f"{percent(middle)} %."
+    )
+    return Chart(f"{domain}, {name}", svg, caption)
 
 
 def _input_name(name: str) -> str:
     """`extreme/p_harm` as `type 4: harm`."""
     shift, _, factor = name.partition("/")
     if shift not in SHIFT_TYPES:
-        return name
+        return MODIFIER_NAMES.get(name, name)
     words = {"p_capable": "capable", "p_goal_fail": "goal fails", "p_harm": "harm"}
     return f"type {SHIFT_TYPES.index(shift) + 1}: {words[factor]}"
 

@@ -13,8 +13,10 @@ from analysis.report.content import (
     Chart,
     Exhibit,
     Table,
+    bodies_of,
     ends,
     finite,
+    footnotes,
     percent,
     percent_span,
     plain_table,
@@ -22,6 +24,7 @@ from analysis.report.content import (
     ratio_span,
 )
 from analysis.report.figures import Dose, Group, Line, Scale, dose_chart, interval_chart
+from analysis.report.measured_sections import cell_name
 
 Json = Mapping[str, Any]
 Codes = Mapping[tuple[str, str], str]
@@ -36,27 +39,41 @@ _WIDEST = (0.01, 100.0)
 def modifiers(file: CalibrationFile, priors: PriorSet) -> Exhibit:
     """Measured risk ratios against the printed ranges, and what each feed makes of them."""
     report, codes = file.summary["modifier_report"], _codes(file)
-    beside = [_multiplier_table(file)]
-    below = []
-    if file.summary["modifiers_not_identified"]:
-        below.append(_unknown_table(file.summary["modifiers_not_identified"]))
+    below = [_multiplier_table(file)]
+    unknown = file.summary["modifiers_not_identified"]
+    beside = [_unknown_table(unknown)] * bool(unknown)
     if report["ratios"]:
         below.append(_ratio_table(report["ratios"], codes))
     if report["slopes"]:
         below.append(_slope_table(report["slopes"], codes))
     if report["multiplicativity"]:
         below.append(_multiplicativity_table(report["multiplicativity"], codes))
-    groups = _forest_groups(report["ratios"], priors, codes)
+    spec = _spec_at_reference(file, priors)
+    groups = _forest_groups(report["ratios"], priors, codes, spec)
     if not groups:
-        missing = "There is no risk ratio to draw: the records hold one arm of each modifier."
+        missing = "There is no risk ratio to draw; the reasons stand under Not identified."
         return Exhibit((), beside, missing, below)
-    return Exhibit([_forest(groups)], beside, "", below)
+    return Exhibit([_forest(groups, spec)], beside, "", below)
 
 
 def _unknown_table(reasons: Mapping[str, str]) -> Table:
-    rows = [[name.replace("_", " "), reason] for name, reason in reasons.items()]
+    rows = [[_words(name), reason] for name, reason in reasons.items()]
     note = "What is not identified keeps the source's prior."
     return plain_table("Not identified", ["What", "why"], rows, note)
+
+
+MODIFIER_NAMES = {
+    "spec": "specification",
+    "capability": "capability",
+    "diversity": "training diversity",
+    "method": "alignment method",
+}
+
+
+def _words(name: str) -> str:
+    """`spec/high` as `specification: high`."""
+    modifier, *level = name.replace("_", " ").split("/")
+    return ": ".join([MODIFIER_NAMES.get(modifier, modifier), *level])
 
 
 def _codes(file: CalibrationFile) -> dict[tuple[str, str], str]:
@@ -85,7 +102,15 @@ def _drawn(ratios: Sequence[Json]) -> list[Json]:
     return sorted(found, key=lambda one: str(one["arm"]))
 
 
-def _forest_groups(ratios: Sequence[Json], priors: PriorSet, codes: Codes) -> list[Group]:
+def _spec_at_reference(file: CalibrationFile, priors: PriorSet) -> float:
+    """The source's multiplier of the quality that the ratios of specification are against."""
+    return priors.modifiers["spec"].level(file.summary["reference_condition"]["q"]).median
+
+
+def _forest_groups(
+    ratios: Sequence[Json], priors: PriorSet, codes: Codes, spec: float
+) -> list[Group]:
+    """spec: by what the printed range of specification is divided, to be against q = 1 too."""
     groups = []
     for name, modifier in priors.modifiers.items():
         lines = [
@@ -94,7 +119,9 @@ def _forest_groups(ratios: Sequence[Json], priors: PriorSet, codes: Codes) -> li
             if one["modifier"] == name and not math.isnan(_inside(one["ratio"])[0])
         ]
         if lines:
-            groups.append(Group(_TITLES[name], lines, printed_range=modifier.range.range))
+            low, high = modifier.range.range
+            unit = spec if name == "spec" else 1.0
+            groups.append(Group(_TITLES[name], lines, printed_range=(low / unit, high / unit)))
     return groups
 
 
@@ -115,7 +142,7 @@ def _inside(interval: Json) -> tuple[float, float, float]:
     return float(cut[0]), float(cut[1]), float(cut[2])
 
 
-def _forest(groups: Sequence[Group]) -> Chart:
+def _forest(groups: Sequence[Group], spec: float) -> Chart:
     lines = [line for group in groups for line in group.lines]
     found = [value for line in lines for value in (line.value, line.low, line.high)]
     found += [end for group in groups for end in group.printed_range or ()]
@@ -125,33 +152,32 @@ def _forest(groups: Sequence[Group]) -> Chart:
         f"{group.title}: " + ", ".join(f"{line.label} {line.value:.2f}" for line in group.lines)
         for group in groups
     ]
-    alt = "Risk ratios of p_gm against the reference arm. " + "; ".join(said)
-    caption = "The line at 1 is the reference arm. Shaded: the range that the source prints."
-    if min(found) <= _WIDEST[0] or max(found) >= _WIDEST[1]:
+    alt = "Risk ratios of p_gm, pooled over cells. " + "; ".join(said)
+    caption = "The line at 1 is what the title of each group names."
+    if any(group.title == _TITLES["spec"] for group in groups):
+        caption += (
+            " The source's range of specification quality is divided by its multiplier for q = 1, "
+            f"{spec:g}."
+        )
+    if np.nanmin(found) <= _WIDEST[0] or np.nanmax(found) >= _WIDEST[1]:
         caption += f" Cut at {_WIDEST[0]:g} and {_WIDEST[1]:g}."
-    return Chart(interval_chart("forest", groups, scale, alt), caption)
+    return Chart("Risk ratios of p_gm", interval_chart("forest", groups, scale, alt), caption)
 
 
 def _multiplier_table(file: CalibrationFile) -> Table:
-    rows = [
-        [
-            f"{row['modifier']}: {row['level'].replace('_', ' ')}",
-            ratio_span(row["prior"]),
-            ratio_span(row["measured"]),
-            *(
-                "-" if row[feed] is None else ratio_span(row[feed])
-                for feed in ("update", "replace")
-            ),
-            _against(row["agents"]),
-            row["note"],
-        ]
-        for row in file.summary["modifiers"]
-    ]
-    header = ["Level", "source's prior", "measured", "update", "replace", "agents", "note"]
+    levels = file.summary["modifiers"]
+    notes, meaning = footnotes([row["note"] for row in levels])
+    bodies: dict[str, list[list[str]]] = {}
+    for row, marks in zip(levels, notes, strict=True):
+        feeds = [row["prior"], row["measured"], row["update"], row["replace"]]
+        cells = ["-" if one is None else ratio_span(one) for one in feeds]
+        line = [row["level"].replace("_", " "), *cells, _against(row["agents"]), marks]
+        bodies.setdefault(MODIFIER_NAMES[row["modifier"]], []).append(line)
+    header = ["Level", "source's prior", "measured ratio", "update", "replace", "agents", "notes"]
     note = (
-        "agents: of the arm / of its reference. A level that the data do not vary keeps its prior."
-    )
-    return plain_table("Multipliers by feed", header, rows, note)
+        "agents: of the arm / of its reference. A level that the data do not vary keeps its prior. "
+    ) + meaning
+    return Table("Multipliers by feed", header, bodies_of(bodies), note)
 
 
 def _against(agents: Sequence[int]) -> str:
@@ -159,21 +185,26 @@ def _against(agents: Sequence[int]) -> str:
 
 
 def _ratio_table(ratios: Sequence[Json], codes: Codes) -> Table:
-    bodies = []
-    for modifier in dict.fromkeys(one["modifier"] for one in ratios):
-        rows = [_ratio_row(one, codes) for one in ratios if one["modifier"] == modifier]
-        bodies.append(Body(_TITLES[modifier], rows))
-    header = ["Arm / reference, where", "p_gm", "p_gm, bootstrap", "capable", "goal fails", "harm"]
-    header += ["agents x levels", "note"]
+    said = [[_TAGS.get(one["tags"], one["tags"]), one["note"]] for one in ratios]
+    notes, meaning = footnotes(["; ".join(filter(None, both)) for both in said])
+    bodies: dict[str, list[list[str]]] = {}
+    for one, marks in zip(ratios, notes, strict=True):
+        title = f"{MODIFIER_NAMES[one['modifier']]}: {one['arm']} against {one['reference']}"
+        bodies.setdefault(title, []).append([*_ratio_row(one, codes), marks])
+    header = ["Where", "p_gm", "p_gm, bootstrap", "capable", "goal fails", "harm"]
+    header += ["agents x levels", "notes"]
     note = (
-        "Over all trained agents; 5 cells: pooled over the identified ones. p_gm: posterior "
-        "median; bootstrap: raw ratio, paired. The three factors: likewise raw in a cell, "
-        "posterior where pooled. agents: arm / reference."
+        "Over all trained agents. A number of cells: pooled over the identified ones, or over all. "
+        "p_gm: posterior median; bootstrap: raw ratio, paired. The three factors: likewise raw in "
+        f"a cell, posterior where pooled. agents: arm / reference. {meaning}"
     )
     reasons = sorted({one["ratio"]["reason"] for one in ratios} - {""})
     if reasons:
         note += f" Without an interval: {'; '.join(reasons)}."
-    return Table("Risk ratios and their split into factors", header, bodies, note)
+    return Table("Risk ratios and their split into factors", header, bodies_of(bodies), note)
+
+
+_TAGS = {"spec_gaming": "spec_gaming: trained on a reward that is not the intended one"}
 
 
 def _ratio_row(one: Json, codes: Codes) -> list[str]:
@@ -181,12 +212,11 @@ def _ratio_row(one: Json, codes: Codes) -> list[str]:
         ratio_span(one["factors"][name]) if name in one["factors"] else "-" for name in _FACTORS
     ]
     return [
-        f"{one['arm']} / {one['reference']}, {_where(one, codes)}",
+        _where(one, codes),
         ratio_span(one["ratio"]),
         ratio_span(one["bootstrap"]),
         *factors,
         f"{_against([one['k_agents'], one['k_reference']])} x {one['levels']}",
-        "; ".join(filter(None, (one["tags"], one["note"]))),
     ]
 
 
@@ -238,6 +268,7 @@ _DOSES = {
     "d": "d, share of training levels with the broken draw",
     "broken_episodes": "training episodes that told the goals apart",
 }
+_BY = {"d": "by d", "broken_episodes": "by broken episodes seen"}
 
 
 def doses(file: CalibrationFile) -> Exhibit:
@@ -253,7 +284,7 @@ def doses(file: CalibrationFile) -> Exhibit:
 
 def _dose_chart(one: Json, codes: Codes) -> Chart:
     code = _code(one, codes)
-    labels = [_dose_label(dose) for dose in one["doses"]]
+    labels = [dose_label(dose) for dose in one["doses"]]
     columns = [
         Dose(label, *ends(rate), np.array([finite(dot) for dot in dots]))
         for label, rate, dots in zip(labels, one["rates"], one["dots"], strict=True)
@@ -263,23 +294,24 @@ def _dose_chart(one: Json, codes: Codes) -> Chart:
     said = ", ".join(f"{c.label} {percent(c.value)}" for c in columns)
     alt = f"{code}: p_gm in percent by {_DOSES[one['dose']]}. {said}"
     name = f"dose-{code}-{one['dose']}".replace("_", "-").replace(" ", "-")
-    svg = dose_chart(name, code, columns, (_DOSES[one["dose"]], "p_gm [%]"), alt, place)
-    return Chart(svg, _half_effect(one["half_effect_dose"]))
+    svg = dose_chart(name, columns, (_DOSES[one["dose"]], "p_gm [%]"), alt, place)
+    title = f"{code} {cell_name(one['family'] + '/' + one['cell'])}"
+    return Chart(title, svg, _half_effect(one["half_effect_dose"]))
 
 
 def _half_effect(interval: Json) -> str:
     value, low, high = ends(interval)
     if math.isnan(value):
         return f"No dose at half effect: {interval['reason'] or 'not defined'}."
-    span = "" if math.isnan(low) else f" [{_dose_label(low)}, {_dose_label(high)}]"
-    return f"Dashed: half effect at {_dose_label(value)}{span}."
+    span = "" if math.isnan(low) else f" [{dose_label(low)}, {dose_label(high)}]"
+    return f"Dashed: half effect at {dose_label(value)}{span}."
 
 
-def _dose_label(dose: float) -> str:
+def dose_label(dose: float) -> str:
     """`.005`, `1`, `340`, `12k`."""
     if dose >= 1000:
         return f"{dose / 1000:.3g}k"
-    return f"{dose:.3g}".replace("0.", ".", 1)
+    return f"{dose:.3g}".removeprefix("0") or "0"
 
 
 def _dose_table(found: Sequence[Json], codes: Codes) -> Table:
@@ -287,11 +319,11 @@ def _dose_table(found: Sequence[Json], codes: Codes) -> Table:
     for one in found:
         code = _code(one, codes)
         rows = [
-            [_dose_label(dose), percent_span(rate), percent_span(fit), str(agents)]
+            [dose_label(dose), percent_span(rate), percent_span(fit), str(agents)]
             for dose, rate, fit, agents in zip(
                 one["doses"], one["rates"], one["fit"], one["agents"], strict=True
             )
         ]
-        bodies.append(Body(f"{code}, {_DOSES[one['dose']]}", rows))
+        bodies.append(Body(f"{code} {_BY[one['dose']]}", rows))
     header = ["Dose", "p_gm [%]", "monotone fit [%]", "agents"]
     return Table("Dose-responses of all trained agents", header, bodies)

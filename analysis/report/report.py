@@ -37,6 +37,8 @@ def page_of(folder: Path, priors: PriorSet | None = None) -> Page:
     calibrated = model.calibrated_model(file, priors)
     return Page(
         status=measured.status(file),
+        findings=check.findings(file),
+        has_posterior=calibrated is not None,
         headline=measured.headline(file),
         factors=measured.factors(file),
         posteriors=measured.posteriors(file),

@@ -13,7 +13,7 @@ from tests.analysis.calibration.calibrated_folder import write_folder
 pytestmark = pytest.mark.browser
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-SMALLEST_TEXT_PX = 9
+SMALLEST_TEXT_PX = 10
 LEAST_CONTRAST = 4.5
 """Of text, by the Web Content Accessibility Guidelines, level AA."""
 FOLDERS: dict[str, dict[str, Any]] = {
@@ -31,7 +31,7 @@ SIZES = {"desk": (1280, 800), "telephone": (390, 844)}
 def chromium() -> Iterator[Any]:
     executable = next(filter(None, map(shutil.which, NAMES)), None)
     if executable is None:
-        pytest.skip("needs Chromium: apt-get install chromium fonts-dejavu-core")
+        pytest.fail("needs Chromium: apt-get install chromium fonts-dejavu-core")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -59,14 +59,30 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
 def page(
     request: pytest.FixtureRequest, chromium: Any, pages: dict[str, Path], size: tuple[int, int]
 ) -> Iterator[Any]:
-    """The open page; `page.requests` lists the addresses it asked for."""
-    context = chromium.new_context(viewport={"width": size[0], "height": size[1]})
-    opened = context.new_page()
-    opened.requests = []
-    opened.on("request", lambda asked: opened.requests.append(asked.url))
-    opened.goto(pages[request.param].as_uri())
+    """The open page; `page.requests` lists the addresses it asked for, `page.messages` what it
+    wrote to the console."""
+    context, opened = open_page(chromium, pages[request.param], size)
     yield opened
     context.close()
+
+
+@pytest.fixture
+def spoiled(chromium: Any, pages: dict[str, Path]) -> Iterator[Any]:
+    """A page of its own, for a test to spoil: checks that cannot fail check nothing."""
+    context, opened = open_page(chromium, pages["full"], SIZES["telephone"])
+    yield opened
+    context.close()
+
+
+def open_page(chromium: Any, path: Path, size: tuple[int, int]) -> tuple[Any, Any]:
+    context = chromium.new_context(viewport={"width": size[0], "height": size[1]})
+    opened = context.new_page()
+    opened.requests, opened.messages = [], []
+    opened.on("request", lambda asked: opened.requests.append(asked.url))
+    opened.on("console", lambda message: opened.messages.append(message.text))
+    opened.on("pageerror", lambda error: opened.messages.append(str(error)))
+    opened.goto(path.as_uri())
+    return context, opened
 
 
 _OVERLAPS = """() => {
@@ -76,14 +92,16 @@ _OVERLAPS = """() => {
   const found = [];
   for (const svg of document.querySelectorAll("figure svg")) {
     const texts = [...svg.querySelectorAll("text")];
-    const marks = [...svg.querySelectorAll("use")];
+    const drawn = [...svg.querySelectorAll("use, path")].filter(e => !e.closest("defs")
+      && /var\\(--(source|measured|posterior)/.test(e.getAttribute("style"))
+      && !/dasharray|opacity: 0.16/.test(e.getAttribute("style")));  // not: printed line, range
     const boxes = texts.map(t => t.getBoundingClientRect());
     texts.forEach((text, i) => {
       for (let j = i + 1; j < texts.length; j++)
         if (shared(boxes[i], boxes[j]) > 1)
           found.push(`${svg.ariaLabel}: "${text.textContent}" and "${texts[j].textContent}"`);
-      for (const mark of marks)
-        if (shared(boxes[i], mark.getBoundingClientRect()) > 2)
+      for (const mark of drawn)
+        if (shared(boxes[i], mark.getBoundingClientRect()) > 1)
           found.push(`${svg.ariaLabel}: "${text.textContent}" and a mark`);
       const room = svg.getBoundingClientRect(), box = boxes[i];
       if (box.left < room.left - 1 || box.right > room.right + 1
@@ -96,7 +114,7 @@ _OVERLAPS = """() => {
   const places = blocks.map(b => b.getBoundingClientRect());
   for (let i = 0; i < blocks.length; i++)
     for (let j = i + 1; j < blocks.length; j++)
-      if (shared(places[i], places[j]) > 1)
+      if (shared(places[i], places[j]) > 1 && !blocks[i].contains(blocks[j]))
         found.push(`${blocks[i].textContent.slice(0, 40)} | ${blocks[j].textContent.slice(0, 40)}`);
   for (const cell of document.querySelectorAll("td, th"))
     if (cell.scrollWidth > cell.clientWidth + 1) found.push(`cell: ${cell.textContent}`);
@@ -108,28 +126,40 @@ def test_nothing_overlaps(page: Any) -> None:
     assert page.evaluate(_OVERLAPS) == []
 
 
-def test_the_overlap_check_finds_an_overlap(chromium: Any, pages: dict[str, Path]) -> None:
-    opened = chromium.new_page()
-    opened.goto(pages["full"].as_uri())
-    opened.evaluate(
-        """() => { const [a, b] = document.querySelectorAll("figure svg text");
-                   for (const name of ["x", "y"]) b.setAttribute(name, a.getAttribute(name));
-                   b.setAttribute("transform", a.getAttribute("transform")); }"""
-    )
-    assert opened.evaluate(_OVERLAPS) != []
-    opened.close()
+_MOVE = """selector => {  // the first text of the first figure on to something in that figure
+  const figure = document.querySelector("figure"), text = figure.querySelector("text");
+  const to = [...figure.querySelectorAll(selector)].at(-1).getBoundingClientRect();
+  const from = text.getBoundingClientRect();
+  text.style.translate = `${to.left - from.left}px ${to.top - from.top}px`; }"""
 
 
-_TEXT_SIZES = """() => [...document.querySelectorAll("figure svg text")].map(text => {
-  const svg = text.ownerSVGElement;
-  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
-  return [parseFloat(getComputedStyle(text).fontSize) * scale, text.textContent]; })"""
+@pytest.mark.parametrize(
+    ("selector", "what"),
+    [("text", '" and "'), ("use", "and a mark"), ("figcaption", "leaves the figure")],
+)
+def test_the_overlap_check_finds_an_overlap(spoiled: Any, selector: str, what: str) -> None:
+    spoiled.evaluate(_MOVE, selector)
+    assert any(what in found for found in spoiled.evaluate(_OVERLAPS))
 
 
-def test_every_figure_is_legible(page: Any) -> None:
+_TEXT_SIZES = """() => {
+  const holders = [...document.querySelectorAll("main *")].filter(
+    e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()));
+  return holders.map(e => {
+    const svg = e.ownerSVGElement;
+    const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+    return [parseFloat(getComputedStyle(e).fontSize) * scale, e.textContent]; }); }"""
+
+
+def test_every_text_is_legible(page: Any) -> None:
     sizes = page.evaluate(_TEXT_SIZES)
-    assert len(sizes) > 50
+    assert len(sizes) > 300
     assert min(sizes)[0] >= SMALLEST_TEXT_PX
+
+
+def test_the_legibility_check_finds_a_figure_that_is_shrunk(spoiled: Any) -> None:
+    spoiled.evaluate("document.querySelector('figure svg').style.width = '250px'")
+    assert min(spoiled.evaluate(_TEXT_SIZES))[0] < SMALLEST_TEXT_PX
 
 
 def test_the_page_is_as_wide_as_the_window(page: Any, size: tuple[int, int]) -> None:
@@ -153,8 +183,18 @@ def test_headline_and_limits_are_on_the_first_screen(page: Any, size: tuple[int,
 
 def test_no_request_is_made_but_for_the_file(page: Any) -> None:
     page.wait_for_load_state("networkidle")
-    assert page.requests
-    assert [url for url in page.requests if not url.startswith(("file:", "data:"))] == []
+    asked = [url for url in page.requests if not url.startswith("data:")]
+    assert asked == [page.url]
+    assert page.messages == []
+
+
+def test_the_request_check_sees_a_request(spoiled: Any) -> None:
+    spoiled.evaluate(
+        "document.body.append(Object.assign(new Image(), {src: 'http://127.0.0.1:9'}))"
+    )
+    spoiled.wait_for_timeout(200)
+    assert "http://127.0.0.1:9/" in spoiled.requests
+    assert spoiled.messages
 
 
 _CONTRASTS = """() => {

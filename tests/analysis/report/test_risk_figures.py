@@ -41,11 +41,11 @@ def densities(name: str = "one", ridges: Any = (RIDGE,)) -> str:
 
 
 def doses(name: str = "one", found: Any = DOSES) -> str:
-    return dose_chart(name, "C2", found, ("d", "p_gm"), "two rows", 0.5)
+    return dose_chart(name, found, ("d", "p_gm"), "two rows", 0.5)
 
 
-def tornado(name: str = "one", bars: Any = (BAR,)) -> str:
-    return tornado_chart(name, bars, Scale("p", reference=0.4), "two rows")
+def tornado(name: str = "one", bars: Any = (BAR,), kind: str = "posterior") -> str:
+    return tornado_chart(name, bars, Scale("p", reference=0.4), "two rows", kind)
 
 
 CHARTS = pytest.mark.parametrize("chart", [intervals, densities, doses, tornado])
@@ -135,6 +135,20 @@ def test_words_stand_in_place_of_a_mark_that_is_missing() -> None:
     assert marks(svg, "posterior") == []
 
 
+@pytest.mark.parametrize(("printed", "is_left"), [(0.9, True), (0.1, False)])
+def test_words_keep_away_from_the_printed_number(printed: float, is_left: bool) -> None:
+    line = Line("posterior", "posterior", np.nan, note="no update")
+    places = words(intervals(groups=[Group("1 superficial", [line], printed)]))
+    middle = (places["0"] + places["100"]) / 2
+    assert (places["no update"] < middle) == is_left
+
+
+@pytest.mark.parametrize("kind", ["source", "posterior"])
+def test_bars_have_the_colour_of_their_kind(kind: str) -> None:
+    colours = set(re.findall(r"fill: var\(--(\w+),", tornado(kind=kind)))
+    assert colours & {"source", "measured", "posterior"} == {kind}
+
+
 def test_long_labels_are_wrapped_and_the_rows_grow() -> None:
     short = ET.fromstring(intervals(groups=[Group("g", [Line("short", "source", 0.1)] * 2)]))
     label = "d = 0 against d = 0.1, pooled over eight cells"
@@ -145,7 +159,7 @@ def test_long_labels_are_wrapped_and_the_rows_grow() -> None:
 
 def test_no_dot_is_drawn_for_an_agent_without_a_rate() -> None:
     dose = Dose("0", 0.5, 0.2, 0.8, np.array([0.4, np.nan, 0.6]))
-    assert len(marks(doses(found=[dose]), "measured")) == 2
+    assert len(marks(doses(found=[dose]), "measured")) == 2 + 1  # the mean
 
 
 def test_a_ridge_without_data_has_no_filled_distribution() -> None:
