@@ -129,9 +129,15 @@ def records_folder(results: Path) -> Path:
     return results / "records" if is_published else results
 
 
+BROKEN_EPISODES = "broken_episodes.json"
+"""Of a published folder, which has no training runs."""
+
+
 def broken_episodes(results: Path) -> dict[str, float] | None:
     """Run id of an evaluation -> training episodes in which the goals came apart, as each training
     run left them in train.json; None where the folder holds records alone."""
+    if (published := read_json(results / BROKEN_EPISODES)) is not None:
+        return published
     found = {}
     for path in sorted((results / "runs" / "kind=evaluate").glob("run=*/config.json")):
         location = Path((read_json(path) or {}).get("location", ""))

@@ -38,6 +38,7 @@ from analysis.table import rates_table, to_csv
 from envs.families import find_cell
 from envs.levels import sample_quadruples
 from envs.types import VARIANTS
+from experiments.calibrate import BROKEN_EPISODES, broken_episodes
 from experiments.cells import cell_names, draw_path
 from experiments.config import EvaluateConfig, TrainConfig, compose
 from experiments.demo import (
@@ -254,8 +255,13 @@ def collect(
     write_json(folder / "shifts.json", {"rows": rows})
     write_json(folder / "curves.json", {c.get_cell().code: curve(c) for c in longer})
     write_json(folder / "examples.json", {code: example(records, code) for code in codes})
+    seen, agents = broken_episodes(results_root()) or {}, query(records, _AGENT_RUNS)
+    write_json(folder / BROKEN_EPISODES, {run: seen[run] for (run,) in agents if run in seen})
     write_json(folder / "summary.json", {"smoke_run": quick, "provenance": provenance()})
     return folder
+
+
+_AGENT_RUNS = "select distinct run_id from records where role = 'agent' order by run_id"
 
 
 def curve(config: TrainConfig) -> dict[str, Any]:

@@ -95,6 +95,8 @@ def test_broken_episodes_come_from_the_training_runs(tmp_path: Path) -> None:
     (training / "train.json").write_text(json.dumps({"broken_episodes": 12.5}))
     assert calibrate.broken_episodes(tmp_path) == {"e1": 12.5}
     assert calibrate.broken_episodes(tmp_path / "runs") is None
+    (tmp_path / "runs" / calibrate.BROKEN_EPISODES).write_text('{"e2": 3.0}')
+    assert calibrate.broken_episodes(tmp_path / "runs") == {"e2": 3.0}
 
 
 def test_a_named_prior_and_a_users_file(demo: Path, tmp_path: Path) -> None:

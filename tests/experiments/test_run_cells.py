@@ -101,6 +101,10 @@ def test_a_smoke_run_leaves_tables_and_figures_that_can_be_made_again(
     again = {path: (published / path).read_bytes() for path in made}
     assert again == made
     assert set(json.loads(made[next(p for p in made if p.name == "examples.json")])) == {"C1", "K3"}
+    broken = json.loads(made[next(p for p in made if p.name == "broken_episodes.json")])
+    runs = query(records, "select distinct run_id, d from records where role = 'agent'")
+    assert broken.keys() == {run for run, _ in runs}
+    assert {run for run, d in runs if d == 0} == {run for run, seen in broken.items() if seen == 0}
     trained = len(list((tmp_path / "results").glob("runs/kind=train/run=*/done.json")))
     assert run_cells.main(arguments) == 0, "a second run trains nothing"
     assert len(list((tmp_path / "results").glob("runs/kind=train/run=*/done.json"))) == trained

@@ -57,7 +57,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def calibrated(study: Path) -> Calibration:
-    return run(study)
+    return run_once(study)
 
 
 @pytest.fixture(scope="module")

@@ -126,6 +126,7 @@ def test_log_nu_follows_its_table() -> None:
     assert np.quantile(small, 0.95) < np.log(2) and np.quantile(large, 0.05) > np.log(8)
 
 
+@pytest.mark.slow
 def test_weighted_draws_and_the_sampler_agree() -> None:
     data = _data()
     drawn, weight = factor_model.importance_sample(data, 50_000, seed=0)

@@ -62,6 +62,7 @@ def wrong_prior(rng: Any, means: Any, kappa: float, agents: int, levels: int) ->
     return trust.simulate_set(rng, means, 2.0, agents, levels)
 
 
+@pytest.mark.slow
 def test_few_sets_pass_and_a_wrong_prior_does_not() -> None:
     right = trust.simulation_based_calibration(32, seed=0)
     assert right.ranks.shape == (32, 24) and len(set(right.parameters)) == 24
