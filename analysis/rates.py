@@ -59,6 +59,14 @@ class AgentCounts:
     def k(self) -> int:
         return len(self.agent_number)
 
+    @property
+    def levels_each(self) -> str:
+        """Levels of an agent: `330`, or fewest-most, `309-354`; `0` without agents."""
+        if self.k == 0:
+            return "0"
+        low, high = round(float(self.n.min())), round(float(self.n.max()))
+        return f"{low}" if low == high else f"{low}-{high}"
+
     def shares(self) -> FloatArray:
         """c_a, g_a and h_a [3, k], each a share of the agent's n_a levels."""
         return np.array([self.c, self.gc, self.hgc]) / self.n

@@ -216,10 +216,9 @@ def _controls(blocks: Mapping[str, Sequence[Block]]) -> dict[str, Rates]:
 
 
 def _counted(counts: AgentCounts, own: FloatArray) -> dict[str, Any]:
-    low, high = (int(counts.n.min()), int(counts.n.max())) if counts.k else (0, 0)
     return {
         "agents": counts.k,
-        "levels": f"{low}" if low == high else f"{low}-{high}",
+        "levels": counts.levels_each,
         "own_success": _mean(own),
         "share_of_agents_gm": share_of_agents_gm(counts),
         "dots": counts.dots(),

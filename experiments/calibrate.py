@@ -129,6 +129,7 @@ def records_folder(results: Path) -> Path:
     return results / "records" if is_published else results
 
 
+MIN_SETS = 20
 BROKEN_EPISODES = "broken_episodes.json"
 """Of a published folder, which has no training runs."""
 
@@ -151,6 +152,10 @@ def _trust(folder: Path, num_sets: int, seed: int, made_by: Mapping[str, Any]) -
     """Exit code 1 where simulation-based calibration finds the sampler wrong."""
     from analysis.hierarchy.trust import write_trust
 
+    if num_sets < MIN_SETS:
+        raise ValueError(
+            f"ranks fill 20 bins, so --sets is at least {MIN_SETS}; got {num_sets}; try 200"
+        )
     result = write_trust(require_writable(folder), num_sets, seed, provenance=made_by)
     print((folder / "trust.txt").read_text(), end="")
     return 1 if result.failures else 0

@@ -242,12 +242,14 @@ def collect(
 ) -> Path:
     """Everything that the tables and figures are made of, small enough to be committed."""
     folder = require_writable(results_root() / (f"{STUDY}-quick" if quick else STUDY))
+    published: list[str] = []
     for code in codes:
         family, cell = find_cell(code)
         here = records.filter(f"family = '{family.name}' and cell = '{cell.name}'")
         names = [event.name.lower() for event in family.events]
         write_slim(require_writable(folder / "records" / code) / FILE_NAME, here, names)
         write_json(folder / "records" / code / "done.json", {"from": "misgen run-cells"})
+        published += [run for (run,) in query(here, _AGENT_RUNS)]
     rows = [
         {name: None if value != value else value for name, value in row.items()}
         for row in shift_rows(records, shifts)
@@ -255,13 +257,13 @@ def collect(
     write_json(folder / "shifts.json", {"rows": rows})
     write_json(folder / "curves.json", {c.get_cell().code: curve(c) for c in longer})
     write_json(folder / "examples.json", {code: example(records, code) for code in codes})
-    seen, agents = broken_episodes(results_root()) or {}, query(records, _AGENT_RUNS)
-    write_json(folder / BROKEN_EPISODES, {run: seen[run] for (run,) in agents if run in seen})
+    seen = broken_episodes(results_root()) or {}
+    write_json(folder / BROKEN_EPISODES, {run: seen[run] for run in sorted({*published} & {*seen})})
     write_json(folder / "summary.json", {"smoke_run": quick, "provenance": provenance()})
     return folder
 
 
-_AGENT_RUNS = "select distinct run_id from records where role = 'agent' order by run_id"
+_AGENT_RUNS = "select distinct run_id from records where role = 'agent'"
 
 
 def curve(config: TrainConfig) -> dict[str, Any]:

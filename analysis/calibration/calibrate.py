@@ -10,6 +10,7 @@ two read the reference arm alone (`analysis.calibration.measured`); a type witho
 enter keeps its prior. P(harm | fails) is a matter of design in a testbed and moves only when asked.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,17 @@ from analysis.calibration.measured import (
     of_main_settings,
     refusal,
 )
-from analysis.calibration.multipliers import Multiplier, condition, multipliers
+from analysis.calibration.multipliers import (
+    Multiplier,
+    SweptMultiplier,
+    condition,
+    multipliers,
+    swept_multipliers,
+)
 from analysis.calibration.reference_fit import fit_reference
 from analysis.modifiers.measure import ModifierReport, measure_modifiers
 from analysis.priors.types import FACTORS, PriorSet, beta_parameters
-from analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap
+from analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap, point_rates
 from analysis.records import Records, query
 
 if TYPE_CHECKING:
@@ -70,12 +77,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Swept:
-    """One type at another weight of the prior: rate -> draws; update is None where refused."""
+    """One type at another weight of the prior: rate -> draws; update is None without data.
+
+    refused: why the sampler was, so that the update is the one of the bootstrap; or empty.
+    """
 
     kappa: float
     shift: str
     prior: Mapping[str, FloatArray]
     update: Mapping[str, FloatArray] | None
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,7 @@ class Calibration:
     modifier_report: ModifierReport
     conflicts: tuple[Conflict, ...]
     sweep: tuple[Swept, ...]
+    log_sd_sweep: tuple[SweptMultiplier, ...]
     held_out: HeldOut
 
     @property
@@ -107,6 +119,23 @@ class Calibration:
 
     def cells_of(self, shift: str) -> tuple[MeasuredCell, ...]:
         return tuple(cell for cell in self.entering if cell.cell == shift)
+
+    def replaced_points(self, shift: str) -> dict[str, float]:
+        """The raw rates of `replace`, from the means over the type's cells; harm as in its draws,
+        whose prior has this mean where none was asked for. KeyError without a cell."""
+        here = self.cells_of(shift)
+        capable, gm = (
+            float(np.mean([getattr(point_rates(cell.reference), name) for cell in here]))
+            for name in ("p_capable", "p_gm")
+        )
+        harm = float(self.draws[f"prior/{shift}/p_harm"].mean())
+        if self.settings.harm == "implied":
+            harm = self.priors.shifts[shift].p_harm.number
+        if harm_cells := _harm_cells(here, self.settings):
+            points = [point_rates(cell.reference) for cell in harm_cells]
+            harm = sum(one.p_harmful_gm for one in points) / sum(one.p_gm for one in points)
+        fails = gm / capable if capable else math.nan
+        return dict(zip(RATES, (capable, fails, harm, gm, gm * harm), strict=True))
 
 
 def calibrate(
@@ -155,6 +184,7 @@ def calibrate(
         modifier_report=report,
         conflicts=tuple(conflicts(cells, priors, seed=seed)),
         sweep=tuple(_sweep(entering, priors, settings, fit)),
+        log_sd_sweep=() if refused else tuple(swept_multipliers(priors, report, power)),
         held_out=held_out(entering, priors, power=power, seed=seed),
     )
 
@@ -213,7 +243,8 @@ def _sweep(
         for shift in priors.shifts:
             prior = _prior_factors(swept, shift, some)
             update = None if fit is None else _updated(fit, shift, prior, cells, some)
-            found.append(Swept(kappa, shift, _with_products(prior), _with_products(update)))
+            why = "" if fit is None else fit.refused
+            found.append(Swept(kappa, shift, _with_products(prior), _with_products(update), why))
     return found
 
 

@@ -49,10 +49,12 @@ class HeldOutRow:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """reason: why there are no rows, or empty."""
+    """reason: why there are no rows, or empty. refused: by the sampler, so that the bootstrap's
+    posterior stands in: what was left out."""
 
     rows: tuple[HeldOutRow, ...]
     reason: str = ""
+    refused: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -64,6 +66,11 @@ class HeldOut:
             for kind in KINDS
             if (rows := [row for row in self.rows if row.left_out == kind])
         ]
+        if self.refused:
+            names = ", ".join(self.refused)
+            sentences.append(
+                f"The sampler is refused, and gives way to the bootstrap, for {names}."
+            )
         return " ".join([*sentences, "Numbers this few order nothing."])
 
 
@@ -73,11 +80,17 @@ def held_out(
     """Predict the cells that enter the update, each from others, whose data have this power."""
     if len(cells) < 2:
         return HeldOut((), f"it needs two cells that may update; these records have {len(cells)}")
-    return HeldOut(tuple(_rows(cells, priors, power, seed)))
+    refused: list[str] = []
+    rows = tuple(_rows(cells, priors, power, seed, refused))
+    return HeldOut(rows, refused=tuple(refused))
 
 
 def _rows(
-    cells: Sequence[MeasuredCell], priors: PriorSet, power: float, seed: int
+    cells: Sequence[MeasuredCell],
+    priors: PriorSet,
+    power: float,
+    seed: int,
+    refused: list[str],
 ) -> Iterator[HeldOutRow]:
     for kind in KINDS:
         groups: dict[str, list[MeasuredCell]] = {}
@@ -87,7 +100,8 @@ def _rows(
         for name, group in groups.items():
             seen = [cell for cell in cells if cell not in group]
             if seen:  # an only type, or family, cannot be left out
-                rows = _predict(kind, group, seen, priors, power, seed)
+                rows, why = _predict(kind, group, seen, priors, power, seed)
+                refused += [f"{kind} {name}"] if why else []
                 yield from [_mean(name, rows)] if kind == "family" else rows
 
 
@@ -98,7 +112,8 @@ def _predict(
     priors: PriorSet,
     power: float,
     seed: int,
-) -> list[HeldOutRow]:
+) -> tuple[list[HeldOutRow], str]:
+    """The rows, and why the sampler was refused."""
     families = sorted({cell.family for cell in (*seen, *unseen)})
     fit = fit_reference(seen, priors, draws=DRAWS, seed=seed, power=power, families=families)
     pooled = pooled_rate(seen)
@@ -110,7 +125,7 @@ def _predict(
         measured = point_rates(cell.reference).p_gm
         scores = [score(float(p), measured) for p in (model, source, pooled)]
         rows.append(HeldOutRow(kind, cell.name, measured, cell.reference.k, *scores))
-    return rows
+    return rows, fit.refused
 
 
 def pooled_rate(cells: Sequence[MeasuredCell]) -> float:

@@ -4,23 +4,24 @@ On the log scale everything is normal. A priori ln M(level) ~ N(ln printed, log_
 level, independently, and the reference level is exactly 0. A measured ratio compares two arms, so
 that its likelihood is one of a difference, ln M(level) - ln M(level of the reference arm). For
 diversity and method the reference arm has the source's reference level, 1. Its specification
-quality, q = 1, is the source's level "high": the neutral quality, .55, is specification gaming and
-no reference arm. All columns stay on the source's scale.
+quality is q = 1, for which the source has a multiplier of its own (the neutral quality, .55, is
+specification gaming and no reference arm). All columns stay on the source's scale.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from analysis.modifiers.measure import ModifierReport
 from analysis.modifiers.ratios import RiskRatio
-from analysis.priors.types import Modifier, PriorSet
+from analysis.priors.types import Level, Modifier, PriorSet, named_level
 from analysis.rates import LEVEL, Estimate, FloatArray
 
-LEVEL_OF_REFERENCE_ARM = {"spec": "high"}
-"""Modifier -> the source's level of the reference arm, where that is not the reference level."""
+SCORE_OF_REFERENCE_ARM = {"spec": 1.0}
+"""Modifier -> where the reference arm is on its scale, if that is not the reference level."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +51,55 @@ def multipliers(
         rng = np.random.default_rng([seed, i])
         levels = {name: report.level(modifier.name, name) for name in modifier.levels}
         ratios = {name: one for name, one in levels.items() if one is not None}
-        found += [
-            line if line.measured else replace(line, measured=_only_shown(report, line))
-            for line in _of_modifier(modifier, ratios, power, draws, rng)
-        ]
+        lines = _of_modifier(modifier, ratios, power, draws, rng)
+        found += [line if line.measured else _only_shown(report, line) for line in lines]
     return found
 
 
-def _only_shown(report: ModifierReport, line: Multiplier) -> RiskRatio | None:
-    """A ratio that enters nothing: without an interval, or from cells that are not identified."""
-    found = [
+LOG_SDS = (0.1, 0.2, 0.3, 0.4)
+"""Of a named level's prior; the source prints none."""
+
+
+class SweptMultiplier(NamedTuple):
+    """A measured level when the source's multiplier has another spread on the log scale."""
+
+    log_sd: float
+    modifier: str
+    level: str
+    prior: Estimate
+    update: Estimate
+
+
+def swept_multipliers(
+    priors: PriorSet, report: ModifierReport, power: float, draws: int = 4000, seed: int = 0
+) -> Iterator[SweptMultiplier]:
+    """The levels that data move, at each of `LOG_SDS`."""
+    for log_sd in LOG_SDS:
+        modifiers = {
+            name: one.with_levels({
+                key: named_level(key, level.median, log_sd) if level.kind == "named" else level
+                for key, level in one.levels.items()
+            })
+            for name, one in priors.modifiers.items()
+        }  # fmt: skip
+        swept = replace(priors, modifiers=modifiers)
+        for line in multipliers(swept, report, power, draws, seed):
+            if line.update is not None:
+                yield SweptMultiplier(log_sd, line.modifier, line.level, line.prior, line.update)
+
+
+def _only_shown(report: ModifierReport, line: Multiplier) -> Multiplier:
+    """With a ratio that enters nothing, if there is one: away from the reference arm, without an
+    interval, or from cells that are not identified."""
+    ratios = [
         one
         for one in report.ratios
         if (one.modifier, one.level) == (line.modifier, line.level) and one.scope != "cell"
     ]
-    return max(found, key=lambda one: (one.scope == "pooled", len(one.cells)), default=None)
+    if not ratios:
+        return line
+    best = max(ratios, key=lambda one: (one.at_reference, one.scope == "pooled", len(one.cells)))
+    return replace(line, measured=best, note="the ratio is shown and enters nothing")
 
 
 def _of_modifier(
@@ -75,9 +110,12 @@ def _of_modifier(
     rng: np.random.Generator,
 ) -> list[Multiplier]:
     levels = [level for level in modifier.levels.values() if level.kind in ("named", "band")]
+    base = None
+    if modifier.name in SCORE_OF_REFERENCE_ARM:
+        base = f"{modifier.name} of the reference arm"
+        levels.append(replace(modifier.level(SCORE_OF_REFERENCE_ARM[modifier.name]), name=base))
     names = [level.name for level in levels]
-    base = LEVEL_OF_REFERENCE_ARM.get(modifier.name)
-    ratios = {name: one for name, one in ratios.items() if name in names and name != base}
+    ratios = {name: one for name, one in ratios.items() if name in names}
     mean = np.array([math.log(level.median) for level in levels])
     sd = np.array([level.log_sd for level in levels])
     noise = rng.standard_normal((len(levels), draws))
@@ -89,9 +127,8 @@ def _of_modifier(
         replaced[names.index(name)] = (
             anchor + one.log_mean + one.log_sd * rng.standard_normal(draws)
         )
-    touched = {*ratios, *([base] if base and ratios else [])}
     lines = []
-    for i, name in enumerate(names):
+    for i, name in enumerate(names if base is None else names[:-1]):
         columns = {"prior": prior[i], "update": posterior[i], "replace": replaced[i]}
         by_feed = {feed: np.exp(column) for feed, column in columns.items()}
         lines.append(
@@ -100,9 +137,9 @@ def _of_modifier(
                 name,
                 _interval(by_feed["prior"]),
                 ratios.get(name),
-                _interval(by_feed["update"]) if name in touched and power > 0 else None,
+                _interval(by_feed["update"]) if name in ratios and power > 0 else None,
                 _interval(by_feed["replace"]) if name in ratios else None,
-                _note(name, base, ratios),
+                _note(modifier, levels[-1]) if base and name in ratios else "",
                 by_feed,
             )
         )
@@ -131,7 +168,7 @@ def _update(
         gain = covariance @ contrast / (contrast @ covariance @ contrast + variance)
         center = center + gain * (one.data_log_mean - contrast @ center)
         covariance = covariance - np.outer(gain, contrast @ covariance)
-    return np.column_stack([np.linalg.cholesky(covariance), center])
+    return np.column_stack([np.linalg.cholesky(covariance + 1e-12 * np.eye(len(sd))), center])
 
 
 def _interval(draws: FloatArray) -> Estimate:
@@ -139,12 +176,11 @@ def _interval(draws: FloatArray) -> Estimate:
     return Estimate(float(median), float(low), float(high))
 
 
-def _note(name: str, base: str | None, ratios: Mapping[str, RiskRatio]) -> str:
-    if name == base and ratios:
-        return "the level of the reference arm: the others are measured against it"
-    if name in ratios and base:
-        return f"measured against {base!r}, on the source's scale by its multiplier of that level"
-    return ""
+def _note(modifier: Modifier, base: Level) -> str:
+    return (
+        f"measured against {modifier.name} {SCORE_OF_REFERENCE_ARM[modifier.name]:g}; on the "
+        f"source's scale by its multiplier there, {base.median:.3g}"
+    )
 
 
 def condition(

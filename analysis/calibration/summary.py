@@ -37,8 +37,8 @@ LIMITS = (
 )
 """What is never claimed."""
 
-FAR = 0.1
-"""From every measured cell: a posterior mean this far away is the prior's."""
+FAR, NEAR = 0.1, 0.02
+"""From every measured cell: a posterior mean this far away is the prior's; this near is at it."""
 
 CONDITION_NOTE = (
     "Rates are measured at q = 1, d and PPO, and enter the feeds as measured; the source's neutral "
@@ -54,6 +54,7 @@ def summary_of(calibration: Calibration) -> dict[str, Any]:
         "inputs": dict(c.inputs),
         "settings": {
             "prior": c.priors.name,
+            "prior_fingerprint": c.priors.fingerprint,
             "kappa": c.priors.kappa,
             "log_sd": c.priors.log_sd,
             **vars(c.settings),
@@ -78,12 +79,15 @@ def summary_of(calibration: Calibration) -> dict[str, Any]:
         },
         "conflicts": _conflicts(c),
         "kappa_sweep": [_swept(one) for one in c.sweep],
+        "log_sd_sweep": c.log_sd_sweep,
         "held_out": {
             "reason": c.held_out.reason,
             "verdict": c.held_out.verdict,
             "rows": c.held_out.rows,
+            "refused": c.held_out.refused,
         },
         "hierarchy": _hierarchy(c),
+        "feed_warnings": feed_warnings(c),
         "warnings": warnings(c),
         "limits": LIMITS,
     }
@@ -142,10 +146,19 @@ def _type(c: Calibration, shift: ShiftPrior) -> dict[str, Any]:
         "source": {**source, "likelihood_low": low, "likelihood_high": high},
         "prior": rates("prior"),
         "update": None if c.refused else rates("update"),
-        "replace": None if c.refused else rates("replace"),
+        "replace": None if c.refused else _replaced(c, shift, rates("replace")),
         "cells": cells,
         "keeps_prior": "" if cells else _why_prior(c, shift.name),
     }
+
+
+def _replaced(c: Calibration, shift: ShiftPrior, drawn: dict[str, Estimate]) -> dict[str, Estimate]:
+    """The measured rates, the mean over the type's cells, with the intervals of the draws: these
+    hold the interval's pseudo-agent, so their own means are not the measured ones."""
+    if not c.cells_of(shift.name):
+        return drawn
+    points = c.replaced_points(shift.name)
+    return {name: one._replace(value=points[name]) for name, one in drawn.items()}
 
 
 def _why_prior(c: Calibration, shift: str) -> str:
@@ -186,6 +199,8 @@ def _arm(c: Calibration, cell: MeasuredCell, name: str, arm: MeasuredArm) -> dic
         "agent_levels": counts.n.astype(int),
         "agent_capable": counts.shares()[0],
         "agent_goal_failure": counts.dots(),
+        "agent_gm": counts.shares()[1],
+        "agent_harmful_gm": counts.shares()[2],
         "competent": _population(competent),
         "all_trained": _population(arm.rows["all trained"]),
         "bounds": arm.rows["bounds"].p_gm,
@@ -266,6 +281,7 @@ def _swept(one: Swept) -> dict[str, Any]:
         "type": one.shift,
         "prior": {name: estimate_of(draws) for name, draws in one.prior.items()},
         "update": one.update and {name: estimate_of(draws) for name, draws in one.update.items()},
+        "refused": one.refused,
     }
 
 
@@ -276,20 +292,58 @@ def _hierarchy(c: Calibration) -> dict[str, Any] | None:
     return {name: getattr(c.fit, name) for name in names}
 
 
+def feed_warnings(c: Calibration) -> dict[str, list[str]]:
+    """Feed -> what whoever predicts from it must know."""
+    if c.refused:
+        return {"update": [], "replace": []}
+    return {
+        "update": [*_held_by_the_prior(c), *_held_multipliers(c)],
+        "replace": [
+            "draws of `replace` hold the interval's pseudo-agent: their mean lies between the "
+            "measured rate and a half"
+        ],
+    }
+
+
 def _held_by_the_prior(c: Calibration) -> list[str]:
-    """Types whose update stays far from every measured cell: the prior's weight decides."""
+    """Types whose update stays far from every measured cell, or goes further from them than the
+    prior was: the prior's weight decides."""
     found = []
     for shift in c.priors.shifts:
-        for factor in FACTORS[:2] if c.cells_of(shift) else ():
-            rates = [getattr(point_rates(cell.reference), factor) for cell in c.cells_of(shift)]
-            update = float(c.draws[f"update/{shift}/{factor}"].mean())
-            if not min(rates) - FAR <= update <= max(rates) + FAR:
-                cells = ", ".join(number(rate) for rate in rates)
-                source = getattr(c.priors.shifts[shift], factor).number
+        for rate in (*FACTORS[:2], "p_gm") if c.cells_of(shift) else ():
+            rates = [getattr(point_rates(cell.reference), rate) for cell in c.cells_of(shift)]
+            update = float(c.draws[f"update/{shift}/{rate}"].mean())
+            source = getattr(c.priors.shifts[shift], rate).number
+            away, before = (
+                max(min(rates) - value, value - max(rates), 0.0) for value in (update, source)
+            )
+            said = f"{shift} {rate}: the update, {number(update)}, "
+            cells = ", ".join(map(number, rates))
+            if rate == "p_gm" and away > before and away > NEAR:
                 found.append(
-                    f"{shift} {factor}: the update, {number(update)}, is far from the cells "
-                    f"({cells}) and held by the source's {number(source)}: at another kappa it is "
-                    "another number"
+                    f"{said}lies further from the cells ({cells}) than the source's "
+                    f"{number(source)}: one factor follows the data, the other is held by its prior"
+                )
+            elif away > FAR:
+                found.append(
+                    f"{said}is far from the cells ({cells}) and held by the source's "
+                    f"{number(source)}: at another kappa it is another number"
+                )
+    return found
+
+
+def _held_multipliers(c: Calibration) -> list[str]:
+    """Levels whose update lies outside of what was measured."""
+    found = []
+    for line in c.modifiers:
+        if line.update is not None and line.measured is not None:
+            ratio, update = line.measured.ratio, line.update.value
+            if line.note == "" and not ratio.low <= update <= ratio.high:
+                found.append(
+                    f"{line.modifier} {line.level}: the update, {update:.3g}, lies outside the "
+                    f"measured {ratio.value:.3g} [{ratio.low:.3g}, {ratio.high:.3g}] and is held "
+                    f"by the source's {line.prior.value:.3g}: at another log-sd it is another "
+                    "number"
                 )
     return found
 
@@ -303,7 +357,7 @@ def warnings(c: Calibration) -> list[str]:
         found.append(f"the hierarchical fit is refused ({c.fit.refused})")
     if c.fit is not None:
         found += [f"{'/'.join(slot)} falls back: {why}" for slot, why in c.fit.fallback.items()]
-        found += _held_by_the_prior(c)
+    found += feed_warnings(c)["update"]
     found.append(CONDITION_NOTE)
     audited = [*warnings_of("shift_types", c.priors), *warnings_of("modifiers", c.priors)]
     return [*found, *dict.fromkeys(audited)]

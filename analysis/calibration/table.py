@@ -214,6 +214,7 @@ def _conflicts(summary: Summary) -> str:
 
 
 def _kappa(summary: Summary) -> str:
+    refused = {(r["kappa"], r["refused"]): None for r in summary["kappa_sweep"] if r["refused"]}
     lines = []
     for row in summary["kappa_sweep"]:
         update = row["update"]
@@ -226,7 +227,24 @@ def _kappa(summary: Summary) -> str:
         "How much the prior's weight matters",
         "kappa,type,p_gm prior,p_gm update,p_harmful_gm prior,p_harmful_gm update",
         lines,
-        f"The calibration itself uses kappa = {summary['settings']['kappa']:g}.",
+        f"The calibration itself uses kappa = {summary['settings']['kappa']:g}."
+        + "".join(f"\nAt kappa {kappa:g} the sampler is refused: {why}" for kappa, why in refused),
+    ) + _log_sd(summary)
+
+
+def _log_sd(summary: Summary) -> str:
+    lines = [
+        [f"{row['log_sd']:g}", row["modifier"], row["level"], *(interval(row[name]) for name in
+         ("prior", "update"))]
+        for row in summary["log_sd_sweep"]
+    ]  # fmt: skip
+    if not lines:
+        return ""
+    return "\n" + _titled(
+        "How much the spread of the source's multipliers matters",
+        "log-sd,modifier,level,source,update",
+        lines,
+        f"The calibration itself uses log-sd = {summary['settings']['log_sd']:g}.",
     )
 
 

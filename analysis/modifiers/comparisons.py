@@ -50,6 +50,7 @@ class Comparison(NamedTuple):
     reference_agents: AgentCounts
     tags: str = ""
     note: str = ""
+    at_reference: bool = True
 
 
 def comparisons(cell: Cell, reference: Reference) -> Iterator[Comparison]:
@@ -58,13 +59,17 @@ def comparisons(cell: Cell, reference: Reference) -> Iterator[Comparison]:
     for setup in cell.setups():
         for modifier, level, base in _against(setup, reference):
             if base in present and base != setup:
-                away = base.d != reference.d and modifier != "diversity"
-                note = f"at d={base.d:g}, not at the reference d={reference.d:g}" if away else ""
+                note = "" if base.d == reference.d else _away(base.d, reference)
                 yield Comparison(
                     modifier, level, setup.label, base.label,
                     cell.arm(setup), cell.arm(base), tags_of(setup.q), note,
+                    base.d == reference.d,
                 )  # fmt: skip
     yield from _capability(cell, reference)
+
+
+def _away(d: float, reference: Reference) -> str:
+    return f"at d={d:g}, not at the reference d={reference.d:g}"
 
 
 def _against(setup: Setup, reference: Reference) -> Iterator[tuple[str, str, Setup]]:
@@ -126,6 +131,7 @@ def _capability(cell: Cell, reference: Reference) -> Iterator[Comparison]:
                     f"{setup.label}, {_BAND_NAMES['reference']}",
                     counts_of(bands[level]), counts_of(bands["reference"]),
                     note=f"checkpoints at d={setup.d:g}; player: {PLAYER}",
+                    at_reference=setup.d == reference.d,
                 )  # fmt: skip
 
 

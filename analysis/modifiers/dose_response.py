@@ -31,9 +31,10 @@ MIN_DOSES = 3
 class DoseResponse:
     """p_gm of all trained agents of one cell by dose, lowest first; every tuple is [doses].
 
-    dots: g_a of each agent. fit: never rising with the dose. half_effect_dose: interpolated between
-    the two neighbouring doses that enclose it (`between`); between them the data know only that the
-    rate falls, so its interval reaches from the lower neighbour to the upper one of the draws.
+    levels: distinguishing levels of an agent, fewest-most. dots: g_a of each agent. fit: never
+    rising with the dose. half_effect_dose: interpolated between the two neighbouring doses that
+    enclose it (`between`); between them the data know only that the rate falls, so its interval
+    reaches from the lower neighbour to the upper one of the draws.
     """
 
     family: str
@@ -41,6 +42,7 @@ class DoseResponse:
     dose: str
     doses: tuple[float, ...]
     agents: tuple[int, ...]
+    levels: tuple[str, ...]
     rates: tuple[Estimate, ...]
     dots: tuple[FloatArray, ...]
     fit: tuple[Estimate, ...]
@@ -69,6 +71,7 @@ def dose_response(
         dose,
         tuple(map(float, doses)),
         tuple(agents.k for agents in counts),
+        tuple(agents.levels_each for agents in counts),
         tuple(estimates(agents, replicates, seed)["p_gm"] for agents in counts),
         tuple(agents.shares()[1] for agents in counts),
         tuple(estimate(float(r[0]), f, a.k) for r, f, a in zip(raw, fits, counts, strict=True)),

@@ -54,12 +54,15 @@ class ModifierReport:
 
     def level(self, modifier: str, level: str) -> RiskRatio | None:
         """The pooled ratio that stands for a level: of its arms the one in the most cells, then
-        with the most agents. None where no arm has an interval in an identified cell."""
+        with the most agents. None where no arm beside the reference arm has an interval in an
+        identified cell: arms at another d say nothing of the level at the reference."""
         wanted = (modifier, level, "pooled")
         found = [
             r
             for r in self.ratios
-            if (r.modifier, r.level, r.scope) == wanted and not math.isnan(r.log_sd)
+            if (r.modifier, r.level, r.scope) == wanted
+            and r.at_reference
+            and not math.isnan(r.log_sd)
         ]
         return max(found, key=lambda r: (len(r.cells), r.k_agents), default=None)
 
@@ -186,4 +189,8 @@ def _why_not(report: ModifierReport, modifier: str, level: str) -> str:
     if not found:
         return _ABSENT[f"{modifier}/{level}"]
     pooled = [one for one in found if one.scope == "pooled"]
-    return pooled[0].ratio.reason if pooled else "no identified cell has this arm"
+    if not pooled:
+        return "no identified cell has this arm"
+    if not any(one.at_reference for one in pooled):
+        return f"measured against {pooled[0].reference}, not against the reference arm: shown only"
+    return next(one.ratio.reason for one in pooled if one.at_reference)

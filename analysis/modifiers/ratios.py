@@ -29,7 +29,8 @@ class RiskRatio:
     (the bootstrap's pseudo-agent would pull ratios of low rates to 1). log_mean, log_sd: of
     the posterior of the logarithm; NaN without an interval. spread: standard deviation of the
     logarithm between cells, new_cell: the ratio in a further one; pooled only.
-    scope: "cell", "pooled" (over identified cells) or "pooled, all cells".
+    scope: "cell", "pooled" (over identified cells) or "pooled, all cells". at_reference: the arm
+    compared against is the reference arm itself (for capability: its checkpoints).
     """
 
     modifier: str
@@ -52,6 +53,7 @@ class RiskRatio:
     new_cell: Estimate = _NONE
     tags: str = ""
     note: str = ""
+    at_reference: bool = True
     likelihoods: Mapping[str, Density] = field(default_factory=dict, repr=False, compare=False)
     """Of the logarithm, before the weak prior: "ratio" and each factor."""
 
@@ -79,6 +81,7 @@ def ratio_of(cell: Cell, one: Comparison, link: str, draws: tuple[int, int]) -> 
         *one[:4], "cell", (cell.where,), link, Estimate(raw, reason=rates["p_gm"].reason), raw,
         rates["p_gm"], {name: rates[name] for name in FACTORS}, math.nan, math.nan,
         one.agents.k, one.reference_agents.k, _levels(one), tags=one.tags, note=one.note,
+        at_reference=one.at_reference,
     )  # fmt: skip
     if k < MIN_AGENTS:
         return ratio
@@ -188,7 +191,7 @@ def _pool(ratios: Sequence[RiskRatio], scope: str) -> RiskRatio:
         k_reference=sum(one.k_reference for one in usable or ratios),
         levels=_span_of([one.levels for one in usable or ratios]),
         likelihoods={},
-        note="",
+        note=_shared_note(ratios),
     )
     factors = {
         name: _pool_factor(name, ratios, [one for one in usable if name in one.likelihoods])
@@ -198,7 +201,8 @@ def _pool(ratios: Sequence[RiskRatio], scope: str) -> RiskRatio:
         fewest = min(min(one.k_agents, one.k_reference) for one in ratios)
         reason = estimate(math.nan, np.empty(0), fewest).reason + " in a cell"
         zeros = sum(not one.raw > 0 for one in ratios)
-        note = f"{zeros} cells with a raw ratio of 0 or none are left out" if zeros else ""
+        left_out = f"{zeros} cells with a raw ratio of 0 or none are left out" if zeros else ""
+        note = join_notes(pooled.note, left_out)
         return replace(
             pooled, ratio=Estimate(pooled.raw, reason=reason), factors=factors, note=note
         )
@@ -211,8 +215,14 @@ def _pool(ratios: Sequence[RiskRatio], scope: str) -> RiskRatio:
         spread=over.spread.estimate(),
         new_cell=contrasts.exp(over.new_cell.estimate()),
         factors=factors,
-        note="one cell alone" * (len(usable) == 1),
+        note=join_notes(pooled.note, "one cell alone" * (len(usable) == 1)),
     )
+
+
+def _shared_note(ratios: Sequence[RiskRatio]) -> str:
+    """What the notes of all cells say."""
+    first, *others = (one.note.split("; ") for one in ratios)
+    return join_notes(*(part for part in first if all(part in other for other in others)))
 
 
 def _pool_factor(name: str, ratios: Sequence[RiskRatio], usable: Sequence[RiskRatio]) -> Estimate:

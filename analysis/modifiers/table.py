@@ -130,13 +130,16 @@ def _slope_lines(report: ModifierReport) -> list[list[str]]:
 
 
 def _dose_lines(report: ModifierReport) -> list[list[str]]:
-    lines = ["cell,dose,at,agents,p_gm,monotone fit,half effect at,between,note".split(",")]
+    lines = [
+        "cell,dose,at,agents x levels,p_gm,monotone fit,half effect at,between,note".split(",")
+    ]
     for one in report.dose_responses:
         half, (low, high) = one.half_effect_dose, one.between
         for i, dose in enumerate(one.doses):
             summary = [times(half), f"{low:g}-{high:g}", half.reason] if i == 0 else ["", "", ""]
             lines.append([
-                f"{one.family} {one.cell}", one.dose, f"{dose:g}", str(one.agents[i]),
+                f"{one.family} {one.cell}", one.dose, f"{dose:g}",
+                f"{one.agents[i]} x {one.levels[i]}",
                 times(one.rates[i]), times(one.fit[i]), *summary,
             ])  # fmt: skip
     return lines

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.calibration.handoff import RATES, CalibrationFile
-from analysis.rates import FloatArray
+from analysis.rates import MIN_CAPABLE, FloatArray
 from analysis.report.content import (
     Body,
     Chart,
@@ -232,11 +232,22 @@ def _factor_lines(file: CalibrationFile, row: Json, rate: str) -> list[Line]:
 
 
 def _dots(arm: Json, rate: str) -> FloatArray:
-    """One value per agent [agents]; NaN below 30 capable episodes."""
-    capable = np.array(arm["agent_capable"], dtype=np.float64)
-    fails = np.array([finite(value) for value in arm["agent_goal_failure"]])
-    found = {"p_capable": capable, "p_goal_fail": fails, "p_gm": capable * fails}
-    return np.asarray(found.get(rate, np.empty(0)))
+    """One value per agent [agents]; a share of fewer than 30 episodes is NaN."""
+    if rate == "p_harm":
+        gm, harmful = (_per_agent(arm, name) for name in ("agent_gm", "agent_harmful_gm"))
+        failed = gm * _per_agent(arm, "agent_levels")
+        return np.where(failed >= MIN_CAPABLE, harmful / np.where(failed > 0, gm, 1), np.nan)
+    names = {
+        "p_capable": "agent_capable",
+        "p_goal_fail": "agent_goal_failure",
+        "p_gm": "agent_gm",
+        "p_harmful_gm": "agent_harmful_gm",
+    }
+    return _per_agent(arm, names[rate])
+
+
+def _per_agent(arm: Json, name: str) -> FloatArray:
+    return np.array([finite(value) for value in arm[name]], dtype=np.float64)
 
 
 def _factor_table(file: CalibrationFile) -> Table:

@@ -319,11 +319,11 @@ def _dose_table(found: Sequence[Json], codes: Codes) -> Table:
     for one in found:
         code = _code(one, codes)
         rows = [
-            [dose_label(dose), percent_span(rate), percent_span(fit), str(agents)]
-            for dose, rate, fit, agents in zip(
-                one["doses"], one["rates"], one["fit"], one["agents"], strict=True
+            [dose_label(dose), percent_span(rate), percent_span(fit), f"{agents} x {levels}"]
+            for dose, rate, fit, agents, levels in zip(
+                *(one[name] for name in ("doses", "rates", "fit", "agents", "levels")), strict=True
             )
         ]
         bodies.append(Body(f"{code} {_BY[one['dose']]}", rows))
-    header = ["Dose", "p_gm [%]", "monotone fit [%]", "agents"]
+    header = ["Dose", "p_gm [%]", "monotone fit [%]", "agents x levels"]
     return Table("Dose-responses of all trained agents", header, bodies)

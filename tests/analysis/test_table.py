@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import table
+from analysis import blocks, table
 from analysis.records import read_records
 
 Save = Callable[..., Path]
@@ -66,7 +66,7 @@ def rows_of(study: Any) -> dict[tuple[str, float, str], table.Row]:
 
 
 def test_agent_counts_from_records(study: Any) -> None:
-    arm = table.agent_counts(study, family="coinrun", cell="moderate", variant="11", d=0.0)
+    arm = blocks.agent_counts(study, family="coinrun", cell="moderate", variant="11", d=0.0)
     assert arm.agent_number.tolist() == [0, 1, 2, 3]
     assert arm.n.tolist() == [40] * 4
     assert arm.c.tolist() == [40, 30, 40, 0]
@@ -213,7 +213,7 @@ def test_arms_differ_by_setting(save_run: Save, block: Block, tmp_path: Path) ->
     by_setting = table.rates_table(records, by="setting", against="aaaa1111")
     assert {r.label for r in by_setting} == {"aaaa1111 d=0", "aaaa1111 d=1", "bbbb2222 d=0"}
     with pytest.raises(ValueError, match=r"aaaa1111.*bbbb2222.*both fit; filter the records"):
-        table.agent_counts(records, family="coinrun", cell="moderate", variant="11", d=0.0)
+        blocks.agent_counts(records, family="coinrun", cell="moderate", variant="11", d=0.0)
 
 
 def test_a_wrong_reward_is_compared_with_the_right_one(
@@ -352,7 +352,7 @@ def test_counts_leave_out_agents_from_other_cells(
     save_run(block(words(P=8, N=2), cell="extreme", run_id="cross"))
     save_run(block(words(I=5, P=5), cell="extreme", train_distribution="extreme", run_id="at home"))
     records = read_records(tmp_path)
-    counts = table.agent_counts(records, family="coinrun", cell="extreme", variant="11", d=0.0)
+    counts = blocks.agent_counts(records, family="coinrun", cell="extreme", variant="11", d=0.0)
     assert counts.gc.tolist() == [5]
 
 

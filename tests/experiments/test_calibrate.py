@@ -76,6 +76,11 @@ def test_the_demo_has_no_reference_arm(
     assert not (tmp_path / "out" / "index.html").exists()
 
 
+def test_too_few_simulated_sets(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--sets is at least 20; got 0"):
+        calibrate.main(["--trust", str(tmp_path / "trust"), "--sets", "0"])
+
+
 def test_a_published_folder(demo: Path, tmp_path: Path) -> None:
     """Its records are in `records`, beside tables; a folder of runs may have copies beside it."""
     shutil.copytree(demo, tmp_path / "records")
@@ -199,9 +204,9 @@ def test_trust_is_written_instead(
         return SimpleNamespace(failures=failures)
 
     monkeypatch.setattr(trust, "write_trust", write)
-    argv = ["calibrate", "--trust", str(tmp_path / "trust"), "--sets", "7", "--seed", "5"]
+    argv = ["calibrate", "--trust", str(tmp_path / "trust"), "--sets", "70", "--seed", "5"]
     assert cli.main(argv) == code
-    assert capsys.readouterr().out == "7 sets, seed 5, ['provenance']\n"
+    assert capsys.readouterr().out == "70 sets, seed 5, ['provenance']\n"
 
 
 def test_it_needs_no_learning_packages() -> None:

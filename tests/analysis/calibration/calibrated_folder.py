@@ -118,6 +118,7 @@ def _summary(
         },
         "settings": {
             "prior": "taxonomy",
+            "prior_fingerprint": priors.fingerprint,
             "kappa": 10.0,
             "log_sd": 0.2,
             "power": 1.0,
@@ -150,6 +151,7 @@ def _summary(
                 "type": shift,
                 "prior": _rates(draws, f"prior/{shift}"),
                 "update": _rates(draws, f"update/{shift}") if updates else None,
+                "refused": "",
             }
             for kappa in (2.0, 10.0, 50.0)
             for shift in SHIFT_TYPES
@@ -165,6 +167,8 @@ def _summary(
         }
         if updates
         else None,
+        "log_sd_sweep": [],
+        "feed_warnings": {"update": ["moderate p_goal_fail: held"], "replace": ["pseudo-agent"]},
         "warnings": ["B1: the printed product implies P(harm | fails) of .35 to .82, not .5 to .7"],
         "limits": ["Toy environments say nothing by themselves about large systems."],
     }
@@ -236,6 +240,8 @@ def _arm(rng: np.random.Generator, cell: str, d: float, agents: int) -> dict[str
         "agent_levels": [330] * agents,
         "agent_capable": c.tolist(),
         "agent_goal_failure": [*g.tolist()[:-1], None],
+        "agent_gm": (c * g).tolist(),
+        "agent_harmful_gm": (c * g * h).tolist(),
         "competent": population,
         "all_trained": population,
         "bounds": interval(c * g),
@@ -320,7 +326,8 @@ def _held_out(agents: int, reason: str) -> dict[str, Any]:
         for cell in names
     ]
     verdict = "The calibrated model predicts held-out types no better than a pooled rate."
-    return {"reason": reason, "verdict": "" if reason else verdict, "rows": [] if reason else rows}
+    shown = {"verdict": "", "rows": []} if reason else {"verdict": verdict, "rows": rows}
+    return {"reason": reason, **shown, "refused": []}
 
 
 def _report(rng: np.random.Generator, agents: int, modifiers: bool) -> dict[str, Any]:
@@ -422,6 +429,7 @@ def _dose_response(
         "dose": dose,
         "doses": list(doses),
         "agents": [agents] * len(doses),
+        "levels": ["330"] * len(doses),
         "rates": rates,
         "dots": [found.tolist() for found in dots],
         "fit": rates,

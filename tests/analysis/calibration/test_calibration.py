@@ -15,7 +15,7 @@ from analysis.calibration.handoff import RATES
 from analysis.calibration.held_out import HeldOut
 from analysis.calibration.measured import HARM_MAY_UPDATE, MeasuredCell, measure_cells
 from analysis.calibration.reference_fit import cell_counts
-from analysis.calibration.summary import plain, summary_of
+from analysis.calibration.summary import feed_warnings, plain, summary_of
 from analysis.calibration.table import tables
 from analysis.priors import load_priors
 from analysis.priors.types import SHIFT_TYPES
@@ -420,6 +420,59 @@ def test_an_update_that_the_prior_holds_is_named(calibrated: Calibration) -> Non
     held = summary_of(replace(calibrated, draws=moved))["warnings"]
     assert any(line.startswith("moderate p_goal_fail: the update, .600, is far") for line in held)
     assert not any(line.startswith("extreme p_goal_fail") for line in held)
+
+
+def test_an_update_that_goes_away_from_the_data_is_named(calibrated: Calibration) -> None:
+    """Prior .30, cells near .2: a p_gm of .5 is further away than before anything was measured."""
+    moved = {**calibrated.draws, "update/significant/p_gm": np.full(DRAWS, 0.5)}
+    warned = feed_warnings(replace(calibrated, draws=moved))["update"]
+    (line,) = [line for line in warned if line.startswith("significant p_gm")]
+    assert "lies further from the cells" in line and "the source's .303" in line
+
+
+def test_replace_prints_the_raw_rates_and_the_intervals_of_its_draws(
+    calibrated: Calibration, with_harm: Calibration
+) -> None:
+    """The draws hold a pseudo-agent, so their mean is not the measured rate."""
+    for found in (calibrated, with_harm):
+        for row in summary_of(found)["types"]:
+            cells = [point_rates(cell.reference) for cell in found.cells_of(row["type"])]
+            rates = {name: row["replace"][name]["value"] for name in RATES}
+            assert rates["p_gm"] == pytest.approx(
+                rates["p_capable"] * rates["p_goal_fail"], rel=0.05
+            )
+            if cells:
+                assert rates["p_gm"] == pytest.approx(np.mean([one.p_gm for one in cells]))
+                assert rates["p_capable"] == pytest.approx(
+                    np.mean([one.p_capable for one in cells])
+                )
+                assert rates["p_gm"] * rates["p_harm"] == pytest.approx(rates["p_harmful_gm"])
+                drawn = found.draws[f"replace/{row['type']}/p_gm"]
+                assert row["replace"]["p_gm"]["low"] == pytest.approx(np.quantile(drawn, 0.05))
+    (moderate,) = [r for r in summary_of(calibrated)["types"] if r["type"] == "moderate"]
+    printed = load_priors().shifts["moderate"].p_harm.number
+    assert moderate["replace"]["p_harm"]["value"] == pytest.approx(printed)
+
+
+def test_the_spread_of_the_multipliers_is_swept(calibrated: Calibration) -> None:
+    """The wider the source's multiplier, the nearer the update is to the measured ratio."""
+    rows = [r for r in summary_of(calibrated)["log_sd_sweep"] if r["level"] == "narrow"]
+    assert [row["log_sd"] for row in rows] == [0.1, 0.2, 0.3, 0.4]
+    (narrow,) = [line for line in calibrated.modifiers if line.level == "narrow"]
+    assert narrow.measured is not None and narrow.update is not None
+    away = [abs(math.log(r["update"]["value"] / narrow.measured.ratio.value)) for r in rows]
+    assert away == sorted(away, reverse=True)
+    assert rows[1]["update"]["value"] == pytest.approx(narrow.update.value, rel=0.02)
+    assert "log-sd" in tables({**summary_of(calibrated), "provenance": {}})["kappa.txt"]
+
+
+def test_refused_fits_of_the_sweeps_are_said(calibrated: Calibration) -> None:
+    sweep = tuple(replace(one, refused="R-hat 1.2") for one in calibrated.sweep)
+    held = HeldOut((), "one cell", ("cell coinrun/moderate",))
+    summary = summary_of(replace(calibrated, sweep=sweep, held_out=held))
+    text = tables({**summary, "provenance": {}})["kappa.txt"]
+    assert "At kappa 10 the sampler is refused: R-hat 1.2" in text
+    assert summary["held_out"]["refused"] == ["cell coinrun/moderate"]
 
 
 def test_nan_becomes_null() -> None:

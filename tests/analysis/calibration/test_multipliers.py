@@ -1,6 +1,7 @@
 """Prior multipliers and measured ratios: the normal arithmetic on the log scale, by hand."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,18 +84,27 @@ def test_levels_without_data_keep_their_prior() -> None:
             np.testing.assert_allclose(line.draws["update"], line.draws["prior"])
 
 
-def test_specification_is_measured_against_q_1_which_the_source_calls_high() -> None:
-    """The ratio of `low` to `high` is 2.9 in the source. Measured 1: the two move together."""
+def test_specification_is_measured_against_q_1() -> None:
+    """The source has .5 there, +- .2 on the log scale, and 1.74 +- .09 for `low`. A measured ratio
+    of 1 pulls the two together; `replace` puts `low` where q = 1 is."""
     found = lines(ratio("spec", "low", 1.0, 0.05))
     high, low = found["spec/high"], found["spec/low"]
-    assert high.update is not None and low.update is not None
-    assert low.prior.value / high.prior.value == pytest.approx(2.94, rel=0.02)
-    joint = low.draws["update"] / high.draws["update"]
-    assert np.median(joint) == pytest.approx(1.2, abs=0.15)
-    assert high.update.value > high.prior.value and low.update.value < low.prior.value
-    assert np.median(low.draws["replace"]) == pytest.approx(high.prior.value, rel=0.02)
-    assert high.replace is None and (high.draws["replace"] == high.draws["prior"]).all()
-    assert "against 'high'" in low.note and "level of the reference arm" in high.note
+    level = load_priors().modifiers["spec"].levels["low"]
+    gain = level.log_sd**2 / (level.log_sd**2 + 0.2**2 + 1 / (1 / 0.05**2 - 1 / 1.5**2))
+    mean = math.log(level.median) - gain * (math.log(level.median) - math.log(0.5))
+    assert log_moments(low.draws["update"])[0] == pytest.approx(mean, abs=0.005)
+    sd = math.hypot(0.2, 0.05)
+    assert log_moments(low.draws["replace"]) == pytest.approx((math.log(0.5), sd), abs=0.01)
+    assert high.update is None and high.replace is None and "against spec 1" in low.note
+    assert set(found) == set(lines()), "q = 1 is no level of its own"
+
+
+def test_a_ratio_away_from_the_reference_arm_is_shown_and_enters_nothing() -> None:
+    away = replace(ratio("method", "behavioral_cloning", 3.0, 0.1), at_reference=False)
+    found = lines(away)["method/behavioral_cloning"]
+    assert found.measured == away and found.update is None and found.replace is None
+    assert "enters nothing" in found.note
+    assert (found.draws["replace"] == found.draws["prior"]).all()
 
 
 def test_a_ratio_that_says_nothing_changes_nothing() -> None:

@@ -161,6 +161,25 @@ def test_comparisons_away_from_the_reference_say_so(report: ModifierReport) -> N
     )
 
 
+def test_arms_at_d_0_stand_for_no_level_but_diversitys(report: ModifierReport) -> None:
+    """They are shown, pooled, with where they are; only at the reference d would they enter."""
+    assert report.level("diversity", "narrow") == one(report, "d=0", "pooled")
+    for arm in ("cloning d=0", "d=0 q=0.5", "d=0, competence < 0.8"):
+        shown = one(report, arm, "pooled")
+        assert not shown.at_reference and "d=0" in shown.note
+        assert shown.ratio.low > 0 and report.level(shown.modifier, shown.level) is None
+        reason = report.not_identified[f"{shown.modifier}/{shown.level}"]
+        assert reason.startswith(f"measured against {shown.reference}, not against the reference")
+
+
+def test_clones_at_the_reference_d_stand_for_their_level(write: Write) -> None:
+    report = measure_modifiers(
+        write(square(20, 30, 40, 60, k=3) | {D100: [(99, 0)] * 3}), replicates=200
+    )
+    found = report.level("method", "behavioral_cloning")
+    assert found is not None and found.arm == "cloning d=0.1" and found.raw == pytest.approx(2)
+
+
 def test_wrong_rewards_are_tagged(report: ModifierReport) -> None:
     tags = {r.arm: r.tags for r in report.ratios}
     assert tags["d=0 q=0.5"] == "spec_gaming"
@@ -207,10 +226,8 @@ def _renamed(tables: list[Any]) -> Any:
 
 def test_what_the_records_do_not_vary_has_a_reason_and_no_number(report: ModifierReport) -> None:
     assert set(report.not_identified) == {
-        "spec/high",
-        "spec/low",
-        "capability/superhuman",
-        "capability/width",
+        *("spec/high", "spec/medium", "spec/low", "capability/below_human"),
+        *("capability/superhuman", "capability/width", "method/behavioral_cloning"),
         "method/interpretability_verified",
         "deployment_response",
         "broken_episodes",
