@@ -3,15 +3,19 @@
 import math
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
-from analysis.audit.item import AuditItem, numbers, percents, spans
+from analysis.audit.item import AuditItem, are_positive, numbers, percents, spans
 from analysis.priors.source import source_tables
 from analysis.priors.types import Domain, PriorSet, Range
 
 
 def findings(priors: PriorSet) -> Iterator[AuditItem]:
-    for check in (_intervention_levers, _intervention_table, _domain_table, _timeline):
+    for check in (
+        _intervention_levers,
+        _intervention_table,
+        _domain_table,
+        _domain_growth,
+        _timeline,
+    ):
         yield from check(priors)
 
 
@@ -99,7 +103,7 @@ def domain_model(p: PriorSet, domain: Domain) -> Range:
 
 
 def growth(domain: Domain) -> tuple[float, float, float]:
-    """The 2027 projection over the current range: low end, high end, middles."""
+    """The 2027 projection over the current range, none of it 0: low end, high end, middles."""
     now, later = domain.p_current.range, domain.p_2027.range
     return later[0] / now[0], later[1] / now[1], sum(later) / sum(now)
 
@@ -107,9 +111,11 @@ def growth(domain: Domain) -> tuple[float, float, float]:
 def _domain_table(p: PriorSet) -> Iterator[AuditItem]:
     domains = list(p.domains.values())
     models = [domain_model(p, domain) for domain in domains]
+    if not are_positive(models):
+        return
     ratios = [
-        tuple(np.divide(domain.p_current.range, model))
-        for domain, model in zip(domains, models, strict=True)
+        (d.p_current.range[0] / low, d.p_current.range[1] / high)
+        for d, (low, high) in zip(domains, models, strict=True)
     ]
     yield AuditItem(
         "B8.domains",
@@ -121,8 +127,16 @@ def _domain_table(p: PriorSet) -> Iterator[AuditItem]:
         ("domains",),
         True,
     )
+
+
+def _domain_growth(p: PriorSet) -> Iterator[AuditItem]:
+    domains = list(p.domains.values())
+    if not are_positive(domain.p_current.range for domain in domains):
+        return
     rates = [growth(domain) for domain in domains]
     factor = p.periods["2026-2027"].multiplier[0]
+    if all(middle >= factor for _, _, middle in rates):
+        return
     agents = p.domains["autonomous_agents"]
     times = [(low * factor, high * factor) for low, high in (agents.p_current.range,)]
     yield AuditItem(

@@ -3,6 +3,7 @@ context figures of documents 001 and 002 (B12)."""
 
 import math
 from collections.abc import Iterator
+from statistics import NormalDist
 
 import numpy as np
 
@@ -59,6 +60,8 @@ def _coinrun(p: PriorSet, row: float) -> Iterator[AuditItem]:
     spec, diversity = p.modifiers["spec"].level(1.0), p.modifiers["diversity"].level(0.0)
     factor = spec.median * diversity.median
     predicted = p.shifts["moderate"].p_gm.number * factor
+    if factor >= 1 or predicted == 0:
+        return
     yield AuditItem(
         "B4.coinrun",
         "the formula gives the classic CoinRun cell less than its base",
@@ -176,6 +179,16 @@ def reduction_factors() -> dict[str, tuple[float, Range]]:
     return factors
 
 
+_EDITED, _TIME_FRAME = 2026, 2035
+"""Years in the metadata of document 002: of its last edit, and its time frame."""
+
+
+def accuracy_of(auroc: float) -> float:
+    """Best accuracy at equal shares of both classes, scores normal with equal spread."""
+    distance = math.sqrt(2) * NormalDist().inv_cdf(auroc)  # AUROC = Phi(distance / sqrt 2)
+    return NormalDist().cdf(distance / 2)
+
+
 def _context() -> Iterator[AuditItem]:
     headline = source_tables()["001_002.headline"].body
     safety, industry = (
@@ -207,20 +220,28 @@ def _context() -> Iterator[AuditItem]:
         ("context",),
     )
     yield from _joined_ranges()
+    yield from _accuracy_and_dates()
+
+
+def _accuracy_and_dates() -> Iterator[AuditItem]:
+    headline = source_tables()["001_002.headline"].body
+    auroc, years = headline["probe_auroc_greater_than"], headline["concern_timeline_years"]
     yield AuditItem(
         "B12.auroc",
         "an AUROC becomes an accuracy",
-        f"AUROC > {headline['probe_auroc_greater_than']:.0%}",
-        "called 99 % accuracy in line 186 and 99 % detection in line 170: other quantities",
+        f"AUROC > {auroc:.0%}",
+        "called 99 % accuracy in line 186 and 99 % detection in line 170: other quantities; for "
+        f"normal scores of equal spread an AUROC of {percents([auroc], 0)} is an accuracy of "
+        f"{percents([accuracy_of(auroc)], 0)}",
         "not an input",
         ("context",),
     )
-    years = headline["concern_timeline_years"]
     yield AuditItem(
         "B12.dates",
         "dates disagree",
-        "'February 2025 Nature paper' (001, line 105); time frame 2035 (002)",
-        f"Nature in January 2026 (line 192); {years[0]}-{years[1]} years (001)",
+        f"'February 2025 Nature paper' (001, line 105); time frame {_TIME_FRAME} (002)",
+        f"Nature in January 2026 (line 192); {years[0]}-{years[1]} years (001), which end in "
+        f"{_EDITED + years[1]} if counted from the last edit, {_EDITED} (002)",
         "not an input",
         ("context",),
     )

@@ -47,6 +47,11 @@ def union(ranges: Iterable[Range]) -> Range:
     return min(lows), max(highs)
 
 
+def are_positive(ranges: Iterable[Range]) -> bool:
+    """Whether all ends can be divided by: a user's file may set a probability to 0."""
+    return all(low > 0 and high > 0 for low, high in ranges)
+
+
 def _percent(value: float, digits: int) -> str:
     # .8455 is stored as .84549...: without the nudge it would print as 84.5.
     return f"{100 * value + 1e-9:.{digits}f}"

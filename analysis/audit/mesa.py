@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from analysis.audit.item import AuditItem, percents, spans, union
+from analysis.audit.item import AuditItem, are_positive, percents, spans, union
 from analysis.priors.source import source_tables
 from analysis.priors.types import MesaPriors, PriorSet, Range
 
@@ -63,7 +63,10 @@ def emergent_misalignment(mesa: MesaPriors) -> dict[str, Range]:
 
 
 def implied_catastrophe(mesa: MesaPriors) -> dict[str, Range]:
-    """P(catastrophe | misaligned optimizer) that the rows imply, ends with ends."""
+    """P(catastrophe | misaligned optimizer) that the rows imply, ends with ends.
+
+    Every end of emergence x misaligned must be above 0.
+    """
     products = emergent_misalignment(mesa)
     return {
         name: (
@@ -75,10 +78,15 @@ def implied_catastrophe(mesa: MesaPriors) -> dict[str, Range]:
 
 
 def _implied(mesa: MesaPriors) -> Iterator[AuditItem]:
-    products, implied = emergent_misalignment(mesa), implied_catastrophe(mesa)
+    products = emergent_misalignment(mesa)
+    later = ("near_term", "medium_term")
+    catastrophic = [mesa.periods[name].p_catastrophic.range for name in later]
+    if not are_positive([*products.values(), *catastrophic]):
+        return
+    implied = implied_catastrophe(mesa)
     headline = mesa.p_emergence.range, mesa.p_misaligned.range
     whole = (headline[0][0] * headline[1][0], headline[0][1] * headline[1][1])
-    near, medium = implied["near_term"], implied["medium_term"]
+    near, medium = (implied[name] for name in later)
     harm = [
         mesa.capability_levels[key].relative_harm.range for key in ("near_term", "agi_approaching")
     ]
@@ -195,6 +203,9 @@ def _periods(mesa: MesaPriors) -> Iterator[AuditItem]:
 
 def _conflicts(p: PriorSet) -> Iterator[AuditItem]:
     diversity, mesa = p.modifiers["diversity"], p.mesa
+    pseudo, proxy = (
+        mesa.types[name].prevalence.range for name in ("pseudo_alignment", "proxy_alignment")
+    )
     yield AuditItem(
         "B11.diversity",
         "diversity has opposite signs in two documents",
@@ -208,8 +219,9 @@ def _conflicts(p: PriorSet) -> Iterator[AuditItem]:
         "B11.pseudo",
         "pseudo-alignment has two meanings",
         "000: one of " + ", ".join(mesa.types),
-        "001 (line 35): the umbrella of all non-robust alignment; its list has approximate, "
-        "suboptimality and corrigibility instead of subgoal",
+        "001 (line 35): the umbrella of all non-robust alignment, which cannot be rarer than one "
+        f"of its kinds: 000 has {spans([pseudo], 0)} against {spans([proxy], 0)} of proxy; "
+        "001's list has approximate, suboptimality and corrigibility instead of subgoal",
         "one taxonomy, 000's, with its names",
         ("mesa",),
     )

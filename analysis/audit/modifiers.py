@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from analysis.audit.item import AuditItem, numbers, percents, spans
+from analysis.audit.item import AuditItem, are_positive, numbers, percents, spans
 from analysis.priors.source import external_tables, source_tables
 from analysis.priors.types import Modifier, PriorSet, Range
 
@@ -18,6 +18,8 @@ def findings(priors: PriorSet) -> Iterator[AuditItem]:
 
 # ------------------------------------------------------------------------------- B3: the product
 
+_NARROW = 1e-4  # of the widest side; the shares are printed to .001
+
 
 def product_range(modifiers: Mapping[str, Modifier]) -> Range:
     ranges = [modifier.range.range for modifier in modifiers.values()]
@@ -25,9 +27,22 @@ def product_range(modifiers: Mapping[str, Modifier]) -> Range:
 
 
 def share_below(ranges: Sequence[Range], limit: float) -> float:
-    """P(product <= limit) of independent log-uniform numbers: the volume of a cut box, exactly."""
-    widths = [math.log(high / low) for low, high in ranges]
-    reach = math.log(limit) - sum(math.log(low) for low, _ in ranges)
+    """P(product <= limit) of independent log-uniform numbers: the volume of a cut box, exactly.
+
+    limit >= 0. A range of one point is a constant factor.
+    """
+    if limit <= 0:
+        return 0.0
+    logs = [(math.log(low), math.log(high)) for low, high in ranges]
+    widest = max(high - low for low, high in logs)
+    # The sum below is over differences that cancel: a far narrower side would be lost in rounding,
+    # and moves the share by less than its own share of the widest.
+    sides = [(low, high) for low, high in logs if high - low > _NARROW * widest]
+    points = [(low + high) / 2 for low, high in logs if high - low <= _NARROW * widest]
+    widths = [high - low for low, high in sides]
+    reach = math.log(limit) - sum(low for low, _ in sides) - sum(points)
+    if reach < 0 or reach >= sum(widths):
+        return float(reach >= 0)
     volume = 0.0
     for size in range(len(widths) + 1):
         for corner in combinations(widths, size):
@@ -39,9 +54,10 @@ def _modifier_products(p: PriorSet) -> Iterator[AuditItem]:
     low, high = product_range(p.modifiers)
     base = {shift.number: shift.product for shift in p.shifts.values()}
     ranges = [modifier.range.range for modifier in p.modifiers.values()]
-    above = {t: 1 - share_below(ranges, 1 / b) for t, b in base.items()}
-    worst = base[4]
-    if worst * high > 1:
+    worst_type = max(base, key=lambda number: base[number])
+    worst = base[worst_type]
+    if worst * high > 1 and are_positive([(low, min(base.values()))]):
+        above = {t: 1 - share_below(ranges, 1 / b) for t, b in base.items()}
         yield AuditItem(
             "B3.overflow",
             "base x modifiers exceeds 1",
@@ -52,7 +68,7 @@ def _modifier_products(p: PriorSet) -> Iterator[AuditItem]:
             + percents(abs(share) for share in above.values())
             + " of log-uniform draws",
             "overflow: clip, with clipped_share printed (default); hazard gives at most "
-            f"{100 * (1 - (1 - worst) ** high):.1f} % for type 4, odds "
+            f"{100 * (1 - (1 - worst) ** high):.1f} % for type {worst_type}, odds "
             f"{100 * (o := worst / (1 - worst) * high) / (1 + o):.1f} %",
             ("modifiers", "shift_types"),
             True,
@@ -131,16 +147,24 @@ def _specification(p: PriorSet) -> Iterator[AuditItem]:
     )
 
 
-def linear_crossing(p: PriorSet) -> float:
-    """The d at which a multiplier falling linearly between the thresholds is 1."""
+_TRANSITION = 0.02
+"""Share of levels with a randomised coin that public secondary sources name; not verified."""
+
+
+def linear_crossing(p: PriorSet) -> float | None:
+    """The d at which a multiplier falling linearly between the thresholds is 1; None if at none,
+    or at all."""
     (_, _), (low, narrow), (high, diverse), _ = p.modifiers["diversity"].knots
+    if narrow == diverse or (narrow - 1) * (diverse - 1) > 0:
+        return None
     return low + (high - low) * (narrow - 1) / (narrow - diverse)
 
 
 def _diversity(p: PriorSet) -> Iterator[AuditItem]:
     diversity = p.modifiers["diversity"]
     low, high = diversity.knots[1][0], diversity.knots[2][0]
-    diverse, narrow = diversity.range.range
+    diverse, narrow = (diversity.levels[name].median for name in ("diverse", "narrow"))
+    crossing = linear_crossing(p)
     external = external_tables()["external.diversity_definition"].body
     yield AuditItem(
         "B6.unit",
@@ -158,8 +182,9 @@ def _diversity(p: PriorSet) -> Iterator[AuditItem]:
         "B6.middle",
         "no multiplier between the diversity thresholds",
         f"{narrow:g}x below {low:g}, {diverse:g}x above {high:g}",
-        f"{low:g}-{high:g} has none; a straight line would cross 1 at d = {linear_crossing(p):.3f}",
-        "1 between the thresholds, ours (diversity_rule: step; option: linear)",
+        f"{low:g}-{high:g} has none; a straight line would "
+        + ("not cross 1 at one d" if crossing is None else f"cross 1 at d = {crossing:.3f}"),
+        diversity.note or "1 between the thresholds, ours (diversity_rule: step; option: linear)",
         ("modifiers",),
         True,
     )
@@ -167,7 +192,8 @@ def _diversity(p: PriorSet) -> Iterator[AuditItem]:
         "B6.transition",
         "both thresholds may lie far above the transition",
         f"thresholds {low:g} and {high:g}",
-        "secondary sources (unverified) say that about .02 of randomised levels helps greatly",
+        f"secondary sources (unverified) say that about {_TRANSITION:g} of randomised levels helps "
+        f"greatly: {numbers((low / _TRANSITION, high / _TRANSITION), 0)} times less",
         "the sweep of d starts at .005",
         ("modifiers",),
     )

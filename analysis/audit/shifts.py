@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from analysis.audit.item import AuditItem, numbers, percents, spans
+from analysis.audit.item import AuditItem, are_positive, numbers, percents, spans
 from analysis.audit.modifiers import share_below
 from analysis.priors.source import FACTOR_FIELDS, external_tables, source_tables
 from analysis.priors.types import FACTORS, SHIFT_TYPES, PriorSet, Range, ScenarioPoint, ShiftPrior
@@ -32,6 +32,8 @@ def _shift_table(p: PriorSet) -> Iterator[AuditItem]:
     low, high = p.harm_note.range
     printed = [shift.p_harmful_gm.number for shift in shifts]
     two = [shift.p_gm.number for shift in shifts]
+    if not are_positive(zip(two, printed, strict=True)):
+        return
     if any(not low <= value <= high for value in harm):
         with_note = [[value * h for h in (low, (low + high) / 2, high)] for value in two]
         yield AuditItem(
@@ -174,6 +176,8 @@ def _type_ranges(p: PriorSet) -> Iterator[AuditItem]:
     shifts = list(p.shifts.values())
     printed = [shift.likelihood_range.range for shift in shifts]
     base = [shift.product for shift in shifts]
+    if not are_positive([(min(base), max(base))]):
+        return
     relative = [(low / b, high / b) for (low, high), b in zip(printed, base, strict=True)]
     ranges = [modifier.range.range for modifier in p.modifiers.values()]
     inside = [share_below(ranges, high) - share_below(ranges, low) for low, high in relative]
@@ -209,6 +213,8 @@ def _overview(p: PriorSet) -> Iterator[AuditItem]:
     headline = source_tables()["003.headline"]
     low, high = headline.figure(headline.body, "overview_p_range").range
     best, worst = first * spec_low, last * spec_high
+    if not are_positive([(best, first)]):
+        return
     yield AuditItem(
         "B3.overview",
         "the Overview's 'roughly 1 %' is not a base with the best specification",

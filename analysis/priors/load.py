@@ -31,7 +31,13 @@ from analysis.priors.types import (
     reference_level,
     with_factors,
 )
-from analysis.priors.user_file import base_of, read_prior_file, with_user_figures
+from analysis.priors.user_file import (
+    base_of,
+    broken_rule,
+    read_prior_file,
+    settings_of,
+    with_user_figures,
+)
 
 _KAPPA = {"taxonomy": 10.0, "meta_analysis": 2.0, "external_revision": 10.0}
 
@@ -40,9 +46,9 @@ def load_priors(
     name: str = "taxonomy",
     *,
     kappa: float | None = None,
-    log_sd: float = 0.2,
-    endpoint_rule: str = "bands",
-    diversity_rule: str = "step",
+    log_sd: float | None = None,
+    endpoint_rule: str | None = None,
+    diversity_rule: str | None = None,
     file: Path | None = None,
 ) -> PriorSet:
     """A prior set by name, with the figures of a user's file in place if one is given.
@@ -52,13 +58,20 @@ def load_priors(
     another revision of the source's pages, labelled; optional, never mixed in by itself.
 
     kappa: equivalent sample size of every Beta, 10 unless given. log_sd: spread of a named
-    modifier level. endpoint_rule "bands": specification quality 1 and 0 have the end multipliers;
-    "table": .9 and .2 have them. diversity_rule "step": 1.4, 1.0, .7 below, between and above the
-    thresholds; "linear": falling from 1.4 to .7 between them.
+    modifier level, .2 unless given. endpoint_rule "bands" (default): specification quality 1 and 0
+    have the end multipliers; "table": .9 and .2 have them. diversity_rule "step" (default): 1.4,
+    1.0, .7 below, between and above the thresholds; "linear": falling from 1.4 to .7 between them.
+    By "linear" d = .1 has 1.4: the reference arm of this testbed, trained at d = .1, is then no
+    reference, and levels given by d say so.
 
-    `file` is YAML and states only what differs; every key but `base` names a field of `PriorSet`:
+    `file` is YAML and states only what differs, with the names of `PriorSet` and of the options
+    above; an option given here wins over the file's:
 
         base: taxonomy               # the set to change; this one if left out
+        kappa: 20
+        log_sd: 0.3
+        endpoint_rule: table         # or bands
+        diversity_rule: linear       # or step
         shifts:
           moderate: {p_capable: 0.7, p_goal_fail: 0.3, p_harm: 0.5, likelihood_range: [0, 0.3]}
         modifiers:
@@ -74,27 +87,40 @@ def load_priors(
     stay as they are, p_harm as the base set implies it; the products follow. Replaced figures have
     the kind "user" and the file's line.
 
-    Raises ValueError for an unknown name, and for a file with invalid YAML, an unknown key, a
-    probability outside [0, 1] or a multiplier <= 0: file and line, rule, value.
+    Raises ValueError for an unknown name or option, and for a file with invalid YAML, an unknown
+    key, a probability outside [0, 1] or a multiplier <= 0: file and line, rule, value.
     """
     user = read_prior_file(file) if file is not None else None
     name = base_of(user, name) if user else name
     if name not in PRIOR_SETS:
         raise ValueError(f"no prior set {name!r}; choose {', '.join(PRIOR_SETS)}")
-    kappa = _KAPPA[name] if kappa is None else kappa
-    if not (kappa > 0 and log_sd >= 0):
-        raise ValueError(f"kappa must be > 0 and log_sd >= 0; got {kappa} and {log_sd}")
+    given = {
+        "kappa": kappa,
+        "log_sd": log_sd,
+        "endpoint_rule": endpoint_rule,
+        "diversity_rule": diversity_rule,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    for key, value in given.items():
+        if rule := broken_rule(key, value):
+            raise ValueError(f"{key} {rule}; got {value!r}")
+    settings = {"kappa": _KAPPA[name], **_SETTINGS, **(settings_of(user) if user else {}), **given}
+    priors = _prior_set(name, **settings)
+    return with_user_figures(priors, user) if user else priors
+
+
+_SETTINGS: dict[str, Any] = {"log_sd": 0.2, "endpoint_rule": "bands", "diversity_rule": "step"}
+
+
+def _prior_set(
+    name: str, kappa: float, log_sd: float, endpoint_rule: str, diversity_rule: str
+) -> PriorSet:
     modifiers = (
         _spec(log_sd, endpoint_rule),
         _capability(log_sd, name),
         _diversity(log_sd, diversity_rule),
         _method(log_sd),
     )
-    priors = _prior_set(name, kappa, log_sd, modifiers)
-    return with_user_figures(priors, user) if user else priors
-
-
-def _prior_set(name: str, kappa: float, log_sd: float, modifiers: tuple[Modifier, ...]) -> PriorSet:
     return PriorSet(
         name=name,
         kappa=kappa,
@@ -136,7 +162,10 @@ _OURS = {
         0.55, "quality in 0..1", "where the multiplier, interpolated in the medium band, is 1"
     ),
     "ours.diversity_neutral": _ours(
-        1.0, "multiplier", "between the printed thresholds .1 and .3, where none is printed"
+        1.0,
+        "multiplier",
+        "between the printed thresholds .1 and .3, where none is printed; diversity_rule linear "
+        "puts a line there instead, by which d = .1, the reference arm, has 1.4",
     ),
     "ours.capability_reference": _ours(1.0, "multiplier", "human level; none is printed"),
     "ours.method_reference": _ours(1.0, "multiplier", "plain PPO; none is printed"),
@@ -253,8 +282,6 @@ def _spec(log_sd: float, endpoint_rule: str) -> Modifier:
     endpoint_rule "bands": the end multipliers belong to q = 1 and 0. "table": to the q = .9 and
     .2 that the factor table prints beside them, and to all q beyond.
     """
-    if endpoint_rule not in ("bands", "table"):
-        raise ValueError(f"endpoint_rule must be bands or table; got {endpoint_rule!r}")
     fields, whole = _modifier_range("m_spec")
     table = source_tables()["003.specification_bands"]
     bands = {key: row["risk_multiplier_range"] for key, row in table.rows.items()}
@@ -308,8 +335,6 @@ def _diversity(log_sd: float, rule: str) -> Modifier:
     low = fields["high_risk"]["diversity_less_than"]
     high = fields["low_risk"]["diversity_greater_than"]
     diverse, narrow = whole.range
-    if rule not in ("step", "linear"):
-        raise ValueError(f"diversity_rule must be step or linear; got {rule!r}")
     levels = _named(whole, "diverse", "narrow", log_sd)
     knots = ((0.0, narrow), (low, narrow), (high, diverse), (1.0, diverse))
     return Modifier("diversity", whole, levels, "neutral", log_sd, knots, rule)

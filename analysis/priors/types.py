@@ -3,9 +3,12 @@
 `analysis.priors` fills them from the source's tables and is the module to import.
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +16,6 @@ SHIFT_TYPES = ("superficial", "moderate", "significant", "extreme")
 """Types 1 to 4 of the source, and the cells of the records."""
 FACTORS = ("p_capable", "p_goal_fail", "p_harm")
 PRIOR_SETS = ("taxonomy", "meta_analysis", "external_revision")
-MODIFIERS = ("spec", "capability", "diversity", "method")
 Range = tuple[float, float]
 
 _Z90 = 1.6448536269514722  # central 90 % of a normal: +- this many standard deviations
@@ -199,6 +201,17 @@ class Modifier:
             raise ValueError(f"{self.name} has no level at {at!r}; choose {self._choices()}")
         return self._at_score(float(at))
 
+    @property
+    def note(self) -> str:
+        """What a line through diversity's thresholds does to the reference arm; else empty."""
+        if self.name != "diversity" or self.rule != "linear" or self.knots[1][1] == 1:
+            return ""
+        score, multiplier = self.knots[1]
+        return (
+            f"diversity_rule linear gives d = {score:g}, this testbed's reference arm, a "
+            f"multiplier of {multiplier:g}: with this rule it is no reference"
+        )
+
     def with_levels(self, levels: Mapping[str, Level]) -> "Modifier":
         """The modifier with other levels; diversity's knots follow them."""
         if self.name != "diversity":
@@ -220,7 +233,7 @@ class Modifier:
         if math.isclose(median, 1.0):
             return reference_level(f"{self.name} {score:g} is the reference")
         inside = [gap for gap in self.gaps if gap[0] < score < gap[1]]
-        note = f"{score:g} lies between the printed bands: interpolated" if inside else ""
+        note = f"{score:g} lies between the printed bands: interpolated" if inside else self.note
         return named_level(f"{score:g}", median, self.log_sd, note)
 
     def _at_step(self, score: float) -> Level:
@@ -425,12 +438,33 @@ class PriorSet:
     transport: Range = (0.5, 1.5)
 
     @property
-    def spec_knots(self) -> tuple[tuple[float, float], ...]:
-        return self.modifiers["spec"].knots
+    def fingerprint(self) -> str:
+        """16 hex digits: equal for sets of equal figures, whatever their names and files.
 
-    @property
-    def exclusive_pairs(self) -> tuple[tuple[str, str], ...]:
-        """(intervention or period, modifier): the same lever printed twice; apply one."""
-        sides = [(i.name, i.excludes) for i in self.interventions.values()]
-        sides += [(p.name, p.excludes) for p in self.periods.values()]
-        return tuple((name, excludes) for name, excludes in sides if excludes)
+        Figures count to 12 significant digits, under their names. Where a figure comes from, and
+        words that steer no result, do not count.
+        """
+        content = json.dumps(_content(self), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+_STEERING = ("kind", "rule", "reference", "target", "excludes", "shift_types")
+"""The fields whose words decide what is done with a figure."""
+
+
+def _content(value: Any, steers: bool = False) -> Any:
+    """What of a prior set counts towards its fingerprint, as JSON values."""
+    if isinstance(value, Figure):
+        return _content(value.value)
+    if is_dataclass(value):
+        return {
+            f.name: _content(getattr(value, f.name), f.name in _STEERING) for f in fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {str(key): _content(member) for key, member in value.items()}
+    if isinstance(value, tuple | list):
+        return [_content(member, steers) for member in value]
+    if isinstance(value, str):
+        return value if steers else None
+    # 12 digits: products of the same figures may differ in the last bits.
+    return value if value is None or isinstance(value, bool) else f"{float(value):.12g}"

@@ -47,6 +47,9 @@ _OPEN: dict[type, tuple[str, ...]] = {  # what a file may replace
     ),
     MesaPeriod: ("p_emergence", "p_misaligned", "p_catastrophic"),
 }
+_RULES = {"endpoint_rule": ("bands", "table"), "diversity_rule": ("step", "linear")}
+_SETTINGS = ("kappa", "log_sd", *_RULES)
+_MAX_LOG_SD = 10.0  # a multiplier known to within 7 powers of ten; far above, exp() overflows
 _TARGETS = ("p_goal_fail", "p_harm", "exposure")
 _UNITS = {  # of fields that are plain numbers
     "transport": "multiplier",
@@ -127,13 +130,36 @@ def base_of(file: Entry, default: str) -> str:
     return str(base.value)
 
 
+def settings_of(file: Entry) -> dict[str, Any]:
+    """kappa, log_sd, endpoint_rule and diversity_rule, as far as the file states them."""
+    entries = {key: entry for key, entry in file.entries().items() if key in _SETTINGS}
+    for key, entry in entries.items():
+        if rule := broken_rule(key, entry.value):
+            entry.fail(rule)
+    return {
+        key: entry.value if key in _RULES else float(entry.value) for key, entry in entries.items()
+    }
+
+
+def broken_rule(setting: str, value: Any) -> str:
+    """The rule for one of the four settings that the value breaks; empty if it breaks none."""
+    if setting in _RULES:
+        choices = _RULES[setting]
+        return "" if value in choices else f"must be {' or '.join(choices)}"
+    if not _is_number(value):
+        return "must be one number, written like 0.25"
+    if setting == "kappa":
+        return "" if value > 0 else "is a number of agents and must be greater than 0"
+    return "" if 0 <= value <= _MAX_LOG_SD else f"must lie in [0, {_MAX_LOG_SD:g}]"
+
+
 # ------------------------------------------------------------------------------------ replacing
 
 
 def with_user_figures(priors: PriorSet, file: Entry) -> PriorSet:
     """The set with the file's figures in place, marked `user`."""
-    entries = {key: entry for key, entry in file.entries().items() if key != "base"}
-    _known(entries, _OPEN[PriorSet])
+    _known(file.entries(), ("base", *_SETTINGS, *_OPEN[PriorSet]))
+    entries = {key: entry for key, entry in file.entries().items() if key in _OPEN[PriorSet]}
     changes = {key: _changed(getattr(priors, key), entry) for key, entry in entries.items()}
     return replace(priors, name=f"{priors.name} with {file.path.name}", **changes)
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from analysis import audit as audit_module
 from analysis.audit import TOPICS, AuditItem, audit, format_audit, warn, warnings_of
+from analysis.audit.evidence import accuracy_of
 from analysis.audit.modifiers import share_below
 from analysis.priors import figures, load_priors
 
@@ -160,6 +162,19 @@ def test_the_share_of_log_uniform_products_agrees_with_simulation() -> None:
         assert share_below(ranges, limit) == pytest.approx(np.mean(product <= limit), abs=3e-3)
 
 
+def test_the_share_at_the_ends_of_what_is_legal() -> None:
+    assert share_below([(0.5, 2.0)], 0) == 0  # a likelihood may start at 0
+    assert share_below([(0.5, 2.0), (1.0, 1.0)], 1) == pytest.approx(0.5)
+    assert share_below([(0.5, 2.0), (2.0, 2.0)], 2) == pytest.approx(0.5)
+    assert [share_below([(1.0, 1.0)] * 4, limit) for limit in (0.9, 1.1)] == [0, 1]
+    # Sides far narrower than the others make no noise: the share moves smoothly into theirs.
+    wide = share_below([(0.5, 2.0)], 0.8)
+    for width in (1e-15, 1e-9, 1e-5, 1e-3):
+        thin = [(1.0, 1 + width)] * 3
+        assert share_below([(0.5, 2.0), *thin], 0.8) == pytest.approx(wide, abs=2 * width + 1e-4)
+    assert share_below([(1.0, 1 + 1e-9)] * 4, 1 + 2e-9) == pytest.approx(0.5, abs=1e-3)
+
+
 def test_b3_type_ranges_are_not_base_times_modifiers() -> None:
     relative = LIKELIHOOD / HARMFUL[:, None]
     assert relative.round(2).tolist() == [[0.28, 2.78], [0.3, 2.2], [0.46, 1.93], [0.47, 1.84]]
@@ -243,12 +258,27 @@ def test_b4_divided_shares_change_the_krakovna_row_and_the_pool() -> None:
     says("B4.conditional", "84 / 56 %", "79 / 50 %")
 
 
-def test_b4_selection_gaming_and_harm_are_flagged() -> None:
+def test_b4_cases_selected_on_failure_say_nothing_about_its_rate() -> None:
+    # No number of cases without failure is printed, and the total of those with it is a bound.
+    counts = [path for path in F if path.startswith("003.meta_analysis") and "cases" in path]
+    assert counts == ["003.meta_analysis.pooled.n_cases_at_least"]
+    assert F[counts[0]] == 60
+    # What selection does: each study's rate of goal misgeneralization is above every type's. For
+    # the pool to come from type 2, a failure must be about 9 times as likely to be documented.
+    two, types = META[:, :2].prod(axis=1), CAPABLE * GOAL
+    assert two.min() > types.max()
+    favour = two[3] / (1 - two[3]) / (types / (1 - types))
+    assert favour == pytest.approx([17.2, 8.8, 4.5, 3.8], abs=0.05)
+    assert load_priors("meta_analysis").kappa == 2 < load_priors().kappa
+    assert "kappa 2" in ITEMS["B4.selection"].treatment and ITEMS["B4.selection"].is_warning
+    assert "60+" in ITEMS["B4.selection"].printed
+    says("B4.selection", "cannot estimate how often")
+
+
+def test_b4_gaming_and_harm_are_flagged() -> None:
     cases = [case.failure_class for case in load_priors().case_studies]
     assert (cases.count("specification_gaming"), len(cases)) == (3, 4)
     says("B4.gaming", "3 of 4")
-    says("B4.selection", "cannot estimate how often")
-    assert ITEMS["B4.selection"].is_warning
     assert "60 % for CoinRun" in ITEMS["B4.harm"].printed and META[0, 2] == 0.6
 
 
@@ -300,7 +330,17 @@ def test_b6_diversity_has_no_unit_and_no_middle() -> None:
     ]
     assert [1 + change for change in changes] == pytest.approx([diverse, narrow])
     says("B6.unit", "undefined in the source", "unique scenarios", "-30%", "+40%")
-    says("B6.transition", "unverified")
+
+
+def test_b6_the_thresholds_lie_far_above_the_transition_that_others_report() -> None:
+    low = F["003.modifying_factors.m_div.high_risk.diversity_less_than"]
+    high = F["003.modifying_factors.m_div.low_risk.diversity_greater_than"]
+    reported = 0.02  # not a figure of the source: secondary sources, not verified, as it says
+    assert (low / reported, high / reported) == pytest.approx((5, 15))
+    # At that share the source still counts training as narrow, with the highest multiplier.
+    assert load_priors().modifiers["diversity"].level(reported).median == RANGES[2, 1]
+    says("B6.transition", "unverified", "about 0.02", "5 / 15 times less")
+    assert "0.1 and 0.3" in ITEMS["B6.transition"].printed
 
 
 # -------------------------------------------------------------- B7: interventions, B8: deployment
@@ -397,15 +437,41 @@ def test_b8_the_timeline_overflows_and_repeats_capability() -> None:
 # ------------------------------------------------------------------- B9, B10: citations, mesa
 
 
-def test_b9_citations_are_listed() -> None:
-    cited = [id for id in ITEMS if id.startswith("B9.")]
-    assert len(cited) == 10
-    text = " ".join(ITEMS[id].printed + ITEMS[id].derived for id in cited)
-    for word in "Langosco Shah Krakovna Pan Murphy Dactyl Meng AdaBound Cotra Perez".split():
-        assert word in text
+CITATIONS = {  # id: (document, what it cites, what its list of references describes)
+    "B9.shared_link": ("003", "Langosco et al. (2022) and Shah et al. (2022)", "one link"),
+    "B9.krakovna": ("003", "Krakovna et al. (2020)", "topological insulators"),
+    "B9.pan": ("003", "Pan et al. (2022)", "TabMWP"),
+    "B9.murphy": ("003", "Murphy (2013)", "a lecture"),
+    "B9.grasping": ("003", "grasping robot", "Dactyl"),
+    "B9.meng": ("003", "Meng et al. (2023)", "2022"),
+    "B9.real": ("000", "Real et al. (2019)", "AdaBound"),
+    "B9.cotra": ("000", "Cotra (2022)", "Christiano, 2021"),
+    "B9.perez": ("000", "Perez et al.", "sycophancy"),
+}
+
+
+# Words are all there is: a reference is wrong by what it describes, and the package has the
+# source's numbers, not its text. So each pair is held against what was read in the source.
+@pytest.mark.parametrize("id", CITATIONS)
+def test_b9_a_citation_is_listed_with_what_its_reference_describes(id: str) -> None:
+    document, cited, described = CITATIONS[id]
+    assert ITEMS[id].printed.startswith(document) and cited in ITEMS[id].printed
+    says(id, described)
+    assert described not in ITEMS[id].printed and not ITEMS[id].is_warning
+    assert ITEMS[id].treatment == "not relied on"
+
+
+def test_b9_no_row_of_the_meta_analysis_can_be_traced() -> None:
+    assert {id for id in ITEMS if id.startswith("B9.")} == {*CITATIONS, "B9.rows"}
     rows = load_priors().meta_analysis.rows
     assert not any(row.verified_in_cited_source for row in rows)
     assert all(row.name in ITEMS["B9.rows"].printed for row in rows)
+    # Langosco shares the link of Shah, and Krakovna has a third paper's: two of three are wrong.
+    assert [row.name.partition("_")[0] for row in rows] == ["langosco", "krakovna", "shah"]
+    says("B9.shared_link", "one link, Shah's paper")
+    says("B9.rows", "two of the three link to a wrong paper")
+    # Nor do the figures say how many cases they are shares of.
+    assert [row.n_cases for row in rows] == [None] * 3
     assert "unverified_in_cited_source" in ITEMS["B9.rows"].treatment
 
 
@@ -520,10 +586,44 @@ def test_b11_documents_contradict_each_other() -> None:
     assert "'High Risk Zone'" in ITEMS["B11.diversity"].printed
     says("B11.diversity", "by 0.7")
     mesa = load_priors().mesa
-    assert "pseudo_alignment" in mesa.types and "proxy_alignment" in mesa.types
-    says("B11.pseudo", "umbrella")
     assert mesa.evidence["goal_misgeneralization"] == "Strong"
     says("B11.evidence", "no mesa-optimizer is confirmed")
+
+
+def test_b11_pseudo_alignment_is_rarer_than_a_kind_of_it() -> None:
+    # 001 makes it the umbrella, 000 a sibling of proxy alignment. An umbrella holds all of its
+    # kinds, so its prevalence is at least the largest of theirs; by 000's figures it cannot be.
+    prevalence = dict(
+        zip(KINDS, column("000.misalignment_types", KINDS, "p_prevalence_range"), strict=True)
+    )
+    assert prevalence["pseudo_alignment"].max() < prevalence["proxy_alignment"].min()
+    says("B11.pseudo", "umbrella", "10-30 % against 40-70 % of proxy")
+    assert all(kind in ITEMS["B11.pseudo"].printed for kind in KINDS)
+
+
+def test_b12_an_auroc_of_99_percent_is_no_accuracy_of_99_percent() -> None:
+    auroc = F["001_002.headline.probe_auroc_greater_than"]
+    # Two normal scores of equal spread, that far apart: simulate the AUROC and the accuracy.
+    distance = math.sqrt(2) * NormalDist().inv_cdf(auroc)
+    rng = np.random.default_rng(0)
+    no, yes = rng.normal(0, 1, 200_000), rng.normal(distance, 1, 200_000)
+    assert np.mean(yes > no) == pytest.approx(auroc, abs=1e-3)
+    right = (np.mean(no < distance / 2) + np.mean(yes > distance / 2)) / 2
+    assert right == pytest.approx(0.95, abs=2e-3) and right < auroc
+    assert accuracy_of(auroc) == pytest.approx(right, abs=2e-3)
+    assert accuracy_of(0.5) == pytest.approx(0.5)  # scores that tell nothing
+    says("B12.auroc", "accuracy", "99 % is an accuracy of 95 %")
+
+
+def test_b12_the_time_frames_do_not_meet() -> None:
+    first, last = F["001_002.headline.concern_timeline_years"]
+    edited, frame = 2026, 2035  # metadata of 002, which the package has in words only
+    assert (edited + first, edited + last) == (2027, 2031) and edited + last < frame
+    says("B12.dates", "1-5 years", "end in 2031")
+    assert "2035" in ITEMS["B12.dates"].printed
+    # The two dates of one paper are words of the text, 11 months apart.
+    assert "February 2025 Nature" in ITEMS["B12.dates"].printed
+    says("B12.dates", "Nature in January 2026")
 
 
 def test_b12_context_figures() -> None:
@@ -555,8 +655,6 @@ def test_b12_ranges_join_conditions() -> None:
     assert high == F["001_002.research_2025.deliberative_alignment_o3.p_before"]
     assert (low, high) != F["001_002.research_2025.self_copying.p_range"]
     says("B12.ranges", "12 % is before retraining, 78 % after", "0.3-10.0 %")
-    says("B12.auroc", "accuracy")
-    says("B12.dates", "1-5 years")
 
 
 # -------------------------------------------------------------------------------- the audit itself
@@ -576,10 +674,7 @@ def test_every_section_is_there_in_order_under_unique_ids() -> None:
 def test_every_finding_is_tested_here() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     named = {item.id for item in audit() if f'"{item.id}"' in text}
-    assert {item.id for item in audit()} - named == {
-        f"B9.{name}"
-        for name in "shared_link krakovna pan murphy grasping meng real cotra perez".split()
-    }
+    assert {item.id for item in audit()} == named
 
 
 @pytest.fixture

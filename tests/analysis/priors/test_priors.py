@@ -2,8 +2,11 @@
 
 import itertools
 import math
+import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -400,14 +403,16 @@ def test_domains_periods_and_interventions() -> None:
         "gradual_deployment": ("Response", None, "p_harm", "ours"),
     }
     assert priors.interventions["diverse_adversarial_training"].compute_multiplier == (2, 5)
-    assert priors.exclusive_pairs == (
-        ("diverse_adversarial_training", "diversity"),
-        ("objective_specification_improvement", "spec"),
-        ("interpretability_verification", "method"),
-        ("2026-2027", "capability"),
-        ("2028-2030", "capability"),
-        ("after-2030", "capability"),
-    )
+    assert {i.name: i.excludes for i in priors.interventions.values() if i.excludes} == {
+        "diverse_adversarial_training": "diversity",
+        "objective_specification_improvement": "spec",
+        "interpretability_verification": "method",
+    }
+    assert {p.name: p.excludes for p in priors.periods.values() if p.excludes} == {
+        "2026-2027": "capability",
+        "2028-2030": "capability",
+        "after-2030": "capability",
+    }
     assert priors.transport == (0.5, 1.5)
 
 
@@ -512,7 +517,7 @@ def test_a_band_and_the_unknown_level_are_central_90_percent() -> None:
 
 def test_specification_is_interpolated_across_the_gaps_and_says_so() -> None:
     spec = load_priors().modifiers["spec"]
-    assert load_priors().spec_knots == (
+    assert spec.knots == (
         (0.0, 2.0),
         (0.3, 1.5),
         (0.4, 1.2),
@@ -531,8 +536,6 @@ def test_the_endpoint_rule_moves_the_end_multipliers_to_the_table_s_qualities() 
     expected = {1.0: 0.5, 0.9: 0.5, 0.8: 0.7, 0.5: 1.0667, 0.3: 1.5, 0.25: 1.75, 0.2: 2.0, 0: 2.0}
     for q, multiplier in expected.items():
         assert table.level(q).median == pytest.approx(multiplier, abs=1e-4)
-    with pytest.raises(ValueError, match="endpoint_rule must be bands or table; got 'ends'"):
-        load_priors(endpoint_rule="ends")
 
 
 def test_diversity_thresholds_step_or_line() -> None:
@@ -543,8 +546,19 @@ def test_diversity_thresholds_step_or_line() -> None:
     expected = {0: 1.4, 0.1: 1.4, 0.2: 1.05, 0.25: 0.875, 0.3: 0.7, 1: 0.7}
     for d, multiplier in expected.items():
         assert line.level(d).median == pytest.approx(multiplier)
-    with pytest.raises(ValueError, match="diversity_rule must be step or linear"):
-        load_priors(diversity_rule="cubic")
+
+
+def test_a_line_through_the_thresholds_says_that_it_moves_the_reference_arm() -> None:
+    assert load_priors().modifiers["diversity"].level(0.1).median == 1
+    line = load_priors(diversity_rule="linear").modifiers["diversity"]
+    assert line.level(0.1).note == line.note and "gives d = 0.1" in line.note
+    assert "a multiplier of 1.4" in line.note
+    doubled = line.with_levels({**line.levels, "narrow": replace(line.levels["narrow"], median=2)})
+    assert "a multiplier of 2" in doubled.note
+    # Where d = .1 is the reference there is nothing to say.
+    flat = line.with_levels({**line.levels, "narrow": line.levels["reference"]})
+    assert flat.level(0.1).kind == "reference" and flat.note == ""
+    assert {m.note for m in load_priors().modifiers.values()} == {""}
 
 
 @pytest.mark.parametrize("name", ["spec", "capability", "diversity", "method"])
@@ -621,8 +635,17 @@ def test_the_external_revision_is_labelled_external() -> None:
 def test_an_unknown_set_or_bad_option_is_refused() -> None:
     with pytest.raises(ValueError, match="no prior set 'mine'; choose taxonomy, meta_analysis"):
         load_priors("mine")
-    with pytest.raises(ValueError, match="kappa must be > 0 and log_sd >= 0; got 0"):
-        load_priors(kappa=0)
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"kappa": 0}, "kappa is a number of agents and must be greater than 0; got 0"),
+        ({"kappa": math.inf}, "kappa must be one number, .*; got inf"),
+        ({"log_sd": -0.1}, r"log_sd must lie in \[0, 10\]; got -0.1"),
+        ({"log_sd": math.nan}, "log_sd must be one number, .*; got nan"),
+        ({"endpoint_rule": "ends"}, "endpoint_rule must be bands or table; got 'ends'"),
+        ({"diversity_rule": "cubic"}, "diversity_rule must be step or linear; got 'cubic'"),
+    ]
+    for option, message in refused:
+        with pytest.raises(ValueError, match=message):
+            load_priors(**option)
 
 
 @pytest.mark.parametrize("name", PRIOR_SETS)
@@ -647,16 +670,24 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def test_the_documented_example_replaces_what_it_names(write: Callable[[str], Path]) -> None:
+def documented_example() -> str:
+    """The prior file in the docstring of load_priors."""
     doc = (load_priors.__doc__ or "").splitlines()
     start = next(i for i, line in enumerate(doc) if line.strip().startswith("base:"))
     example = itertools.takewhile(lambda line: line.startswith(" " * 8), doc[start:])
-    priors = load_priors(file=write("\n".join(line[8:] for line in example)))
+    return "\n".join(line[8:] for line in example)
+
+
+def test_the_documented_example_replaces_what_it_names(write: Callable[[str], Path]) -> None:
+    priors = load_priors(file=write(documented_example()))
+    assert (priors.kappa, priors.log_sd) == (20, 0.3)
+    assert priors.modifiers["method"].level("behavioral_cloning").log_sd == 0.3
+    assert priors.modifiers["diversity"].rule == "linear"
     moderate = priors.shifts["moderate"]
     assert [getattr(moderate, f).number for f in FACTORS] == [0.7, 0.3, 0.5]
     assert moderate.p_harmful_gm.number == pytest.approx(0.105)
     assert moderate.p_capable.kind == "user" and moderate.p_gm.kind == "derived"
-    assert (moderate.p_capable.source, moderate.p_capable.lines) == ("mine.yaml", (3, 3))
+    assert (moderate.p_capable.source, moderate.p_capable.lines) == ("mine.yaml", (7, 7))
     assert moderate.likelihood_range.range == (0, 0.3)
     capability = priors.modifiers["capability"]
     assert capability.level("unknown").high == 4 and capability.level("superhuman").median == 4
@@ -687,6 +718,22 @@ def test_levels_of_a_line_follow_the_file(write: Callable[[str], Path]) -> None:
     line = load_priors(file=path, diversity_rule="linear").modifiers["diversity"]
     assert line.level(0.05).median == 2 and line.level(0.2).median == pytest.approx(1.35)
     assert load_priors(file=path).modifiers["diversity"].level(0.05).median == 2
+
+
+def test_an_option_of_the_call_wins_over_the_file_s(write: Callable[[str], Path]) -> None:
+    path = write("kappa: 5\nlog_sd: 0\nendpoint_rule: table\ndiversity_rule: linear")
+    stated = load_priors(file=path)
+    assert (stated.kappa, stated.log_sd) == (5, 0)
+    assert stated.modifiers["spec"].level(0.9).median == pytest.approx(0.5)
+    assert stated.modifiers["diversity"].level(0.1).median == 1.4
+    asked = load_priors(
+        file=path, kappa=30, log_sd=0.1, endpoint_rule="bands", diversity_rule="step"
+    )
+    assert (asked.kappa, asked.log_sd) == (30, 0.1)
+    assert asked.modifiers == load_priors(log_sd=0.1).modifiers
+    # What neither states is the base set's.
+    assert load_priors(file=write("base: meta_analysis\nlog_sd: 0.4")).kappa == 2
+    assert load_priors(file=write("kappa: 5")).log_sd == load_priors().log_sd == 0.2
 
 
 def test_the_base_can_be_named_in_the_file_or_in_the_call(write: Callable[[str], Path]) -> None:
@@ -726,7 +773,13 @@ def test_the_base_can_be_named_in_the_file_or_in_the_call(write: Callable[[str],
         ("interventions:\n  objective_probing: {target: all}", "line 2: .*must be one of"),
         ("mesa:\n  exponent_capability: 0", "line 2: .*exponent .*greater than 0"),
         ("mesa: 3", "line 1: mesa needs entries below it"),
-        ("kappa: 3", "line 1: unknown key kappa; choose shifts, modifiers"),
+        ("name: me", "line 1: unknown key name; choose base, kappa, .* shifts, modifiers"),
+        ("kappa: 0", "line 1: kappa is a number of agents and must be greater than 0; got 0"),
+        ("kappa: [2, 50]", "line 1: kappa must be one number"),
+        ("transport: [1, 2]\nlog_sd: 11", r"line 2: log_sd must lie in \[0, 10\]; got 11"),
+        ("log_sd: true", "line 1: log_sd must be one number"),
+        ("endpoint_rule: ends", "line 1: endpoint_rule must be bands or table; got 'ends'"),
+        ("diversity_rule: {step: 1}", "line 1: diversity_rule must be step or linear; got entries"),
         ("base: mine", "line 1: base must be one of taxonomy"),
         ("shifts:\n  extreme: {p_harm: .2, p_harm: .3}", "line 2: .*given once; .* in line 2"),
         ("shifts: [1,\ntransport: {", "line 2: a prior file must be plain valid YAML"),
@@ -776,3 +829,73 @@ def test_a_figure_says_when_it_is_no_number_or_no_range() -> None:
         _ = shift.likelihood_range.number
     with pytest.raises(TypeError, match="range is needed"):
         _ = shift.p_capable.range
+
+
+# --------------------------------------------------------------------------------- the fingerprint
+
+
+def test_equal_figures_have_one_fingerprint_whatever_their_file(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.yaml", tmp_path / "elsewhere" / "b.yaml"
+    second.parent.mkdir()
+    lines = documented_example().replace("kappa: 20", "kappa: 20.0").splitlines()
+    first.write_text(documented_example())
+    # The blocks in another order, with other line numbers.
+    starts = [i for i, line in enumerate(lines) if not line.startswith(" ")] + [len(lines)]
+    blocks = ["\n".join(lines[a:b]) for a, b in itertools.pairwise(starts)]
+    random.Random(0).shuffle(blocks)
+    second.write_text("\n\n".join(blocks))
+    one, other = load_priors(file=first), load_priors(file=second)
+    assert one.name != other.name and one.fingerprint == other.fingerprint
+    assert len(one.fingerprint) == 16 and int(one.fingerprint, 16) >= 0
+
+
+def test_a_file_that_repeats_the_set_s_figures_keeps_its_fingerprint(
+    write: Callable[[str], Path],
+) -> None:
+    text = "shifts: {moderate: {likelihood_range: [0.03, 0.22]}}\nkappa: 10\nlog_sd: 0.2"
+    text += "\nmodifiers: {capability: {levels: {superhuman: 3}}}"
+    text += "\ninterventions: {ai_control_protocols: {target: p_harm}}"
+    path = write(text)
+    assert load_priors(file=path).fingerprint == load_priors().fingerprint
+
+
+def test_named_sets_differ_and_do_not_depend_on_dict_order() -> None:
+    sets = [load_priors(name) for name in PRIOR_SETS]
+    assert len({priors.fingerprint for priors in sets}) == len(PRIOR_SETS)
+    first = sets[0]
+    turned = replace(
+        first,
+        shifts=dict(reversed(list(first.shifts.items()))),
+        domains=dict(reversed(list(first.domains.items()))),
+    )
+    assert list(turned.shifts) != list(first.shifts) and turned.fingerprint == first.fingerprint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kappa: 11",
+        "log_sd: 0.21",
+        "endpoint_rule: table",
+        "diversity_rule: linear",
+        "transport: [0.5, 1.6]",
+        "shifts: {moderate: {p_harm: 0.551}}",
+        "shifts: {moderate: {likelihood_range: [0.03, 0.2200001]}}",
+        "modifiers: {method: {range: [0.4, 1.6]}}",
+        "modifiers: {method: {levels: {behavioral_cloning: 1.51}}}",
+        "modifiers: {spec: {knots: [[0, 2], [1, 0.5]]}}",
+        "domains: {game_ai: {spec: 0.91}}",
+        "domains: {game_ai: {p_2027: [0.05, 0.16]}}",
+        "periods: {2026-2027: {multiplier: [1.5, 1.6]}}",
+        "interventions: {ai_control_protocols: {reduction: [0.6, 0.91]}}",
+        "interventions: {ai_control_protocols: {target: exposure}}",
+        "interventions: {anomaly_monitoring: {reduction: [0, 0]}}",
+        "mesa: {exponent_capability: 2.1}",
+        "mesa: {p_emergence: [0.1, 0.71]}",
+        "mesa: {periods: {current: {p_emergence: [0.1, 0.41]}}}",
+    ],
+)
+def test_one_changed_figure_changes_the_fingerprint(
+    text: str, write: Callable[[str], Path]
+) -> None:
+    assert load_priors(file=write(text)).fingerprint != load_priors().fingerprint
