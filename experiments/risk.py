@@ -5,11 +5,14 @@ import csv
 import io
 import json
 import math
+import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,18 +41,38 @@ TITLES = {
     "harmful_gm": "P(harmful goal misgeneralization)",
     "gm": "P(goal misgeneralization), harm not counted",
 }
+UNEXPECTED = 3
+"""Exit code for an error that nobody foresaw: 1 would read as "above the limit"."""
+WRONG_INPUT = (
+    ValueError,
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
 CORRELATED = 0.1
 """Rank correlation of two inputs from which a sensitivity says that it ignores it."""
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0; 1 from `gate` above its limit. Raises ValueError for wrong input."""
+    """Exit code 0; 1 from `gate` above its limit, and for nothing else; 3 with a traceback.
+
+    Raises one of WRONG_INPUT, of which the command line makes exit code 2.
+    """
     parser = _parser()
     options = parser.parse_args(argv)
     if options.action is None:
         parser.print_help()
         return 0
-    code: int = options.run(options)
+    try:
+        code: int = options.run(options)
+    except Exception as error:
+        # With its traceback shown by the command line, wrong input too would end in exit code 1.
+        if isinstance(error, WRONG_INPUT) and os.environ.get("MISGEN_TRACEBACK") != "1":
+            raise
+        traceback.print_exc()
+        return UNEXPECTED
     return code
 
 
@@ -57,20 +80,16 @@ def main(argv: list[str]) -> int:
 
 
 def _table(options: argparse.Namespace) -> int:
-    """Five domains in four periods: printed, by the prior and, with a calibration, by its data."""
-    policy = _policy(options)
-    tables, beside = {}, ""
-    if options.calibration is None:
-        model = _model(options, "prior")
-        tables["prior"] = domain_table(model, **policy)
-    else:
-        feed, beside = _beside(options)
-        model = _model(options, "calibrated", feed)
-        # Transport is for data on their way into a domain: there are none in this column.
-        prior = _prior_model(options, model.priors)
-        tables["prior"] = domain_table(prior, **policy | {"transport": None})
-        if feed != "side_by_side":
-            tables[feed] = domain_table(model, **policy)
+    """Five domains in four periods: printed and by the prior; with data, if asked, beside it."""
+    asked = {**_levels(options), **_policy(options)}
+    data = _data(options)
+    model = _model(options, data)
+    prior = model if options.calibration is None else _prior_model(options, model.priors)
+    has_data = data.domains == "calibrated"
+    # Transport is for data on their way into a domain: beside them, the prior's column has none.
+    tables = {"prior": domain_table(prior, **asked | ({"transport": None} if has_data else {}))}
+    if has_data:
+        tables[data.feed] = domain_table(model, **asked)
     if _written(options, list(domain_records(tables))):
         return 0
     topics = ["interventions"] * bool(options.intervention)
@@ -78,29 +97,36 @@ def _table(options: argparse.Namespace) -> int:
     print(f"{TITLES['harmful_gm']}: median [central 90 %]\n")
     print(format_domain_table(tables))
     _print_notes(note for rows in tables.values() for row in rows for note in row.notes)
-    print(beside, end="")
+    if options.calibration is not None:
+        print(_below(options.calibration, data), end="")
     return 0
 
 
-def _beside(options: argparse.Namespace) -> tuple[str, str]:
-    """The feed of the calibrated column, and what stands below the table.
+def _below(folder: Path, data: "Data") -> str:
+    """What stands below the table of a calibration: the toy agents' rates, and how to let data in.
 
-    Side by side shows the update beside the prior, if there is one.
+    folder: the calibration.
     """
     from analysis.calibration.handoff import read_calibration
 
-    summary = read_calibration(options.calibration).summary
-    state, feed = summary["feeds"]["update"], options.feed
-    if feed == "side_by_side" and state["available"]:
-        feed = "update"
-    refused = "" if state["available"] else f"note: no update: {state['reason']}\n"
-    measured = reference_condition(summary)
-    if not measured:
-        return feed, f"{refused}note: no agents of the reference arm were measured\n"
-    return feed, (
-        f"{refused}\nToy agents as measured and, beside it, divided by the source's multipliers\n"
-        f"for that condition: neither number stands for the other.\n\n{measured}"
-    )
+    summary = read_calibration(folder).summary
+    state = summary["feeds"]["update"]
+    lines = []
+    if not state["available"]:
+        lines.append(f"note: no update: {state['reason']}")
+    elif data.domains == "prior":
+        lines.append(
+            "note: data of toy agents enter no domain by default; --feed update or --feed replace "
+            "adds a column in which they do"
+        )
+    if measured := reference_condition(summary):
+        lines.append(
+            "\nToy agents as measured and, beside it, divided by the source's multipliers\n"
+            f"for that condition: neither number stands for the other.\n\n{measured.rstrip()}"
+        )
+    else:
+        lines.append("note: no agents of the reference arm were measured")
+    return "\n".join(lines) + "\n"
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -161,8 +187,12 @@ def _gate(options: argparse.Namespace) -> int:
         what, value = "mean", rate.mean()
     else:
         what, value = f"{options.quantile:g} quantile", rate.quantile(options.quantile)
+    low, high = rate.interval()
     verdict = "above" if is_above else "not above"
-    print(f"{TITLES[options.of]}: {what} {value:.4f}, {verdict} the limit {options.max:g}")
+    print(
+        f"{TITLES[options.of]}: {what} {value:.4f}, central 90 % [{low:.4f}, {high:.4f}]\n"
+        f"the {what} is {verdict} the limit {options.max:g}"
+    )
     _print_notes(prediction.warnings)
     return int(is_above)
 
@@ -171,7 +201,7 @@ def _mesa(options: argparse.Namespace) -> int:
     """The mesa-optimization index by period: no probability, so relative to the first period."""
     priors = _priors(options)
     exponents = tuple(options.exponents) if options.exponents else None
-    draws = options.draws or DRAWS
+    draws = DRAWS if options.draws is None else options.draws
     indices = [
         mesa_index(period, exponents=exponents, priors=priors.mesa, draws=draws, seed=options.seed)
         for period in priors.mesa.periods
@@ -204,17 +234,53 @@ def _mesa_row(index: MesaIndex, first: MesaIndex) -> dict[str, Any]:
 # -------------------------------------------------------------------------- options -> predictions
 
 
+class Data(NamedTuple):
+    """Which data enter a prediction: the feed, whether into domains, and the option that says so
+    ("" where none enter)."""
+
+    feed: str
+    domains: str
+    option: str
+
+
+def _data(options: argparse.Namespace) -> Data:
+    """What --feed and --domain-data ask for. In a table of domains data enter domains or nothing;
+    elsewhere a feed is for toy agents, unless --domain-data says more."""
+    is_table = options.action == "table"
+    opens = options.domain_data == "calibrated"
+    feed = options.feed or ("update" if opens else FEEDS[0])
+    option = f"--feed {feed}" if feed != FEEDS[0] and not opens else ""
+    option = "--domain-data calibrated" if opens else option
+    if option and options.calibration is None:
+        raise ValueError(f"{option} reads a calibration; got none; give --calibration DIR")
+    if is_table and options.domain_data == "prior" and option:
+        raise ValueError(
+            f"--domain-data prior keeps data out of every domain of the table; got {option} too; "
+            "leave one out"
+        )
+    if opens and not is_table and options.domain is None:
+        raise ValueError(f"{option} is about a domain; got none; give --domain NAME, or --feed")
+    domains = "calibrated" if opens or (is_table and option) else "prior"
+    return Data(feed, domains, option)
+
+
 def _priors(options: argparse.Namespace) -> PriorSet:
-    """--prior names a set, or else a file."""
+    """--prior names a set, or else a file; kappa and log_sd are those of a calibration."""
+    kappa, log_sd = getattr(options, "kappa", None), None
+    if getattr(options, "calibration", None) is not None:
+        from analysis.calibration.handoff import read_calibration
+
+        settings = read_calibration(options.calibration).summary["settings"]
+        kappa, log_sd = settings["kappa"], settings["log_sd"]
     name = options.prior or PRIOR_SETS[0]
     if name in PRIOR_SETS:
-        return load_priors(name)
+        return load_priors(name, kappa=kappa, log_sd=log_sd)
     if not Path(name).is_file():
         raise ValueError(
             f"--prior is one of {', '.join(PRIOR_SETS)}, or a YAML file; got {name!r}, which is "
             "neither; check the spelling"
         )
-    return load_priors(file=Path(name))
+    return load_priors(kappa=kappa, log_sd=log_sd, file=Path(name))
 
 
 def _prior_model(options: argparse.Namespace, priors: PriorSet) -> RiskModel:
@@ -223,23 +289,28 @@ def _prior_model(options: argparse.Namespace, priors: PriorSet) -> RiskModel:
     return RiskModel.from_prior(priors, draws, options.seed, harm)
 
 
-def _model(options: argparse.Namespace, domains: str, feed: str | None = None) -> RiskModel:
-    feed = feed or options.feed
+def _model(options: argparse.Namespace, data: Data) -> RiskModel:
     if options.calibration is None:
-        if feed != "side_by_side":
-            raise ValueError(
-                f"the feed {feed!r} reads a calibration; got none; give --calibration DIR"
-            )
         return _prior_model(options, _priors(options))
-    return RiskModel.from_calibration(
+    if options.kappa is not None:
+        raise ValueError(
+            f"a calibration has its own kappa; got --kappa {options.kappa:g} with --calibration; "
+            f"leave it out, or run misgen calibrate --kappa {options.kappa:g}"
+        )
+    model = RiskModel.from_calibration(
         options.calibration,
-        feed,
+        data.feed,
         options.harm,
-        domains=domains,
+        domains=data.domains,
         priors=_priors(options) if options.prior else None,
         draws=options.draws,
         seed=options.seed,
     )
+    return replace(model, opened_by=data.option)
+
+
+def _levels(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in MODIFIER_HELP}
 
 
 def _policy(options: argparse.Namespace) -> dict[str, Any]:
@@ -253,8 +324,8 @@ def _policy(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _predict(options: argparse.Namespace) -> Prediction:
-    model = _model(options, options.domain_data)
-    levels = {name: getattr(options, name) for name in MODIFIER_HELP}
+    model = _model(options, _data(options))
+    levels = _levels(options)
     prediction = model.predict(
         options.shift, **levels, domain=options.domain, period=options.period, **_policy(options)
     )
@@ -387,7 +458,8 @@ def _warn(priors: PriorSet, *topics: str) -> None:
 # -------------------------------------------------------------------------------------- the parser
 
 MODIFIER_HELP = {
-    "spec": "specification quality: 0..1, or high, medium, low",
+    "spec": "specification quality (default: reference, or a domain's own): 0..1, or high, medium, "
+    "low",
     "capability": "below_human or superhuman",
     "diversity": "share d of training levels with the broken cue: 0..1, or narrow, diverse",
     "method": "behavioral_cloning or interpretability_verified",
@@ -397,14 +469,15 @@ MODIFIER_HELP = {
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="misgen risk", description=__doc__, allow_abbrev=False)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    model = (_prior_options, _model_options, _policy_options)
+    model = (_prior_options, _model_options, _level_options, _policy_options)
     scenario = (*model, _scenario_options)
-    _action(actions, "table", _table, *model, _csv_option)
-    _action(actions, "audit", _audit, _prior_options)
-    _action(actions, "scenario", _scenario, *scenario)
-    _action(actions, "sensitivity", _sensitivity, *scenario, _sensitivity_options, _csv_option)
+    files = (_json_option, _csv_option)
+    _action(actions, "table", _table, *model, *files)
+    _action(actions, "audit", _audit, _prior_options, _json_option)
+    _action(actions, "scenario", _scenario, *scenario, _json_option)
+    _action(actions, "sensitivity", _sensitivity, *scenario, _sensitivity_options, *files)
     _action(actions, "gate", _gate, *scenario, _gate_options)
-    _action(actions, "mesa", _mesa, _prior_options, _mesa_options, _csv_option)
+    _action(actions, "mesa", _mesa, _prior_options, _mesa_options, *files)
     return parser
 
 
@@ -414,17 +487,19 @@ def _action(
     run: Callable[[argparse.Namespace], int],
     *groups: Callable[[argparse.ArgumentParser], None],
 ) -> None:
-    text = run.__doc__ or ""
+    text = (run.__doc__ or "").replace("%", "%%")
     action = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
     action.set_defaults(run=run)
     for group in groups:
         group(action)
-    if run is not _gate:
-        action.add_argument("--json", metavar="FILE", help="write the numbers; - prints only them")
+
+
+def _json_option(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--json", metavar="FILE", help="write the numbers; - prints only them")
 
 
 def _csv_option(action: argparse.ArgumentParser) -> None:
-    action.add_argument("--csv", metavar="FILE", help="likewise, a line per row")
+    action.add_argument("--csv", metavar="FILE", help="likewise as CSV, a line per row")
 
 
 def _prior_options(action: argparse.ArgumentParser) -> None:
@@ -435,15 +510,35 @@ def _prior_options(action: argparse.ArgumentParser) -> None:
 
 
 def _model_options(action: argparse.ArgumentParser) -> None:
-    action.add_argument(
-        "--calibration", type=Path, metavar="DIR", help="what misgen calibrate wrote"
+    add = action.add_argument
+    add(
+        "--kappa",
+        type=float,
+        metavar="K",
+        help="equivalent sample size of every prior mean (default: the prior set's, 10); not with "
+        "--calibration, which has its own",
     )
-    action.add_argument("--feed", choices=FEEDS, default=FEEDS[0], help="what its data do")
-    action.add_argument(
+    add("--calibration", type=Path, metavar="DIR", help="what misgen calibrate wrote")
+    add(
+        "--feed",
+        choices=FEEDS,
+        help="what the calibration's data do. side_by_side: they enter no prediction (default); "
+        "update: factors and multipliers are the posterior of prior and data; replace: they are "
+        "the data alone, where there are any. In a domain they need --domain-data too; in a table "
+        "of domains the feed is enough",
+    )
+    add(
+        "--domain-data",
+        choices=DOMAIN_CHOICES,
+        help="whether data of toy agents enter a domain, times the transport factor (default: "
+        "prior, they do not); calibrated without --feed is the feed update",
+    )
+    add(
         "--harm",
         choices=HARM_CHOICES,
         default=HARM_CHOICES[0],
-        help="where P(harm | fails) is from",
+        help="P(harm | fails): implied by the source's products (default); U(.5, .7) of its note; "
+        "or measured, with a feed of a calibration that was asked for it",
     )
     _draw_options(action)
 
@@ -475,7 +570,8 @@ def _policy_options(action: argparse.ArgumentParser) -> None:
         "--transport",
         type=_number_or_range,
         metavar="X|LOW-HIGH",
-        help="factor from toy agents to a domain (default: .5-1.5 where data enter one)",
+        help="factor from toy agents to a domain, such as 0.8, .5-1.5 or .5,1.5 (default: .5-1.5 "
+        "where data enter one)",
     )
     action.add_argument(
         "--exposure",
@@ -486,20 +582,17 @@ def _policy_options(action: argparse.ArgumentParser) -> None:
     )
 
 
-def _scenario_options(action: argparse.ArgumentParser) -> None:
-    action.add_argument("--shift", metavar="TYPE", help=", ".join(SHIFT_TYPES))
-    action.add_argument("--domain", metavar="NAME", help="such as ai_assistants: two shift types")
-    action.add_argument("--period", metavar="YEARS", help="such as 2026-2027 or after-2030")
+def _level_options(action: argparse.ArgumentParser) -> None:
     for name, text in MODIFIER_HELP.items():
         action.add_argument(
             f"--{name}", type=_level, metavar="LEVEL", help=f"{text}; or reference, unknown"
         )
-    action.add_argument(
-        "--domain-data",
-        choices=DOMAIN_CHOICES,
-        default=DOMAIN_CHOICES[0],
-        help="whether data of toy agents enter a domain (default: prior, they do not)",
-    )
+
+
+def _scenario_options(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--shift", metavar="TYPE", help=", ".join(SHIFT_TYPES))
+    action.add_argument("--domain", metavar="NAME", help="such as ai_assistants: two shift types")
+    action.add_argument("--period", metavar="YEARS", help="such as 2026-2027 or after-2030")
 
 
 def _sensitivity_options(action: argparse.ArgumentParser) -> None:
@@ -539,6 +632,18 @@ def _level(text: str) -> str | float:
         return text
 
 
+_DASH = re.compile(r"(?<=[\d.])-")
+"""Between two numbers; the one of 1e-3 follows its e."""
+
+
 def _number_or_range(text: str) -> float | tuple[float, float]:
-    low, dash, high = text.partition("-")
-    return (float(low), float(high)) if dash else float(low)
+    """`0.8`, `.5-1.5` or `.5,1.5`."""
+    try:
+        numbers = [float(part) for part in _DASH.sub(",", text).split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise argparse.ArgumentTypeError(
+            f"a factor such as 0.8, or a range low-high such as .5-1.5; got {text!r}"
+        )
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])

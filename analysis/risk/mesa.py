@@ -14,7 +14,7 @@ import numpy as np
 from analysis.priors import load_priors
 from analysis.priors.types import MesaPriors
 from analysis.rates import LEVEL, FloatArray
-from analysis.risk.model import stream
+from analysis.risk.model import check_draws, stream
 
 CAVEATS = (
     "an index, not a probability: severity is relative harm without an upper bound",
@@ -91,8 +91,9 @@ def mesa_index(
 
     capability: C >= 0, or (low, high) of a uniform; None is the period's printed level.
     misalignment: M in 0..1 likewise. exponents: (alpha, beta); None is the printed pair.
-    Raises ValueError for another period, or numbers out of range.
+    Raises ValueError for another period, numbers out of range, or an index that overflows.
     """
+    check_draws(draws, seed)
     priors = priors or load_priors().mesa
     if period not in priors.periods:
         raise ValueError(f"a period is one of {', '.join(priors.periods)}; got {period!r}")
@@ -100,6 +101,7 @@ def mesa_index(
         capability = priors.capability_levels[LEVEL_OF_PERIOD[period]].capability.range
     if exponents is None:
         exponents = (priors.exponent_capability.number, priors.exponent_misalignment.number)
+    _check_exponents(exponents)
 
     def drawn(name: str, at: Number, high: float) -> FloatArray:
         bounds = at if isinstance(at, tuple) else (at, at)
@@ -111,9 +113,23 @@ def mesa_index(
     emergence = drawn("emergence", row.p_emergence.range, 1)
     misaligned = drawn("misaligned", row.p_misaligned.range, 1)
     alpha, beta = exponents
-    severity = (
-        drawn("capability", capability, np.inf) ** alpha
-        * drawn("misalignment", misalignment, 1) ** beta
-    )
+    with np.errstate(over="ignore"):
+        severity = (
+            drawn("capability", capability, np.inf) ** alpha
+            * drawn("misalignment", misalignment, 1) ** beta
+        )
+    if not np.isfinite(severity).all():
+        raise ValueError(
+            f"a severity must be a finite number; got exponents {exponents} with capability "
+            f"{capability}; use smaller ones"
+        )
     values = emergence * misaligned * severity
     return MesaIndex(period, values, emergence, misaligned, severity, exponents)
+
+
+def _check_exponents(exponents: tuple[float, float]) -> None:
+    # Below 0 more capability would mean less harm.
+    if not all(0 <= exponent < np.inf for exponent in exponents):
+        raise ValueError(
+            f"exponents are finite numbers of at least 0; got {exponents}; the source prints 2, 1.5"
+        )

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -91,13 +91,16 @@ class Parameters:
     """Factors by shift type, and multipliers by (modifier, level) in place of the printed ones.
 
     origin: where the factors come from, in words, by shift type. measured: the shift types whose
-    factors contain data.
+    factors contain data. factor_notes: said by predictions with such factors; notes: said by
+    predictions with any data.
     """
 
     factors: Mapping[str, FactorDraws]
     origin: Mapping[str, str]
     multipliers: Mapping[tuple[str, str], MeasuredMultiplier] = field(default_factory=dict)
     measured: frozenset[str] = frozenset()
+    factor_notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ class RiskModel:
     """Draws of every parameter; `predict` puts them together.
 
     toy: the parameters without a domain, that is for this testbed's agents; elsewhere: those in a
-    domain. warnings: what every prediction should say.
+    domain. warnings: what every prediction should say. opened_by: the choice that let data into
+    domains, as the note about it names it.
     """
 
     priors: PriorSet
@@ -113,6 +117,7 @@ class RiskModel:
     elsewhere: Parameters
     seed: int = 0
     warnings: tuple[str, ...] = ()
+    opened_by: str = 'domains "calibrated"'
     _noise: dict[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -152,7 +157,7 @@ class RiskModel:
                 'harm "measured" needs measurements; the prior has none; '
                 "give a calibration, or use implied or note_50_70"
             )
-        _check_draws(draws, seed)
+        check_draws(draws, seed)
         priors = priors or load_priors()
         factors = {name: _prior_factors(priors, name, draws, seed, harm) for name in priors.shifts}
         origin = f"prior {priors.name}, kappa = {priors.kappa:g}"
@@ -175,10 +180,10 @@ class RiskModel:
 
         domains: "prior", where data have power 0 outside the toy domain, or "calibrated", which
         carries them there with the transport factor. priors: the set that the calibration used,
-        needed where that is a user's file. draws: None for the file's joint draws, else so many
-        of them, drawn with replacement.
-        Raises ValueError for a refused feed, another choice, or harm "measured" where the
-        calibration was not asked for it.
+        needed where that is a user's file; of a named set kappa and log_sd are the calibration's.
+        draws: None for the file's joint draws, else so many of them, drawn with replacement.
+        Raises ValueError for a refused feed, another choice, other priors, data asked for from
+        the feed "side_by_side", or harm "measured" where the calibration was not asked for it.
         """
         from analysis.calibration.handoff import read_calibration
 
@@ -186,21 +191,17 @@ class RiskModel:
         _check_choice("domains", domains, DOMAIN_CHOICES)
         file = read_calibration(Path(path))
         file.require(feed)
-        if harm == "measured" and feed == "side_by_side":
-            raise ValueError(
-                'harm "measured" lets data in and the feed "side_by_side" none; got both; '
-                "use the feed update or replace"
-            )
-        _check_draws(file.num_draws if draws is None else draws, seed)
+        _refuse_side_by_side(feed, harm, domains)
+        check_draws(file.num_draws if draws is None else draws, seed)
         priors = _priors_of(file, priors)
         rows = np.arange(file.num_draws)
         if draws is not None:
             rows = stream(seed, "rows of the calibration").integers(file.num_draws, size=draws)
-        toy = _calibrated(file, feed, harm, rows)
+        toy = _calibrated(file, feed, harm, rows, priors)
         if domains == "calibrated":
             return cls(priors, toy, toy, seed)
         assumed = "implied" if harm == "measured" else harm
-        return cls(priors, toy, _calibrated(file, "side_by_side", assumed, rows), seed)
+        return cls(priors, toy, _calibrated(file, "side_by_side", assumed, rows, priors), seed)
 
     def predict(
         self,
@@ -247,9 +248,12 @@ class RiskModel:
         inputs |= self._transport_input(transport, has_data and place is not None)
         inputs |= _exposure_input(exposure)
         _check_policy(overflow, target, _links(inputs))
-        notes = [*self.warnings, *_notes(levels, acts, place, shifts, inputs, has_data)]
-        if place is not None and self.toy.measured and not has_data:
-            notes.append(f'data have no power in {place.label} (domains "calibrated" gives it)')
+        notes = [
+            *self.warnings,
+            *_notes(levels, acts, place, shifts, inputs),
+            *self._score_notes(levels, parameters),
+            *self._data_notes(parameters, shifts, has_data, place),
+        ]
         return evaluate(Scenario(shifts, inputs, overflow, target, tuple(notes)))
 
     def _level_inputs(self, levels: Mapping[str, Level], given: Parameters) -> dict[str, Input]:
@@ -265,6 +269,39 @@ class RiskModel:
             else:
                 inputs[name] = Input(_level_label(level), self._drawn(name, level), "p_goal_fail")
         return inputs
+
+    def _score_notes(self, levels: Mapping[str, Level], given: Parameters) -> list[str]:
+        """Scores whose level has a measured multiplier. It stands for the arms measured in that
+        band, a score for one point of the printed curve: the level is used by its name alone."""
+        notes = []
+        for name, level in levels.items():
+            if level.kind != "named" or level.name in self.priors.modifiers[name].levels:
+                continue
+            for band in self.priors.modifiers[name].levels.values():
+                is_inside = band.kind == "band" and band.low <= level.median <= band.high
+                if is_inside and (name, band.name) in given.multipliers:
+                    notes.append(
+                        f"{name}: {level.name} is read off the source's curve, x "
+                        f"{level.median:.3g}; the measured multiplier of its level {band.name!r} "
+                        "is used where that level is given by name"
+                    )
+        return notes
+
+    def _data_notes(
+        self, given: Parameters, shifts: Sequence[str], has_data: bool, domain: Domain | None
+    ) -> list[str]:
+        """What a prediction with data must say, or that they stay out of this domain."""
+        if not has_data:
+            if domain is None or not self.toy.measured:
+                return []
+            remedy = 'domains "calibrated" (--domain-data calibrated) gives it'
+            return [f"data have no power in {domain.label}; {remedy}"]
+        notes = ["a posterior for the toy agents of this testbed, and for nothing else"]
+        if domain is not None:
+            notes = [f"data of toy agents enter the domain: {self.opened_by} asks for it"]
+        if any(shift in given.measured for shift in shifts):
+            notes += given.factor_notes
+        return [*notes, *given.notes]
 
     def _period_input(self, period: Period | None) -> dict[str, Input]:
         """A range is the central 90 % of a log-normal; a single number is its median."""
@@ -303,7 +340,10 @@ class RiskModel:
         both = self.priors.transport if asked is None else asked
         low, high = both if isinstance(both, tuple) else (both, both)
         if not 0 < low <= high < np.inf:
-            raise ValueError(f"transport is a number above 0, or (low, high); got {asked}")
+            raise ValueError(
+                "transport is a factor above 0, or a range from low to high of such factors; got "
+                f"{asked}; take .5 to 1.5 for the source's +-50 %"
+            )
         if low == high:
             return {"transport": Input(f"set to {low:g}", np.array([low]), "p_goal_fail")}
         noise = self._stream("transport", np.random.Generator.random)
@@ -343,7 +383,11 @@ def _prior_factors(priors: PriorSet, shift: str, draws: int, seed: int, harm: st
 
 
 def _calibrated(
-    file: "CalibrationFile", feed: str, harm: str, rows: npt.NDArray[np.int64]
+    file: "CalibrationFile",
+    feed: str,
+    harm: str,
+    rows: npt.NDArray[np.int64],
+    priors: PriorSet,
 ) -> Parameters:
     """What a feed says, with P(harm | fails) by the assumption asked for and by no other."""
     factors, origin, measured = {}, {}, set()
@@ -363,35 +407,78 @@ def _calibrated(
         for key, values in file.feed_modifiers(feed).items()
         if key in known
     }
-    return Parameters(factors, origin, multipliers, frozenset(measured))
+    return Parameters(
+        factors,
+        origin,
+        multipliers,
+        frozenset(measured),
+        (_condition_note(file.summary["reference_condition"], priors),),
+        tuple(file.summary["feed_warnings"].get(feed, ())),
+    )
+
+
+def _condition_note(condition: Mapping[str, Any], priors: PriorSet) -> str:
+    """Under which specification quality factors were measured, and that a level comes on top."""
+    level = priors.modifiers["spec"].level(float(condition["q"]))
+    return (
+        f"factors measured at q = {condition['q']:g}, d = {condition['d']:g}, "
+        f"{condition['method'].upper()}, and used as measured; the source's multiplier for "
+        f"q = {condition['q']:g} is x {level.median:.2g} [{level.low:.2g}, {level.high:.2g}]: "
+        "a specification level multiplies on top of it"
+    )
 
 
 def _priors_of(file: "CalibrationFile", given: PriorSet | None) -> PriorSet:
     """The set that the calibration used: modifiers and domains must be of the factors' set."""
     settings = file.summary["settings"]
     used = settings["prior"]
-    if given is not None and given.name == used:
+    if used in PRIOR_SETS and (given is None or _is_named_set(given, used)):
+        given = load_priors(used, kappa=settings["kappa"], log_sd=settings["log_sd"])
+    fingerprint = settings["prior_fingerprint"]
+    if given is not None and given.fingerprint == fingerprint:
         return given
-    if given is None and used in PRIOR_SETS:
-        return load_priors(used, kappa=settings["kappa"], log_sd=settings["log_sd"])
+    got = "none" if given is None else f"{given.name!r} ({given.fingerprint})"
     raise ValueError(
-        f"a calibrated model needs the prior of its calibration; {file.folder} used {used!r}, got "
-        f"{'none' if given is None else repr(given.name)}; give that set or file (--prior), or "
+        f"a calibrated model needs the prior of its calibration; {file.folder} used {used!r} with "
+        f"figures of the fingerprint {fingerprint}, got {got}; give that set or file (--prior), or "
         "calibrate again"
     )
+
+
+def _is_named_set(given: PriorSet, name: str) -> bool:
+    """Whether it is the named set as loaded, whatever its kappa and log_sd."""
+    if given.name != name:
+        return False
+    loaded = load_priors(name, kappa=given.kappa, log_sd=given.log_sd)
+    return given.fingerprint == loaded.fingerprint
 
 
 # ----------------------------------------------------------------------------- words and refusals
 
 
-def _check_draws(draws: int, seed: int) -> None:
+def check_draws(draws: int, seed: int) -> None:
+    """ValueError for fewer than one draw or a negative seed."""
     if draws < 1 or seed < 0:
-        raise ValueError(f"draws are at least 1 and a seed at least 0; got {draws} and {seed}")
+        raise ValueError(
+            f"draws are at least 1 and a seed at least 0; got {draws} and {seed}; "
+            "leave them out for the defaults"
+        )
 
 
 def _check_choice(what: str, name: str, options: Iterable[str]) -> None:
     if name not in options:
         raise ValueError(f"{what} is one of {', '.join(options)}; got {name!r}; choose one")
+
+
+def _refuse_side_by_side(feed: str, harm: str, domains: str) -> None:
+    """Side by side, no data enter: nothing else may ask for them."""
+    asked = {'harm "measured"': harm == "measured", 'domains "calibrated"': domains == "calibrated"}
+    for name, lets_data_in in asked.items():
+        if feed == "side_by_side" and lets_data_in:
+            raise ValueError(
+                f'{name} lets data in and the feed "side_by_side" none; got both; '
+                "use the feed update or replace"
+            )
 
 
 def _choose(what: str, name: str, options: Mapping[str, T]) -> T:
@@ -484,7 +571,6 @@ def _notes(
     domain: Domain | None,
     shifts: Sequence[str],
     inputs: Mapping[str, Input],
-    has_data: bool,
 ) -> list[str]:
     """What a reader of the result must know about how the question was read."""
     notes = []
@@ -502,8 +588,4 @@ def _notes(
         notes.append(f"{shifts[0]} is not a shift type that the source names for {domain.label}")
     if "transport" in inputs:
         notes.append(f"transport: {inputs['transport'].label}, on both rates")
-    if has_data and domain is not None:
-        notes.append("data of toy agents enter the domain, because it was asked for")
-    elif has_data:
-        notes.append("a posterior for the toy agents of this testbed, and for nothing else")
     return notes

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from analysis.priors import PriorSet, load_priors
+from analysis.risk.model import RiskModel
 from experiments import cli, risk
 from tests.analysis.calibration.calibrated_folder import write_folder
 
 FEW = ["--draws", "2000"]
+GAME_AI = ["scenario", "--domain", "game_ai"]
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +43,55 @@ def test_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert float(rows[7]["p_gm_mean"]) == data[7]["p_gm_mean"]
 
 
-def test_the_table_of_a_calibration(
+def test_data_enter_the_table_only_where_asked(
     capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
 ) -> None:
-    text = output(capsys, "table", "--calibration", folder, "--feed", "update", *FEW)
-    assert "update %" in text and "prior %" in text
-    assert "transport: U(0.5, 1.5), on both rates" in text
-    (line,) = [line for line in text.splitlines() if line.startswith("C2 ")]
+    argv: list[str | Path] = ["table", "--calibration", folder, *FEW]
+    plain = output(capsys, *argv)
+    assert "prior %" in plain and "update %" not in plain and "transport" not in plain
+    assert "data of toy agents enter no domain by default; --feed update" in plain
+    (line,) = [line for line in plain.splitlines() if line.startswith("C2 ")]
     assert "q = 1, d = 0.1, PPO" in line and line.count("[") == 3  # measured, multiplier, divided
-    assert output(capsys, "table", "--calibration", folder, *FEW) == text  # side by side
+    for option in (["--feed", "update"], ["--feed", "replace"], ["--domain-data", "calibrated"]):
+        text = output(capsys, *argv, *option)
+        assert f"enter the domain: {' '.join(option)} asks for it" in text
+        assert ("replace %" if "replace" in option else "update %") in text and "prior %" in text
+        assert "transport: U(0.5, 1.5), on both rates" in text
     none = output(capsys, "table", "--calibration", write_folder(tmp_path, reference=False), *FEW)
     assert "no agents of the reference arm" in none and "no update" in none
     assert "update %" not in none and "prior %" in none
+
+
+def test_table_and_scenario_agree_on_the_domain_data(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    data: list[str | Path] = ["--calibration", folder, "--domain-data", "calibrated"]
+    rows = json.loads(output(capsys, "table", *data, "--json", "-"))
+    (row,) = [r for r in rows if (r["model"], r["domain"]) == ("update", "game_ai")][:1]
+    argv = ["scenario", *data, "--domain", "game_ai", "--period", row["period"], "--json", "-"]
+    assert json.loads(output(capsys, *argv))["p_gm"]["median"] == row["p_gm_median"]
+    assert "asks for it" in row["notes"]
+
+
+def test_data_state_their_condition_and_warnings(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    """One text in the table, a scenario, its JSON, and the gate; x .5 / 1.39 to .5 x 1.39."""
+    text = (
+        "factors measured at q = 1, d = 0.1, PPO, and used as measured; the source's multiplier "
+        "for q = 1 is x 0.5 [0.36, 0.69]: a specification level multiplies on top of it"
+    )
+    data: list[str | Path] = ["--calibration", folder, "--feed", "update"]
+    gate = ["gate", "--shift", "moderate", "--max", "1", *data]
+    scenario = ["scenario", "--shift", "moderate", *data]
+    for argv in (["table", *data], gate, scenario):
+        found = output(capsys, *argv)
+        assert f"note: {text}\n" in found and "note: moderate p_goal_fail: held\n" in found
+        assert "pseudo-agent" not in found
+    assert text in json.loads(output(capsys, *scenario, "--json", "-"))["warnings"]
+    assert "pseudo-agent" in output(capsys, *gate[:-1], "replace")
+    kept = output(capsys, *gate[:1], "--shift", "superficial", *gate[3:])
+    assert text not in kept and "held" not in kept  # this type keeps its prior
 
 
 def test_audit(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,6 +137,21 @@ def test_mesa(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--draws", "0"], "at least 1"),
+        (["--draws", "-1"], "at least 1"),
+        (["--seed", "-1"], "a seed at least 0"),
+        (["--exponents", "nan", "1"], "finite numbers of at least 0; got \\(nan, 1.0\\)"),
+        (["--exponents", "1e6", "1"], "use smaller ones"),
+    ],
+)
+def test_bad_input_for_mesa(argv: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        risk.main(["mesa", *argv])
+
+
+@pytest.mark.parametrize(
     ("argv", "code"),
     [
         (["--max", "0.3"], 0),  # the mean is 27.7 %
@@ -112,6 +167,41 @@ def test_the_gate(argv: list[str], code: int, capsys: pytest.CaptureFixture[str]
     assert ("not above" in capsys.readouterr().out) == (code == 0)
 
 
+@pytest.mark.parametrize("quantile", [None, 0.8])
+def test_the_gate_prints_the_interval(
+    quantile: float | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [] if quantile is None else ["--quantile", str(quantile)]
+    text = output(capsys, "gate", "--shift", "extreme", "--max", "1", *FEW, *asked)
+    model = RiskModel.from_prior(load_priors(), 2000)
+    rate = model.predict("extreme").p_harmful_gm
+    value = rate.mean() if quantile is None else rate.quantile(quantile)
+    low, high = rate.interval()
+    assert f" {value:.4f}, central 90 % [{low:.4f}, {high:.4f}]" in text
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), MemoryError(), ModuleNotFoundError("x")])
+def test_an_unexpected_error_is_no_verdict(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(risk, "exceeds_limit", fail)
+    assert cli.main(["risk", "gate", "--shift", "extreme", "--max", ".3", *FEW]) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_wrong_input_with_its_traceback_is_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["risk", "gate", "--shift", "tiny", "--max", ".3"]
+    assert cli.main(argv) == 2
+    monkeypatch.setenv("MISGEN_TRACEBACK", "1")
+    assert cli.main(argv) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -123,6 +213,13 @@ def test_the_gate(argv: list[str], code: int, capsys: pytest.CaptureFixture[str]
         (["--shift", "extreme", "--max", ".1", "--feed", "update"], "--calibration DIR"),
         (["--shift", "extreme", "--max", ".1", "--harm", "measured"], "give a calibration"),
         (["--shift", "extreme", "--max", ".1", "--calibration", "nowhere"], "summary.json"),
+        (
+            ["--domain", "game_ai", "--max", ".1", "--domain-data", "calibrated"],
+            "--domain-data calibrated reads a calibration; got none; give --calibration DIR",
+        ),
+        (["--shift", "extreme", "--max", ".1", "--transport", "2-1"], "low to high"),
+        (["--shift", "extreme", "--max", ".1", "--transport=-1"], "above 0"),
+        (["--shift", "extreme", "--max", ".1", "--kappa", "0"], "kappa"),
     ],
 )
 def test_bad_input_is_exit_code_2(
@@ -130,6 +227,96 @@ def test_bad_input_is_exit_code_2(
 ) -> None:
     assert cli.main(["risk", "gate", *argv]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([*GAME_AI, "--domain-data", "calibrated", "--feed", "side_by_side"], "use the feed"),
+        (["scenario", "--shift", "extreme", "--domain-data", "calibrated"], "give --domain NAME"),
+        (["table", "--domain-data", "prior", "--feed", "update"], "leave one out"),
+        (["table", "--kappa", "5"], "misgen calibrate --kappa 5"),
+        (["table", "--prior", "meta_analysis"], "used 'taxonomy'.*got 'meta_analysis'"),
+    ],
+)
+def test_contradictory_options_for_a_calibration(
+    argv: list[str], message: str, folder: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        risk.main([*argv, "--calibration", str(folder)])
+
+
+def test_table_names_no_prior_file_that_differs(folder: Path, tmp_path: Path) -> None:
+    """Two files of one name are two priors; the same figures are one, whatever kappa was."""
+    for where, spec in (("a", 0.9), ("b", 0.8)):
+        (tmp_path / where).mkdir()
+        (tmp_path / where / "mine.yaml").write_text(f"domains: {{game_ai: {{spec: {spec}}}}}\n")
+    own = load_priors(kappa=5, log_sd=0.3, file=tmp_path / "a" / "mine.yaml")
+    copy = with_settings(write_folder(tmp_path / "own"), own)
+    argv = [*GAME_AI, "--calibration", str(copy), "--json", str(tmp_path / "p.json"), "--prior"]
+    assert risk.main([*argv, str(tmp_path / "a" / "mine.yaml")]) == 0
+    with pytest.raises(ValueError, match=r"fingerprint .*; give that set or file \(--prior\)"):
+        risk.main([*argv, str(tmp_path / "b" / "mine.yaml")])
+
+
+def with_settings(folder: Path, priors: PriorSet) -> Path:
+    """The folder as if it had been calibrated with these priors."""
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["settings"] |= {
+        "prior": priors.name,
+        "prior_fingerprint": priors.fingerprint,
+        "kappa": priors.kappa,
+        "log_sd": priors.log_sd,
+    }
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+def test_kappa_narrows_the_prior(capsys: pytest.CaptureFixture[str]) -> None:
+    def width(*kappa: str) -> float:
+        data = json.loads(
+            output(capsys, "scenario", "--shift", "extreme", *FEW, *kappa, "--json", "-")
+        )
+        return float(data["p_gm"]["high"] - data["p_gm"]["low"])
+
+    assert width("--kappa", "50") < 0.6 * width()
+
+
+def test_table_takes_modifier_levels(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["table", *FEW, "--intervention", "objective_specification_improvement"]
+    with pytest.raises(ValueError, match="set spec to reference"):
+        risk.main(argv)
+    assert "Game AI" in output(capsys, *argv, "--spec", "reference")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.8", 0.8),
+        ("1e-3", 0.001),
+        (".5-1.5", (0.5, 1.5)),
+        ("0.5,1.5", (0.5, 1.5)),
+        ("1e-3-1.e-2", (0.001, 0.01)),
+        ("-1", -1),
+    ],
+)
+def test_transport_is_a_number_or_a_range(text: str, value: object) -> None:
+    assert risk._number_or_range(text) == value
+
+
+def test_another_transport_is_refused_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("abc", "1-", "1-2-3"):
+        with pytest.raises(SystemExit):
+            risk.main(["gate", "--shift", "extreme", "--max", ".1", "--transport", text])
+        assert f"low-high such as .5-1.5; got '{text}'" in capsys.readouterr().err
+
+
+def test_the_help_explains_every_feed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        risk.main(["table", "--help"])
+    text = capsys.readouterr().out
+    assert all(f"{feed}:" in text for feed in risk.FEEDS)
+    assert text.index("--json FILE  ") < text.index("--csv FILE  ")
 
 
 def test_a_missing_limit_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,13 @@ def test_bad_input() -> None:
         mesa_index("2040")
     with pytest.raises(ValueError, match="misalignment is within"):
         mesa_index(misalignment=1.5)
+    for exponents in ((-1.0, 1.0), (np.inf, 1.0), (1.0, np.nan)):
+        with pytest.raises(ValueError, match="exponents are finite numbers of at least 0"):
+            mesa_index(exponents=exponents)
+    with pytest.raises(ValueError, match="severity must be a finite number"):
+        mesa_index("near_term", exponents=(1e6, 1.0))
+    with pytest.raises(ValueError, match="draws are at least 1"):
+        mesa_index(draws=0)
     with pytest.raises(ValueError, match="capability is within"):
         mesa_index(capability=(3.0, 2.0))
 

@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from analysis.modifiers.contrasts import LINK_OF_OVERFLOW
 from analysis.priors import load_priors
 from analysis.priors.types import FACTORS, SHIFT_TYPES, beta_parameters
 from analysis.risk.draws import GmDraws, HarmfulGmDraws, exceeds_limit, expect_rate
-from analysis.risk.formula import FactorDraws, Input, Prediction, Scenario, evaluate
+from analysis.risk.formula import OVERFLOWS, FactorDraws, Input, Prediction, Scenario, evaluate
 from analysis.risk.model import MeasuredMultiplier, Parameters, RiskModel
 from analysis.risk.table import domain_records, domain_table, format_domain_table
 from tests.analysis.calibration.calibrated_folder import write_folder
@@ -494,18 +496,81 @@ def test_rows_of_a_calibration_are_resampled_together(folder: Path) -> None:
 
 def test_the_prior_of_a_calibration_cannot_be_exchanged(folder: Path, tmp_path: Path) -> None:
     RiskModel.from_calibration(folder, priors=PRIORS)
-    with pytest.raises(ValueError, match="used 'taxonomy', got 'meta_analysis'; give that set"):
+    with pytest.raises(ValueError, match=r"used 'taxonomy'.*got 'meta_analysis'.*give that set"):
         RiskModel.from_calibration(folder, priors=load_priors("meta_analysis"))
+    changed = dataclasses.replace(PRIORS, transport=(0.1, 9.0))  # the name is the same
+    with pytest.raises(ValueError, match=f"{PRIORS.fingerprint}, got 'taxonomy'"):
+        RiskModel.from_calibration(folder, priors=changed)
     mine = tmp_path / "mine.yaml"
     mine.write_text("domains: {game_ai: {spec: 0.9}}\n")
     own = load_priors(file=mine)
-    summary = json.loads((folder / "summary.json").read_text())
-    summary["settings"]["prior"] = own.name
-    copy = write_folder(tmp_path / "own")
-    (copy / "summary.json").write_text(json.dumps(summary))
+    copy = with_settings(folder, tmp_path, prior=own.name, prior_fingerprint=own.fingerprint)
     with pytest.raises(ValueError, match="got none; give that set or file"):
         RiskModel.from_calibration(copy)
     assert RiskModel.from_calibration(copy, priors=own).priors.domains["game_ai"].spec == 0.9
+
+
+def test_a_named_set_takes_the_kappa_and_log_sd_of_the_calibration(
+    folder: Path, tmp_path: Path
+) -> None:
+    used = load_priors(kappa=3, log_sd=0.4)
+    settings = {"kappa": 3.0, "log_sd": 0.4, "prior_fingerprint": used.fingerprint}
+    copy = with_settings(folder, tmp_path, **settings)
+    for given in (None, PRIORS, used):
+        priors = RiskModel.from_calibration(copy, priors=given).priors
+        assert (priors.kappa, priors.log_sd) == (3, 0.4)
+
+
+def with_settings(folder: Path, where: Path, **settings: object) -> Path:
+    """A copy of a calibration with other settings."""
+    copy = Path(shutil.copytree(folder, where / "copy"))
+    summary = json.loads((copy / "summary.json").read_text())
+    summary["settings"] |= settings
+    (copy / "summary.json").write_text(json.dumps(summary))
+    return copy
+
+
+def test_a_score_does_not_read_a_measured_level() -> None:
+    """q = .2 lies in the band of `low` (1.5 to 2), .35 between bands, .9 in that of `high`."""
+    model = fixed_model(0.5, 0.5, 0.5, low=0.9)
+    note = "spec: 0.2 is read off the source's curve, x 1.67; the measured multiplier of its level"
+    by_score = model.predict("moderate", spec=0.2)
+    assert sum(text.startswith(note) for text in by_score.warnings) == 1
+    assert np.median(by_score.multiplier) > 1.1
+    by_name = model.predict("moderate", spec="low")
+    assert by_name.multiplier.tolist() == [0.9, 0.9]
+    others = [model.predict("moderate", spec=at) for at in ("low", 0.35, 0.9, 0.55)]
+    others.append(MODEL.predict("moderate", spec=0.2))
+    assert not any("curve" in text for one in others for text in one.warnings)
+
+
+def test_data_state_their_condition_where_they_enter(folder: Path) -> None:
+    """By the prior's own multiplier for q = 1: .5, and .5 x exp(-+ 1.645 x .2)."""
+    low, high = 0.5 / np.exp(1.645 * 0.2), 0.5 * np.exp(1.645 * 0.2)
+    said = f"q = 1, d = 0.1, PPO, and used as measured.*q = 1 is x 0.5 [{low:.2g}, {high:.2g}]"
+
+    def notes(feed: str, shift: str, domains: str = "prior", **asked: str) -> tuple[bool, bool]:
+        model = RiskModel.from_calibration(folder, feed, domains=domains)
+        text = " ".join(model.predict(shift, **asked).warnings)
+        return all(part in text for part in said.split(".*")), "p_goal_fail: held" in text
+
+    assert notes("update", "moderate") == (True, True)
+    assert notes("replace", "moderate") == (True, False)
+    assert notes("side_by_side", "moderate") == (False, False)
+    assert notes("update", "superficial") == (False, False)  # keeps its prior
+    assert notes("update", "superficial", diversity="narrow") == (False, True)  # a measured level
+    assert notes("update", "moderate", domain="ai_assistants") == (False, False)
+    assert notes("update", "moderate", "calibrated", domain="ai_assistants") == (True, True)
+
+
+def test_calibrated_domains_need_a_feed(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r'domains "calibrated" lets data in.*update or replace'):
+        RiskModel.from_calibration(folder, domains="calibrated")
+
+
+def test_policies_name_the_links_that_multipliers_are_estimated_on() -> None:
+    """`analysis.risk` does without SciPy, which the estimates need: the table stands twice."""
+    assert {name: link for name, (link, _) in OVERFLOWS.items()} == dict(LINK_OF_OVERFLOW)
 
 
 def test_a_refused_feed_is_refused(tmp_path: Path) -> None:
