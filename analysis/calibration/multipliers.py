@@ -2,10 +2,10 @@
 
 On the log scale everything is normal. A priori ln M(level) ~ N(ln printed, log_sd) for each named
 level, independently, and the reference level is exactly 0. A measured ratio compares two arms, so
-that its likelihood is one of a difference, ln M(level) - ln M(level of the reference arm). For
-diversity and method the reference arm has the source's reference level, 1. Its specification
-quality is q = 1, for which the source has a multiplier of its own (the neutral quality, .55, is
-specification gaming and no reference arm). All columns stay on the source's scale.
+that its likelihood is one of a difference, ln M(level) - ln M(where the reference arm is). That is
+the source's reference level, 1, for method, and for diversity unless a user's rule moves it. Its
+specification quality is q = 1, for which the source has a multiplier of its own (the neutral
+quality, .55, is specification gaming and no reference arm). All columns stay on the source's scale.
 """
 
 import math
@@ -15,13 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from analysis.calibration.measured import ARMS, Q
 from analysis.modifiers.measure import ModifierReport
 from analysis.modifiers.ratios import RiskRatio
 from analysis.priors.types import Level, Modifier, PriorSet, named_level
 from analysis.rates import LEVEL, Estimate, FloatArray
 
-SCORE_OF_REFERENCE_ARM = {"spec": 1.0}
-"""Modifier -> where the reference arm is on its scale, if that is not the reference level."""
+SCORE_OF_REFERENCE_ARM = {"spec": Q, "diversity": ARMS["reference"]}
+"""Modifier -> where the reference arm is on its scale."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,10 @@ def _of_modifier(
 ) -> list[Multiplier]:
     levels = [level for level in modifier.levels.values() if level.kind in ("named", "band")]
     base = None
-    if modifier.name in SCORE_OF_REFERENCE_ARM:
+    at = modifier.level(SCORE_OF_REFERENCE_ARM.get(modifier.name))
+    if at.kind != "reference":
         base = f"{modifier.name} of the reference arm"
-        levels.append(replace(modifier.level(SCORE_OF_REFERENCE_ARM[modifier.name]), name=base))
+        levels.append(replace(at, name=base))
     names = [level.name for level in levels]
     ratios = {name: one for name, one in ratios.items() if name in names}
     mean = np.array([math.log(level.median) for level in levels])

@@ -99,6 +99,17 @@ def test_specification_is_measured_against_q_1() -> None:
     assert set(found) == set(lines()), "q = 1 is no level of its own"
 
 
+def test_under_the_linear_rule_the_reference_arm_is_not_at_1() -> None:
+    """There d = .1 has the multiplier 1.4, so a ratio against it multiplies that."""
+    priors = load_priors(diversity_rule="linear")
+    report = ModifierReport(
+        "11", "log", Reference(), {}, (ratio("diversity", "diverse", 0.5, 0.1),), (), (), (), {}
+    )
+    found = {one.level: one for one in multipliers(priors, report, 1.0, DRAWS, seed=0)}
+    assert np.median(found["diverse"].draws["replace"]) == pytest.approx(0.7, rel=0.02)
+    assert "against diversity 0.1" in found["diverse"].note
+
+
 def test_a_ratio_away_from_the_reference_arm_is_shown_and_enters_nothing() -> None:
     away = replace(ratio("method", "behavioral_cloning", 3.0, 0.1), at_reference=False)
     found = lines(away)["method/behavioral_cloning"]
