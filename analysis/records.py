@@ -5,8 +5,11 @@ A run is a folder with `episodes.parquet` and, written last, `done.json`; withou
 the run is unfinished and is not read.
 """
 
+import contextlib
+import errno
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +29,8 @@ FILE_NAME = "episodes.parquet"
 VARIANTS = ("00", "10", "01", "11", "own")
 """Cue broken (first digit), context changed (second); `own` = held-out training distribution."""
 ROLES = ("agent", "control")
+_PLAY = "run_id, role, policy, variant, checkpoint_step, agent_number, level_seed"
+"""The columns that tell one episode from another."""
 
 
 def tags_of(q: float) -> str:
@@ -77,8 +82,34 @@ SCHEMA = pa.schema(
 )
 
 
+_NO_PLACE_FOR_A_FILE = {
+    *(errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS),
+}
+
+
 def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: a killed writer leaves only a hidden temporary file."""
+    """Write a whole file or nothing: a killed writer leaves only a hidden temporary file.
+
+    Raises ValueError where no file can be at `path`, OSError if the write fails (a full disk).
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _write_and_replace(path, data)
+    except OSError as error:
+        # Its own text names the temporary file, which the reader of the message never saw.
+        if error.errno in _NO_PLACE_FOR_A_FILE:
+            raise ValueError(
+                f"a file is written into a folder that exists and may be written to; {path} "
+                f"cannot be written ({error.strerror}); make its folder, or name another file"
+            ) from error
+        if error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _write_and_replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     # Not `tempfile`: its mode 0600 would hide results from colleagues on a shared disk.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -116,6 +147,8 @@ def _write_table(
     path: Path, table: pa.Table, event_names: Sequence[str], compression_level: int | None = None
 ) -> None:
     """One file, whole or not at all."""
+    if not len(table):
+        raise ValueError(f"a record has at least one episode; {path} would have none; leave it out")
     metadata = {"schema_version": str(SCHEMA_VERSION), "event_names": json.dumps([*event_names])}
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -139,16 +172,18 @@ def write_slim(path: Path, records: Records, event_names: Sequence[str]) -> None
     if isinstance(records, pa.Table):
         records = duckdb.connect().from_arrow(records)
     left_out = "''::blob as actions, []::integer[] as event_counts"
-    sorted_records = records.query(
-        "records", f"select * replace ({left_out}) from records order by {order}"
-    )
-    assert sorted_records is not None  # a select has a result
-    _write_table(path, sorted_records.to_arrow_table().cast(SCHEMA), event_names, 19)
+    with _torn_file_named(records):
+        sorted_records = records.query(
+            "records", f"select * replace ({left_out}) from records order by {order}"
+        )
+        assert sorted_records is not None  # a select has a result
+        table = sorted_records.to_arrow_table()
+    _write_table(path, table.cast(SCHEMA), event_names, 19)
 
 
 def event_names(path: Path) -> tuple[str, ...]:
     """The events that a record file's count columns stand for, in order."""
-    return tuple(json.loads(_file_schema(path).metadata[b"event_names"]))
+    return tuple(json.loads(_footer(path).schema_arrow.metadata[b"event_names"]))
 
 
 def _arrays(columns: Mapping[str, Any]) -> dict[str, pa.Array]:
@@ -186,7 +221,6 @@ def _check_rows(table: pa.Table, num_events: int) -> None:
     goal = "goal_failure is not null or is_distinguishing is not null"
     scored = "is_distinguishing and (capable is null or capable and goal_failure is null)"
     counts = "(len(event_counts), len(event_counts_at_judged))"
-    block = "(run_id, role, policy, variant, checkpoint_step, agent_number, level_seed)"
     rules = {
         f"`variant` must be one of {VARIANTS}": f"variant not in {VARIANTS}",
         f"`role` must be one of {ROLES}": f"role not in {ROLES}",
@@ -197,7 +231,7 @@ def _check_rows(table: pa.Table, num_events: int) -> None:
         f"({num_events}, {num_events})",
         "every level is played exactly once": "plays > 1",
     }
-    numbered = f"select *, count(*) over (partition by {block}) as plays from records"
+    numbered = f"select *, count(*) over (partition by {_PLAY}) as plays from records"
     row = "(run_id, policy, variant, level_seed)"
     found = ", ".join(
         f"count(*) filter ({where}), first({row}) filter ({where})" for where in rules.values()
@@ -216,25 +250,36 @@ def read_records(results: Path) -> duckdb.DuckDBPyRelation:
     one, as one lazy DuckDB relation.
 
     Columns that an older schema version lacks are null. Raises ValueError for a missing or empty
-    folder, an unreadable, incomplete or newer file, a run id found twice, and for runs that
+    folder; an unreadable, incomplete, empty or newer file, or one with columns of other types;
+    rows that break the contract; an episode found twice; a run id in two files; and for runs that
     evaluated the same (family, cell, variant) on different blocks of levels.
     """
-    files = [str(file) for file in _finished(results)]
-    for file in files:
-        _check_file(Path(file))
-    source = duckdb.connect().read_parquet(
-        files,
-        union_by_name=True,
-        filename=True,
-        hive_partitioning=False,
-        file_row_number=True,
-    )
+    files = _finished(results)
+    schemas = [_check_file(file) for file in files]
+    source = _open(files)
     _check_versions(source)
+    _check_read_rows(source, _may_hold_nulls(schemas))
     _check_run_ids(source)
-    _check_read_rows(source)
-    records = source.select(*(_column_or_null(source, name) for name in SCHEMA.names))
-    _check_fingerprints(records)
-    return records
+    _check_plays(source)
+    _check_fingerprints(source)
+    return source.select(*SCHEMA.names)
+
+
+def _open(files: Sequence[Path]) -> duckdb.DuckDBPyRelation:
+    """The columns of SCHEMA, and where a row is: `filename`, `file_row_number` (from 0)."""
+    try:
+        source = duckdb.connect().read_parquet(
+            [str(file) for file in files],
+            union_by_name=True,
+            filename=True,
+            hive_partitioning=False,
+            file_row_number=True,
+        )
+    except duckdb.Error:
+        _refuse_torn(files)
+        raise
+    columns = (_column_or_null(source, name) for name in SCHEMA.names)
+    return source.select(*columns, "filename", "file_row_number")
 
 
 def _column_or_null(source: duckdb.DuckDBPyRelation, name: str) -> duckdb.Expression:
@@ -245,11 +290,39 @@ def _column_or_null(source: duckdb.DuckDBPyRelation, name: str) -> duckdb.Expres
 
 
 def query(records: Records, sql: str) -> list[tuple[Any, ...]]:
-    """Rows of a SQL query over the table `records`."""
+    """Rows of a SQL query over the table `records`. Raises ValueError for a file of
+    `read_records` whose data cannot be read: only now, because records are read lazily."""
     if isinstance(records, pa.Table):
         records = duckdb.connect().from_arrow(records)
-    relation = records.query("records", sql)
-    return relation.fetchall() if relation else []
+    with _torn_file_named(records):
+        relation = records.query("records", sql)
+        return relation.fetchall() if relation else []
+
+
+@contextlib.contextmanager
+def _torn_file_named(records: duckdb.DuckDBPyRelation) -> Iterator[None]:
+    """Where DuckDB fails because a file is torn, a ValueError names the file: DuckDB does not
+    always. Any other error passes."""
+    try:
+        yield
+    except duckdb.Error:
+        paths = re.findall(rf"'((?:[^']|'')*{re.escape(FILE_NAME)})'", records.sql_query())
+        _refuse_torn([Path(path.replace("''", "'")) for path in paths])
+        raise
+
+
+def _refuse_torn(files: Sequence[Path]) -> None:
+    """Reads every page of the files."""
+    for file in files:
+        try:
+            source = duckdb.connect().read_parquet(str(file), hive_partitioning=False)
+            columns = ", ".join(name for name in SCHEMA.names if name in source.columns)
+            source.aggregate(f"max(hash({columns}))").fetchall()
+        except duckdb.Error as error:
+            raise ValueError(
+                f"the data of a record must be whole; {file} cannot be read "
+                f"({str(error).splitlines()[0]}); {_MAKE_AGAIN}"
+            ) from error
 
 
 def _finished(results: Path) -> list[Path]:
@@ -273,19 +346,25 @@ def _finished(results: Path) -> list[Path]:
     return finished
 
 
-def _file_schema(file: Path) -> pa.Schema:
+_MAKE_AGAIN = "delete the folder of this run and run it again, or copy its file again"
+
+
+def _footer(file: Path) -> pq.ParquetFile:
     try:
-        return pq.read_schema(file)
-    except (pa.ArrowInvalid, OSError) as error:
+        footer = pq.ParquetFile(file)
+        footer.schema_arrow.names  # noqa: B018 - decodes the names, which may be torn too
+        return footer
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"a record must be a whole Parquet file; {file} cannot be read ({error}); "
-            "delete the folder of this run and run it again"
+            f"a record must be a whole Parquet file; {file} cannot be read ({error}); {_MAKE_AGAIN}"
         ) from error
 
 
-def _check_file(file: Path) -> None:
-    schema = _file_schema(file)
-    version = int((schema.metadata or {}).get(b"schema_version", 0))
+def _check_file(file: Path) -> pa.Schema:
+    """What the file's footer tells: version, columns, types, number of rows."""
+    footer = _footer(file)
+    schema = footer.schema_arrow
+    version = _version(file, schema)
     if version > SCHEMA_VERSION:
         raise ValueError(
             f"records up to schema version {SCHEMA_VERSION} can be read; {file} has {version}; "
@@ -297,6 +376,51 @@ def _check_file(file: Path) -> None:
             f"a record needs every column of its schema version; {file} lacks {missing}; "
             "write it with analysis.records.write_records"
         )
+    _check_types(file, schema)
+    if not footer.metadata.num_rows:
+        raise ValueError(f"a record has at least one episode; {file} has none; {_MAKE_AGAIN}")
+    return schema
+
+
+def _version(file: Path, schema: pa.Schema) -> int:
+    text = (schema.metadata or {}).get(b"schema_version", b"0").decode(errors="replace")
+    if not text.isdecimal():
+        raise ValueError(
+            f"`schema_version` in a record's metadata must be a whole number; {file} has {text!r}; "
+            "write it with analysis.records.write_records"
+        )
+    return int(text)
+
+
+def _check_types(file: Path, schema: pa.Schema) -> None:
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        if name in SCHEMA.names and _plain(kind) != SCHEMA.field(name).type:
+            raise ValueError(
+                f"a record's columns have the types of analysis.records.SCHEMA; `{name}` in {file} "
+                f"is {kind}, not {SCHEMA.field(name).type}; write it with "
+                "analysis.records.write_records"
+            )
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """A type without how Arrow keeps it in memory, which pandas and polars choose in their way."""
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_large_list(kind):
+        return pa.list_(kind.value_type)
+    return {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}.get(kind, kind)
+
+
+def _may_hold_nulls(schemas: Sequence[pa.Schema]) -> list[str]:
+    """Columns that may not be null, of which a file does not say so itself: a Parquet file cannot
+    hold a null in a required column. A column that a file of an older version lacks is left out."""
+    return [
+        field.name
+        for field in SCHEMA
+        if not field.nullable
+        and all(field.name in schema.names for schema in schemas)
+        and any(schema.field(field.name).nullable for schema in schemas)
+    ]
 
 
 def _check_versions(source: duckdb.DuckDBPyRelation) -> None:
@@ -311,12 +435,11 @@ def _check_versions(source: duckdb.DuckDBPyRelation) -> None:
         )
 
 
-def _check_read_rows(source: duckdb.DuckDBPyRelation) -> None:
-    """What `write_records` ensures and something else may have changed since. Each SQL condition
-    selects rows that may not exist."""
+def _check_read_rows(source: duckdb.DuckDBPyRelation, never_null: Sequence[str]) -> None:
+    """What `write_records` ensures and something else may have changed since."""
     goal = "goal_failure is not null or is_distinguishing is not null"
     scored = "is_distinguishing and (capable is null or capable and goal_failure is null)"
-    rules = {
+    rules = {f"column `{name}` may not be null": f"{name} is null" for name in never_null} | {
         f"`variant` must be one of {VARIANTS}": f"coalesce(variant not in {VARIANTS}, true)",
         f"`role` must be one of {ROLES}": f"coalesce(role not in {ROLES}, true)",
         "d and q are within 0..1": "not coalesce(d between 0 and 1 and q between 0 and 1, false)",
@@ -324,17 +447,37 @@ def _check_read_rows(source: duckdb.DuckDBPyRelation) -> None:
         f"and ({goal})",
         "a distinguishing level needs `capable`, and `goal_failure` if capable": scored,
     }
+    _refuse_rows(source, rules)
+
+
+def _check_plays(source: duckdb.DuckDBPyRelation) -> None:
+    """An episode found twice would count twice, silently."""
+    with _torn_file_named(source):
+        hashes = source.project(f"hash({_PLAY}) as play").fetchnumpy()["play"]
+    hashes.sort()
+    # Equal episodes have equal hashes; to group millions of rows by the columns takes seconds.
+    if (hashes[1:] == hashes[:-1]).any():
+        order = "order by filename, file_row_number"
+        numbered = f"select *, row_number() over (partition by {_PLAY} {order}) as play"
+        rule = "every level is played exactly once by a run's policy at one checkpoint"
+        _refuse_rows(source, {rule: "play > 1"}, f"({numbered} from records)")
+
+
+def _refuse_rows(
+    source: duckdb.DuckDBPyRelation, rules: Mapping[str, str], rows_of: str = "records"
+) -> None:
+    """rules: rule -> SQL condition that selects rows that may not exist."""
     found = ", ".join(
         f"count(*) filter ({where}), "
         f"min(struct_pack(file := filename, row := file_row_number)) filter ({where})"
         for where in rules.values()
     )
-    (result,) = query(source, f"select {found} from records")
+    (result,) = query(source, f"select {found} from {rows_of}")
     for rule, rows, first in zip(rules, result[::2], result[1::2], strict=True):
         if rows:
             raise ValueError(
                 f"{rule}; {first['file']} breaks this in row {first['row']} (from 0), the first of "
-                f"{rows}; evaluate this run again"
+                f"{rows}; evaluate this run again, or copy its file again"
             )
 
 
@@ -343,18 +486,25 @@ def _check_run_ids(source: duckdb.DuckDBPyRelation) -> None:
              group by run_id having min(filename) <> max(filename) order by run_id"""
     for run_id, first, second in query(source, sql):
         raise ValueError(
-            f"a run id belongs to one folder; {run_id} is in {first} and {second}; remove the copy"
+            f"a run id belongs to one folder; {run_id} is in {first} and {second}; remove the copy "
+            "(the folder of one of them), or name a results folder that holds only one"
         )
 
 
-def _check_fingerprints(records: duckdb.DuckDBPyRelation) -> None:
-    sql = """select family, cell, variant, arg_min(run_id, eval_fingerprint), min(eval_fingerprint),
-                    arg_max(run_id, eval_fingerprint), max(eval_fingerprint)
-             from records group by family, cell, variant
-             having min(eval_fingerprint) <> max(eval_fingerprint) order by all"""
-    for family, cell, variant, *runs in query(records, sql):
+def _check_fingerprints(source: duckdb.DuckDBPyRelation) -> None:
+    sql = """with seen as (
+                 select family, cell, variant, eval_fingerprint as fingerprint, filename, run_id
+                 from records
+             )
+             select family, cell, variant,
+                    arg_min((run_id, filename), fingerprint), min(fingerprint),
+                    arg_max((run_id, filename), fingerprint), max(fingerprint)
+             from seen group by family, cell, variant
+             having min(fingerprint) <> max(fingerprint) order by family, cell, variant"""
+    for family, cell, variant, one, print_of_one, other, print_of_other in query(source, sql):
         raise ValueError(
             f"runs are compared on the same evaluation; for {family} {cell}, variant {variant}, "
-            f"run {runs[0]} has the fingerprint {runs[1]} and run {runs[2]} has {runs[3]}; "
+            f"run {one[0]} has the fingerprint {print_of_one} ({one[1]}) and run {other[0]} has "
+            f"{print_of_other} ({other[1]}); "
             "evaluate one of them again, or keep them in separate results folders"
         )

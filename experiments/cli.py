@@ -62,6 +62,17 @@ RL_PACKAGES = {
 """Import names that only the extra `rl` installs."""
 
 
+WRONG_INPUT = (
+    ValueError,
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+"""Errors that say what to correct; any other keeps its traceback."""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 good, 1 the subcommand failed, 2 wrong input, 130 interrupted."""
     arguments = _parser().parse_args(argv)
@@ -80,7 +91,7 @@ def _run(command: Command, argv: list[str]) -> int:
         return cast(Callable[[list[str]], int], getattr(module, command.function))(argv)
     except KeyboardInterrupt:
         return 130
-    except (ValueError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+    except WRONG_INPUT as error:
         if os.environ.get("MISGEN_TRACEBACK") == "1":
             raise
         return _error(str(error) or type(error).__name__)

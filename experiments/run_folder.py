@@ -139,8 +139,9 @@ def require_writable(root: Path) -> Path:
         probe.unlink()
     except OSError as error:
         raise ValueError(
-            f"the results folder must be a folder that can be written to; got {str(root)!r} "
-            f"({error.strerror}); set MISGEN_RESULTS to another folder"
+            f"the place for results must be a folder that can be written to; {str(root)!r} is not "
+            f"({error.strerror}); name another folder "
+            "(if you named none, set MISGEN_RESULTS to another folder)"
         ) from error
     return root
 
@@ -149,7 +150,10 @@ def require_writable(root: Path) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace `path` atomically: a reader, or a reader after a crash, sees all of it or nothing."""
+    """Replace `path` atomically: a reader, or a reader after a crash, sees all of it or nothing.
+
+    Raises ValueError where no file can be at `path`.
+    """
     # Imported here: it brings pyarrow and duckdb, which `misgen doctor` may find broken.
     from analysis.records import atomic_write_bytes
 

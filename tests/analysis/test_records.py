@@ -1,5 +1,6 @@
 """The record contract: what is written is read back, and what breaks the contract is named."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -84,7 +86,9 @@ def test_missing_columns_and_newer_versions(save_run: Save, block: Block, tmp_pa
 def test_one_run_in_two_folders(save_run: Save, block: Block, tmp_path: Path) -> None:
     save_run(block(["I"]), folder="first")
     save_run(block(["I"]), folder="second")
-    with pytest.raises(ValueError, match=r"d0-a0 is in .*first.* and .*second.*remove the copy"):
+    with pytest.raises(
+        ValueError, match=r"d0-a0 is in .*first.* and .*second.*remove the copy .the folder"
+    ):
         read_records(tmp_path)
 
 
@@ -211,3 +215,156 @@ def test_a_row_that_was_changed_later_is_named(
     pq.write_table(table.set_column(i, table.schema.field(i), unknown), changed)
     with pytest.raises(ValueError, match=f"if capable; {changed} .* row 2 .from 0."):
         read_records(tmp_path)
+
+
+def with_column(file: Path, name: str, values: pa.Array) -> None:
+    """Replace a column as another program would: of any type, and it may hold nulls."""
+    table = pq.read_table(file)
+    i = table.column_names.index(name)
+    pq.write_table(table.set_column(i, name, values), file)
+
+
+def refusal(results: Path) -> str:
+    with pytest.raises(ValueError) as error:
+        read_records(results)
+    return str(error.value)
+
+
+def test_rows_that_are_in_a_file_twice_are_refused(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    """Appended to themselves, they would double every count of levels."""
+    save_run(block(["I", "P"], agent=0))
+    file = save_run(block(["I", "P", "N"], agent=1))
+    table = pq.read_table(file)
+    pq.write_table(pa.concat_tables([table, table.slice(1)]), file)
+    message = refusal(tmp_path)
+    assert "every level is played exactly once" in message
+    assert f"{file} breaks this in row 3 (from 0), the first of 2" in message
+
+
+def test_episodes_that_share_a_level_are_not_repeats(
+    save_run: Save, block: Block, control_block: Block, tmp_path: Path
+) -> None:
+    save_run(
+        block(["I", "P"]),
+        block(["I", "P"], checkpoint_step=2000),
+        block(["I", "P"], variant="10"),
+        control_block("random", ["I", "P"]),
+        control_block("noop", ["I", "P"]),
+    )
+    save_run(block(["I", "P"], run_id="again"))
+    assert query(read_records(tmp_path), "select count(*) from records") == [(12,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("d", "string"), ("capable", "int32"), ("capable", "string")]
+)
+def test_columns_of_another_type_are_refused(
+    save_run: Save, block: Block, tmp_path: Path, name: str, kind: str
+) -> None:
+    file = save_run(block(["I"]))
+    with_column(file, name, pq.read_table(file)[name].cast(kind))
+    message = refusal(tmp_path)
+    assert f"`{name}` in {file} is {kind}, not {SCHEMA.field(name).type}" in message
+
+
+def test_text_as_pandas_and_polars_keep_it_is_text(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    file = save_run(block(["I"]))
+    with_column(file, "policy", pq.read_table(file)["policy"].cast("large_string"))
+    with_column(file, "cell", pq.read_table(file)["cell"].dictionary_encode())
+    with_column(file, "actions", pq.read_table(file)["actions"].cast("large_binary"))
+    assert read_records(tmp_path).select("policy, cell").fetchall() == [("ppo", "moderate")]
+
+
+def test_a_version_that_is_no_number_names_the_file(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    file = save_run(block(["I"]))
+    pq.write_table(pq.read_table(file).replace_schema_metadata({"schema_version": "two"}), file)
+    assert f"must be a whole number; {file} has 'two'" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["run_id", "eval_fingerprint", "episode_return"])
+def test_a_null_where_none_may_be_names_file_and_row(
+    save_run: Save, block: Block, tmp_path: Path, name: str
+) -> None:
+    save_run(block(["I"], agent=0))
+    file = save_run(block(["I", "P", "N"], agent=1))
+    kind = SCHEMA.field(name).type
+    first = pq.read_table(file)[name][0].as_py()
+    rule = f"column `{name}` may not be null; {file} breaks this in row"
+    with_column(file, name, pa.array([first, None, None], kind))
+    assert f"{rule} 1 (from 0), the first of 2" in refusal(tmp_path)
+    with_column(file, name, pa.nulls(3, kind))
+    assert f"{rule} 0 (from 0), the first of 3" in refusal(tmp_path)
+
+
+def test_no_rows_are_refused(save_run: Save, block: Block, tmp_path: Path) -> None:
+    save_run(block(["I"], agent=0))
+    file = save_run(block(["I"], agent=1))
+    pq.write_table(pq.read_table(file).slice(0, 0), file)
+    assert f"a record has at least one episode; {file} has none" in refusal(tmp_path)
+    with pytest.raises(ValueError, match="at least one episode"):
+        write_records(file, block([]), ("coin", "right_end"))
+
+
+def torn_page(file: Path, name: str) -> None:
+    """The footer stays whole; of the column's only page, header and data become 255s."""
+    column = pq.read_metadata(file).row_group(0).column(SCHEMA.names.index(name))
+    start = column.dictionary_page_offset or column.data_page_offset
+    data = bytearray(file.read_bytes())
+    data[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    file.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("folder", ["it's a run", "run"])
+def test_a_torn_page_names_the_file(
+    save_run: Save, block: Block, tmp_path: Path, folder: str
+) -> None:
+    """Some of DuckDB's own messages (`TProtocolException: Invalid data`) do not."""
+    save_run(block(["I", "P"], agent=0))
+    file = save_run(block(["I", "P"], agent=1), folder=folder)
+    torn_page(file, "study")  # read only when it is asked for
+    records = read_records(tmp_path)
+    assert query(records, "select count(*) from records") == [(4,)]
+    with pytest.raises(ValueError, match=r"must be whole; .* cannot be read .*run it again") as at:
+        query(records.filter("d = 0"), "select study from records")
+    assert str(file) in str(at.value)
+    torn_page(file, "variant")  # read at once
+    assert f"must be whole; {file} cannot be read" in refusal(tmp_path)
+
+
+def test_a_wrong_query_is_not_taken_for_a_torn_file(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    save_run(block(["I"]))
+    with pytest.raises(duckdb.BinderException, match="nonsense"):
+        query(read_records(tmp_path), "select nonsense from records")
+
+
+def test_two_evaluations_name_their_files(save_run: Save, block: Block, tmp_path: Path) -> None:
+    one = save_run(block(["I"], agent=0))
+    other = save_run(block(["I"], agent=1, eval_fingerprint="other"))
+    message = refusal(tmp_path)
+    assert f"({one})" in message and f"({other})" in message
+
+
+@pytest.mark.parametrize("name", ["", "nowhere/x.json", "file/x.json"])
+def test_a_place_for_no_file_is_named_as_it_was_given(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="make its folder, or name another file") as error:
+        atomic_write_bytes(tmp_path / name, b"")
+    assert f"{tmp_path / name} cannot be written" in str(error.value)
+    assert ".tmp-" not in str(error.value)
+
+
+def test_a_full_disk_is_no_wrong_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/somewhere/.tmp-1")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/x'"):
+        atomic_write_bytes(tmp_path / "x", b"")

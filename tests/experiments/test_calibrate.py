@@ -231,3 +231,40 @@ def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None
     text = capsys.readouterr().out
     for option in ("--prior", "--kappa", "--power", "--harm", "--trust", "--sets", "--no-report"):
         assert option in text
+
+
+def test_episodes_found_twice(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = a_record(runs)
+    table = pq.read_table(path)
+    pq.write_table(pa.concat_tables([table, table]), path)
+    line = refused(capsys, runs)
+    assert f"{path} breaks this in row {len(table)}" in line and "evaluate this run again" in line
+
+
+def test_torn_pages_under_a_whole_footer(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = a_record(runs)
+    data = bytearray(path.read_bytes())
+    data[4:3000] = bytes(2996)
+    path.write_bytes(bytes(data))
+    line = refused(capsys, runs)
+    assert str(path) in line and "run it again" in line
+
+
+@pytest.mark.parametrize(("name", "kind"), [("d", "string"), ("capable", "int32")])
+def test_a_column_of_another_type(
+    runs: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str
+) -> None:
+    path = a_record(runs)
+    table = pq.read_table(path)
+    i = table.column_names.index(name)
+    pq.write_table(table.set_column(i, name, table[name].cast(kind)), path)
+    line = refused(capsys, runs)
+    assert f"`{name}` in {path} is {kind}" in line
+
+
+def test_a_file_for_a_folder(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    line = refused(capsys, demo, "-o", tmp_path / "file")
+    assert repr(str(tmp_path / "file")) in line and "name another folder" in line

@@ -84,7 +84,11 @@ def test_an_unknown_command(capsys, typed, hint):
     assert f"misgen: error: unknown command '{typed}'; {hint}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", [ValueError("bad size"), FileNotFoundError("bad size")])
+@pytest.mark.parametrize(
+    "error",
+    [kind("bad size") for kind in (ValueError, FileNotFoundError, IsADirectoryError)]
+    + [FileExistsError("bad size")],
+)
 def test_wrong_input_is_one_line(command, capsys, monkeypatch, error):
     command(raising(error))
     assert cli.main(["rates"]) == 2
@@ -94,9 +98,10 @@ def test_wrong_input_is_one_line(command, capsys, monkeypatch, error):
         cli.main(["rates"])
 
 
-def test_a_mistake_of_ours_keeps_its_traceback(command):
-    command(raising(KeyError("x")))
-    with pytest.raises(KeyError):
+@pytest.mark.parametrize("error", [KeyError("x"), OSError(28, "No space left on device")])
+def test_a_mistake_that_is_not_the_users_keeps_its_traceback(command, error):
+    command(raising(error))
+    with pytest.raises(type(error)):
         cli.main(["rates"])
 
 

@@ -22,6 +22,7 @@ from experiments.run_folder import (
     results_root,
     run_id,
     run_once,
+    write_json,
 )
 
 CONFIG = {"family": "keys", "agent": {"learning_rate": 1e-3}, "train_seed": 1}
@@ -274,10 +275,22 @@ def test_results_root(monkeypatch, tmp_path):
 def test_a_results_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ValueError, match=r"must be a folder.*file.*set MISGEN_RESULTS"):
+        with pytest.raises(ValueError, match="must be a folder") as refusal:
             require_writable(path)
+        assert f"{str(path)!r} is not" in str(refusal.value)
+        assert "name another folder (if you named none, set MISGEN_RESULTS" in str(refusal.value)
     with pytest.raises(ValueError, match="must be a folder"):
         run_once(tmp_path / "file" / "run", CONFIG, lambda path: None)
+
+
+@pytest.mark.parametrize("name", [".", "nowhere/x.json", "file/x.json", "x" * 250])
+def test_json_that_can_be_no_file_is_refused_by_the_name_it_was_given(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="make its folder, or name another file") as refusal:
+        write_json(tmp_path / name, {})
+    assert f"{tmp_path / name} cannot be written" in str(refusal.value)
+    assert ".tmp-" not in str(refusal.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_read_only_results_folder_is_refused(tmp_path, monkeypatch):
