@@ -14,15 +14,21 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PUBLISHED = ROOT / "analysis" / "published"
 
 
-@pytest.mark.parametrize("code", BLOCKS, ids=["gymnasium", "stable_baselines3"])
+@pytest.mark.parametrize("code", BLOCKS, ids=["risk", "gymnasium", "stable_baselines3"])
 @pytest.mark.filterwarnings("default")
-def test_the_ten_lines_run(code, capsys):
+def test_the_ten_lines_run(code, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
 
 @pytest.mark.parametrize(
-    ("marker", "file"), [("demo table", "demo/table.txt"), ("cells results", "cells/cells.txt")]
+    ("marker", "file"),
+    [
+        ("demo table", "demo/table.txt"),
+        ("cells results", "cells/cells.txt"),
+        ("factors", "calibration/factors.txt"),
+    ],
 )
 def test_the_tables_are_the_published_ones(marker, file):
     quoted = re.search(rf"<!-- {marker} -->\n```text\n(.*?)```\n<!-- /{marker} -->", README, re.S)
@@ -47,8 +53,8 @@ def test_every_command_it_names_exists():
 
 
 def test_published_results_say_where_they_come_from():
-    for study in ("demo", "cells"):
-        summary = (PUBLISHED / study / "summary.json").read_text()
+    for file in ("demo/summary", "cells/summary", "calibration/summary", "trust/trust"):
+        summary = (PUBLISHED / f"{file}.json").read_text()
         assert '"git_commit"' in summary and '"cpu"' in summary and '"date_utc"' in summary
 
 
