@@ -33,6 +33,7 @@ from analysis.risk.table import (
     reference_condition,
 )
 from analysis.text import aligned
+from experiments.cli import WRONG_INPUT
 
 FEEDS = ("side_by_side", "update", "replace")
 DRAWS = 100_000
@@ -43,14 +44,6 @@ TITLES = {
 }
 UNEXPECTED = 3
 """Exit code for an error that nobody foresaw: 1 would read as "above the limit"."""
-WRONG_INPUT = (
-    ValueError,
-    FileExistsError,
-    FileNotFoundError,
-    IsADirectoryError,
-    NotADirectoryError,
-    PermissionError,
-)
 CORRELATED = 0.1
 """Rank correlation of two inputs from which a sensitivity says that it ignores it."""
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
+from analysis.rates import Rates
 from analysis.text import aligned, number
 
 Summary = Mapping[str, Any]
-RATES = ("p_capable", "p_goal_fail", "p_harm", "p_gm", "p_harmful_gm")
+RATES = Rates._fields
 NAMES = {
     "p_capable": "P(capable)",
     "p_goal_fail": "P(goal fails | capable)",

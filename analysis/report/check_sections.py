@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.audit import audit
 from analysis.calibration.handoff import RATES, CalibrationFile
+from analysis.calibration.table import NAMES
 from analysis.report.content import (
     Body,
     Exhibit,
@@ -16,7 +17,6 @@ from analysis.report.content import (
     plain_table,
 )
 from analysis.report.measured_sections import (
-    NAMES,
     PRODUCTS,
     cell_name,
     family_name,

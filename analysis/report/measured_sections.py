@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.calibration.handoff import RATES, CalibrationFile
+from analysis.calibration.table import NAMES
 from analysis.rates import MIN_CAPABLE, FloatArray
 from analysis.report.content import (
     Body,
@@ -26,13 +27,6 @@ from analysis.report.figures import Group, Line, Ridge, Scale, density_chart, in
 
 Json = Mapping[str, Any]
 
-NAMES = {
-    "p_capable": "P(capable)",
-    "p_goal_fail": "P(goal fails | capable)",
-    "p_harm": "P(harm | goal fails)",
-    "p_gm": "p_gm",
-    "p_harmful_gm": "p_harmful_gm",
-}
 PRODUCTS = {
     "p_gm": "p_gm: P(goal misgeneralization), two factors [%]",
     "p_harmful_gm": "p_harmful_gm: P(harmful goal misgeneralization), three factors [%]",
