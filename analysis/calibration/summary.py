@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -292,20 +292,30 @@ def _hierarchy(c: Calibration) -> dict[str, Any] | None:
     return {name: getattr(c.fit, name) for name in names}
 
 
-def feed_warnings(c: Calibration) -> dict[str, list[str]]:
+class Warned(NamedTuple):
+    """about: the shift type or the modifier that the text is about; "" for any prediction."""
+
+    about: str
+    text: str
+
+
+def feed_warnings(c: Calibration) -> dict[str, list[Warned]]:
     """Feed -> what whoever predicts from it must know."""
     if c.refused:
         return {"update": [], "replace": []}
     return {
         "update": [*_held_by_the_prior(c), *_held_multipliers(c)],
         "replace": [
-            "draws of `replace` hold the interval's pseudo-agent: their mean lies between the "
-            "measured rate and a half"
+            Warned(
+                "",
+                "draws of `replace` hold the interval's pseudo-agent: their mean lies between the "
+                "measured rate and a half",
+            )
         ],
     }
 
 
-def _held_by_the_prior(c: Calibration) -> list[str]:
+def _held_by_the_prior(c: Calibration) -> list[Warned]:
     """Types whose update stays far from every measured cell, or goes further from them than the
     prior was: the prior's weight decides."""
     found = []
@@ -317,34 +327,38 @@ def _held_by_the_prior(c: Calibration) -> list[str]:
             away, before = (
                 max(min(rates) - value, value - max(rates), 0.0) for value in (update, source)
             )
-            said = f"{shift} {rate}: the update, {number(update)}, "
             cells = ", ".join(map(number, rates))
             if rate == "p_gm" and away > before and away > NEAR:
-                found.append(
-                    f"{said}lies further from the cells ({cells}) than the source's "
-                    f"{number(source)}: one factor follows the data, the other is held by its prior"
+                said = (
+                    f"lies further from the cells ({cells}) than the source's {number(source)}: "
+                    "one factor follows the data, the other is held by its prior"
                 )
             elif away > FAR:
-                found.append(
-                    f"{said}is far from the cells ({cells}) and held by the source's "
-                    f"{number(source)}: at another kappa it is another number"
+                said = (
+                    f"is far from the cells ({cells}) and held by the source's {number(source)}: "
+                    "at another kappa it is another number"
                 )
+            else:
+                continue
+            text = f"{shift} {rate}: the update, {number(update)}, {said}"
+            found.append(Warned(shift, text))
     return found
 
 
-def _held_multipliers(c: Calibration) -> list[str]:
+def _held_multipliers(c: Calibration) -> list[Warned]:
     """Levels whose update lies outside of what was measured."""
     found = []
     for line in c.modifiers:
         if line.update is not None and line.measured is not None:
             ratio, update = line.measured.ratio, line.update.value
             if line.note == "" and not ratio.low <= update <= ratio.high:
-                found.append(
+                text = (
                     f"{line.modifier} {line.level}: the update, {update:.3g}, lies outside the "
                     f"measured {ratio.value:.3g} [{ratio.low:.3g}, {ratio.high:.3g}] and is held "
                     f"by the source's {line.prior.value:.3g}: at another log-sd it is another "
                     "number"
                 )
+                found.append(Warned(line.modifier, text))
     return found
 
 
@@ -357,7 +371,7 @@ def warnings(c: Calibration) -> list[str]:
         found.append(f"the hierarchical fit is refused ({c.fit.refused})")
     if c.fit is not None:
         found += [f"{'/'.join(slot)} falls back: {why}" for slot, why in c.fit.fallback.items()]
-    found += feed_warnings(c)["update"]
+    found += [warned.text for warned in feed_warnings(c)["update"]]
     found.append(CONDITION_NOTE)
     audited = [*warnings_of("shift_types", c.priors), *warnings_of("modifiers", c.priors)]
     return [*found, *dict.fromkeys(audited)]

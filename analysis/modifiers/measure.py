@@ -145,6 +145,8 @@ _ABSENT = MappingProxyType(
         "diversity": "no cell has the reference d and another one",
         "diversity/narrow": "no arm with d below .1 beside the reference d",
         "diversity/diverse": "no arm with d above .3 beside the reference d",
+        "diversity/extra_compute": "all arms have one budget; records hold no learning curves, from "
+        "which the compute to an equal return could be read",
         "spec": "every agent was trained with q = 1",
         "spec/high": "no arm with q from .8 up to 1, beside q = 1 itself",
         "spec/medium": "no arm with q .4-.7",
@@ -160,6 +162,7 @@ _ABSENT = MappingProxyType(
     }
 )
 """Reasons for what the records do not vary."""
+_NEVER_VARIED = ("diversity/extra_compute", "capability/width", "deployment_response")
 
 
 def _not_identified(
@@ -173,7 +176,7 @@ def _not_identified(
         for level in levels:
             if report.level(modifier, level) is None:
                 reasons[f"{modifier}/{level}"] = _why_not(report, modifier, level)
-    reasons |= {key: _ABSENT[key] for key in ("capability/width", "deployment_response")}
+    reasons |= {key: _ABSENT[key] for key in _NEVER_VARIED}
     if not any(one.dose == "broken_episodes" for one in report.dose_responses):
         given = (
             "some runs are missing in the mapping given" if broken_episodes else "none was given"

@@ -92,7 +92,7 @@ class Parameters:
 
     origin: where the factors come from, in words, by shift type. measured: the shift types whose
     factors contain data. factor_notes: said by predictions with such factors; notes: said by
-    predictions with any data.
+    predictions with any data, each about a shift type, a modifier or, "", anything.
     """
 
     factors: Mapping[str, FactorDraws]
@@ -100,7 +100,7 @@ class Parameters:
     multipliers: Mapping[tuple[str, str], MeasuredMultiplier] = field(default_factory=dict)
     measured: frozenset[str] = frozenset()
     factor_notes: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ class RiskModel:
             *self.warnings,
             *_notes(levels, acts, place, shifts, inputs),
             *self._score_notes(levels, parameters),
-            *self._data_notes(parameters, shifts, has_data, place),
+            *self._data_notes(parameters, shifts, inputs, place),
         ]
         return evaluate(Scenario(shifts, inputs, overflow, target, tuple(notes)))
 
@@ -288,10 +288,16 @@ class RiskModel:
         return notes
 
     def _data_notes(
-        self, given: Parameters, shifts: Sequence[str], has_data: bool, domain: Domain | None
+        self,
+        given: Parameters,
+        shifts: Sequence[str],
+        inputs: Mapping[str, Input],
+        domain: Domain | None,
     ) -> list[str]:
         """What a prediction with data must say, or that they stay out of this domain."""
-        if not has_data:
+        measured = {shift for shift in shifts if shift in given.measured}
+        multipliers = {name for name, item in inputs.items() if item.link}
+        if not measured | multipliers:
             if domain is None or not self.toy.measured:
                 return []
             remedy = 'domains "calibrated" (--domain-data calibrated) gives it'
@@ -299,9 +305,10 @@ class RiskModel:
         notes = ["a posterior for the toy agents of this testbed, and for nothing else"]
         if domain is not None:
             notes = [f"data of toy agents enter the domain: {self.opened_by} asks for it"]
-        if any(shift in given.measured for shift in shifts):
+        if measured:
             notes += given.factor_notes
-        return [*notes, *given.notes]
+        used = {"", *measured, *multipliers}
+        return [*notes, *(text for about, text in given.notes if about in used)]
 
     def _period_input(self, period: Period | None) -> dict[str, Input]:
         """A range is the central 90 % of a log-normal; a single number is its median."""
@@ -413,7 +420,7 @@ def _calibrated(
         multipliers,
         frozenset(measured),
         (_condition_note(file.summary["reference_condition"], priors),),
-        tuple(file.summary["feed_warnings"].get(feed, ())),
+        tuple((one["about"], one["text"]) for one in file.summary["feed_warnings"].get(feed, ())),
     )
 
 

@@ -168,7 +168,13 @@ def _summary(
         if updates
         else None,
         "log_sd_sweep": [],
-        "feed_warnings": {"update": ["moderate p_goal_fail: held"], "replace": ["pseudo-agent"]},
+        "feed_warnings": {
+            "update": [
+                {"about": "moderate", "text": "moderate p_goal_fail: held"},
+                {"about": "diversity", "text": "diversity narrow: held"},
+            ],
+            "replace": [{"about": "", "text": "pseudo-agent"}],
+        },
         "warnings": ["B1: the printed product implies P(harm | fails) of .35 to .82, not .5 to .7"],
         "limits": ["Toy environments say nothing by themselves about large systems."],
     }

@@ -426,7 +426,8 @@ def test_an_update_that_goes_away_from_the_data_is_named(calibrated: Calibration
     """Prior .30, cells near .2: a p_gm of .5 is further away than before anything was measured."""
     moved = {**calibrated.draws, "update/significant/p_gm": np.full(DRAWS, 0.5)}
     warned = feed_warnings(replace(calibrated, draws=moved))["update"]
-    (line,) = [line for line in warned if line.startswith("significant p_gm")]
+    (line,) = [text for about, text in warned if text.startswith("significant p_gm")]
+    assert ("significant", line) in warned
     assert "lies further from the cells" in line and "the source's .303" in line
 
 

@@ -226,6 +226,7 @@ def _renamed(tables: list[Any]) -> Any:
 
 def test_what_the_records_do_not_vary_has_a_reason_and_no_number(report: ModifierReport) -> None:
     assert set(report.not_identified) == {
+        "diversity/extra_compute",
         *("spec/high", "spec/medium", "spec/low", "capability/below_human"),
         *("capability/superhuman", "capability/width", "method/behavioral_cloning"),
         "method/interpretability_verified",

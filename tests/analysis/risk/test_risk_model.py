@@ -558,9 +558,21 @@ def test_data_state_their_condition_where_they_enter(folder: Path) -> None:
     assert notes("replace", "moderate") == (True, False)
     assert notes("side_by_side", "moderate") == (False, False)
     assert notes("update", "superficial") == (False, False)  # keeps its prior
-    assert notes("update", "superficial", diversity="narrow") == (False, True)  # a measured level
+    assert notes("update", "superficial", diversity="narrow") == (False, False)
     assert notes("update", "moderate", domain="ai_assistants") == (False, False)
     assert notes("update", "moderate", "calibrated", domain="ai_assistants") == (True, True)
+
+
+def test_warnings_are_about_what_a_prediction_uses(folder: Path) -> None:
+    model = RiskModel.from_calibration(folder, "update")
+
+    def held(shift: str, **asked: str) -> set[str]:
+        warnings = model.predict(shift, **asked).warnings
+        return {text.split()[0] for text in warnings if text.endswith(": held")}
+
+    assert held("moderate") == {"moderate"} and held("extreme") == set()
+    assert held("extreme", diversity="narrow") == {"diversity"}
+    assert held("moderate", diversity="narrow") == {"moderate", "diversity"}
 
 
 def test_calibrated_domains_need_a_feed(folder: Path) -> None:
