@@ -145,8 +145,7 @@ _ABSENT = MappingProxyType(
         "diversity": "no cell has the reference d and another one",
         "diversity/narrow": "no arm with d below .1 beside the reference d",
         "diversity/diverse": "no arm with d above .3 beside the reference d",
-        "diversity/extra_compute": "all arms have one budget; records hold no learning curves, from "
-        "which the compute to an equal return could be read",
+        "diversity/extra_compute": "arms of one budget, and records hold no learning curves",
         "spec": "every agent was trained with q = 1",
         "spec/high": "no arm with q from .8 up to 1, beside q = 1 itself",
         "spec/medium": "no arm with q .4-.7",
