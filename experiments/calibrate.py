@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis.calibration.calibrate import HARM, KAPPAS, calibrate
-from analysis.calibration.handoff import read_calibration, write_calibration
+from analysis.calibration.handoff import read_calibration
 from analysis.calibration.table import format_calibration
+from analysis.calibration.write import write_calibration
 from analysis.priors import load_priors
 from analysis.priors.types import PRIOR_SETS, PriorSet
 from analysis.records import read_records

@@ -1,7 +1,7 @@
 """Calibration: the source's prior and the measured cells -> joint draws for the risk model.
 
     calibration = calibrate(read_records(results), load_priors())
-    write_calibration(calibration, folder)                            # analysis.calibration.handoff
+    write_calibration(calibration, folder)          # analysis.calibration.write
 
 Three feeds. `side_by_side` moves nothing: the measured rates stand beside the source's. `update`
 is the posterior of the hierarchical model, data entering with a stated power: a statement about

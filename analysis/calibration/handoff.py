@@ -1,4 +1,4 @@
-"""The calibration folder: what `misgen calibrate` writes and everybody else reads.
+"""The calibration folder, as everybody reads what `misgen calibrate` wrote (`write.py`).
 
     <folder>/
         draws.parquet    one row per joint draw, one column per parameter (float64)
@@ -20,16 +20,13 @@ Nothing here needs torch, or the packages that made the draws.
 
 import csv
 import functools
-import importlib.metadata
 import io
 import json
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +34,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.rates import Rates
-from analysis.records import atomic_write_bytes
-
-if TYPE_CHECKING:
-    from analysis.calibration.calibrate import Calibration
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -52,69 +45,7 @@ FEEDS = ("side_by_side", "update", "replace")
 COLUMNS_OF = {"side_by_side": "prior", "update": "update", "replace": "replace"}
 """Feed -> first part of its columns: side by side, the measured rates move nothing."""
 
-PACKAGES = ("misgen", "numpy", "scipy", "pyarrow", "duckdb", "numpyro", "jax")
 REMEDY = "run `misgen calibrate RESULTS -o FOLDER` with this misgen again"
-
-
-# ------------------------------------------------------------------------------------------ writing
-
-
-def write_calibration(
-    calibration: "Calibration", folder: Path, provenance: Mapping[str, Any] | None = None
-) -> None:
-    """Write draws, summary and tables. provenance: `command`, `git_commit` and more, as known.
-
-    Raises ValueError when the summary breaks its own JSON Schema, or the folder is a file.
-    """
-    from analysis.calibration.summary import summary_of
-    from analysis.calibration.table import tables
-
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"a calibration is a folder; {folder} is a file; name another with -o")
-    folder.mkdir(parents=True, exist_ok=True)
-    summary = summary_of(calibration) | {"provenance": _provenance(provenance or {})}
-    summary = {"schema_version": SCHEMA_VERSION, **summary}
-    _validate(summary, folder / SUMMARY)
-    # The old summary must not stand beside new draws if this is interrupted.
-    (folder / SUMMARY).unlink(missing_ok=True)
-    atomic_write_bytes(folder / DRAWS, _parquet(calibration.draws))
-    for name, text in tables(summary).items():
-        atomic_write_bytes(folder / name, text.encode())
-    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
-    atomic_write_bytes(folder / SUMMARY, text.encode())
-
-
-def _provenance(known: Mapping[str, Any]) -> dict[str, Any]:
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    base = {"command": "", "git_commit": None, "date_utc": date}
-    return {**base, **known, "versions": {**known.get("versions", {}), **_versions()}}
-
-
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
-
-
-def _parquet(draws: Mapping[str, FloatArray]) -> bytes:
-    (length,) = {len(values) for values in draws.values()}
-    table = pa.table({"draw": np.arange(length), **draws})
-    metadata = {"schema_version": str(SCHEMA_VERSION)}
-    sink = pa.BufferOutputStream()
-    # Byte streams are split because the draws have short mantissas: half the size.
-    pq.write_table(
-        table.replace_schema_metadata(metadata),
-        sink,
-        compression="zstd",
-        use_dictionary=False,
-        use_byte_stream_split=[name for name in table.column_names if name != "draw"],
-    )
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
 
 
 def exact(values: npt.ArrayLike) -> FloatArray:
@@ -235,7 +166,7 @@ def _read_summary(path: Path) -> dict[str, Any]:
     if not isinstance(summary, dict):
         raise ValueError(f"{SUMMARY} must hold one JSON object; {path} does not; {REMEDY}")
     _check_version(summary.get("schema_version"), path)
-    _validate(summary, path)
+    validate(summary, path)
     return summary
 
 
@@ -257,7 +188,8 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _validate(summary: Mapping[str, Any], path: Path) -> None:
+def validate(summary: Mapping[str, Any], path: Path) -> None:
+    """ValueError with the first place at which a summary, of this path, breaks the schema."""
     import jsonschema  # here, because reading draws alone does not need it
 
     errors = jsonschema.Draft202012Validator(json_schema()).iter_errors(summary)

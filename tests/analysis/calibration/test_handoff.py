@@ -25,8 +25,8 @@ from analysis.calibration.handoff import (
     read_calibration,
     to_csv,
     to_squigglepy,
-    write_calibration,
 )
+from analysis.calibration.write import write_calibration
 from analysis.priors import load_priors
 from analysis.priors.types import SHIFT_TYPES
 from analysis.records import read_records

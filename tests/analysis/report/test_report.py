@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from analysis.calibration.calibrate import calibrate
-from analysis.calibration.handoff import read_calibration, write_calibration
+from analysis.calibration.handoff import read_calibration
+from analysis.calibration.write import write_calibration
 from analysis.priors import load_priors
 from analysis.priors.types import SHIFT_TYPES
 from analysis.records import read_records

@@ -1,0 +1,76 @@
+"""Write a calibration folder: draws, summary and tables, as `handoff` lays them out."""
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.calibration.calibrate import Calibration
+from analysis.calibration.handoff import DRAWS, SCHEMA_VERSION, SUMMARY, FloatArray, validate
+from analysis.calibration.summary import summary_of
+from analysis.calibration.table import tables
+from analysis.records import atomic_write_bytes
+
+PACKAGES = ("misgen", "numpy", "scipy", "pyarrow", "duckdb", "numpyro", "jax")
+
+
+def write_calibration(
+    calibration: Calibration, folder: Path, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write draws, summary and tables. provenance: `command`, `git_commit` and more, as known.
+
+    Raises ValueError when the summary breaks its own JSON Schema, or the folder is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"a calibration is a folder; {folder} is a file; name another with -o")
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = summary_of(calibration) | {"provenance": _provenance(provenance or {})}
+    summary = {"schema_version": SCHEMA_VERSION, **summary}
+    validate(summary, folder / SUMMARY)
+    # The old summary must not stand beside new draws if this is interrupted.
+    (folder / SUMMARY).unlink(missing_ok=True)
+    atomic_write_bytes(folder / DRAWS, _parquet(calibration.draws))
+    for name, text in tables(summary).items():
+        atomic_write_bytes(folder / name, text.encode())
+    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
+    atomic_write_bytes(folder / SUMMARY, text.encode())
+
+
+def _provenance(known: Mapping[str, Any]) -> dict[str, Any]:
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    base = {"command": "", "git_commit": None, "date_utc": date}
+    return {**base, **known, "versions": {**known.get("versions", {}), **_versions()}}
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _parquet(draws: Mapping[str, FloatArray]) -> bytes:
+    (length,) = {len(values) for values in draws.values()}
+    table = pa.table({"draw": np.arange(length), **draws})
+    metadata = {"schema_version": str(SCHEMA_VERSION)}
+    sink = pa.BufferOutputStream()
+    # Byte streams are split because the draws have short mantissas: half the size.
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        sink,
+        compression="zstd",
+        use_dictionary=False,
+        use_byte_stream_split=[name for name in table.column_names if name != "draw"],
+    )
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
