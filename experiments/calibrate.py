@@ -10,6 +10,7 @@ from analysis.calibration.calibrate import HARM, KAPPAS, calibrate
 from analysis.calibration.handoff import read_calibration
 from analysis.calibration.table import format_calibration
 from analysis.calibration.write import write_calibration
+from analysis.modifiers.contrasts import LINK_OF_OVERFLOW
 from analysis.priors import load_priors
 from analysis.priors.types import PRIOR_SETS, PriorSet
 from analysis.records import read_records
@@ -31,6 +32,7 @@ def main(argv: list[str]) -> int:
         priors,
         power=options.power,
         harm=options.harm,
+        overflow=options.overflow,
         draws=options.draws,
         seed=options.seed,
         broken_episodes=broken_episodes(results),
@@ -92,6 +94,13 @@ def _parser() -> argparse.ArgumentParser:
         default="implied",
         help="P(harm | goal fails): implied by the source's products, its note's 50-70 %%, or "
         "updated by measured harm (never from C4, K4, K3)",
+    )
+    add(
+        "--overflow",
+        choices=list(LINK_OF_OVERFLOW),
+        default="clip",
+        help="measure multipliers for predictions with this overflow: as ratios of rates (clip), "
+        "of hazards or of odds (default: clip)",
     )
     add("--draws", type=int, default=4000, metavar="N", help="joint draws (default: 4000)")
     add("--seed", type=int, default=0, metavar="S", help="of all random numbers (default: 0)")

@@ -37,6 +37,7 @@ from analysis.calibration.multipliers import (
     swept_multipliers,
 )
 from analysis.calibration.reference_fit import fit_reference
+from analysis.modifiers.contrasts import LINK_OF_OVERFLOW
 from analysis.modifiers.measure import ModifierReport, measure_modifiers
 from analysis.priors.types import FACTORS, PriorSet, beta_parameters
 from analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap, point_rates
@@ -52,10 +53,12 @@ SWEEP_DRAWS = 1000
 
 @dataclass(frozen=True)
 class Settings:
-    """What was asked for. power: of the data in `update`, 0 to 1."""
+    """What was asked for. power: of the data in `update`, 0 to 1. overflow: what a prediction does
+    with probabilities above 1, which fixes the link on which multipliers are measured."""
 
     power: float = 1.0
     harm: str = "implied"
+    overflow: str = "clip"
     draws: int = 4000
     seed: int = 0
     kappas: tuple[float, ...] = KAPPAS
@@ -63,6 +66,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.harm not in HARM:
             raise ValueError(f"harm is one of {', '.join(HARM)}; got {self.harm!r}; choose one")
+        if self.overflow not in LINK_OF_OVERFLOW:
+            known = ", ".join(LINK_OF_OVERFLOW)
+            raise ValueError(f"overflow is one of {known}; got {self.overflow!r}; choose one")
         if not 0 <= self.power <= 1:
             raise ValueError(
                 f"the power of the data is within 0 (ignored) and 1 (full); got {self.power:g}"
@@ -144,6 +150,7 @@ def calibrate(
     *,
     power: float = 1.0,
     harm: str = "implied",
+    overflow: str = "clip",
     draws: int = 4000,
     seed: int = 0,
     kappas: Sequence[float] = KAPPAS,
@@ -152,11 +159,12 @@ def calibrate(
     """Measure the records and join them with the priors.
 
     harm: P(harm | fails) as the printed products imply; "note_50_70", as a note of the source
-    assumes; "measured", updated by the cells that may. broken_episodes: run id -> training episodes
-    in which the goals came apart, for the dose-response.
+    assumes; "measured", updated by the cells that may. overflow: of the predictions that it is for;
+    multipliers are ratios of rates for "clip", of hazards or of odds. broken_episodes: run id ->
+    training episodes in which the goals came apart, for the dose-response.
     Raises ValueError for a setting out of range and for records that cannot be compared.
     """
-    settings = Settings(power, harm, draws, seed, tuple(map(float, kappas)))
+    settings = Settings(power, harm, overflow, draws, seed, tuple(map(float, kappas)))
     cells = measure_cells(records)
     if not cells:
         raise ValueError(
@@ -166,7 +174,10 @@ def calibrate(
     entering = [cell for cell in cells if not cell.left_out]
     refused = refusal(cells)
     report = measure_modifiers(
-        of_main_settings(records), broken_episodes=broken_episodes, seed=seed
+        of_main_settings(records),
+        link=LINK_OF_OVERFLOW[overflow],
+        broken_episodes=broken_episodes,
+        seed=seed,
     )
     fit = None if refused else _fit(entering, priors, settings)
     lines = multipliers(priors, report, power, draws, seed)

@@ -409,8 +409,9 @@ def _calibrated(
             origin[shift] = f"prior: {row['keeps_prior']}" if row["keeps_prior"] else feed
             measured |= set() if row["keeps_prior"] else {shift}
     known = {(row["modifier"], row["level"]) for row in file.summary["modifiers"] if row.get(feed)}
+    link, _ = OVERFLOWS[file.summary["settings"]["overflow"]]
     multipliers = {
-        key: MeasuredMultiplier(values[rows])
+        key: MeasuredMultiplier(values[rows], link)
         for key, values in file.feed_modifiers(feed).items()
         if key in known
     }

@@ -229,7 +229,16 @@ def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         calibrate.main(["--help"])
     text = capsys.readouterr().out
-    for option in ("--prior", "--kappa", "--power", "--harm", "--trust", "--sets", "--no-report"):
+    for option in (
+        "--prior",
+        "--kappa",
+        "--power",
+        "--harm",
+        "--overflow",
+        "--trust",
+        "--sets",
+        "--no-report",
+    ):
         assert option in text
 
 

@@ -123,6 +123,7 @@ def _summary(
             "log_sd": 0.2,
             "power": 1.0,
             "harm": "implied",
+            "overflow": "clip",
             "draws": NUM_DRAWS,
             "seed": 0,
             "kappas": [2.0, 10.0, 50.0],

@@ -476,6 +476,14 @@ def test_refused_fits_of_the_sweeps_are_said(calibrated: Calibration) -> None:
     assert summary["held_out"]["refused"] == ["cell coinrun/moderate"]
 
 
+def test_multipliers_are_measured_on_the_link_of_the_overflow(study: Path) -> None:
+    found = run_once(study, overflow="hazard", power=0)
+    assert found.modifier_report.link == "cloglog"
+    assert summary_of(found)["settings"]["overflow"] == "hazard"
+    with pytest.raises(ValueError, match="overflow is one of clip, hazard, odds; got 'wrap'"):
+        Settings(overflow="wrap")
+
+
 def test_nan_becomes_null() -> None:
     value = {"a": math.nan, ("x", "y"): (np.float64(1.5), np.array([1, math.inf]))}
     assert plain(value) == {"a": None, "x/y": [1.5, [1, None]]}

@@ -563,6 +563,18 @@ def test_data_state_their_condition_where_they_enter(folder: Path) -> None:
     assert notes("update", "moderate", "calibrated", domain="ai_assistants") == (True, True)
 
 
+def test_measured_multipliers_have_the_link_of_their_calibration(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "odds")
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["settings"]["overflow"] = "odds"
+    (folder / "summary.json").write_text(json.dumps(summary))
+    model = RiskModel.from_calibration(folder, "update")
+    with pytest.raises(ValueError, match=r"got overflow .clip. .* on logit; use overflow .odds."):
+        model.predict("moderate", diversity="narrow")
+    odds = model.predict("moderate", diversity="narrow", overflow="odds")
+    assert odds.inputs["diversity"].link == "logit" and odds.p_gm.mean() < 1
+
+
 def test_warnings_are_about_what_a_prediction_uses(folder: Path) -> None:
     model = RiskModel.from_calibration(folder, "update")
 
