@@ -12,6 +12,7 @@ HEAVY = ("torch", "numba", "gymnasium", "hydra", "stable_baselines3")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_base_install_calibrates_and_predicts(tmp_path):
     """misgen is copied, built and installed without the extra `rl` in an environment of its own."""
     uv = os.environ.get("UV") or shutil.which("uv")

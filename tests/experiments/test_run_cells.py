@@ -72,6 +72,7 @@ def test_wrong_arguments(arguments, message, capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_smoke_run_leaves_tables_and_figures_that_can_be_made_again(
     tmp_path, monkeypatch, capsys
 ):

@@ -74,6 +74,7 @@ def test_few_sets_pass_and_a_wrong_prior_does_not() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_simulation_based_calibration() -> None:
     found = trust.simulation_based_calibration(200, seed=1)
     assert found.failures == [], trust.format_sbc(found)
