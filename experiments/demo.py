@@ -176,6 +176,7 @@ def report(jobs: Sequence[Job], quick: bool, seconds: float) -> Path:
         atomic_write_bytes(folder / "paths.png", path_figure(boards))
     print(f"\n{table}\n\n{words}\n")
     print(f"files: {folder}; agents and records: {results_root() / 'runs'}; {seconds:.0f} s")
+    print(f"next: misgen calibrate {results_root()}  # beside a published risk model")
     return folder
 
 

@@ -105,6 +105,7 @@ def main(argv: list[str]) -> int:
     folder = run(codes, options.agents, options.quick, workers)
     print(report(folder), end="")
     print(f"\nfiles: {folder}; agents and records: {results_root() / 'runs'}")
+    print(f"next: misgen calibrate {folder}  # beside a published risk model")
     if options.publish:
         shutil.copytree(folder, options.publish, dirs_exist_ok=True)
     return 0
