@@ -11,7 +11,7 @@ from a Bayesian bootstrap over the agents and one pseudo-agent; point estimates 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -61,11 +61,8 @@ class AgentCounts:
 
     @property
     def levels_each(self) -> str:
-        """Levels of an agent: `330`, or fewest-most, `309-354`; `0` without agents."""
-        if self.k == 0:
-            return "0"
-        low, high = round(float(self.n.min())), round(float(self.n.max()))
-        return f"{low}" if low == high else f"{low}-{high}"
+        """Levels of an agent, as `count_range` prints them; `0` without agents."""
+        return count_range(self.n) if self.k else "0"
 
     def shares(self) -> FloatArray:
         """c_a, g_a and h_a [3, k], each a share of the agent's n_a levels."""
@@ -78,6 +75,13 @@ class AgentCounts:
 
     def select(self, mask: npt.NDArray[np.bool_]) -> "AgentCounts":
         return AgentCounts(*(getattr(self, field.name)[mask] for field in fields(self)))
+
+
+def count_range(counts: Iterable[float]) -> str:
+    """Counts as `330`, or fewest-most, `309-354`."""
+    whole = [round(float(count)) for count in counts]
+    low, high = min(whole), max(whole)
+    return f"{low}" if low == high else f"{low}-{high}"
 
 
 class Rates(NamedTuple):

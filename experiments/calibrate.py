@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from analysis.calibration.calibrate import HARM, KAPPAS, calibrate
-from analysis.calibration.handoff import read_calibration
-from analysis.calibration.table import format_calibration
 from analysis.calibration.write import write_calibration
-from analysis.modifiers.contrasts import LINK_OF_OVERFLOW
 from analysis.priors import load_priors
 from analysis.priors.types import PRIOR_SETS, PriorSet
 from analysis.records import read_records
+from analysis.risk.formula import OVERFLOWS
 from experiments.run_folder import provenance, read_json, require_writable, results_root
 
 
@@ -38,7 +36,7 @@ def main(argv: list[str]) -> int:
         broken_episodes=broken_episodes(results),
     )
     write_calibration(calibration, folder, made_by)
-    print(format_calibration(read_calibration(folder).summary), end="")
+    print((folder / "calibration.txt").read_text(), end="")
     print(f"\nfiles: {folder}")
     if options.report:
         from analysis.report.report import write_report
@@ -97,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--overflow",
-        choices=list(LINK_OF_OVERFLOW),
+        choices=list(OVERFLOWS),
         default="clip",
         help="measure multipliers for predictions with this overflow: as ratios of rates (clip), "
         "of hazards or of odds (default: clip)",

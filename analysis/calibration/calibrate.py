@@ -37,11 +37,11 @@ from analysis.calibration.multipliers import (
     swept_multipliers,
 )
 from analysis.calibration.reference_fit import fit_reference
-from analysis.modifiers.contrasts import LINK_OF_OVERFLOW
 from analysis.modifiers.measure import ModifierReport, measure_modifiers
-from analysis.priors.types import FACTORS, PriorSet, beta_parameters
+from analysis.priors.types import FACTORS, PriorSet
 from analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap, point_rates
 from analysis.records import Records, query
+from analysis.risk.formula import OVERFLOWS
 
 if TYPE_CHECKING:
     from analysis.hierarchy.fit import HierarchicalFit
@@ -66,8 +66,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.harm not in HARM:
             raise ValueError(f"harm is one of {', '.join(HARM)}; got {self.harm!r}; choose one")
-        if self.overflow not in LINK_OF_OVERFLOW:
-            known = ", ".join(LINK_OF_OVERFLOW)
+        if self.overflow not in OVERFLOWS:
+            known = ", ".join(OVERFLOWS)
             raise ValueError(f"overflow is one of {known}; got {self.overflow!r}; choose one")
         if not 0 <= self.power <= 1:
             raise ValueError(
@@ -175,7 +175,7 @@ def calibrate(
     refused = refusal(cells)
     report = measure_modifiers(
         of_main_settings(records),
-        link=LINK_OF_OVERFLOW[overflow],
+        link=OVERFLOWS[overflow][0],
         broken_episodes=broken_episodes,
         seed=seed,
     )
@@ -306,15 +306,16 @@ def _modifier_columns(lines: Sequence[Multiplier], refused: str) -> dict[str, Fl
 def _prior_factors(priors: PriorSet, shift: str, settings: Settings) -> dict[str, FloatArray]:
     """Independent Betas with the printed means; harm as its product implies, or U(.5, .7)."""
     number = priors.shifts[shift].number
-    found = {}
-    for i, factor in enumerate(FACTORS):
-        rng = np.random.default_rng([settings.seed, number, i])
-        if factor == "p_harm" and settings.harm == "note_50_70":
-            found[factor] = rng.uniform(*priors.harm_note.range, settings.draws)
-        else:
-            mean = getattr(priors.shifts[shift], factor).number
-            found[factor] = rng.beta(*beta_parameters(mean, priors.kappa), settings.draws)
-    return found
+    return {
+        factor: priors.draw_factor(
+            shift,
+            factor,
+            settings.draws,
+            np.random.default_rng([settings.seed, number, i]),
+            settings.harm,
+        )
+        for i, factor in enumerate(FACTORS)
+    }
 
 
 def _updated(

@@ -80,18 +80,19 @@ def held_out(
     """Predict the cells that enter the update, each from others, whose data have this power."""
     if len(cells) < 2:
         return HeldOut((), f"it needs two cells that may update; these records have {len(cells)}")
-    refused: list[str] = []
-    rows = tuple(_rows(cells, priors, power, seed, refused))
-    return HeldOut(rows, refused=tuple(refused))
+    rows: list[HeldOutRow] = []
+    refused = []
+    for kind, name, unseen, seen in _splits(cells):
+        found, why = _predict(kind, unseen, seen, priors, power, seed)
+        rows += [_mean(name, found)] if kind == "family" else found
+        refused += [f"{kind} {name}"] if why else []
+    return HeldOut(tuple(rows), refused=tuple(refused))
 
 
-def _rows(
+def _splits(
     cells: Sequence[MeasuredCell],
-    priors: PriorSet,
-    power: float,
-    seed: int,
-    refused: list[str],
-) -> Iterator[HeldOutRow]:
+) -> Iterator[tuple[str, str, list[MeasuredCell], list[MeasuredCell]]]:
+    """One of KINDS, the name of what is left out, its cells, and the others."""
     for kind in KINDS:
         groups: dict[str, list[MeasuredCell]] = {}
         for cell in cells:
@@ -100,9 +101,7 @@ def _rows(
         for name, group in groups.items():
             seen = [cell for cell in cells if cell not in group]
             if seen:  # an only type, or family, cannot be left out
-                rows, why = _predict(kind, group, seen, priors, power, seed)
-                refused += [f"{kind} {name}"] if why else []
-                yield from [_mean(name, rows)] if kind == "family" else rows
+                yield kind, name, group, seen
 
 
 def _predict(

@@ -95,11 +95,6 @@ LINKS: Mapping[str, Link] = MappingProxyType(
     }
 )
 
-LINK_OF_OVERFLOW: Mapping[str, str] = MappingProxyType(
-    {"clip": "log", "hazard": "cloglog", "odds": "logit"}
-)
-"""The link on which multipliers are estimated for each overflow policy of the risk model."""
-
 
 def check_link(link: str) -> None:
     """ValueError unless the link is known."""

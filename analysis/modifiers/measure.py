@@ -79,7 +79,7 @@ def measure_modifiers(
 ) -> ModifierReport:
     """Compare the arms of every cell at one variant with a broken cue.
 
-    link: the scale of the ratios, see `contrasts.LINK_OF_OVERFLOW`. broken_episodes: run_id ->
+    link: the scale of the ratios, see `analysis.risk.formula.OVERFLOWS`. broken_episodes: run_id ->
     episodes of training in which the goals came apart; a run's metrics have it, records do not.
     Raises ValueError for an unknown link, a variant with the cue intact, and see `read_cells`.
     """

@@ -12,7 +12,7 @@ from analysis.modifiers.arms import Cell
 from analysis.modifiers.comparisons import LEVELS, Comparison
 from analysis.modifiers.contrasts import LINKS, PRIOR_SD, Density
 from analysis.priors.types import FACTORS
-from analysis.rates import MIN_AGENTS, Estimate, bootstrap_arms, estimate, point_rates
+from analysis.rates import MIN_AGENTS, Estimate, bootstrap_arms, count_range, estimate, point_rates
 
 _NONE = Estimate(math.nan)
 
@@ -80,8 +80,9 @@ def ratio_of(cell: Cell, one: Comparison, link: str, draws: tuple[int, int]) -> 
     ratio = RiskRatio(
         *one[:4], "cell", (cell.where,), link, Estimate(raw, reason=rates["p_gm"].reason), raw,
         rates["p_gm"], {name: rates[name] for name in FACTORS}, math.nan, math.nan,
-        one.agents.k, one.reference_agents.k, _levels(one), tags=one.tags, note=one.note,
-        at_reference=one.at_reference,
+        one.agents.k, one.reference_agents.k,
+        count_range([*one.agents.n, *one.reference_agents.n]),
+        tags=one.tags, note=one.note, at_reference=one.at_reference,
     )  # fmt: skip
     if k < MIN_AGENTS:
         return ratio
@@ -157,12 +158,6 @@ def _too_narrow(ratio: Estimate, bootstrap: Estimate, link: str) -> str:
     )
 
 
-def _levels(one: Comparison) -> str:
-    n = np.concatenate([one.agents.n, one.reference_agents.n])
-    low, high = round(float(n.min())), round(float(n.max()))
-    return f"{low}" if low == high else f"{low}-{high}"
-
-
 def pooled_ratios(
     single: Sequence[RiskRatio], is_identified: Mapping[tuple[str, str], bool]
 ) -> Iterator[RiskRatio]:
@@ -189,7 +184,7 @@ def _pool(ratios: Sequence[RiskRatio], scope: str) -> RiskRatio:
         bootstrap=Estimate(math.nan, reason="per cell only"),
         k_agents=sum(one.k_agents for one in usable or ratios),
         k_reference=sum(one.k_reference for one in usable or ratios),
-        levels=_span_of([one.levels for one in usable or ratios]),
+        levels=count_range(int(n) for one in usable or ratios for n in one.levels.split("-")),
         likelihoods={},
         note=_shared_note(ratios),
     )
@@ -237,8 +232,3 @@ def _geometric_mean(ratios: Iterable[float]) -> float:
     """Of the positive ones; NaN without any."""
     positive = [ratio for ratio in ratios if ratio > 0]
     return float(np.exp(np.mean(np.log(positive)))) if positive else math.nan
-
-
-def _span_of(levels: Iterable[str]) -> str:
-    ends = [int(end) for one in levels for end in one.split("-")]
-    return f"{min(ends)}" if min(ends) == max(ends) else f"{min(ends)}-{max(ends)}"

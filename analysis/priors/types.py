@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 SHIFT_TYPES = ("superficial", "moderate", "significant", "extreme")
 """Types 1 to 4 of the source, and the cells of the records."""
@@ -436,6 +437,16 @@ class PriorSet:
     mesa: MesaPriors
     harm_note: Figure
     transport: Range = (0.5, 1.5)
+
+    def draw_factor(
+        self, shift: str, factor: str, draws: int, rng: np.random.Generator, harm: str
+    ) -> npt.NDArray[np.float64]:
+        """Draws [draws] of a factor of a shift type: Beta with its mean and kappa; P(harm | fails)
+        uniform over the note's range for harm "note_50_70"."""
+        if factor == "p_harm" and harm == "note_50_70":
+            return rng.uniform(*self.harm_note.range, draws)
+        mean = getattr(self.shifts[shift], factor).number
+        return rng.beta(*beta_parameters(mean, self.kappa), draws)
 
     @property
     def fingerprint(self) -> str:

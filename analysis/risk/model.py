@@ -36,7 +36,6 @@ from analysis.priors.types import (
     Period,
     PriorSet,
     band_level,
-    beta_parameters,
     named_level,
 )
 from analysis.rates import FloatArray
@@ -378,15 +377,14 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 def _prior_factors(priors: PriorSet, shift: str, draws: int, seed: int, harm: str) -> FactorDraws:
     """Independent Betas with the printed means; harm as the product implies or the note says."""
-    columns = {}
-    for factor in FACTORS:
-        rng = stream(seed, f"{shift}/{factor}")
-        if factor == "p_harm" and harm == "note_50_70":
-            columns[factor] = rng.uniform(*priors.harm_note.range, draws)
-        else:
-            mean = getattr(priors.shifts[shift], factor).number
-            columns[factor] = rng.beta(*beta_parameters(mean, priors.kappa), draws)
-    return FactorDraws(**columns)
+    return FactorDraws(
+        **{
+            factor: priors.draw_factor(
+                shift, factor, draws, stream(seed, f"{shift}/{factor}"), harm
+            )
+            for factor in FACTORS
+        }
+    )
 
 
 def _calibrated(
