@@ -23,15 +23,15 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecTransposeImage
 from torch import Tensor
 
-from agents.networks import Network
-from agents.policy import NetworkPolicy
-from agents.ppo import make_ppo, network_of
-from agents.settings import CloningSettings, PPOSettings
-from agents.vec_env import BatchVecEnv
-from envs.adapters import observation_space
-from envs.batch import BatchEnv
-from envs.families import FAMILIES
-from envs.types import Family
+from misgen.agents.networks import Network
+from misgen.agents.policy import NetworkPolicy
+from misgen.agents.ppo import make_ppo, network_of
+from misgen.agents.settings import CloningSettings, PPOSettings
+from misgen.agents.vec_env import BatchVecEnv
+from misgen.envs.adapters import observation_space
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import FAMILIES
+from misgen.envs.types import Family
 
 SCHEMA_VERSION = 1
 ALIASES = ("pi_features_extractor.", "vf_features_extractor.")  # SB3's other names of the shared

@@ -12,16 +12,16 @@ import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import update_learning_rate
 
-from agents.checkpoint import build_policy, describe
-from agents.play import outcomes, play_episodes
-from agents.policy import NetworkPolicy
-from agents.ppo import LinearRate, check_fractions, choose_device, network_of
-from agents.settings import CloningSettings
-from agents.vec_env import BatchVecEnv
-from envs.batch import BatchEnv
-from envs.levels import Levels
-from envs.solve import Plans, solve
-from envs.types import Array
+from misgen.agents.checkpoint import build_policy, describe
+from misgen.agents.play import outcomes, play_episodes
+from misgen.agents.policy import NetworkPolicy
+from misgen.agents.ppo import LinearRate, check_fractions, choose_device, network_of
+from misgen.agents.settings import CloningSettings
+from misgen.agents.vec_env import BatchVecEnv
+from misgen.envs.batch import BatchEnv
+from misgen.envs.levels import Levels
+from misgen.envs.solve import Plans, solve
+from misgen.envs.types import Array
 
 CHUNK_STATES = 25_000  # labelled states held in memory; every pass is over one chunk
 CURVE_LEVELS = 256  # played for each row of the learning curve, or as many as there are slots
@@ -249,7 +249,7 @@ def train_cloning(
 
     Args:
         env: `settings.num_envs` environments; they will not reset themselves any more.
-        device: auto, cpu or cuda; see `agents.ppo.choose_device`.
+        device: auto, cpu or cuda; see `misgen.agents.ppo.choose_device`.
         checkpoint_fracs: shares of `num_states` in [0, 1]; `on_checkpoint` is called after the
             first chunk by which so much was learned, for 0 before all.
 

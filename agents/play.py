@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from agents.policy import Policy
-from envs.batch import BatchEnv
-from envs.levels import Levels
-from envs.random import combine, mix
-from envs.types import NEVER, Array, Cell, Outcome
+from misgen.agents.policy import Policy
+from misgen.envs.batch import BatchEnv
+from misgen.envs.levels import Levels
+from misgen.envs.random import combine, mix
+from misgen.envs.types import NEVER, Array, Cell, Outcome
 
 Act = Callable[[Array, int], Array]  # (obs, steps done) -> actions [n]
 

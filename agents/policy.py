@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from envs.batch import BatchEnv
-from envs.solve import Plans
-from envs.types import Array, Family
+from misgen.envs.batch import BatchEnv
+from misgen.envs.solve import Plans
+from misgen.envs.types import Array, Family
 
 if TYPE_CHECKING:  # planners and controls play without torch, whose import takes seconds
     import torch
@@ -90,7 +90,7 @@ class PlannerPolicy:
     """Optimal play towards a goal, ties broken uniformly.
 
     Args:
-        plans: `envs.solve.solve(levels)` of levels among which are those that are played.
+        plans: `misgen.envs.solve.solve(levels)` of levels among which are those that are played.
         goal: "intended", "proxy" or, where the cell has it, "indifferent".
         epsilon: probability of a uniformly random action.
     """

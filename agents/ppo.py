@@ -12,11 +12,11 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.networks import Bf16Policy, Network, choose_network
-from agents.settings import CloningSettings, PPOSettings
-from agents.vec_env import BatchVecEnv
-from envs.batch import BatchEnv
-from envs.types import NEVER
+from misgen.agents.networks import Bf16Policy, Network, choose_network
+from misgen.agents.settings import CloningSettings, PPOSettings
+from misgen.agents.vec_env import BatchVecEnv
+from misgen.envs.batch import BatchEnv
+from misgen.envs.types import NEVER
 
 
 @dataclass(frozen=True)

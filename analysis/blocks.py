@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from analysis.rates import AgentCounts, FloatArray
-from analysis.records import SCHEMA, Records, query
+from misgen.analysis.rates import AgentCounts, FloatArray
+from misgen.analysis.records import SCHEMA, Records, query
 
 CUE_BROKEN = ("10", "11")
 """Only these variants declare a goal failure; the table says "capability only" at the others."""

@@ -1,5 +1,5 @@
 """The cells of a study side by side: what agents did, how much of it the cue caused, whether the
-measurement can be believed. Rows of `analysis.table` in, one line per cell and variant out.
+measurement can be believed. Rows of `misgen.analysis.table` in, one line per cell and variant out.
 """
 
 import math
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.blocks import CUE_BROKEN
-from analysis.figures import ArmDots, Panel
-from analysis.rates import COMPETENT, MIN_AGENTS, Estimate
-from analysis.table import Row
-from analysis.text import aligned, number, span
+from misgen.analysis.blocks import CUE_BROKEN
+from misgen.analysis.figures import ArmDots, Panel
+from misgen.analysis.rates import COMPETENT, MIN_AGENTS, Estimate
+from misgen.analysis.table import Row
+from misgen.analysis.text import aligned, number, span
 
 Names = Mapping[tuple[str, str], str]  # (family, cell) -> short name, as "C2"
 

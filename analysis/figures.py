@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.rates import FloatArray
-from analysis.table import Row
+from misgen.analysis.rates import FloatArray
+from misgen.analysis.table import Row
 
 _BLUE, _GREY = "#20639b", "#777777"
 _LINES = {

@@ -190,7 +190,7 @@ def _arrays(columns: Mapping[str, Any]) -> dict[str, pa.Array]:
     missing, unknown = set(SCHEMA.names) - set(columns), set(columns) - set(SCHEMA.names)
     if missing or unknown:
         raise ValueError(
-            f"a record has exactly the columns of analysis.records.SCHEMA; "
+            f"a record has exactly the columns of misgen.analysis.records.SCHEMA; "
             f"missing {sorted(missing)}, unknown {sorted(unknown)}; add or drop them"
         )
     scalar = {name for name, value in columns.items() if np.isscalar(value) or value is None}
@@ -374,7 +374,7 @@ def _check_file(file: Path) -> pa.Schema:
     if missing and version in (0, SCHEMA_VERSION):
         raise ValueError(
             f"a record needs every column of its schema version; {file} lacks {missing}; "
-            "write it with analysis.records.write_records"
+            "write it with misgen.analysis.records.write_records"
         )
     _check_types(file, schema)
     if not footer.metadata.num_rows:
@@ -387,7 +387,7 @@ def _version(file: Path, schema: pa.Schema) -> int:
     if not text.isdecimal():
         raise ValueError(
             f"`schema_version` in a record's metadata must be a whole number; {file} has {text!r}; "
-            "write it with analysis.records.write_records"
+            "write it with misgen.analysis.records.write_records"
         )
     return int(text)
 
@@ -398,7 +398,7 @@ def _check_types(file: Path, schema: pa.Schema) -> None:
             raise ValueError(
                 f"a record's columns have the types of analysis.records.SCHEMA; `{name}` in {file} "
                 f"is {kind}, not {SCHEMA.field(name).type}; write it with "
-                "analysis.records.write_records"
+                "misgen.analysis.records.write_records"
             )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.blocks import CUE_BROKEN, Arm, Block, BlockIndex, counts_of_blocks, read_blocks
-from analysis.rates import (
+from misgen.analysis.blocks import CUE_BROKEN, Arm, Block, BlockIndex, counts_of_blocks, read_blocks
+from misgen.analysis.rates import (
     AgentCounts,
     Estimate,
     FloatArray,
@@ -30,8 +30,8 @@ from analysis.rates import (
     share_of_agents_gm,
     wilson,
 )
-from analysis.records import Records, tags_of
-from analysis.text import aligned, number, span
+from misgen.analysis.records import Records, tags_of
+from misgen.analysis.text import aligned, number, span
 
 
 @dataclass(frozen=True)

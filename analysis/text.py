@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from analysis.rates import Estimate
+from misgen.analysis.rates import Estimate
 
 
 def number(value: float) -> str:

@@ -1,14 +1,14 @@
 """What the world is: families of environments, their levels and planners.
 
 Importing this package registers every family with gymnasium;
-`gym.make("envs:misgen/CoinRun-v0")` imports it by itself.
+`gym.make("misgen.envs:misgen/CoinRun-v1")` imports it by itself.
 """
 
-from envs.adapters import BatchVectorEnv, SingleEnv, make_distribution, register
-from envs.batch import BatchEnv
-from envs.families import FAMILIES
-from envs.levels import Levels, drawn_levels, sample_levels, sample_quadruples
-from envs.types import (
+from misgen.envs.adapters import BatchVectorEnv, SingleEnv, make_distribution, register
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import FAMILIES
+from misgen.envs.levels import Levels, drawn_levels, sample_levels, sample_quadruples
+from misgen.envs.types import (
     NEVER,
     VARIANTS,
     Cell,

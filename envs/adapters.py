@@ -18,11 +18,11 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envs import render
-from envs.batch import BatchEnv
-from envs.families import FAMILIES, find_family
-from envs.levels import Levels, drawn_levels, level_hash, variant_distribution
-from envs.types import Array, Family, LevelDistribution
+from misgen.envs import render
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import FAMILIES, find_family
+from misgen.envs.levels import Levels, drawn_levels, level_hash, variant_distribution
+from misgen.envs.types import Array, Family, LevelDistribution
 
 RENDER_MODES = ["rgb_array", "ansi"]
 
@@ -353,7 +353,7 @@ def register() -> None:
         if family.env_id not in gymnasium.registry:
             gymnasium.register(
                 id=family.env_id,
-                entry_point="envs.adapters:SingleEnv",
-                vector_entry_point="envs.adapters:BatchVectorEnv",
+                entry_point="misgen.envs.adapters:SingleEnv",
+                vector_entry_point="misgen.envs.adapters:BatchVectorEnv",
                 kwargs={"family": family.name},
             )

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.compile import bind, hole, kernel
-from envs.levels import SPLITS, Levels, as_seed, draw_level, no_level, rule_holes
-from envs.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
-from envs.render import Renderer, empty_view
-from envs.types import NEVER, Array, Family, LevelDistribution, StepResult, event_bits
+from misgen.envs.compile import bind, hole, kernel
+from misgen.envs.levels import SPLITS, Levels, as_seed, draw_level, no_level, rule_holes
+from misgen.envs.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
+from misgen.envs.render import Renderer, empty_view
+from misgen.envs.types import NEVER, Array, Family, LevelDistribution, StepResult, event_bits
 
 STEP, START_NEXT, START_SAME = range(3)  # commands to the kernel
 MIN_CHUNK = 256  # environments a thread must have before another one is worth waking
@@ -372,7 +372,7 @@ class BatchEnv:
     @property
     def cells(self) -> Array:
         """[n, rows, cols]: what each slot shows now without noise, bit p = plane p is visible there
-        (see `envs.render.cell_type`)."""
+        (see `misgen.envs.render.cell_type`)."""
         cells: Array = self._view.cells
         return cells
 

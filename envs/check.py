@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from envs import render
-from envs.batch import BatchEnv
-from envs.levels import (
+from misgen.envs import render
+from misgen.envs.batch import BatchEnv
+from misgen.envs.levels import (
     Levels,
     is_held_out,
     level_hash,
@@ -21,8 +21,8 @@ from envs.levels import (
     sample_quadruples,
     variant_distribution,
 )
-from envs.solve import REPLICAS, Plans, is_distinguishing, solve, solve_together
-from envs.types import NEVER, VARIANTS, Array, Cell, Family, LevelDistribution
+from misgen.envs.solve import REPLICAS, Plans, is_distinguishing, solve, solve_together
+from misgen.envs.types import NEVER, VARIANTS, Array, Cell, Family, LevelDistribution
 
 HEADINGS = (
     "Intended goal",

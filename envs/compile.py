@@ -9,12 +9,14 @@ numba's disk cache does not notice an edit in another file, so it is kept in a f
 hash of this package's sources.
 """
 
+import dis
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -43,11 +45,13 @@ OPTIONS: dict[str, Any] = {
 }
 # Only kernels call the rules: without an entry for Python they take two thirds as long to compile.
 RULE_OPTIONS: dict[str, Any] = {**OPTIONS, "forceinline": True, "no_cpython_wrapper": True}
+LIBRARIES = sys.stdlib_module_names | {"numba", "numpy"}
 INTERPRETED = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 
 
 def _is_rule(value: Any) -> bool:
-    return isinstance(value, FunctionType) and value.__module__.split(".")[0] in ("envs", "tests")
+    """Any function but a library's: rules may stand in modules of the user's own."""
+    return isinstance(value, FunctionType) and value.__module__.split(".")[0] not in LIBRARIES
 
 
 def _twin(function: FunctionType, name: str, holes: dict[str, Any], inner: Callable[..., Any]):
@@ -63,8 +67,12 @@ def _twin(function: FunctionType, name: str, holes: dict[str, Any], inner: Calla
     return twin
 
 
-def _names(code: Any) -> set[str]:
-    return set(code.co_names)
+@cache
+def _names(code: CodeType) -> frozenset[str]:
+    """The global names that the code reads; names of attributes are not among them."""
+    return frozenset(
+        step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"
+    )
 
 
 @cache

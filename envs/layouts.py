@@ -4,8 +4,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from envs.grid import COL_STEP, ROW_STEP
-from envs.random import Stream, randint
+from misgen.envs.grid import COL_STEP, ROW_STEP
+from misgen.envs.random import Stream, randint
 
 
 class Generator(IntEnum):

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from envs.compile import hole, kernel
-from envs.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
-from envs.types import VARIANTS, Array, Cell, CueDraw, Family, LevelDistribution
+from misgen.envs.compile import hole, kernel
+from misgen.envs.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
+from misgen.envs.types import VARIANTS, Array, Cell, CueDraw, Family, LevelDistribution
 
 MAX_ATTEMPTS = 100_000
 SPLITS = {"train": 0, "held_out": 1, "any": 2}

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.random import combine
-from envs.types import Array, Cell, Family
+from misgen.envs.random import combine
+from misgen.envs.types import Array, Cell, Family
 
 TILE_PX = {"rgb1": 1, "rgb8": 8, "rgb64": 5}
 PICTURE_PX = 64  # rgb64 is PICTURE_PX x PICTURE_PX: the leftmost tiles lose a column of pixels

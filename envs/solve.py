@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.batch import BatchEnv, clear_events, count_events, reward_of
-from envs.compile import hole, kernel
-from envs.grid import bit_count
-from envs.levels import Levels
-from envs.random import Stream, empty_rng, mix, randint, seed_rng
-from envs.types import NEVER, Array, Goal, Target, event_bits, target_bits
+from misgen.envs.batch import BatchEnv, clear_events, count_events, reward_of
+from misgen.envs.compile import hole, kernel
+from misgen.envs.grid import bit_count
+from misgen.envs.levels import Levels
+from misgen.envs.random import Stream, empty_rng, mix, randint, seed_rng
+from misgen.envs.types import NEVER, Array, Goal, Target, event_bits, target_bits
 
 GOALS = ("intended", "proxy")  # every cell's; a third planner follows in some
 MAX_NODES = 2**17

@@ -17,13 +17,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from analysis.text import aligned
-from envs.batch import BatchEnv
-from envs.families import FAMILIES
-from envs.levels import sample_levels
-from envs.solve import solve
-from envs.types import Family
-from experiments.run_folder import machine_kind, versions, write_json
+from misgen.analysis.text import aligned
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import FAMILIES
+from misgen.envs.levels import sample_levels
+from misgen.envs.solve import solve
+from misgen.envs.types import Family
+from misgen.experiments.run_folder import machine_kind, versions, write_json
 
 ROUNDS = 5
 BATCHES = (1, 32, 1024)

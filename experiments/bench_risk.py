@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from analysis.priors import load_priors
-from analysis.risk.model import RiskModel
-from analysis.risk.table import domain_table
-from experiments.run_folder import machine_kind, versions, write_json
+from misgen.analysis.priors import load_priors
+from misgen.analysis.risk.model import RiskModel
+from misgen.analysis.risk.table import domain_table
+from misgen.experiments.run_folder import machine_kind, versions, write_json
 
 AIM_S = 2.0
 """CPU time for 10^6 joint draws of all domains and periods, both rates and their quantiles."""

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.calibration.calibrate import HARM, KAPPAS, calibrate
-from analysis.calibration.write import write_calibration
-from analysis.priors import load_priors
-from analysis.priors.types import PRIOR_SETS, PriorSet
-from analysis.records import read_records
-from analysis.risk.formula import OVERFLOWS
-from experiments.run_folder import provenance, read_json, require_writable, results_root
+from misgen.analysis.calibration.calibrate import HARM, KAPPAS, calibrate
+from misgen.analysis.calibration.write import write_calibration
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import PRIOR_SETS, PriorSet
+from misgen.analysis.records import read_records
+from misgen.analysis.risk.formula import OVERFLOWS
+from misgen.experiments.run_folder import provenance, read_json, require_writable, results_root
 
 
 def main(argv: list[str]) -> int:
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     print((folder / "calibration.txt").read_text(), end="")
     print(f"\nfiles: {folder}")
     if options.report:
-        from analysis.report.report import write_report
+        from misgen.analysis.report.report import write_report
 
         print(f"page: {write_report(folder, priors)}")
     return 0
@@ -158,7 +158,7 @@ def broken_episodes(results: Path) -> dict[str, float] | None:
 
 def _trust(folder: Path, num_sets: int, seed: int, made_by: Mapping[str, Any]) -> int:
     """Exit code 1 where simulation-based calibration finds the sampler wrong."""
-    from analysis.hierarchy.trust import write_trust
+    from misgen.analysis.hierarchy.trust import write_trust
 
     if num_sets < MIN_SETS:
         raise ValueError(

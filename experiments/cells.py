@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.figures import Board, path_figure
-from analysis.records import atomic_write_bytes
-from analysis.text import aligned
-from envs.batch import BatchEnv
-from envs.families import FAMILIES, find_cell
-from envs.levels import Levels, sample_quadruples
-from envs.render import picture, visible_modes
-from envs.types import Cell, Family, Shift
-from experiments.play import TITLES, agent_place, quadruple, whole_level
+from misgen.analysis.figures import Board, path_figure
+from misgen.analysis.records import atomic_write_bytes
+from misgen.analysis.text import aligned
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import FAMILIES, find_cell
+from misgen.envs.levels import Levels, sample_quadruples
+from misgen.envs.render import picture, visible_modes
+from misgen.envs.types import Cell, Family, Shift
+from misgen.experiments.play import TITLES, agent_place, quadruple, whole_level
 
 PX = 8  # of a tile in a picture
 

@@ -13,40 +13,34 @@ from typing import cast
 
 @dataclass(frozen=True)
 class Command:
-    """`function(argv) -> exit code` in `module`, imported when the command is chosen."""
+    """`main(argv) -> exit code` of `misgen.experiments.MODULE`, imported when it is chosen."""
 
     module: str
-    function: str
     help: str
 
 
 COMMANDS: dict[str, dict[str, Command]] = {
     "start here": {
-        "demo": Command(
-            "experiments.demo", "main", "train a few agents and see which goal they learned"
-        ),
-        "cells": Command("experiments.cells", "main", "what the cells are and look like"),
-        "play": Command("experiments.play", "main", "walk through a level yourself, or watch one"),
-        "doctor": Command("experiments.doctor", "main", "check that this installation works"),
+        "demo": Command("demo", "train a few agents and see which goal they learned"),
+        "cells": Command("cells", "what the cells are and look like"),
+        "play": Command("play", "walk through a level yourself, or watch one"),
+        "doctor": Command("doctor", "check that this installation works"),
     },
     "research": {
-        "train": Command(
-            "experiments.train", "main", "train agents (Hydra: key=value, --multirun)"
-        ),
-        "evaluate": Command("experiments.evaluate", "main", "record episodes of trained agents"),
-        "run-cells": Command(
-            "experiments.run_cells", "main", "train, evaluate and compare all cells (hours)"
-        ),
-        "rates": Command("experiments.rates", "main", "misgeneralization rates from the records"),
+        "train": Command("train", "train agents (Hydra: key=value, --multirun)"),
+        "evaluate": Command("evaluate", "record episodes of trained agents"),
+        "run-cells": Command("run_cells", "train, evaluate and compare all cells (hours)"),
+        "rates": Command("rates", "misgeneralization rates from the records"),
     },
     "risk": {
         "calibrate": Command(
-            "experiments.calibrate", "main", "measured rates -> posterior of the risk model, report"
+            "calibrate",
+            "measured rates -> posterior of the risk model, report",
         ),
-        "risk": Command("experiments.risk", "main", "what the risk model says: table, gate, audit"),
+        "risk": Command("risk", "what the risk model says: table, gate, audit"),
     },
     "engineering": {
-        "bench": Command("experiments.bench", "main", "measure speed on this machine"),
+        "bench": Command("bench", "measure speed on this machine"),
     },
 }
 
@@ -87,8 +81,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(command: Command, argv: list[str]) -> int:
     try:
-        module = importlib.import_module(command.module)
-        return cast(Callable[[list[str]], int], getattr(module, command.function))(argv)
+        module = importlib.import_module(f"misgen.experiments.{command.module}")
+        return cast(Callable[[list[str]], int], module.main)(argv)
     except KeyboardInterrupt:
         return 130
     except WRONG_INPUT as error:

@@ -16,10 +16,10 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from agents.settings import CloningSettings, PPOSettings
-from envs.families import find_family
-from envs.render import Renderer
-from envs.types import Cell, Family, LevelDistribution
+from misgen.agents.settings import CloningSettings, PPOSettings
+from misgen.envs.families import find_family
+from misgen.envs.render import Renderer
+from misgen.envs.types import Cell, Family, LevelDistribution
 
 MAX_AGENT_NUMBER = 10**6  # evaluation blocks of agents are 10^6 level seeds apart
 
@@ -168,7 +168,7 @@ def _clear_read_only(node: Any) -> None:
 def compose(name: str, overrides: list[str]) -> Any:
     """The config object that a command line with these overrides means."""
     register()
-    with hydra.initialize_config_module("configs", version_base="1.3"):
+    with hydra.initialize_config_module("misgen.configs", version_base="1.3"):
         return OmegaConf.to_object(hydra.compose(name, overrides))
 
 
@@ -212,7 +212,9 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
             refused = error
             raise SystemExit(2) from error
 
-    application = hydra.main(version_base="1.3", config_path="pkg://configs", config_name=name)(run)
+    application = hydra.main(
+        version_base="1.3", config_path="pkg://misgen.configs", config_name=name
+    )(run)
     before, sys.argv = sys.argv, [f"misgen {name}", *map(quoted, argv)]
     try:
         application()

@@ -22,24 +22,24 @@ from typing import Any
 import numpy as np
 from duckdb import DuckDBPyRelation
 
-from analysis.figures import Board, goal_failure_figure, goal_failure_panels, path_figure
-from analysis.rates import Estimate
-from analysis.records import Records, atomic_write_bytes, query, read_records
-from analysis.table import Row, rates_table, to_csv
-from envs.families import find_family
-from envs.levels import sample_quadruples
-from experiments.cells import draw_path
-from experiments.config import EvaluateConfig, TrainConfig, compose
-from experiments.evaluate import agent_arguments, evaluation_jobs
-from experiments.jobs import Job, JobResult, run_jobs
-from experiments.run_folder import (
+from misgen.analysis.figures import Board, goal_failure_figure, goal_failure_panels, path_figure
+from misgen.analysis.rates import Estimate
+from misgen.analysis.records import Records, atomic_write_bytes, query, read_records
+from misgen.analysis.table import Row, rates_table, to_csv
+from misgen.envs.families import find_family
+from misgen.envs.levels import sample_quadruples
+from misgen.experiments.cells import draw_path
+from misgen.experiments.config import EvaluateConfig, TrainConfig, compose
+from misgen.experiments.evaluate import agent_arguments, evaluation_jobs
+from misgen.experiments.jobs import Job, JobResult, run_jobs
+from misgen.experiments.run_folder import (
     provenance,
     require_writable,
     results_root,
     usable_cores,
     write_json,
 )
-from experiments.train import CHECKPOINT, run_name, train_folder
+from misgen.experiments.train import CHECKPOINT, run_name, train_folder
 
 FAMILIES = ("coinrun", "keys_and_chests")
 ARMS = (0.0, 1.0)
@@ -101,7 +101,7 @@ def train_jobs(configs: Sequence[TrainConfig]) -> list[Job]:
         jobs.append(
             Job(
                 name=f"train {run_name(config)}",
-                target="experiments.train:train_job",
+                target="misgen.experiments.train:train_job",
                 argument=dict(folder.config),
                 folder=folder.path,
                 weight=config.agent.settings.total_steps / 1e6,
@@ -137,9 +137,9 @@ def compile_rules(workers: int) -> None:
 
 def compile_family(name: str) -> None:
     """Call every kernel that training and evaluation use."""
-    from envs.batch import BatchEnv
-    from envs.levels import sample_levels
-    from envs.solve import solve
+    from misgen.envs.batch import BatchEnv
+    from misgen.envs.levels import sample_levels
+    from misgen.envs.solve import solve
 
     family = find_family(name)
     distribution = family.train_distribution(family.cell(family.default_cell))

@@ -7,12 +7,10 @@ import importlib.metadata
 import importlib.util
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from experiments.run_folder import machine_kind, require_writable, results_root, versions
+from misgen.experiments.run_folder import machine_kind, require_writable, results_root, versions
 
-PACKAGE_NAMES = ("envs", "agents", "experiments", "configs", "analysis")
 IMPORT_NAMES = {"stable-baselines3": "stable_baselines3", "hydra-core": "hydra"}
 RL_DISTRIBUTIONS = ("torch", "stable-baselines3", "gymnasium", "numba", "hydra-core")
 
@@ -31,7 +29,6 @@ def main(argv: list[str]) -> int:
     parser.parse_args(argv)
     checks = [
         *check_packages(versions()),
-        *(check_shadowing(name) for name in PACKAGE_NAMES),
         *check_machine(),
         check_results_folder(),
     ]
@@ -64,27 +61,6 @@ def check_packages_present(found: dict[str, str | None]) -> list[Check]:
     return checks
 
 
-def check_shadowing(name: str) -> Check:
-    """Our packages have plain names; another distribution's `envs` would be imported instead."""
-    ours = Path(__file__).resolve().parent.parent / name
-    try:
-        spec = importlib.util.find_spec(name)
-    except ValueError:  # something put a module without a spec into sys.modules
-        spec = None
-    where = [Path(path).resolve() for path in (spec and spec.submodule_search_locations) or []]
-    others = set(importlib.metadata.packages_distributions().get(name, [])) - {"misgen"}
-    if where[:1] != [ours]:
-        got = where[0] if where else getattr(spec, "origin", None)
-        return Check(f"import {name}", "broken", f"shadowed by {got}; remove or rename that")
-    if others:
-        owner = ", ".join(sorted(others))
-        detail = (
-            f"{owner} also installs a package {name!r}; pip uninstall {owner}, reinstall misgen"
-        )
-        return Check(f"import {name}", "broken", detail)
-    return Check(f"import {name}", "ok", "ours")
-
-
 def check_machine() -> list[Check]:
     machine = machine_kind()
     checks = [
@@ -111,7 +87,7 @@ def _gpu(driver_name: str | None) -> tuple[Literal["ok", "note", "broken"], str]
 
 def _bf16() -> Check:
     """The gate that training uses, and what it measures."""
-    networks = importlib.import_module("agents.networks")
+    networks = importlib.import_module("misgen.agents.networks")
     use = "yes" if networks.autocast_bf16() else "no"
     detail = f"{use} (a training step takes 1/{networks.bf16_speedup():.2f} of float32's time)"
     return Check("use bf16 on the CPU", "ok", detail)

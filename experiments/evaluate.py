@@ -22,17 +22,24 @@ from typing import Any
 
 import numpy as np
 
-from agents.play import Episodes, outcomes, play_episodes
-from agents.policy import ConstantPolicy, PlannerPolicy, Policy, RandomPolicy, choose, noop_policy
-from analysis.records import FILE_NAME, tags_of, write_records
-from envs.families import find_family
-from envs.levels import Levels, sample_levels, sample_quadruples
-from envs.render import Renderer
-from envs.solve import GOALS, REPLICAS, Plans, is_distinguishing, solve, solve_together
-from envs.types import NEVER, VARIANTS, Array, Cell, Family, Target
-from experiments.config import EvaluateConfig, hydra_main
-from experiments.jobs import Job, report_progress, run_jobs
-from experiments.run_folder import (
+from misgen.agents.play import Episodes, outcomes, play_episodes
+from misgen.agents.policy import (
+    ConstantPolicy,
+    PlannerPolicy,
+    Policy,
+    RandomPolicy,
+    choose,
+    noop_policy,
+)
+from misgen.analysis.records import FILE_NAME, tags_of, write_records
+from misgen.envs.families import find_family
+from misgen.envs.levels import Levels, sample_levels, sample_quadruples
+from misgen.envs.render import Renderer
+from misgen.envs.solve import GOALS, REPLICAS, Plans, is_distinguishing, solve, solve_together
+from misgen.envs.types import NEVER, VARIANTS, Array, Cell, Family, Target
+from misgen.experiments.config import EvaluateConfig, hydra_main
+from misgen.experiments.jobs import Job, report_progress, run_jobs
+from misgen.experiments.run_folder import (
     RunFolder,
     is_done,
     read_json,
@@ -42,7 +49,7 @@ from experiments.run_folder import (
     usable_cores,
     write_json,
 )
-from experiments.train import CHECKPOINT, EARLIER_CHECKPOINTS
+from misgen.experiments.train import CHECKPOINT, EARLIER_CHECKPOINTS
 
 OUTCOME_VERSION = 1  # rises when an outcome rule or the playing of episodes changes
 BLOCK = 10**6  # level seeds of one agent
@@ -144,8 +151,8 @@ def find_agents(where: str) -> list[Path]:
 
 
 def load(checkpoint: Path, family: Family | None = None) -> Policy:
-    """The agent of a checkpoint; see agents.checkpoint.load."""
-    from agents.checkpoint import load  # imports torch: seconds
+    """The agent of a checkpoint; see misgen.agents.checkpoint.load."""
+    from misgen.agents.checkpoint import load  # imports torch: seconds
 
     return load(checkpoint, family)[0]
 
@@ -304,7 +311,7 @@ def evaluation_jobs(arguments: Sequence[dict[str, Any]]) -> list[Job]:
 
 def _job(kind: str, name: str, argument: dict[str, Any]) -> Job:
     folder = RunFolder(results_root(), kind, argument).path
-    target = f"experiments.evaluate:{kind}_job"
+    target = f"misgen.experiments.evaluate:{kind}_job"
     return Job(name=name, target=target, argument=argument, folder=folder)
 
 
@@ -572,7 +579,7 @@ def _own_policy(made: Any) -> Policy:
     if hasattr(made, "predict"):
         return _Predicting(made)
     raise ValueError(
-        "a policy has start(env) and act(obs, state, noise) (see agents.policy.Policy) or "
+        "a policy has start(env) and act(obs, state, noise) (see misgen.agents.policy.Policy) or "
         f"Stable-Baselines3's predict(obs); got {type(made).__name__}"
     )
 
@@ -622,7 +629,7 @@ def record(
     noop: Episodes,
     player: Player,
 ) -> dict[str, Any]:
-    """Columns of the rows of one player on one variant (see analysis.records.SCHEMA)."""
+    """Columns of the rows of one player on one variant (see misgen.analysis.records.SCHEMA)."""
     subject = Subject(**argument["subject"])
     family, cell = variant.levels.family, variant.levels.cell
     return {

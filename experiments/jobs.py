@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Literal, NoReturn, Protocol
 
-from experiments.run_folder import (
+from misgen.experiments.run_folder import (
     ClaimedError,
     claimed_by,
     is_done,
@@ -59,7 +59,7 @@ _PR_SET_PDEATHSIG = 1
 # called `envs` in the current directory from shadowing ours before that.
 _CHILD = (
     "import json, sys; order = json.load(sys.stdin); sys.path[:] = order['sys_path']; "
-    "from experiments.jobs import run_child; run_child(order)"
+    "from misgen.experiments.jobs import run_child; run_child(order)"
 )
 
 

@@ -16,12 +16,12 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from envs import render
-from envs.adapters import make_distribution
-from envs.batch import BatchEnv
-from envs.families import FAMILIES, find_family
-from envs.levels import Levels, drawn_levels, sample_levels
-from envs.types import VARIANTS, Array, Cell, Family, LevelDistribution, Plane
+from misgen.envs import render
+from misgen.envs.adapters import make_distribution
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import FAMILIES, find_family
+from misgen.envs.levels import Levels, drawn_levels, sample_levels
+from misgen.envs.types import VARIANTS, Array, Cell, Family, LevelDistribution, Plane
 
 POLICIES = ("human", "planner", "proxy", "random")
 TITLES = {
@@ -168,7 +168,7 @@ def _simple_act(name: str, levels: Levels, seed: int) -> Act | None:
         return None
     if name == "random":
         return lambda env: int(rng.integers(len(env.family.actions)))
-    from envs.solve import solve
+    from misgen.envs.solve import solve
 
     print("planning; the first time compiles the rules, about 20 s", file=sys.stderr)
     plans, goal = solve(levels), "proxy" if name == "proxy" else "intended"
@@ -181,7 +181,7 @@ def _agent(path: str, family: Family) -> tuple[Any, str]:
         raise ValueError(
             f"a policy is {', '.join(POLICIES)} or the path of a checkpoint; got {path!r}"
         )
-    from agents.checkpoint import load
+    from misgen.agents.checkpoint import load
 
     policy, meta = load(path, family)
     return policy, meta.observation_mode

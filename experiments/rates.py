@@ -7,11 +7,11 @@ from typing import Any
 
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
 
-from analysis.blocks import check_column
-from analysis.hierarchy.coverage import format_coverage, interval_coverage
-from analysis.records import Records, atomic_write_bytes, query, read_records
-from analysis.table import format_table, rates_table, to_csv
-from experiments.run_folder import results_root
+from misgen.analysis.blocks import check_column
+from misgen.analysis.hierarchy.coverage import format_coverage, interval_coverage
+from misgen.analysis.records import Records, atomic_write_bytes, query, read_records
+from misgen.analysis.table import format_table, rates_table, to_csv
+from misgen.experiments.run_folder import results_root
 
 DEFAULT_AGAINST = {"d": 1.0}
 """Columns whose control arm goes without saying; for these it may also be missing."""

@@ -16,24 +16,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analysis.audit import audit, format_audit, warn
-from analysis.priors import load_priors
-from analysis.priors.types import PRIOR_SETS, SHIFT_TYPES, PriorSet
-from analysis.records import atomic_write_bytes
-from analysis.risk.draws import RATES, RateDraws, exceeds_limit
-from analysis.risk.formula import OVERFLOWS, TARGETS, Prediction
-from analysis.risk.mesa import MesaIndex, mesa_index
-from analysis.risk.model import DOMAIN_CHOICES, HARM_CHOICES, RiskModel
-from analysis.risk.sensitivity import ORDERS, largest_correlation, sobol, tornado
-from analysis.risk.table import (
+from misgen.analysis.audit import audit, format_audit, warn
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import PRIOR_SETS, SHIFT_TYPES, PriorSet
+from misgen.analysis.records import atomic_write_bytes
+from misgen.analysis.risk.draws import RATES, RateDraws, exceeds_limit
+from misgen.analysis.risk.formula import OVERFLOWS, TARGETS, Prediction
+from misgen.analysis.risk.mesa import MesaIndex, mesa_index
+from misgen.analysis.risk.model import DOMAIN_CHOICES, HARM_CHOICES, RiskModel
+from misgen.analysis.risk.sensitivity import ORDERS, largest_correlation, sobol, tornado
+from misgen.analysis.risk.table import (
     Summary,
     domain_records,
     domain_table,
     format_domain_table,
     reference_condition,
 )
-from analysis.text import aligned
-from experiments.cli import WRONG_INPUT
+from misgen.analysis.text import aligned
+from misgen.experiments.cli import WRONG_INPUT
 
 FEEDS = ("side_by_side", "update", "replace")
 DRAWS = 100_000
@@ -100,7 +100,7 @@ def _below(folder: Path, data: "Data") -> str:
 
     folder: the calibration.
     """
-    from analysis.calibration.handoff import read_calibration
+    from misgen.analysis.calibration.handoff import read_calibration
 
     summary = read_calibration(folder).summary
     state = summary["feeds"]["update"]
@@ -261,7 +261,7 @@ def _priors(options: argparse.Namespace) -> PriorSet:
     """--prior names a set, or else a file; kappa and log_sd are those of a calibration."""
     kappa, log_sd = getattr(options, "kappa", None), None
     if getattr(options, "calibration", None) is not None:
-        from analysis.calibration.handoff import read_calibration
+        from misgen.analysis.calibration.handoff import read_calibration
 
         settings = read_calibration(options.calibration).summary["settings"]
         kappa, log_sd = settings["kappa"], settings["log_sd"]

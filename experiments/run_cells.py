@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.cells import (
+from misgen.analysis.cells import (
     CellLine,
     cell_lines,
     cell_panels,
@@ -25,8 +25,8 @@ from analysis.cells import (
     format_cross,
     format_shifts,
 )
-from analysis.figures import Board, curve_figure, goal_failure_figure, path_figure
-from analysis.records import (
+from misgen.analysis.figures import Board, curve_figure, goal_failure_figure, path_figure
+from misgen.analysis.records import (
     FILE_NAME,
     Records,
     atomic_write_bytes,
@@ -34,14 +34,14 @@ from analysis.records import (
     read_records,
     write_slim,
 )
-from analysis.table import rates_table, to_csv
-from envs.families import find_cell
-from envs.levels import sample_quadruples
-from envs.types import VARIANTS
-from experiments.calibrate import BROKEN_EPISODES, broken_episodes
-from experiments.cells import cell_names, draw_path
-from experiments.config import EvaluateConfig, TrainConfig, compose
-from experiments.demo import (
+from misgen.analysis.table import rates_table, to_csv
+from misgen.envs.families import find_cell
+from misgen.envs.levels import sample_quadruples
+from misgen.envs.types import VARIANTS
+from misgen.experiments.calibrate import BROKEN_EPISODES, broken_episodes
+from misgen.experiments.cells import cell_names, draw_path
+from misgen.experiments.config import EvaluateConfig, TrainConfig, compose
+from misgen.experiments.demo import (
     QUICK_LEVELS,
     QUICK_STEPS,
     prepare,
@@ -49,9 +49,9 @@ from experiments.demo import (
     require_done,
     train_jobs,
 )
-from experiments.evaluate import agent_arguments, evaluation_jobs
-from experiments.jobs import Job, run_jobs
-from experiments.run_folder import (
+from misgen.experiments.evaluate import agent_arguments, evaluation_jobs
+from misgen.experiments.jobs import Job, run_jobs
+from misgen.experiments.run_folder import (
     provenance,
     read_json,
     require_writable,
@@ -59,8 +59,8 @@ from experiments.run_folder import (
     usable_cores,
     write_json,
 )
-from experiments.shift import job_of, shift_rows
-from experiments.train import CHECKPOINT, train_folder
+from misgen.experiments.shift import job_of, shift_rows
+from misgen.experiments.train import CHECKPOINT, train_folder
 
 STUDY = "cells"
 FIRST_AGENT = 10  # settings were tried out on agents 0 and 1

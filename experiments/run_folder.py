@@ -155,7 +155,7 @@ def write_json(path: Path, value: Any) -> None:
     Raises ValueError where no file can be at `path`.
     """
     # Imported here: it brings pyarrow and duckdb, which `misgen doctor` may find broken.
-    from analysis.records import atomic_write_bytes
+    from misgen.analysis.records import atomic_write_bytes
 
     atomic_write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 

@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from duckdb import DuckDBPyRelation
 
-from agents.play import play_episodes
-from agents.policy import PlannerPolicy, Policy
-from analysis.records import FILE_NAME, Records, query, read_records
-from envs.families import find_family
-from envs.levels import Levels, sample_quadruples
-from envs.solve import Plans, judged_horizon, solve
-from envs.types import VARIANTS, Array, Cell, Family
-from experiments.jobs import Job, report_progress
-from experiments.run_folder import RunFolder, is_done, read_json, results_root, write_json
+from misgen.agents.play import play_episodes
+from misgen.agents.policy import PlannerPolicy, Policy
+from misgen.analysis.records import FILE_NAME, Records, query, read_records
+from misgen.envs.families import find_family
+from misgen.envs.levels import Levels, sample_quadruples
+from misgen.envs.solve import Plans, judged_horizon, solve
+from misgen.envs.types import VARIANTS, Array, Cell, Family
+from misgen.experiments.jobs import Job, report_progress
+from misgen.experiments.run_folder import RunFolder, is_done, read_json, results_root, write_json
 
 FILE = "shift.json"
 SHIFTED = tuple(variant for variant in VARIANTS if variant != "00")
@@ -51,7 +51,7 @@ def job_of(family: Family, cell: Cell, num_levels: int = NUM_LEVELS) -> Job:
     }
     return Job(
         name=f"shift {cell.code}",
-        target="experiments.shift:shift_job",
+        target="misgen.experiments.shift:shift_job",
         argument=argument,
         folder=RunFolder(results_root(), "shift", argument).path,
     )

@@ -10,16 +10,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.records import atomic_write_bytes
-from experiments.config import TrainConfig, as_dict, from_dict, hydra_main
-from experiments.jobs import report_progress
-from experiments.run_folder import RunFolder, require_writable, results_root, write_json
+from misgen.analysis.records import atomic_write_bytes
+from misgen.experiments.config import TrainConfig, as_dict, from_dict, hydra_main
+from misgen.experiments.jobs import report_progress
+from misgen.experiments.run_folder import RunFolder, require_writable, results_root, write_json
 
 if TYPE_CHECKING:  # imported when there is something to train
     from stable_baselines3 import PPO
 
-    from agents.cloning import Clone
-    from envs.batch import BatchEnv
+    from misgen.agents.cloning import Clone
+    from misgen.envs.batch import BatchEnv
 
 Progress = Callable[[int, int, Any], None] | None  # (steps, of steps, newest row of the curve)
 
@@ -58,8 +58,8 @@ def train_here(config: TrainConfig) -> None:
 
 def check_gpu() -> None:
     """ValueError unless torch can use a GPU."""
-    from agents.networks import Network
-    from agents.ppo import choose_device
+    from misgen.agents.networks import Network
+    from misgen.agents.ppo import choose_device
 
     choose_device("cuda", Network(name="impala"))
 
@@ -97,8 +97,8 @@ def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress =
     """
     import torch
 
-    from agents.cloning import train_cloning
-    from agents.ppo import train_ppo
+    from misgen.agents.cloning import train_cloning
+    from misgen.agents.ppo import train_ppo
 
     config: TrainConfig = from_dict(TrainConfig, argument)
     torch.set_num_threads(config.num_threads)
@@ -125,7 +125,7 @@ def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress =
 
 def save_agent(path: Path, model: PPO | Clone, env: BatchEnv, config: TrainConfig) -> None:
     """Write a checkpoint of an agent as it is now."""
-    from agents.checkpoint import describe, save
+    from misgen.agents.checkpoint import describe, save
 
     meta = describe(
         env,
@@ -140,7 +140,7 @@ def save_agent(path: Path, model: PPO | Clone, env: BatchEnv, config: TrainConfi
 
 def training_env(config: TrainConfig) -> BatchEnv:
     """The environments that an agent learns in."""
-    from envs.batch import BatchEnv
+    from misgen.envs.batch import BatchEnv
 
     return BatchEnv(
         config.get_family(),
@@ -154,9 +154,9 @@ def training_env(config: TrainConfig) -> BatchEnv:
 
 def device_and_bf16(config: TrainConfig, env: BatchEnv) -> tuple[str, bool]:
     """Where the network is trained, and whether under bfloat16 autocast (CPU only)."""
-    from agents.networks import autocast_bf16
-    from agents.ppo import choose_device, network_of
-    from agents.vec_env import BatchVecEnv
+    from misgen.agents.networks import autocast_bf16
+    from misgen.agents.ppo import choose_device, network_of
+    from misgen.agents.vec_env import BatchVecEnv
 
     device = choose_device(
         config.device, network_of(config.agent.settings_of_method(), BatchVecEnv(env))
@@ -206,8 +206,8 @@ def distinguishing_share(config: TrainConfig) -> float:
     DISTINGUISHING_SAMPLE of them."""
     import numpy as np
 
-    from envs.levels import sample_levels
-    from envs.solve import is_distinguishing, solve
+    from misgen.envs.levels import sample_levels
+    from misgen.envs.solve import is_distinguishing, solve
 
     distribution = replace(config.distribution(), num_levels=0)
     levels = sample_levels(

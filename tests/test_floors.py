@@ -1,17 +1,19 @@
 """Which part of the project may import which: experiments -> agents -> envs, and analysis alone."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-import envs
+import misgen
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = {"envs", "agents", "experiments", "configs", "analysis"}
+FLOORS = {"envs", "agents", "experiments", "configs", "analysis"}
 RL_ONLY = {"gymnasium", "hydra", "numba", "omegaconf", "safetensors", "stable_baselines3", "torch"}
+BAYES = {"jax", "numpyro"}
 
 FORBIDDEN = {
     "envs": {"agents", "experiments", "configs", "analysis", "torch", "stable_baselines3", "numba"},
@@ -20,7 +22,7 @@ FORBIDDEN = {
     "configs": {"envs", "agents", "experiments", "analysis", "numba"},
     "analysis": {"envs", "agents", "experiments", "configs"} | RL_ONLY,
 }
-"""Floor -> top-level packages it may not import."""
+"""Floor -> floors and packages that it may not import."""
 
 EXCEPTIONS = {("envs/compile.py", "numba")}
 
@@ -46,11 +48,13 @@ def imports(source: str, module: str) -> set[str]:
 
 
 def violations(path: str, source: str) -> list[str]:
-    """path: relative to the repository, like "envs/families/keys.py"."""
-    module = path.removesuffix(".py").replace("/", ".")
-    tops = {name.split(".")[0] for name in imports(source, module)}
-    bad = tops & FORBIDDEN[module.split(".")[0]]
-    return [f"{path} imports {top}" for top in sorted(bad) if (path, top) not in EXCEPTIONS]
+    """path: relative to the repository, like "envs/maze.py"."""
+    names = imports(source, "misgen." + path.removesuffix(".py").replace("/", "."))
+    bare = {name.split(".")[0] for name in names} & FLOORS
+    tops = {name.removeprefix("misgen.").split(".")[0] for name in names} - bare
+    bad = tops & FORBIDDEN[path.split("/")[0]]
+    found = [f"{path} imports {top}" for top in sorted(bad) if (path, top) not in EXCEPTIONS]
+    return found + [f"{path} imports {top} without misgen" for top in sorted(bare)]
 
 
 @pytest.mark.parametrize("floor", sorted(FORBIDDEN))
@@ -67,36 +71,64 @@ def test_floor(floor):
         ("envs/batch.py", "import torch.nn as nn", ["envs/batch.py imports torch"]),
         ("envs/batch.py", "from numba import njit", ["envs/batch.py imports numba"]),
         ("envs/compile.py", "import numba", []),
-        ("envs/a.py", "def f():\n    from agents import ppo", ["envs/a.py imports agents"]),
+        ("envs/a.py", "def f():\n    from misgen.agents import p", ["envs/a.py imports agents"]),
         ("envs/a.py", "from .agents import x", []),
-        ("envs/families/a.py", "from ..types import Goal\nfrom . import b", []),
-        ("envs/families/a.py", "from ... import agents", ["envs/families/a.py imports agents"]),
-        ("agents/a.py", "if 1:\n    import experiments.cli", ["agents/a.py imports experiments"]),
+        ("envs/b/a.py", "from ..types import Goal\nfrom . import b", []),
+        ("envs/b/a.py", "from ... import agents", ["envs/b/a.py imports agents"]),
+        ("agents/a.py", "import misgen.experiments.cli", ["agents/a.py imports experiments"]),
         ("analysis/a.py", "importlib.import_module('torch')", ["analysis/a.py imports torch"]),
-        ("experiments/a.py", "import agents, envs, analysis, torch", []),
+        ("experiments/a.py", "from misgen import agents, envs, analysis\nimport torch", []),
+        ("experiments/a.py", "import envs", ["experiments/a.py imports envs without misgen"]),
+        ("agents/a.py", "from envs.b import c", ["agents/a.py imports envs without misgen"]),
     ],
 )
 def test_the_check_itself(path, source, expected):
     assert violations(path, source) == expected
 
 
+def test_tests_and_texts_name_our_packages_in_full():
+    bare = re.compile(rf"^\W*(from|import) ({'|'.join(FLOORS)})\b", re.MULTILINE)
+    texts = [*(ROOT / "tests").rglob("*.py"), *ROOT.rglob("README.md")]
+    found = [
+        str(path) for path in texts if path != Path(__file__) and bare.search(path.read_text())
+    ]
+    assert not found
+
+
 def test_every_folder_is_a_floor():
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    assert packages == OURS == set(FORBIDDEN)
+    links = {path.name for path in (ROOT / ".src" / "misgen").iterdir() if path.is_symlink()}
+    assert packages == links == FLOORS == set(FORBIDDEN)
+    assert Path(misgen.__file__).resolve().parent == ROOT / ".src" / "misgen"
+    assert not list((ROOT / "tests").rglob("__init__.py")), "would shadow what it is named like"
 
 
-def test_analysis_leaves_torch_and_numba_out():
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import {analysis}", RL_ONLY),
+        ("import misgen.analysis.rates, misgen.analysis.table", BAYES | {"matplotlib"}),
+        ("from misgen.analysis.audit import audit; audit()", BAYES | {"scipy"}),
+        (
+            "from misgen.analysis.calibration.handoff import read_calibration; "
+            "from pathlib import Path; read_calibration(Path('analysis/published/calibration'))",
+            BAYES | {"matplotlib"},
+        ),
+        ("import misgen.experiments.rates", RL_ONLY | {"matplotlib"}),
+        ("import misgen.experiments.calibrate", RL_ONLY | BAYES),
+        (
+            "from misgen.experiments import risk; risk.main(['table', '--draws', '100'])",
+            RL_ONLY | BAYES | {"SALib"},
+        ),
+        ("import misgen.experiments.cli", RL_ONLY | BAYES | {"numpy", "rich"}),
+    ],
+)
+def test_what_is_not_imported(statement, absent):
     paths = (ROOT / "analysis").rglob("[!_]*.py")
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
-    code = f"import sys, {', '.join(['analysis', *modules])}; print(*sys.modules)"
+    code = statement.format(analysis=", ".join(f"misgen.{name}" for name in modules))
+    code = f"import sys; {code}; print('modules:', *sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert not {"torch", "numba", "gymnasium"} & set(done.stdout.split())
-
-
-def test_envs_is_ours():
-    """PyPI has a package `envs`; an `__init__.py` in tests/envs would shadow ours as well."""
-    assert envs.__file__ is not None
-    assert Path(envs.__file__).resolve().parent == ROOT / "envs"
-    assert not list((ROOT / "tests").rglob("__init__.py"))
+    assert not absent & set(done.stdout.partition("modules:")[2].split())

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from functools import cache
 from textwrap import wrap
 
-from analysis.audit import deployment as audit_deployment
-from analysis.audit import evidence as audit_evidence
-from analysis.audit import mesa as audit_mesa
-from analysis.audit import modifiers as audit_modifiers
-from analysis.audit import shifts as audit_shifts
-from analysis.audit.item import AuditItem
-from analysis.priors import load_priors
-from analysis.priors.types import PriorSet
+from misgen.analysis.audit import deployment as audit_deployment
+from misgen.analysis.audit import evidence as audit_evidence
+from misgen.analysis.audit import mesa as audit_mesa
+from misgen.analysis.audit import modifiers as audit_modifiers
+from misgen.analysis.audit import shifts as audit_shifts
+from misgen.analysis.audit.item import AuditItem
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import PriorSet
 
 __all__ = ["TOPICS", "AuditItem", "audit", "format_audit", "warn", "warnings_of"]
 

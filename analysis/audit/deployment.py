@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterable, Iterator
 
-from analysis.audit.item import AuditItem, are_positive, numbers, percents, spans
-from analysis.priors.source import source_tables
-from analysis.priors.types import Domain, PriorSet, Range
+from misgen.analysis.audit.item import AuditItem, are_positive, numbers, percents, spans
+from misgen.analysis.priors.source import source_tables
+from misgen.analysis.priors.types import Domain, PriorSet, Range
 
 
 def findings(priors: PriorSet) -> Iterator[AuditItem]:

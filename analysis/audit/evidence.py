@@ -7,9 +7,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from analysis.audit.item import AuditItem, numbers, percents, spans, union
-from analysis.priors.source import external_tables, source_tables
-from analysis.priors.types import FACTORS, PriorSet, Range
+from misgen.analysis.audit.item import AuditItem, numbers, percents, spans, union
+from misgen.analysis.priors.source import external_tables, source_tables
+from misgen.analysis.priors.types import FACTORS, PriorSet, Range
 
 
 def findings(priors: PriorSet) -> Iterator[AuditItem]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from analysis.priors.types import Range
+from misgen.analysis.priors.types import Range
 
 
 @dataclass(frozen=True)

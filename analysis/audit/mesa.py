@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from analysis.audit.item import AuditItem, are_positive, percents, spans, union
-from analysis.priors.source import source_tables
-from analysis.priors.types import MesaPriors, PriorSet, Range
+from misgen.analysis.audit.item import AuditItem, are_positive, percents, spans, union
+from misgen.analysis.priors.source import source_tables
+from misgen.analysis.priors.types import MesaPriors, PriorSet, Range
 
 
 def findings(priors: PriorSet) -> Iterator[AuditItem]:

@@ -6,9 +6,9 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from analysis.audit.item import AuditItem, are_positive, numbers, percents, spans
-from analysis.priors.source import external_tables, source_tables
-from analysis.priors.types import Modifier, PriorSet, Range
+from misgen.analysis.audit.item import AuditItem, are_positive, numbers, percents, spans
+from misgen.analysis.priors.source import external_tables, source_tables
+from misgen.analysis.priors.types import Modifier, PriorSet, Range
 
 
 def findings(priors: PriorSet) -> Iterator[AuditItem]:

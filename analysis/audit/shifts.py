@@ -6,10 +6,17 @@ from functools import cache
 
 import numpy as np
 
-from analysis.audit.item import AuditItem, are_positive, numbers, percents, spans
-from analysis.audit.modifiers import share_below
-from analysis.priors.source import FACTOR_FIELDS, external_tables, source_tables
-from analysis.priors.types import FACTORS, SHIFT_TYPES, PriorSet, Range, ScenarioPoint, ShiftPrior
+from misgen.analysis.audit.item import AuditItem, are_positive, numbers, percents, spans
+from misgen.analysis.audit.modifiers import share_below
+from misgen.analysis.priors.source import FACTOR_FIELDS, external_tables, source_tables
+from misgen.analysis.priors.types import (
+    FACTORS,
+    SHIFT_TYPES,
+    PriorSet,
+    Range,
+    ScenarioPoint,
+    ShiftPrior,
+)
 
 
 def findings(priors: PriorSet) -> Iterator[AuditItem]:

@@ -1,7 +1,7 @@
 """Calibration: the source's prior and the measured cells -> joint draws for the risk model.
 
     calibration = calibrate(read_records(results), load_priors())
-    write_calibration(calibration, folder)          # analysis.calibration.write
+    write_calibration(calibration, folder)          # misgen.analysis.calibration.write
 
 Three feeds. `side_by_side` moves nothing: the measured rates stand beside the source's. `update`
 is the posterior of the hierarchical model, data entering with a stated power: a statement about
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.calibration.conflict import Conflict, conflicts
-from analysis.calibration.handoff import RATES, exact, rate_columns
-from analysis.calibration.held_out import HeldOut, held_out
-from analysis.calibration.measured import (
+from misgen.analysis.calibration.conflict import Conflict, conflicts
+from misgen.analysis.calibration.handoff import RATES, exact, rate_columns
+from misgen.analysis.calibration.held_out import HeldOut, held_out
+from misgen.analysis.calibration.measured import (
     ARMS,
     VARIANT,
     MeasuredCell,
@@ -29,22 +29,22 @@ from analysis.calibration.measured import (
     of_main_settings,
     refusal,
 )
-from analysis.calibration.multipliers import (
+from misgen.analysis.calibration.multipliers import (
     Multiplier,
     SweptMultiplier,
     condition,
     multipliers,
     swept_multipliers,
 )
-from analysis.calibration.reference_fit import fit_reference
-from analysis.modifiers.measure import ModifierReport, measure_modifiers
-from analysis.priors.types import FACTORS, PriorSet
-from analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap, point_rates
-from analysis.records import Records, query
-from analysis.risk.formula import OVERFLOWS
+from misgen.analysis.calibration.reference_fit import fit_reference
+from misgen.analysis.modifiers.measure import ModifierReport, measure_modifiers
+from misgen.analysis.priors.types import FACTORS, PriorSet
+from misgen.analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap, point_rates
+from misgen.analysis.records import Records, query
+from misgen.analysis.risk.formula import OVERFLOWS
 
 if TYPE_CHECKING:
-    from analysis.hierarchy.fit import HierarchicalFit
+    from misgen.analysis.hierarchy.fit import HierarchicalFit
 
 HARM = ("implied", "note_50_70", "measured")
 KAPPAS = (2.0, 5.0, 10.0, 20.0, 50.0)

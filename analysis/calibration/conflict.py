@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.calibration.measured import MeasuredCell
-from analysis.priors.types import FACTORS, PriorSet, beta_parameters
-from analysis.rates import LEVEL, AgentCounts, Estimate, FloatArray, point_rates
+from misgen.analysis.calibration.measured import MeasuredCell
+from misgen.analysis.priors.types import FACTORS, PriorSet, beta_parameters
+from misgen.analysis.rates import LEVEL, AgentCounts, Estimate, FloatArray, point_rates
 
 TAIL = 0.05
 """A two-sided tail below this is flagged."""

@@ -33,7 +33,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.rates import Rates
+from misgen.analysis.rates import Rates
 
 FloatArray = npt.NDArray[np.float64]
 

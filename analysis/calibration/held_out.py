@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.calibration.measured import MeasuredCell
-from analysis.calibration.reference_fit import fit_reference
-from analysis.priors.types import PriorSet
-from analysis.rates import point_rates
+from misgen.analysis.calibration.measured import MeasuredCell
+from misgen.analysis.calibration.reference_fit import fit_reference
+from misgen.analysis.priors.types import PriorSet
+from misgen.analysis.rates import point_rates
 
 DRAWS = 1000
 KINDS = ("cell", "type", "family")

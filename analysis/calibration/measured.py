@@ -14,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from analysis.blocks import Arm, BlockIndex, read_blocks
-from analysis.priors.types import SHIFT_TYPES
-from analysis.rates import (
+from misgen.analysis.blocks import Arm, BlockIndex, read_blocks
+from misgen.analysis.priors.types import SHIFT_TYPES
+from misgen.analysis.rates import (
     MAX_CONTROL_GOAL_FAIL,
     MAX_RANDOM_CAPABLE,
     MIN_AGENTS,
     AgentCounts,
 )
-from analysis.records import Records, query
-from analysis.table import Row, arm_rows, gated
+from misgen.analysis.records import Records, query
+from misgen.analysis.table import Row, arm_rows, gated
 
 VARIANT = "11"
 METHOD, Q = "ppo", 1.0

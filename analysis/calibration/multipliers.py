@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.calibration.measured import ARMS, Q
-from analysis.modifiers.measure import ModifierReport
-from analysis.modifiers.ratios import RiskRatio
-from analysis.priors.types import Level, Modifier, PriorSet, named_level
-from analysis.rates import LEVEL, Estimate, FloatArray
+from misgen.analysis.calibration.measured import ARMS, Q
+from misgen.analysis.modifiers.measure import ModifierReport
+from misgen.analysis.modifiers.ratios import RiskRatio
+from misgen.analysis.priors.types import Level, Modifier, PriorSet, named_level
+from misgen.analysis.rates import LEVEL, Estimate, FloatArray
 
 SCORE_OF_REFERENCE_ARM = {"spec": Q, "diversity": ARMS["reference"]}
 """Modifier -> where the reference arm is on its scale."""

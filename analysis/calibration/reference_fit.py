@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.calibration.measured import MeasuredCell
-from analysis.priors.types import FACTORS, PriorSet
+from misgen.analysis.calibration.measured import MeasuredCell
+from misgen.analysis.priors.types import FACTORS, PriorSet
 
 if TYPE_CHECKING:
-    from analysis.hierarchy.fit import CellCounts, HierarchicalFit
+    from misgen.analysis.hierarchy.fit import CellCounts, HierarchicalFit
 
 
 def fit_reference(
@@ -24,7 +24,7 @@ def fit_reference(
     families: Sequence[str] = (),
 ) -> "HierarchicalFit":
     """`analysis.hierarchy.fit.fit` of the competent agents; harm: where asked for and possible."""
-    from analysis.hierarchy.fit import fit  # here: it brings jax
+    from misgen.analysis.hierarchy.fit import fit  # here: it brings jax
 
     means = {
         name: {factor: getattr(shift, factor).number for factor in FACTORS}
@@ -46,7 +46,7 @@ def fit_reference(
 def cell_counts(cells: Sequence[MeasuredCell], *, with_harm: bool) -> "list[CellCounts]":
     """The reference arms as the hierarchical model takes them. Harm is blanked unless asked for,
     and always where it may not update: in C4, K4 and K3."""
-    from analysis.hierarchy.fit import CellCounts
+    from misgen.analysis.hierarchy.fit import CellCounts
 
     found = []
     for cell in cells:

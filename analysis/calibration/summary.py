@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analysis.audit import warnings_of
-from analysis.calibration.calibrate import Calibration, Swept
-from analysis.calibration.conflict import TAIL, expected_by_chance
-from analysis.calibration.handoff import RATES
-from analysis.calibration.measured import (
+from misgen.analysis.audit import warnings_of
+from misgen.analysis.calibration.calibrate import Calibration, Swept
+from misgen.analysis.calibration.conflict import TAIL, expected_by_chance
+from misgen.analysis.calibration.handoff import RATES
+from misgen.analysis.calibration.measured import (
     ARMS,
     METHOD,
     REFERENCE_ARM,
@@ -21,11 +21,11 @@ from analysis.calibration.measured import (
     Q,
     random_capable,
 )
-from analysis.calibration.multipliers import Multiplier
-from analysis.priors.types import FACTORS, ShiftPrior
-from analysis.rates import LEVEL, Estimate, FloatArray, point_rates
-from analysis.table import Row
-from analysis.text import number
+from misgen.analysis.calibration.multipliers import Multiplier
+from misgen.analysis.priors.types import FACTORS, ShiftPrior
+from misgen.analysis.rates import LEVEL, Estimate, FloatArray, point_rates
+from misgen.analysis.table import Row
+from misgen.analysis.text import number
 
 LIMITS = (
     "Toy environments say nothing by themselves about large systems.",

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
-from analysis.rates import Rates
-from analysis.text import aligned, number
+from misgen.analysis.rates import Rates
+from misgen.analysis.text import aligned, number
 
 Summary = Mapping[str, Any]
 RATES = Rates._fields

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.priors.types import FACTORS, SHIFT_TYPES
-from analysis.rates import LEVEL, AgentCounts, FloatArray, Rates, bootstrap
-from analysis.text import aligned, number
+from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES
+from misgen.analysis.rates import LEVEL, AgentCounts, FloatArray, Rates, bootstrap
+from misgen.analysis.text import aligned, number
 
 KS = (3, 5, 10, 30)
 RATES = ("p_capable", "p_goal_fail", "p_gm")
@@ -103,8 +103,8 @@ def hierarchical_coverage(
     """
     if not fits:
         return []
-    from analysis.hierarchy.fit import CellCounts, fit  # here: it brings jax
-    from analysis.priors import load_priors
+    from misgen.analysis.hierarchy.fit import CellCounts, fit  # here: it brings jax
+    from misgen.analysis.priors import load_priors
 
     shifts = load_priors().shifts
     priors = {t: {f: getattr(shifts[t], f).number for f in FACTORS} for t in SHIFT_TYPES}

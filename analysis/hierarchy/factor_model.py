@@ -26,7 +26,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import digamma, expit, gammaln, logsumexp, ndtri, polygamma
 from scipy.stats import norm, rankdata
 
-from analysis.rates import FloatArray
+from misgen.analysis.rates import FloatArray
 
 numpyro.enable_x64()
 

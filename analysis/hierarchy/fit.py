@@ -12,7 +12,7 @@ parameter and are fitted one by one. Per factor:
     contrast ~ N(0, 1)    e ~ N(0, sd)    sd ~ HalfNormal(.5)    log nu ~ N(log 5, 2)
 
 A cell whose agents contradict the model, or a sampler that has not converged, falls back to the
-bootstrap of `analysis.rates`, and the result says so. Importing this file brings jax.
+bootstrap of `misgen.analysis.rates`, and the result says so. Importing this file brings jax.
 """
 
 import math
@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from analysis.hierarchy.factor_model import (
+from misgen.analysis.hierarchy.factor_model import (
     LOGITS,
     FactorData,
     Positions,
@@ -39,8 +39,8 @@ from analysis.hierarchy.factor_model import (
     put_cell,
     sample_many,
 )
-from analysis.priors.types import FACTORS
-from analysis.rates import (
+from misgen.analysis.priors.types import FACTORS
+from misgen.analysis.rates import (
     MIN_AGENTS,
     AgentCounts,
     Estimate,

@@ -3,7 +3,7 @@
 Simulation-based calibration (Talts et al. 2018): parameters are drawn from the prior, agents from
 the parameters, and the rank of a true value among posterior draws must be uniform. It proves the
 sampler, not the model. Beside it: the recovery of known factors, and how often either interval
-holds the truth in populations that the model did not choose (`analysis.hierarchy.coverage`).
+holds the truth in populations that the model did not choose (`misgen.analysis.hierarchy.coverage`).
 """
 
 import json
@@ -18,8 +18,8 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import binom, chisquare
 
-from analysis.hierarchy.coverage import fixed_truth_coverage, format_coverage
-from analysis.hierarchy.factor_model import (
+from misgen.analysis.hierarchy.coverage import fixed_truth_coverage, format_coverage
+from misgen.analysis.hierarchy.factor_model import (
     LOG_NU,
     FactorData,
     Positions,
@@ -32,12 +32,12 @@ from analysis.hierarchy.factor_model import (
     put_cell,
     sample_many,
 )
-from analysis.hierarchy.fit import WARMUP, CellCounts, fit
-from analysis.priors import load_priors
-from analysis.priors.types import FACTORS, SHIFT_TYPES
-from analysis.rates import LEVEL, AgentCounts, FloatArray, IntArray
-from analysis.records import atomic_write_bytes
-from analysis.text import aligned, number
+from misgen.analysis.hierarchy.fit import WARMUP, CellCounts, fit
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES
+from misgen.analysis.rates import LEVEL, AgentCounts, FloatArray, IntArray
+from misgen.analysis.records import atomic_write_bytes
+from misgen.analysis.text import aligned, number
 
 __all__ = [
     "fixed_truth_coverage",

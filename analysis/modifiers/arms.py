@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from analysis.rates import AgentCounts, competent, identified, point_rates
-from analysis.records import Records, query
+from misgen.analysis.rates import AgentCounts, competent, identified, point_rates
+from misgen.analysis.records import Records, query
 
 PLAYER = "intended planner, no random actions"
 """The player that competence is measured against. Records hold no planner with 10 % random actions

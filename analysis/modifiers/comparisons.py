@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import NamedTuple
 
-from analysis.modifiers.arms import PLAYER, Cell, Setup, counts_of
-from analysis.rates import AgentCounts
-from analysis.records import tags_of
+from misgen.analysis.modifiers.arms import PLAYER, Cell, Setup, counts_of
+from misgen.analysis.rates import AgentCounts
+from misgen.analysis.records import tags_of
 
 NARROW_BELOW, DIVERSE_ABOVE = 0.1, 0.3
 SPEC_BANDS = MappingProxyType({"high": (0.8, 1.0), "medium": (0.4, 0.7), "low": (0.0, 0.3)})

@@ -50,7 +50,7 @@ import numpy as np
 from scipy.signal import fftconvolve
 from scipy.special import betaln
 
-from analysis.rates import LEVEL, Estimate, FloatArray
+from misgen.analysis.rates import LEVEL, Estimate, FloatArray
 
 PRIOR_SD = 1.5
 """Of the contrast: nine ratios in ten lie between .085 and 11.8 before any data."""

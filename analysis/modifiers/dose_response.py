@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.modifiers.contrasts import PRIOR_SD
-from analysis.rates import (
+from misgen.analysis.modifiers.contrasts import PRIOR_SD
+from misgen.analysis.rates import (
     LEVEL,
     MIN_AGENTS,
     AgentCounts,
@@ -83,7 +83,7 @@ def dose_response(
 def arm_draws(arms: Sequence[AgentCounts], replicates: int, seed: int) -> FloatArray:
     """Draws of p_gm [arms, replicates]; agents of the same number share a weight in all arms.
 
-    The same bootstrap as `analysis.rates.bootstrap_arms`, for any number of arms.
+    The same bootstrap as `misgen.analysis.rates.bootstrap_arms`, for any number of arms.
     """
     rng = np.random.default_rng(seed)
     numbers = np.unique(np.concatenate([arm.agent_number for arm in arms]))

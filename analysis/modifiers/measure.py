@@ -18,9 +18,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from analysis.modifiers import contrasts
-from analysis.modifiers.arms import PLAYER, Cell, read_cells
-from analysis.modifiers.comparisons import (
+from misgen.analysis.modifiers import contrasts
+from misgen.analysis.modifiers.arms import PLAYER, Cell, read_cells
+from misgen.analysis.modifiers.comparisons import (
     LEVELS,
     REFERENCE,
     Reference,
@@ -28,10 +28,15 @@ from analysis.modifiers.comparisons import (
     setup_of,
     with_checkpoints,
 )
-from analysis.modifiers.dose_response import CapabilitySlope, DoseResponse, dose_response, log_slope
-from analysis.modifiers.multiplicativity import Multiplicativity, multiplicativity
-from analysis.modifiers.ratios import RiskRatio, pooled_ratios, ratio_of
-from analysis.records import Records
+from misgen.analysis.modifiers.dose_response import (
+    CapabilitySlope,
+    DoseResponse,
+    dose_response,
+    log_slope,
+)
+from misgen.analysis.modifiers.multiplicativity import Multiplicativity, multiplicativity
+from misgen.analysis.modifiers.ratios import RiskRatio, pooled_ratios, ratio_of
+from misgen.analysis.records import Records
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from analysis.modifiers import contrasts
-from analysis.modifiers.arms import Cell, Setup
-from analysis.modifiers.contrasts import LINKS
-from analysis.rates import MIN_AGENTS, AgentCounts, Estimate, estimate, point_rates
-from analysis.records import tags_of
+from misgen.analysis.modifiers import contrasts
+from misgen.analysis.modifiers.arms import Cell, Setup
+from misgen.analysis.modifiers.contrasts import LINKS
+from misgen.analysis.rates import MIN_AGENTS, AgentCounts, Estimate, estimate, point_rates
+from misgen.analysis.records import tags_of
 
 HOLDS = (0.8, 1.25)
 """A ratio of ratios inside these says that two modifiers multiply."""

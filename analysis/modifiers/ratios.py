@@ -7,12 +7,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analysis.modifiers import contrasts
-from analysis.modifiers.arms import Cell
-from analysis.modifiers.comparisons import LEVELS, Comparison
-from analysis.modifiers.contrasts import LINKS, PRIOR_SD, Density
-from analysis.priors.types import FACTORS
-from analysis.rates import MIN_AGENTS, Estimate, bootstrap_arms, count_range, estimate, point_rates
+from misgen.analysis.modifiers import contrasts
+from misgen.analysis.modifiers.arms import Cell
+from misgen.analysis.modifiers.comparisons import LEVELS, Comparison
+from misgen.analysis.modifiers.contrasts import LINKS, PRIOR_SD, Density
+from misgen.analysis.priors.types import FACTORS
+from misgen.analysis.rates import (
+    MIN_AGENTS,
+    Estimate,
+    bootstrap_arms,
+    count_range,
+    estimate,
+    point_rates,
+)
 
 _NONE = Estimate(math.nan)
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.modifiers.comparisons import setup_of
-from analysis.modifiers.contrasts import LINKS
-from analysis.modifiers.measure import ModifierReport
-from analysis.modifiers.ratios import RiskRatio, join_notes
-from analysis.priors.types import FACTORS
-from analysis.rates import Estimate
-from analysis.text import aligned
+from misgen.analysis.modifiers.comparisons import setup_of
+from misgen.analysis.modifiers.contrasts import LINKS
+from misgen.analysis.modifiers.measure import ModifierReport
+from misgen.analysis.modifiers.ratios import RiskRatio, join_notes
+from misgen.analysis.priors.types import FACTORS
+from misgen.analysis.rates import Estimate
+from misgen.analysis.text import aligned
 
 _MEANING = {"log": "of rates", "cloglog": "of hazards -ln(1 - p)", "logit": "of odds"}
 

@@ -9,7 +9,7 @@ Printed values are the defaults; what follows from them by arithmetic stands bes
 choices of this project "ours".
 """
 
-from analysis.priors.load import figures, load_priors
-from analysis.priors.types import Figure, PriorSet
+from misgen.analysis.priors.load import figures, load_priors
+from misgen.analysis.priors.types import Figure, PriorSet
 
 __all__ = ["Figure", "PriorSet", "figures", "load_priors"]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.priors.source import FACTOR_FIELDS, Table, external_tables, source_tables
-from analysis.priors.types import SHIFT_TYPES, Domain, Intervention, Period
+from misgen.analysis.priors.source import FACTOR_FIELDS, Table, external_tables, source_tables
+from misgen.analysis.priors.types import SHIFT_TYPES, Domain, Intervention, Period
 
 
 def domains() -> dict[str, Domain]:

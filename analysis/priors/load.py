@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.priors.deployment import domains, interventions, periods
-from analysis.priors.mesa import mesa_priors
-from analysis.priors.source import (
+from misgen.analysis.priors.deployment import domains, interventions, periods
+from misgen.analysis.priors.mesa import mesa_priors
+from misgen.analysis.priors.source import (
     FACTOR_FIELDS,
     Table,
     external_tables,
     source_tables,
 )
-from analysis.priors.types import (
+from misgen.analysis.priors.types import (
     FACTORS,
     PRIOR_SETS,
     SHIFT_TYPES,
@@ -31,7 +31,7 @@ from analysis.priors.types import (
     reference_level,
     with_factors,
 )
-from analysis.priors.user_file import (
+from misgen.analysis.priors.user_file import (
     base_of,
     broken_rule,
     read_prior_file,

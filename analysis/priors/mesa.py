@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from analysis.priors.source import source_tables
-from analysis.priors.types import (
+from misgen.analysis.priors.source import source_tables
+from misgen.analysis.priors.types import (
     CapabilityLevel,
     ComplexityThreshold,
     Figure,

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from analysis.priors.types import Figure, Range
+from misgen.analysis.priors.types import Figure, Range
 
 FACTOR_FIELDS = {
     "p_capable": "p_capability_transfer",
@@ -63,7 +63,9 @@ def unit_of(field: str) -> str:
             return unit
     if field in _EXTERNAL_UNITS:
         return _EXTERNAL_UNITS[field]
-    raise ValueError(f"no unit is known for the field {field!r}: add it to analysis.priors.source")
+    raise ValueError(
+        f"no unit is known for the field {field!r}: add it to misgen.analysis.priors.source"
+    )
 
 
 @dataclass(frozen=True)

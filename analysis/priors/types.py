@@ -1,6 +1,6 @@
 """The types of a prior set: figures with their provenance, and what they describe.
 
-`analysis.priors` fills them from the source's tables and is the module to import.
+`misgen.analysis.priors` fills them from the source's tables and is the module to import.
 """
 
 import hashlib

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from analysis.priors.types import (
+from misgen.analysis.priors.types import (
     FACTORS,
     PRIOR_SETS,
     Domain,

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.audit import audit
-from analysis.calibration.handoff import RATES, CalibrationFile
-from analysis.calibration.table import NAMES
-from analysis.report.content import (
+from misgen.analysis.audit import audit
+from misgen.analysis.calibration.handoff import RATES, CalibrationFile
+from misgen.analysis.calibration.table import NAMES
+from misgen.analysis.report.content import (
     Body,
     Exhibit,
     Table,
@@ -16,7 +16,7 @@ from analysis.report.content import (
     percent_span,
     plain_table,
 )
-from analysis.report.measured_sections import (
+from misgen.analysis.report.measured_sections import (
     PRODUCTS,
     cell_name,
     family_name,

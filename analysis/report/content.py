@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.audit.item import AuditItem
-from analysis.report.figures import Scale
+from misgen.analysis.audit.item import AuditItem
+from misgen.analysis.report.figures import Scale
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from analysis.rates import FloatArray
+from misgen.analysis.rates import FloatArray
 
 WIDTH = 340
 """Width of every figure [CSS px]."""

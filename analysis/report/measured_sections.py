@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.calibration.handoff import RATES, CalibrationFile
-from analysis.calibration.table import NAMES
-from analysis.rates import MIN_CAPABLE, FloatArray
-from analysis.report.content import (
+from misgen.analysis.calibration.handoff import RATES, CalibrationFile
+from misgen.analysis.calibration.table import NAMES
+from misgen.analysis.rates import MIN_CAPABLE, FloatArray
+from misgen.analysis.report.content import (
     Body,
     Chart,
     Exhibit,
@@ -23,7 +23,7 @@ from analysis.report.content import (
     plain_table,
     ratio_span,
 )
-from analysis.report.figures import Group, Line, Ridge, Scale, density_chart, interval_chart
+from misgen.analysis.report.figures import Group, Line, Ridge, Scale, density_chart, interval_chart
 
 Json = Mapping[str, Any]
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analysis.calibration.handoff import CalibrationFile
-from analysis.priors.types import SHIFT_TYPES, PriorSet
-from analysis.report.content import (
+from misgen.analysis.calibration.handoff import CalibrationFile
+from misgen.analysis.priors.types import SHIFT_TYPES, PriorSet
+from misgen.analysis.report.content import (
     Chart,
     Exhibit,
     Table,
@@ -14,11 +14,11 @@ from analysis.report.content import (
     percent_scale,
     plain_table,
 )
-from analysis.report.figures import Bar, Group, Line, Scale, interval_chart, tornado_chart
-from analysis.report.modifier_sections import MODIFIER_NAMES
-from analysis.risk.model import RiskModel
-from analysis.risk.sensitivity import Swing, tornado
-from analysis.risk.table import DomainRow, domain_table
+from misgen.analysis.report.figures import Bar, Group, Line, Scale, interval_chart, tornado_chart
+from misgen.analysis.report.modifier_sections import MODIFIER_NAMES
+from misgen.analysis.risk.model import RiskModel
+from misgen.analysis.risk.sensitivity import Swing, tornado
+from misgen.analysis.risk.table import DomainRow, domain_table
 
 TORNADO_DOMAIN = "autonomous_agents"
 """The domain with the highest printed risk."""

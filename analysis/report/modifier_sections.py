@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.calibration.handoff import CalibrationFile
-from analysis.priors.types import PriorSet
-from analysis.report.content import (
+from misgen.analysis.calibration.handoff import CalibrationFile
+from misgen.analysis.priors.types import PriorSet
+from misgen.analysis.report.content import (
     Body,
     Chart,
     Exhibit,
@@ -23,8 +23,8 @@ from analysis.report.content import (
     ratio,
     ratio_span,
 )
-from analysis.report.figures import Dose, Group, Line, Scale, dose_chart, interval_chart
-from analysis.report.measured_sections import cell_name
+from misgen.analysis.report.figures import Dose, Group, Line, Scale, dose_chart, interval_chart
+from misgen.analysis.report.measured_sections import cell_name
 
 Json = Mapping[str, Any]
 Codes = Mapping[tuple[str, str], str]

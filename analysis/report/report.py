@@ -5,15 +5,15 @@ It opens by double click: no script, no request, system fonts.
 
 from pathlib import Path
 
-from analysis.audit import audit
-from analysis.calibration.handoff import read_calibration
-from analysis.priors.types import PriorSet
-from analysis.records import atomic_write_bytes
-from analysis.report import check_sections as check
-from analysis.report import measured_sections as measured
-from analysis.report import model_sections as model
-from analysis.report import modifier_sections as modifier
-from analysis.report.content import Page
+from misgen.analysis.audit import audit
+from misgen.analysis.calibration.handoff import read_calibration
+from misgen.analysis.priors.types import PriorSet
+from misgen.analysis.records import atomic_write_bytes
+from misgen.analysis.report import check_sections as check
+from misgen.analysis.report import measured_sections as measured
+from misgen.analysis.report import model_sections as model
+from misgen.analysis.report import modifier_sections as modifier
+from misgen.analysis.report.content import Page
 
 PAGE = "index.html"
 _FOLDER = Path(__file__).parent

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from analysis.rates import LEVEL, FloatArray
+from misgen.analysis.rates import LEVEL, FloatArray
 
 
 class _Draws(Protocol):

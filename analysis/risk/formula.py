@@ -22,9 +22,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from analysis.priors.types import FACTORS
-from analysis.rates import FloatArray
-from analysis.risk.draws import GmDraws, HarmfulGmDraws, expect_rate
+from misgen.analysis.priors.types import FACTORS
+from misgen.analysis.rates import FloatArray
+from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, expect_rate
 
 TARGETS = ("product", "factor")
 

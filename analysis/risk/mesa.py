@@ -11,10 +11,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from analysis.priors import load_priors
-from analysis.priors.types import MesaPriors
-from analysis.rates import LEVEL, FloatArray
-from analysis.risk.model import check_draws, stream
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import MesaPriors
+from misgen.analysis.rates import LEVEL, FloatArray
+from misgen.analysis.risk.model import check_draws, stream
 
 CAVEATS = (
     "an index, not a probability: severity is relative harm without an upper bound",

@@ -5,7 +5,7 @@
     prediction = model.predict("moderate", spec=0.9, interventions=["ai_control_protocols"])
     prediction.p_harmful_gm.interval()                 # central 90 %
 
-The formula is in `analysis.risk.formula`. Uncertainty of the inputs:
+The formula is in `misgen.analysis.risk.formula`. Uncertainty of the inputs:
     factor              Beta with the printed mean and equivalent sample size kappa (10)
     modifier level      named: log-normal around the printed value; printed band or "unknown":
                         log-normal whose central 90 % is the band or whole range; reference: 1
@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from analysis.priors import load_priors
-from analysis.priors.types import (
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import (
     FACTORS,
     PRIOR_SETS,
     SHIFT_TYPES,
@@ -38,9 +38,9 @@ from analysis.priors.types import (
     band_level,
     named_level,
 )
-from analysis.rates import FloatArray
-from analysis.risk.draws import GmDraws, HarmfulGmDraws, exceeds_limit, expect_rate
-from analysis.risk.formula import (
+from misgen.analysis.rates import FloatArray
+from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, exceeds_limit, expect_rate
+from misgen.analysis.risk.formula import (
     OVERFLOWS,
     TARGETS,
     FactorDraws,
@@ -51,7 +51,7 @@ from analysis.risk.formula import (
 )
 
 if TYPE_CHECKING:
-    from analysis.calibration.handoff import CalibrationFile
+    from misgen.analysis.calibration.handoff import CalibrationFile
 
 __all__ = [
     "FactorDraws",
@@ -184,7 +184,7 @@ class RiskModel:
         Raises ValueError for a refused feed, another choice, other priors, data asked for from
         the feed "side_by_side", or harm "measured" where the calibration was not asked for it.
         """
-        from analysis.calibration.handoff import read_calibration
+        from misgen.analysis.calibration.handoff import read_calibration
 
         _check_choice("harm", harm, HARM_CHOICES)
         _check_choice("domains", domains, DOMAIN_CHOICES)

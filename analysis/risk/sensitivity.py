@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.priors.types import PriorSet
-from analysis.rates import LEVEL, FloatArray
-from analysis.risk.draws import RATES
-from analysis.risk.formula import Input, Prediction, Scenario, evaluate
+from misgen.analysis.priors.types import PriorSet
+from misgen.analysis.rates import LEVEL, FloatArray
+from misgen.analysis.risk.draws import RATES
+from misgen.analysis.risk.formula import Input, Prediction, Scenario, evaluate
 
 ORDERS = ("swing", "log_span")
 TAILS = ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.priors.types import Domain, Period
-from analysis.rates import Estimate
-from analysis.risk.draws import RateDraws
-from analysis.risk.model import Prediction, RiskModel
-from analysis.text import aligned, span
+from misgen.analysis.priors.types import Domain, Period
+from misgen.analysis.rates import Estimate
+from misgen.analysis.risk.draws import RateDraws
+from misgen.analysis.risk.model import Prediction, RiskModel
+from misgen.analysis.text import aligned, span
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The families of environments: one file and one line each."""
 
-from envs.families import coinrun, keys_and_chests
-from envs.types import Cell, Family
+from misgen.envs.families import coinrun, keys_and_chests
+from misgen.envs.types import Cell, Family
 
 FAMILIES: dict[str, Family] = {
     family.name: family for family in (coinrun.FAMILY, keys_and_chests.FAMILY)

@@ -36,7 +36,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from envs.layouts import (
+from misgen.envs.layouts import (
     BOTTOM,
     HEIGHT,
     JUMP_COLS,
@@ -50,8 +50,8 @@ from envs.layouts import (
     Tile,
     platform_layout,
 )
-from envs.random import Stream, combine, mix, randint
-from envs.types import NEVER, Cell, Cue, CueDraw, Family, Goal, Outcome, Plane, Shift
+from misgen.envs.random import Stream, combine, mix, randint
+from misgen.envs.types import NEVER, Cell, Cue, CueDraw, Family, Goal, Outcome, Plane, Shift
 
 VIEW = 6  # columns seen to each side
 FIRST_COIN_COL = 4  # a coin that is not at the end lies here or further right, as do all items
@@ -1305,7 +1305,7 @@ C4 = Cell(
 
 FAMILY = Family(
     name="coinrun",
-    env_id="misgen/CoinRun-v0",
+    env_id="misgen/CoinRun-v1",
     version=2,
     card=__doc__ or "",
     actions=tuple(action.name.lower() for action in Action),

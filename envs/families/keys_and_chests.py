@@ -41,7 +41,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from envs.grid import (
+from misgen.envs.grid import (
     BLOCK_CELLS,
     COL_STEP,
     NORTH_EAST,
@@ -53,9 +53,9 @@ from envs.grid import (
     in_corner,
     read_board,
 )
-from envs.layouts import Generator, maze_walls, room_walls, scattered_walls
-from envs.random import Stream, combine, mix, randint, randint_once
-from envs.types import NEVER, Cell, Cue, CueDraw, Family, Goal, Outcome, Plane, Shift
+from misgen.envs.layouts import Generator, maze_walls, room_walls, scattered_walls
+from misgen.envs.random import Stream, combine, mix, randint, randint_once
+from misgen.envs.types import NEVER, Cell, Cue, CueDraw, Family, Goal, Outcome, Plane, Shift
 
 SIZE = 15  # largest grid, border included
 MAX_ITEMS = 9
@@ -1054,7 +1054,7 @@ K4 = Cell(
 
 FAMILY = Family(
     name="keys_and_chests",
-    env_id="misgen/KeysAndChests-v0",
+    env_id="misgen/KeysAndChests-v1",
     version=2,
     card=__doc__ or "",
     actions=tuple(action.name.lower() for action in Action),

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-
-from agents.ppo import train_ppo
 from tests.agents.tiny import TINY, make_env
+
+from misgen.agents.ppo import train_ppo
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from stable_baselines3 import PPO
-
-from agents import checkpoint
-from agents.ppo import make_ppo
-from agents.settings import PPOSettings
-from agents.vec_env import BatchVecEnv
 from tests.agents.tiny import FAMILY, TINY, make_env
+
+from misgen.agents import checkpoint
+from misgen.agents.ppo import make_ppo
+from misgen.agents.settings import PPOSettings
+from misgen.agents.vec_env import BatchVecEnv
 
 
 @pytest.fixture

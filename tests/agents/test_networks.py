@@ -8,8 +8,8 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 
-from agents import networks
-from agents.networks import Bf16Policy, FlatFeatures, ImpalaFeatures, Network, choose_network
+from misgen.agents import networks
+from misgen.agents.networks import Bf16Policy, FlatFeatures, ImpalaFeatures, Network, choose_network
 
 
 def picture(*shape):

@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-from agents.play import Episodes, gumbel_noise, outcomes, play_episodes, replay
-from agents.policy import ConstantPolicy, NetworkPolicy, PlannerPolicy, RandomPolicy
-from envs.levels import Levels
-from envs.solve import solve
-from envs.types import NEVER
 from tests.agents.tiny import FAMILY, K3, held_out_levels
+
+from misgen.agents.play import Episodes, gumbel_noise, outcomes, play_episodes, replay
+from misgen.agents.policy import ConstantPolicy, NetworkPolicy, PlannerPolicy, RandomPolicy
+from misgen.envs.levels import Levels
+from misgen.envs.solve import solve
+from misgen.envs.types import NEVER
 
 EVENT = FAMILY.events
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from tests.agents.tiny import FAMILY, TINY, held_out_levels, make_env, make_vec_env
 
-from agents.play import gumbel_noise
-from agents.policy import (
+from misgen.agents.play import gumbel_noise
+from misgen.agents.policy import (
     ConstantPolicy,
     NetworkPolicy,
     PlannerPolicy,
@@ -14,8 +15,7 @@ from agents.policy import (
     choose,
     noop_policy,
 )
-from agents.ppo import make_ppo
-from tests.agents.tiny import FAMILY, TINY, held_out_levels, make_env, make_vec_env
+from misgen.agents.ppo import make_ppo
 
 N, ACTIONS = 400, 5
 
@@ -26,7 +26,7 @@ def noise(n=N, step=0):
 
 @dataclass
 class FixedPlans:
-    """Stands for envs.solve.Plans."""
+    """Stands for misgen.envs.solve.Plans."""
 
     mask: np.ndarray
     levels = held_out_levels(1)

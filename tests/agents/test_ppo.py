@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO
-
-from agents.networks import Network
-from agents.ppo import LinearRate, choose_device, make_ppo, train_ppo
-from agents.settings import PPOSettings
 from tests.agents.tiny import TINY, make_env, make_vec_env
+
+from misgen.agents.networks import Network
+from misgen.agents.ppo import LinearRate, choose_device, make_ppo, train_ppo
+from misgen.agents.settings import PPOSettings
 
 
 def weights(model):

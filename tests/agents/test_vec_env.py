@@ -6,14 +6,14 @@ import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
-
-from agents.vec_env import BatchVecEnv
-from envs.adapters import observation_space
-from envs.batch import BatchEnv
-from envs.levels import sample_levels
-from envs.random import combine, mix
-from envs.types import NEVER
 from tests.agents.tiny import FAMILY, K3, make_env, make_vec_env
+
+from misgen.agents.vec_env import BatchVecEnv
+from misgen.envs.adapters import observation_space
+from misgen.envs.batch import BatchEnv
+from misgen.envs.levels import sample_levels
+from misgen.envs.random import combine, mix
+from misgen.envs.types import NEVER
 
 TRAIN_SEED = 11
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from agents.settings import PPOSettings
-from agents.vec_env import BatchVecEnv
-from envs.batch import BatchEnv
-from envs.families import FAMILIES
-from envs.levels import sample_levels
+from misgen.agents.settings import PPOSettings
+from misgen.agents.vec_env import BatchVecEnv
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import FAMILIES
+from misgen.envs.levels import sample_levels
 
 FAMILY = FAMILIES["keys_and_chests"]
 K3 = FAMILY.cell("K3")

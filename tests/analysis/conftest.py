@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.records import write_records
+from misgen.analysis.records import write_records
 
 Columns = dict[str, Any]
 EVENTS = ("coin", "right_end")

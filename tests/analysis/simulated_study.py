@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from analysis.priors.types import SHIFT_TYPES
-from analysis.records import write_records
 from tests.analysis.conftest import EVENTS, Columns, control, episodes, stack
+
+from misgen.analysis.priors.types import SHIFT_TYPES
+from misgen.analysis.records import write_records
 
 FAMILIES = ("coinrun", "keys_and_chests")
 CELLS = tuple((family, cell) for family in FAMILIES for cell in SHIFT_TYPES)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from analysis import cells
-from analysis.cells import CellLine, cell_lines
-from analysis.records import read_records
-from analysis.table import Row, rates_table
-from analysis.text import span
+from misgen.analysis import cells
+from misgen.analysis.cells import CellLine, cell_lines
+from misgen.analysis.records import read_records
+from misgen.analysis.table import Row, rates_table
+from misgen.analysis.text import span
 
 Save = Callable[..., Path]
 Block = Callable[..., dict[str, Any]]

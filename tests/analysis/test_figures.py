@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from analysis.figures import ArmDots, Panel, goal_failure_figure
+from misgen.analysis.figures import ArmDots, Panel, goal_failure_figure
 
 PANEL = Panel(
     "coinrun moderate, variant 11",

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from analysis import rates
-from analysis.hierarchy import coverage
-from analysis.rates import AgentCounts
+from misgen.analysis import rates
+from misgen.analysis.hierarchy import coverage
+from misgen.analysis.rates import AgentCounts
 
 
 def counts(

@@ -2,8 +2,6 @@
 
 import errno
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.records import (
+from misgen.analysis.records import (
     SCHEMA,
     atomic_write_bytes,
     event_names,
@@ -160,14 +158,6 @@ def _umask() -> int:
 
 def _fail(*_: Any) -> None:
     raise OSError("disk full")
-
-
-def test_reading_and_rates_need_neither_torch_nor_numba_nor_matplotlib() -> None:
-    code = """import sys, analysis.records, analysis.hierarchy.coverage
-heavy = {"torch", "numba", "matplotlib", "gymnasium", "envs", "agents", "experiments"}
-print(sorted(heavy & set(sys.modules)))"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
 
 
 def test_copies_beside_the_runs_are_not_read(save_run: Save, block: Block, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import blocks, table
-from analysis.records import read_records
+from misgen.analysis import blocks, table
+from misgen.analysis.records import read_records
 
 Save = Callable[..., Path]
 Block = Callable[..., dict[str, Any]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from envs.families import FAMILIES
+from misgen.envs.families import FAMILIES
 
 CELLS = [(family, cell) for family in FAMILIES.values() for cell in family.cells]
 

@@ -11,10 +11,10 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-import envs
-from envs.adapters import BatchVectorEnv, SingleEnv, make_distribution
-from envs.families import FAMILIES
-from envs.levels import sample_levels, sample_quadruples
+from misgen import envs
+from misgen.envs.adapters import BatchVectorEnv, SingleEnv, make_distribution
+from misgen.envs.families import FAMILIES
+from misgen.envs.levels import sample_levels, sample_quadruples
 
 KEYS = FAMILIES["keys_and_chests"]
 MODES = [(family, mode) for family in FAMILIES.values() for mode in family.modes]

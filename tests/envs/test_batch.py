@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs.adapters import BatchVectorEnv, SingleEnv
-from envs.batch import MIN_CHUNK, BatchEnv
-from envs.families import FAMILIES
-from envs.levels import sample_levels
-from envs.types import NEVER
+from misgen.envs.adapters import BatchVectorEnv, SingleEnv
+from misgen.envs.batch import MIN_CHUNK, BatchEnv
+from misgen.envs.families import FAMILIES
+from misgen.envs.levels import sample_levels
+from misgen.envs.types import NEVER
 
 STEPS = 60
 SLOTS = 1024

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs import check, compile
-from envs import levels as levels_module
-from envs.check import HEADINGS, card_sections, check_family
-from envs.families import keys_and_chests
-from envs.families.keys_and_chests import K3, geometry_hash, observe, place_cue, step
-from envs.levels import drawn_levels, sample_quadruples
-from envs.solve import REPLICAS, solve
-from envs.types import CueDraw
+from misgen.envs import check, compile
+from misgen.envs import levels as levels_module
+from misgen.envs.check import HEADINGS, card_sections, check_family
+from misgen.envs.families import keys_and_chests
+from misgen.envs.families.keys_and_chests import K3, geometry_hash, observe, place_cue, step
+from misgen.envs.levels import drawn_levels, sample_quadruples
+from misgen.envs.solve import REPLICAS, solve
+from misgen.envs.types import CueDraw
 
 FAMILY = keys_and_chests.FAMILY
 

@@ -5,12 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 
-from envs.batch import BatchEnv
-from envs.families import coinrun
-from envs.families.coinrun import C2, FAMILY, Action, Event, PlaneIndex
-from envs.layouts import BOTTOM, WIDTH, Tile
-from envs.levels import Levels, drawn_levels, sample_levels, sample_quadruples
-from envs.types import NEVER, VARIANTS, CueDraw, LevelDistribution, Outcome
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import coinrun
+from misgen.envs.families.coinrun import C2, FAMILY, Action, Event, PlaneIndex
+from misgen.envs.layouts import BOTTOM, WIDTH, Tile
+from misgen.envs.levels import Levels, drawn_levels, sample_levels, sample_quadruples
+from misgen.envs.types import NEVER, VARIANTS, CueDraw, LevelDistribution, Outcome
 
 ACTIONS = {
     ".": Action.STAY,

@@ -5,13 +5,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from envs.batch import BatchEnv
-from envs.families import coinrun
-from envs.families.coinrun import C1, C2, C3, C4, FAMILY, Action, Event, Look, PlaneIndex
-from envs.layouts import BOTTOM
-from envs.levels import Levels, drawn_levels, level_hash, sample_levels, sample_quadruples
-from envs.solve import solve
-from envs.types import NEVER, Cell, Outcome
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import coinrun
+from misgen.envs.families.coinrun import C1, C2, C3, C4, FAMILY, Action, Event, Look, PlaneIndex
+from misgen.envs.layouts import BOTTOM
+from misgen.envs.levels import Levels, drawn_levels, level_hash, sample_levels, sample_quadruples
+from misgen.envs.solve import solve
+from misgen.envs.types import NEVER, Cell, Outcome
 
 ACTIONS = dict(zip(".lrjLR", Action, strict=True))
 CELLS = {cell.code: cell for cell in (C1, C3, C4)}

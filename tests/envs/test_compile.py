@@ -9,8 +9,8 @@ import numba
 import numpy as np
 import pytest
 
-from envs import compile as compile_module
-from envs.compile import OPTIONS, RULE_OPTIONS, bind, hole, kernel
+from misgen.envs import compile as compile_module
+from misgen.envs.compile import OPTIONS, RULE_OPTIONS, bind, hole, kernel
 
 ROOT = Path(__file__).parents[2]
 rule = hole("rule")
@@ -96,11 +96,11 @@ def test_the_cache_folder_depends_on_the_sources(tmp_path, monkeypatch):
     assert edited != real and edited.parent == real.parent
 
 
-@pytest.mark.parametrize("first", ["numba", "envs.compile"])
+@pytest.mark.parametrize("first", ["numba", "misgen.envs.compile"])
 def test_the_cache_folder_is_used_even_if_numba_was_imported_before(first, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("NUMBA_CACHE_DIR")
-    code = f"import {first}, numba, envs.compile; print(numba.config.CACHE_DIR)"
+    code = f"import {first}, numba, misgen.envs.compile; print(numba.config.CACHE_DIR)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

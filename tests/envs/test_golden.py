@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.batch import BatchEnv
-from envs.families import FAMILIES
-from envs.levels import sample_quadruples
-from envs.random import combine
-from envs.render import visible_modes
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import FAMILIES
+from misgen.envs.levels import sample_quadruples
+from misgen.envs.random import combine
+from misgen.envs.render import visible_modes
 
 GOLDEN = Path(__file__).with_name("golden.json")
 LEVELS = 64

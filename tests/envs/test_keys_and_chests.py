@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs.batch import BatchEnv
-from envs.families import keys_and_chests
-from envs.families.keys_and_chests import FAMILY, K3, SIZE, Action, Event, Kind
-from envs.layouts import Generator
-from envs.levels import drawn_levels, sample_levels, sample_quadruples
-from envs.solve import solve
-from envs.types import NEVER, CueDraw, Outcome
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import keys_and_chests
+from misgen.envs.families.keys_and_chests import FAMILY, K3, SIZE, Action, Event, Kind
+from misgen.envs.layouts import Generator
+from misgen.envs.levels import drawn_levels, sample_levels, sample_quadruples
+from misgen.envs.solve import solve
+from misgen.envs.types import NEVER, CueDraw, Outcome
 
 ACTIONS = {
     ".": Action.STAY,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from envs import render
-from envs.batch import BatchEnv
-from envs.families.keys_and_chests import (
+from misgen.envs import render
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families.keys_and_chests import (
     FAMILY,
     K1,
     K2,
@@ -17,10 +17,10 @@ from envs.families.keys_and_chests import (
     Look,
     PlaneIndex,
 )
-from envs.levels import Levels, drawn_levels, sample_levels, sample_quadruples
-from envs.random import empty_rng, seed_rng
-from envs.solve import solve
-from envs.types import VARIANTS, Outcome
+from misgen.envs.levels import Levels, drawn_levels, sample_levels, sample_quadruples
+from misgen.envs.random import empty_rng, seed_rng
+from misgen.envs.solve import solve
+from misgen.envs.types import VARIANTS, Outcome
 
 ACTIONS = {
     ".": Action.STAY,

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs import compile
-from envs import levels as levels_module
-from envs.adapters import make_distribution
-from envs.batch import BatchEnv
-from envs.compile import hole, kernel
-from envs.families import FAMILIES
-from envs.levels import (
+from misgen.envs import compile
+from misgen.envs import levels as levels_module
+from misgen.envs.adapters import make_distribution
+from misgen.envs.batch import BatchEnv
+from misgen.envs.compile import hole, kernel
+from misgen.envs.families import FAMILIES
+from misgen.envs.levels import (
     Levels,
     drawn_levels,
     is_held_out,
@@ -20,7 +20,7 @@ from envs.levels import (
     sample_quadruples,
     variant_distribution,
 )
-from envs.types import VARIANTS, LevelDistribution
+from misgen.envs.types import VARIANTS, LevelDistribution
 
 ANY_FAMILY = next(iter(FAMILIES.values()))
 ANY_CELL = ANY_FAMILY.cells[0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from envs.random import (
+from misgen.envs.random import (
     NUM_STREAMS,
     Stream,
     bernoulli,

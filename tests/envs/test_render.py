@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs import render
-from envs.batch import BatchEnv
-from envs.check import expected_picture
-from envs.families import FAMILIES
-from envs.levels import drawn_levels, sample_levels
+from misgen.envs import render
+from misgen.envs.batch import BatchEnv
+from misgen.envs.check import expected_picture
+from misgen.envs.families import FAMILIES
+from misgen.envs.levels import drawn_levels, sample_levels
 
 KEYS = FAMILIES["keys_and_chests"]
 BOARD = "#####\n#A.k#\n#c..#\n#...#\n#####"

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs import solve as solve_module
-from envs.batch import BatchEnv
-from envs.families import FAMILIES
-from envs.families.keys_and_chests import Event
-from envs.levels import Levels, drawn_levels
-from envs.random import empty_rng, seed_rng
-from envs.solve import (
+from misgen.envs import solve as solve_module
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import FAMILIES
+from misgen.envs.families.keys_and_chests import Event
+from misgen.envs.levels import Levels, drawn_levels
+from misgen.envs.random import empty_rng, seed_rng
+from misgen.envs.solve import (
     REPLICAS,
     choose,
     is_distinguishing,
@@ -19,7 +19,7 @@ from envs.solve import (
     solve,
     solve_together,
 )
-from envs.types import NEVER, Goal
+from misgen.envs.types import NEVER, Goal
 
 BUDGET = 16_000  # action sequences of an exhaustive search
 HEIGHT = {"coinrun": 10}  # lines of a board; the others are square

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments import bench, bench_envs
+from misgen.experiments import bench, bench_envs
 
 # Every line once, with kernels as plain Python: compiling all of them would take minutes.
 SMALL = """
 import sys
-from experiments import bench, bench_envs
+from misgen.experiments import bench, bench_envs
 bench_envs.BATCHES, bench_envs.AMOUNT = (1,), dict.fromkeys(bench_envs.AMOUNT, 1)
 sys.exit(bench.main(sys.argv[1:]))
 """

@@ -2,18 +2,16 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from analysis.calibration.handoff import read_calibration
-from experiments import calibrate, cli
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
+
+from misgen.analysis.calibration.handoff import read_calibration
+from misgen.experiments import calibrate, cli
 
 DEMO_ARMS = {d: TRUTH[d] for d in (0.0, 1.0)}
 
@@ -197,7 +195,7 @@ def test_trust_is_written_instead(
     code: int,
 ) -> None:
     """Simulating takes minutes, and tests of its own: here only what is asked of it."""
-    from analysis.hierarchy import trust
+    from misgen.analysis.hierarchy import trust
 
     def write(folder: Path, num_sets: int, seed: int, **more: object) -> SimpleNamespace:
         (folder / "trust.txt").write_text(f"{num_sets} sets, seed {seed}, {sorted(more)}\n")
@@ -207,22 +205,6 @@ def test_trust_is_written_instead(
     argv = ["calibrate", "--trust", str(tmp_path / "trust"), "--sets", "70", "--seed", "5"]
     assert cli.main(argv) == code
     assert capsys.readouterr().out == "70 sets, seed 5, ['provenance']\n"
-
-
-def test_it_needs_no_learning_packages() -> None:
-    """As in an installation without the extra `rl`."""
-    code = (
-        "import sys\n"
-        "class Absent:\n"
-        "    def find_spec(self, name, *_):\n"
-        "        if name in ('torch', 'hydra', 'omegaconf', 'numba', 'gymnasium'):\n"
-        "            raise ModuleNotFoundError(name)\n"
-        "sys.meta_path.insert(0, Absent())\n"
-        "import experiments.calibrate\n"
-        "print(sorted({'jax', 'numpyro'} & set(sys.modules)))\n"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
 
 
 def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from envs.families import FAMILIES
-from experiments import cells
-from experiments.cli import main
+from misgen.envs.families import FAMILIES
+from misgen.experiments import cells
+from misgen.experiments.cli import main
 
 CODES = [cell.code for family in FAMILIES.values() for cell in family.cells]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.settings import PPOSettings
-from envs.families import FAMILIES
-from experiments.cli import main
-from experiments.config import (
+from misgen.agents.settings import PPOSettings
+from misgen.envs.families import FAMILIES
+from misgen.experiments.cli import main
+from misgen.experiments.config import (
     AgentConfig,
     EvaluateConfig,
     TrainConfig,
@@ -16,7 +16,7 @@ from experiments.config import (
     compose,
     from_dict,
 )
-from experiments.run_folder import run_id
+from misgen.experiments.run_folder import run_id
 
 GROUPS = sorted(
     (path.parent.name, path.stem)

@@ -11,7 +11,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-COMMAND = [sys.executable, "-m", "experiments.cli", "demo", "--quick"]
+COMMAND = [sys.executable, "-m", "misgen.experiments.cli", "demo", "--quick"]
 
 
 def start(results):

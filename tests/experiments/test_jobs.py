@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments.jobs import Job, report_progress, run_jobs
-from experiments.run_folder import claim, read_json
+from misgen.experiments.jobs import Job, report_progress, run_jobs
+from misgen.experiments.run_folder import claim, read_json
 
 # What the jobs of these tests run. Every start is noted in the folder `starts`.
 TOY = """
 import os, signal, time
 from pathlib import Path
-from experiments.jobs import report_progress
+from misgen.experiments.jobs import report_progress
 
 def note(argument, folder):
     starts = Path(argument["starts"])
@@ -53,7 +53,7 @@ def leave(argument, folder):
 DRIVER = """
 import json, signal, sys
 from pathlib import Path
-from experiments.jobs import Job, run_jobs
+from misgen.experiments.jobs import Job, run_jobs
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests run behind `&`
 jobs = [Job(j.pop("name"), folder=Path(j.pop("folder")), **j) for j in json.loads(sys.argv[1])]
 try:
@@ -297,8 +297,8 @@ def test_a_terminal_shows_bars_and_the_time_left(toy, tmp_path):
 
 
 def test_long_silence_is_broken_by_a_line(toy, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("experiments.jobs.LINE_S", 0.05)
-    monkeypatch.setattr("experiments.jobs.POLL_S", 0.3)
+    monkeypatch.setattr("misgen.experiments.jobs.LINE_S", 0.05)
+    monkeypatch.setattr("misgen.experiments.jobs.POLL_S", 0.3)
     (tmp_path / "gate").touch()
     run_jobs([toy("train-0", "wait")], 1)
     assert "running: train-0 " in capfd.readouterr().err

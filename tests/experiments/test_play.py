@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.adapters import make_distribution
-from envs.families import FAMILIES
-from experiments import play
+from misgen.envs.adapters import make_distribution
+from misgen.envs.families import FAMILIES
+from misgen.experiments import play
 
 KEYS = FAMILIES["keys_and_chests"]
 COINRUN = FAMILIES["coinrun"]
@@ -144,9 +144,10 @@ def test_without_a_terminal_frames_are_printed(
 def test_a_checkpoint_is_watched(
     board: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from agents import checkpoint
-    from agents.ppo import make_ppo
     from tests.agents.tiny import TINY, make_env, make_vec_env
+
+    from misgen.agents import checkpoint
+    from misgen.agents.ppo import make_ppo
 
     meta = checkpoint.describe(make_env(mode="rgb1"), TINY, train_seed=0, steps=0)
     policy = make_ppo(make_vec_env(mode="rgb1"), TINY).policy

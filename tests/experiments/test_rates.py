@@ -2,16 +2,14 @@
 
 import csv
 import io
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-from analysis.hierarchy.coverage import Coverage
-from analysis.records import write_records
-from experiments import cli, rates
 from tests.analysis.conftest import EVENTS, episodes
+
+from misgen.analysis.hierarchy.coverage import Coverage
+from misgen.analysis.records import write_records
+from misgen.experiments import cli, rates
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +113,3 @@ def test_coverage_needs_no_results(
     monkeypatch.setattr(rates, "interval_coverage", lambda: [row])
     assert rates.main(["--coverage"]) == 0
     assert "alike       3       p_gm  .500   .900              .400" in capsys.readouterr().out
-
-
-def test_no_torch() -> None:
-    code = "import sys, experiments.rates; print({'torch', 'numba', 'matplotlib'} & {*sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from analysis.records import query, read_records
-from experiments import run_cells
-from experiments.cells import cell_names
-from experiments.cli import main
-from experiments.run_cells import ARMS, FIRST_AGENT, arm_configs, by_agent, longer_configs
+from misgen.analysis.records import query, read_records
+from misgen.experiments import run_cells
+from misgen.experiments.cells import cell_names
+from misgen.experiments.cli import main
+from misgen.experiments.run_cells import ARMS, FIRST_AGENT, arm_configs, by_agent, longer_configs
 
 CODES = list(cell_names().values())
 

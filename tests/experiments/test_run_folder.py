@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import run_folder
-from experiments.run_folder import (
+from misgen.experiments import run_folder
+from misgen.experiments.run_folder import (
     CLAIM_STALE_S,
     ClaimedError,
     RunFolder,
@@ -161,7 +161,7 @@ def test_only_one_live_process_holds_a_claim(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from experiments.run_folder import claim
+from misgen.experiments.run_folder import claim
 with claim(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -170,7 +170,7 @@ with claim(Path(sys.argv[1])):
 RUN_AND_LOG = """
 import os, sys, time
 from pathlib import Path
-from experiments import run_folder
+from misgen.experiments import run_folder
 look = run_folder.claimed_by
 def look_slowly(folder):  # so that rivals overlap between looking and claiming
     seen = look(folder)
@@ -237,7 +237,7 @@ def test_the_heartbeat_renews_the_claim(tmp_path, monkeypatch):
 WRITE_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from experiments.run_folder import write_json
+from misgen.experiments.run_folder import write_json
 path, moment = Path(sys.argv[1]), sys.argv[2]
 write_json(path, "old")
 setattr(os, moment, lambda *_: os.kill(os.getpid(), signal.SIGKILL))

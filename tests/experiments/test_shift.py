@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from envs.batch import BatchEnv
-from envs.families import FAMILIES
-from envs.levels import drawn_levels, sample_quadruples
-from envs.solve import solve
-from experiments import shift
-from experiments.run_folder import run_once
+from misgen.envs.batch import BatchEnv
+from misgen.envs.families import FAMILIES
+from misgen.envs.levels import drawn_levels, sample_quadruples
+from misgen.envs.solve import solve
+from misgen.experiments import shift
+from misgen.experiments.run_folder import run_once
 
 FAMILY = FAMILIES["keys_and_chests"]
 CELL = FAMILY.cell("K3")

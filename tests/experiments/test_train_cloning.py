@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from experiments.cli import main
-from experiments.config import compose
-from experiments.evaluate import find_agents
+from misgen.experiments.cli import main
+from misgen.experiments.config import compose
+from misgen.experiments.evaluate import find_agents
 
 TINY = [
     "agent=cloning",

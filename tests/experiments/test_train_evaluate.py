@@ -12,15 +12,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from agents.play import outcomes, replay
-from analysis.records import event_names
-from envs.families import FAMILIES
-from envs.levels import sample_quadruples
-from envs.types import NEVER
-from experiments import evaluate
-from experiments.cli import main
-from experiments.config import EvaluateConfig
-from experiments.evaluate import (
+from misgen.agents.play import outcomes, replay
+from misgen.analysis.records import event_names
+from misgen.envs.families import FAMILIES
+from misgen.envs.levels import sample_quadruples
+from misgen.envs.types import NEVER
+from misgen.experiments import evaluate
+from misgen.experiments.cli import main
+from misgen.experiments.config import EvaluateConfig
+from misgen.experiments.evaluate import (
     EPSILONS,
     Variant,
     agent_arguments,
@@ -31,7 +31,7 @@ from experiments.evaluate import (
     regret_share,
     setting_of,
 )
-from experiments.run_folder import run_once
+from misgen.experiments.run_folder import run_once
 
 FAMILY = FAMILIES["keys_and_chests"]
 LEVELS = 40
@@ -318,7 +318,7 @@ def test_a_recorded_episode_replays_to_the_same_record(results):
 
 
 def test_blocks_of_agents_do_not_overlap():
-    from experiments.evaluate import block_seeds
+    from misgen.experiments.evaluate import block_seeds
 
     argument = {"eval_base": 10**12, "num_levels": 10**6}
     blocks = [block_seeds({**argument, "subject": {"agent_number": a}}) for a in (0, 1)]
@@ -371,7 +371,7 @@ def test_a_policy_of_ones_own_is_scored(results, tmp_path, monkeypatch, capfd):
 
 
 def test_checkpoint_of_another_family_is_refused(results):
-    from agents.checkpoint import load
+    from misgen.agents.checkpoint import load
 
     path = next(results.glob("runs/kind=train/run=*/checkpoint.json")).with_suffix("")
     with pytest.raises(ValueError, match="keys_and_chests"):

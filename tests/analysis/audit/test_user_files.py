@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.audit import audit, format_audit
-from analysis.audit.deployment import growth
-from analysis.audit.modifiers import linear_crossing
-from analysis.priors import load_priors
-from analysis.priors.types import PRIOR_SETS, SHIFT_TYPES, PriorSet
+from misgen.analysis.audit import audit, format_audit
+from misgen.analysis.audit.deployment import growth
+from misgen.analysis.audit.modifiers import linear_crossing
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import PRIOR_SETS, SHIFT_TYPES, PriorSet
 
 ALL = {item.id: item for item in audit()}
 

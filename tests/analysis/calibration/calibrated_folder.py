@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.calibration.handoff import DRAWS, RATES, SCHEMA_VERSION, SUMMARY, rate_columns
-from analysis.priors import load_priors
-from analysis.priors.types import FACTORS, SHIFT_TYPES, PriorSet, beta_parameters
-from analysis.rates import FloatArray
+from misgen.analysis.calibration.handoff import DRAWS, RATES, SCHEMA_VERSION, SUMMARY, rate_columns
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES, PriorSet, beta_parameters
+from misgen.analysis.rates import FloatArray
 
 NUM_DRAWS = 400
 CELLS = [
@@ -338,7 +338,7 @@ def _held_out(agents: int, reason: str) -> dict[str, Any]:
 
 
 def _report(rng: np.random.Generator, agents: int, modifiers: bool) -> dict[str, Any]:
-    """As `analysis.modifiers.measure` writes it: d and q in two cells, doses in one."""
+    """As `misgen.analysis.modifiers.measure` writes it: d and q in two cells, doses in one."""
     if not modifiers:
         return {"ratios": [], "slopes": [], "dose_responses": [], "multiplicativity": []}
     reason = "" if agents >= 3 else NO_INTERVAL.format(agents)

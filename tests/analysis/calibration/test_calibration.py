@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from analysis.calibration import calibrate as calibration
-from analysis.calibration.calibrate import Calibration, Settings, calibrate
-from analysis.calibration.conflict import TAIL, conflicts, expected_by_chance, predictive
-from analysis.calibration.handoff import RATES
-from analysis.calibration.held_out import HeldOut
-from analysis.calibration.measured import HARM_MAY_UPDATE, MeasuredCell, measure_cells
-from analysis.calibration.reference_fit import cell_counts
-from analysis.calibration.summary import feed_warnings, plain, summary_of
-from analysis.calibration.table import tables
-from analysis.priors import load_priors
-from analysis.priors.types import SHIFT_TYPES
-from analysis.rates import AgentCounts, point_rates
-from analysis.records import read_records, write_records
 from tests.analysis.conftest import EVENTS, episodes
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
+
+from misgen.analysis.calibration import calibrate as calibration
+from misgen.analysis.calibration.calibrate import Calibration, Settings, calibrate
+from misgen.analysis.calibration.conflict import TAIL, conflicts, expected_by_chance, predictive
+from misgen.analysis.calibration.handoff import RATES
+from misgen.analysis.calibration.held_out import HeldOut
+from misgen.analysis.calibration.measured import HARM_MAY_UPDATE, MeasuredCell, measure_cells
+from misgen.analysis.calibration.reference_fit import cell_counts
+from misgen.analysis.calibration.summary import feed_warnings, plain, summary_of
+from misgen.analysis.calibration.table import tables
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import SHIFT_TYPES
+from misgen.analysis.rates import AgentCounts, point_rates
+from misgen.analysis.records import read_records, write_records
 
 CELLS = (
     ("coinrun", "moderate"),

@@ -4,12 +4,12 @@ import math
 from pathlib import Path
 
 import pytest
-
-from analysis.calibration.held_out import HeldOut, HeldOutRow, held_out, pooled_rate, score
-from analysis.calibration.measured import measure_cells
-from analysis.priors import load_priors
-from analysis.records import read_records
 from tests.analysis.simulated_study import write_study
+
+from misgen.analysis.calibration.held_out import HeldOut, HeldOutRow, held_out, pooled_rate, score
+from misgen.analysis.calibration.measured import measure_cells
+from misgen.analysis.priors import load_priors
+from misgen.analysis.records import read_records
 
 CELLS = tuple(
     (family, cell)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.calibration.multipliers import Multiplier, condition, multipliers
-from analysis.modifiers.comparisons import Reference
-from analysis.modifiers.measure import ModifierReport
-from analysis.modifiers.ratios import RiskRatio
-from analysis.priors import load_priors
-from analysis.rates import Estimate
+from misgen.analysis.calibration.multipliers import Multiplier, condition, multipliers
+from misgen.analysis.modifiers.comparisons import Reference
+from misgen.analysis.modifiers.measure import ModifierReport
+from misgen.analysis.modifiers.ratios import RiskRatio
+from misgen.analysis.priors import load_priors
+from misgen.analysis.rates import Estimate
 
 DRAWS = 40_000
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.hierarchy import coverage
+from misgen.analysis.hierarchy import coverage
 
 
 def test_coverage_table() -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import betabinom, norm
 
-from analysis.hierarchy import factor_model
+from misgen.analysis.hierarchy import factor_model
 
 
 def test_joint_table_is_the_beta_binomial() -> None:

@@ -1,7 +1,5 @@
 """The hierarchical model: known answers, fallbacks, and what it says when it must not be used."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 
@@ -10,11 +8,11 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import beta, betabinom
 
-from analysis.hierarchy import factor_model
-from analysis.hierarchy import fit as hierarchy
-from analysis.hierarchy.fit import CellCounts, fit
-from analysis.priors.types import SHIFT_TYPES
-from analysis.rates import AgentCounts, bootstrap
+from misgen.analysis.hierarchy import factor_model
+from misgen.analysis.hierarchy import fit as hierarchy
+from misgen.analysis.hierarchy.fit import CellCounts, fit
+from misgen.analysis.priors.types import SHIFT_TYPES
+from misgen.analysis.rates import AgentCounts, bootstrap
 
 PRIORS = {
     name: {"p_capable": capable, "p_goal_fail": fails, "p_harm": harm}
@@ -292,10 +290,3 @@ def test_errors_say_what_to_do() -> None:
         fit([one, *others], PRIORS)
     with pytest.raises(ValueError, match="kappa is above 0; got 0"):
         fit([one], PRIORS, kappa=0)
-
-
-def test_the_rest_of_analysis_does_not_know_jax() -> None:
-    code = """import sys, analysis, analysis.rates, analysis.table, analysis.hierarchy.coverage
-print({"jax", "numpyro"} & {*sys.modules})"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

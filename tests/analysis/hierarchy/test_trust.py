@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from analysis.hierarchy import factor_model, trust
-from analysis.hierarchy.coverage import POPULATIONS, hierarchical_coverage
+from misgen.analysis.hierarchy import factor_model, trust
+from misgen.analysis.hierarchy.coverage import POPULATIONS, hierarchical_coverage
 
 
 def result(ranks: np.ndarray[Any, Any], parameters: int = 24) -> trust.SbcResult:

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from analysis.modifiers import contrasts
-from analysis.modifiers.contrasts import LINKS, Arm, Density, exp, likelihood, pool, posterior
-from analysis.rates import Estimate
-from analysis.risk.formula import OVERFLOWS
+from misgen.analysis.modifiers import contrasts
+from misgen.analysis.modifiers.contrasts import (
+    LINKS,
+    Arm,
+    Density,
+    exp,
+    likelihood,
+    pool,
+    posterior,
+)
+from misgen.analysis.rates import Estimate
+from misgen.analysis.risk.formula import OVERFLOWS
 
 LEVELS = 330
 

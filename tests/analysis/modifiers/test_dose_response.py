@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
-from analysis.modifiers.dose_response import (
+from misgen.analysis.modifiers.dose_response import (
     arm_draws,
     dose_response,
     falling,
     half_effect,
     log_slope,
 )
-from analysis.rates import AgentCounts, bootstrap
+from misgen.analysis.rates import AgentCounts, bootstrap
 
 WHERE = ("coinrun", "moderate")
 

@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.modifiers.comparisons import LEVELS, capability_level, diversity_level, spec_level
-from analysis.modifiers.measure import ModifierReport, measure_modifiers
-from analysis.modifiers.multiplicativity import agents_needed, verdict
-from analysis.modifiers.ratios import RiskRatio
-from analysis.modifiers.table import format_modifiers
-from analysis.rates import AgentCounts, Estimate
-from analysis.records import read_records
+from misgen.analysis.modifiers.comparisons import (
+    LEVELS,
+    capability_level,
+    diversity_level,
+    spec_level,
+)
+from misgen.analysis.modifiers.measure import ModifierReport, measure_modifiers
+from misgen.analysis.modifiers.multiplicativity import agents_needed, verdict
+from misgen.analysis.modifiers.ratios import RiskRatio
+from misgen.analysis.modifiers.table import format_modifiers
+from misgen.analysis.rates import AgentCounts, Estimate
+from misgen.analysis.records import read_records
 
 Columns = dict[str, Any]
 Save = Callable[..., Path]

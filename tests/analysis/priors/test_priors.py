@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.priors import figures, load_priors
-from analysis.priors.source import documents, formulas
-from analysis.priors.types import FACTORS, PRIOR_SETS, SHIFT_TYPES, Figure, beta_parameters
+from misgen.analysis.priors import figures, load_priors
+from misgen.analysis.priors.source import documents, formulas
+from misgen.analysis.priors.types import FACTORS, PRIOR_SETS, SHIFT_TYPES, Figure, beta_parameters
 
 # Every number that the source prints. "[table] section | lines", then "unit: fields" and, below,
 # "row values" ("-" where the table has no rows); a..b is a range, a.. an open one.

@@ -6,20 +6,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-
-from analysis.calibration.calibrate import calibrate
-from analysis.calibration.handoff import read_calibration
-from analysis.calibration.write import write_calibration
-from analysis.priors import load_priors
-from analysis.priors.types import SHIFT_TYPES
-from analysis.records import read_records
-from analysis.report.check_sections import findings
-from analysis.report.content import Page, footnotes, percent, percent_span, ratio_span
-from analysis.report.measured_sections import headline
-from analysis.report.modifier_sections import dose_label
-from analysis.report.report import page_of, render, write_report
 from tests.analysis.calibration.calibrated_folder import write_folder
 from tests.analysis.simulated_study import DEMO, write_study
+
+from misgen.analysis.calibration.calibrate import calibrate
+from misgen.analysis.calibration.handoff import read_calibration
+from misgen.analysis.calibration.write import write_calibration
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import SHIFT_TYPES
+from misgen.analysis.records import read_records
+from misgen.analysis.report.check_sections import findings
+from misgen.analysis.report.content import Page, footnotes, percent, percent_span, ratio_span
+from misgen.analysis.report.measured_sections import headline
+from misgen.analysis.report.modifier_sections import dose_label
+from misgen.analysis.report.report import page_of, render, write_report
 
 MAX_BYTES = 1_500_000
 
@@ -155,7 +155,7 @@ def test_checks_and_fallbacks_of_the_fit_are_said(full: Reader) -> None:
 
 
 def test_the_audit_is_the_projects(full: Reader) -> None:
-    from analysis.audit import audit
+    from misgen.analysis.audit import audit
 
     items = audit(load_priors())
     assert len(items) > 12

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from analysis.report.report import write_report
 from tests.analysis.calibration.calibrated_folder import write_folder
+
+from misgen.analysis.report.report import write_report
 
 pytestmark = pytest.mark.browser
 

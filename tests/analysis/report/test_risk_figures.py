@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.report.figures import (
+from misgen.analysis.report.figures import (
     COLOURS,
     WIDTH,
     Bar,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from analysis.priors import load_priors
-from analysis.risk.mesa import MesaIndex, mesa_index
-from analysis.risk.model import RiskModel
+from misgen.analysis.priors import load_priors
+from misgen.analysis.risk.mesa import MesaIndex, mesa_index
+from misgen.analysis.risk.model import RiskModel
 
 
 def test_the_mean_is_the_product_of_three_means() -> None:

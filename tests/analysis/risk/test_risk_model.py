@@ -7,14 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from analysis.priors import load_priors
-from analysis.priors.types import FACTORS, SHIFT_TYPES, beta_parameters
-from analysis.risk.draws import GmDraws, HarmfulGmDraws, exceeds_limit, expect_rate
-from analysis.risk.formula import OVERFLOWS, FactorDraws, Input, Prediction, Scenario, evaluate
-from analysis.risk.model import MeasuredMultiplier, Parameters, RiskModel
-from analysis.risk.table import domain_records, domain_table, format_domain_table
 from tests.analysis.calibration.calibrated_folder import write_folder
+
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES, beta_parameters
+from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, exceeds_limit, expect_rate
+from misgen.analysis.risk.formula import (
+    OVERFLOWS,
+    FactorDraws,
+    Input,
+    Prediction,
+    Scenario,
+    evaluate,
+)
+from misgen.analysis.risk.model import MeasuredMultiplier, Parameters, RiskModel
+from misgen.analysis.risk.table import domain_records, domain_table, format_domain_table
 
 PRIORS = load_priors()
 MODEL = RiskModel.from_prior(PRIORS, draws=200_000)
@@ -409,7 +416,7 @@ def with_measured_harm(folder: Path, where: Path) -> Path:
 
 
 def test_side_by_side_moves_nothing(folder: Path) -> None:
-    from analysis.calibration.handoff import read_calibration
+    from misgen.analysis.calibration.handoff import read_calibration
 
     model = RiskModel.from_calibration(folder)
     prior = read_calibration(folder).rates("prior/moderate")
@@ -420,7 +427,7 @@ def test_side_by_side_moves_nothing(folder: Path) -> None:
 
 @pytest.mark.parametrize("feed", ["update", "replace"])
 def test_a_feed_enters_for_toy_agents(folder: Path, feed: str) -> None:
-    from analysis.calibration.handoff import read_calibration
+    from misgen.analysis.calibration.handoff import read_calibration
 
     file = read_calibration(folder)
     model = RiskModel.from_calibration(folder, feed)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from analysis.priors import load_priors
-from analysis.priors.types import FACTORS
-from analysis.risk.formula import Input, Scenario, evaluate
-from analysis.risk.model import RiskModel
-from analysis.risk.sensitivity import largest_correlation, printed_log_spans, sobol, tornado
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import FACTORS
+from misgen.analysis.risk.formula import Input, Scenario, evaluate
+from misgen.analysis.risk.model import RiskModel
+from misgen.analysis.risk.sensitivity import largest_correlation, printed_log_spans, sobol, tornado
 
 MODEL = RiskModel.from_prior(load_priors(), draws=20_000)
 
