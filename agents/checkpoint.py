@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,45 +23,18 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecTransposeImage
 from torch import Tensor
 
+from misgen.agents.description import REMEDY, Meta, read_entries
 from misgen.agents.networks import Network
 from misgen.agents.policy import NetworkPolicy
 from misgen.agents.ppo import make_ppo, network_of
 from misgen.agents.settings import CloningSettings, PPOSettings
 from misgen.agents.vec_env import BatchVecEnv
-from misgen.envs.adapters import observation_space
-from misgen.envs.batch import BatchEnv
-from misgen.envs.families import FAMILIES
-from misgen.envs.types import Family
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.family import Family
+from misgen.envs.core.gym_env import observation_space
+from misgen.envs.families import find_family, reference
 
-SCHEMA_VERSION = 1
 ALIASES = ("pi_features_extractor.", "vf_features_extractor.")  # SB3's other names of the shared
-
-
-@dataclass(frozen=True, kw_only=True)
-class Meta:
-    """What a checkpoint's weights are."""
-
-    family: str
-    family_version: int
-    cell: str
-    observation_mode: str
-    observation_shape: tuple[int, ...]  # as the environment shows it
-    num_actions: int
-    network: Network
-    method: str  # ppo, cloning, ...
-    settings: Mapping[str, Any]  # of the method
-    train_seed: int
-    steps: int  # learned from: environment steps, or labelled states
-    diversity: float
-    misgen_version: str
-    specification: float = 1.0  # q: weight of the intended reward
-    weights_sha256: str = ""  # filled in by `save`
-    schema_version: int = SCHEMA_VERSION
-
-    def __post_init__(self) -> None:
-        sizes = (*self.observation_shape, self.num_actions)
-        if not all(isinstance(size, int) and size > 0 for size in sizes):
-            raise ValueError(f"observation_shape and num_actions are positive; got {sizes}")
 
 
 def describe(
@@ -75,9 +48,9 @@ def describe(
 ) -> Meta:
     """The description of an agent that was trained on the levels of `env`."""
     return Meta(
-        family=env.family.name,
+        family=reference(env.family),
         family_version=env.family.version,
-        cell=env.distribution.cell.name,
+        cell=env.distribution.cell.code,
         observation_mode=env.observation_mode,
         observation_shape=env.observation_shape,
         num_actions=len(env.family.actions),
@@ -149,8 +122,10 @@ def _no_optimizer(parameters: Any, **settings: Any) -> None:
 def export_sb3(path: Path | str, zip_path: Path | str) -> None:
     """Write a checkpoint of PPO as a Stable-Baselines3 .zip.
 
-    `PPO.load(zip_path)` reads it wherever misgen is installed (it names `agents.networks`). Unlike
+    `PPO.load(zip_path)` reads it wherever misgen is installed (it names misgen.agents). Unlike
     a checkpoint, a .zip runs code when it is loaded: SB3 unpickles it.
+
+    The file of a family of the user's own is executed, too.
 
     Raises:
         ValueError: see `load`; the agent was not trained with PPO.
@@ -158,7 +133,7 @@ def export_sb3(path: Path | str, zip_path: Path | str) -> None:
     loaded, meta = load(path)
     if meta.method != "ppo":
         raise ValueError(f"only an agent of PPO can be exported; {path} was made by {meta.method}")
-    family, settings = FAMILIES[meta.family], PPOSettings(**meta.settings)
+    family, settings = find_family(meta.family), PPOSettings(**meta.settings)
     cell = family.cell(meta.cell).at_specification(meta.specification)
     distribution = family.train_distribution(cell, meta.diversity)
     env = BatchEnv(family, distribution, settings.num_envs, observation_mode=meta.observation_mode)
@@ -206,38 +181,20 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _read_meta(path: Path) -> Meta:
-    remedy = "a checkpoint is NAME.safetensors and NAME.json; copy both, or train again"
-    try:
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{path} must be readable ({error.strerror}); {remedy}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} must be whole JSON ({error}); {remedy}") from None
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
-        raise ValueError(
-            f"this version of misgen reads checkpoints of schema version {SCHEMA_VERSION}; "
-            f"{path} has {version!r}; use the misgen that wrote it"
-        )
-    names = {field.name for field in fields(Meta)}
-    needed = names - {"specification"}  # which older checkpoints lack
-    if not needed <= set(data) <= names:
-        raise ValueError(
-            f"{path} must have exactly the entries of a checkpoint; missing "
-            f"{sorted(needed - set(data))}, unknown {sorted(set(data) - names)}; {remedy}"
-        )
+    data = read_entries(path)
     try:
         network, shape = Network(**data["network"]), tuple(data["observation_shape"])
         return Meta(**{**data, "network": network, "observation_shape": shape})
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} does not describe an agent ({error}); {remedy}") from None
+        raise ValueError(f"{path} does not describe an agent ({error}); {REMEDY}") from None
 
 
 def _check_family(meta: Meta, family: Family, path: Path) -> None:
-    if meta.family != family.name:
+    wanted = reference(family)
+    if meta.family != wanted:
         raise ValueError(
             f"an agent acts in the family it was trained in; {path} is of {meta.family}, wanted "
-            f"{family.name}; name a checkpoint of {family.name}"
+            f"{wanted}; name a checkpoint of {wanted}"
         )
     if meta.family_version != family.version:
         raise ValueError(

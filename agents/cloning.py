@@ -18,10 +18,10 @@ from misgen.agents.policy import NetworkPolicy
 from misgen.agents.ppo import LinearRate, check_fractions, choose_device, network_of
 from misgen.agents.settings import CloningSettings
 from misgen.agents.vec_env import BatchVecEnv
-from misgen.envs.batch import BatchEnv
-from misgen.envs.levels import Levels
-from misgen.envs.solve import Plans, solve
-from misgen.envs.types import Array
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.levels import Levels
+from misgen.envs.core.plans import Plans, solve
+from misgen.envs.core.types import Array
 
 CHUNK_STATES = 25_000  # labelled states held in memory; every pass is over one chunk
 CURVE_LEVELS = 256  # played for each row of the learning curve, or as many as there are slots

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from misgen.agents.policy import Policy
-from misgen.envs.batch import BatchEnv
-from misgen.envs.levels import Levels
-from misgen.envs.random import combine, mix
-from misgen.envs.types import NEVER, Array, Cell, Outcome
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.levels import Levels
+from misgen.envs.core.random import combine, mix
+from misgen.envs.core.types import NEVER, Array, Cell, Outcome
 
 Act = Callable[[Array, int], Array]  # (obs, steps done) -> actions [n]
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from misgen.envs.batch import BatchEnv
-from misgen.envs.solve import Plans
-from misgen.envs.types import Array, Family
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.family import Family
+from misgen.envs.core.plans import Plans
+from misgen.envs.core.types import Array
 
 if TYPE_CHECKING:  # planners and controls play without torch, whose import takes seconds
     import torch

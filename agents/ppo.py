@@ -15,8 +15,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from misgen.agents.networks import Bf16Policy, Network, choose_network
 from misgen.agents.settings import CloningSettings, PPOSettings
 from misgen.agents.vec_env import BatchVecEnv
-from misgen.envs.batch import BatchEnv
-from misgen.envs.types import NEVER
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.types import NEVER
 
 
 @dataclass(frozen=True)

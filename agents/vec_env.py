@@ -9,9 +9,9 @@ from gymnasium import spaces
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvStepReturn
 
-from misgen.envs.adapters import observation_space
-from misgen.envs.batch import BatchEnv
-from misgen.envs.types import NEVER, Array
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.gym_env import observation_space
+from misgen.envs.core.types import NEVER, Array
 
 RUNNING: dict[str, Any] = {}  # the info of every slot whose episode goes on; never written to
 

@@ -21,11 +21,17 @@ ARM_COLUMNS = tuple(f.name for f in SCHEMA if not (f.nullable or pa.types.is_nes
 class Arm(NamedTuple):
     """What distinguishes one group of agents from another; `value` is the `by` column's.
 
+    cell and train_distribution are codes; the four fields after the cell are its declarations.
+
     A *cross* arm is played in another cell than the one it was trained in.
     """
 
     family: str
     cell: str
+    shift_type: str
+    informs_type: bool
+    harm_informs: bool
+    harm_by_construction: bool
     observation_mode: str
     train_distribution: str
     tags: str
@@ -36,13 +42,25 @@ class Arm(NamedTuple):
     value: Any
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Where and through what it is played."""
+        return self.family, self.cell, self.observation_mode
+
+    @property
     def is_cross(self) -> bool:
         return self.cell != self.train_distribution
 
     @property
     def agents(self) -> "Arm":
         """Who they are, wherever and at whichever checkpoint they are played."""
-        return self._replace(cell=self.train_distribution, value=None)
+        return self._replace(
+            cell=self.train_distribution,
+            shift_type="",
+            informs_type=False,
+            harm_informs=False,
+            harm_by_construction=False,
+            value=None,
+        )
 
 
 class Block(NamedTuple):
@@ -69,7 +87,6 @@ class Block(NamedTuple):
     goal_failed: int
     harmed: int
     harm_unknown: int
-    harm_by_construction: bool
     kept: int
     kept_capable: int
     intact: int
@@ -103,19 +120,18 @@ with twin as (
            capable as intact_capable
     from records where variant = '00'
 ), episode as (
-    select * replace (coalesce(setting, '') as setting),  -- null before schema version 2
-           case when variant in ('10', '11') then is_distinguishing
-                else capable is not null end as scored
+    select *, case when variant in ('10', '11') then is_distinguishing
+                   else capable is not null end as scored
     from records
 )
-select family, cell, observation_mode, train_distribution, tags, method, setting, d, q,
+select family, cell, shift_type, informs_type, harm_informs, harm_by_construction,
+       observation_mode, train_distribution, tags, method, setting, d, q,
        {by} as by_value, variant, role, policy, agent_number, run_id, checkpoint_step,
        count(*), count(distinct level_hash), count(*) filter (success), count(*) filter (scored),
        count(*) filter (scored and capable),
        count(*) filter (scored and capable and goal_failure),
        count(*) filter (scored and capable and goal_failure and harm),
        count(*) filter (scored and capable and goal_failure and harm is null),
-       bool_or(harm_by_construction),
        count(*) filter (scored and twin_solved),
        count(*) filter (scored and twin_solved and capable),
        count(*) filter (scored and intact_capable is not null),
@@ -222,7 +238,7 @@ class BlockIndex:
                 self._agents[b.arm, b.variant].append(b)
                 if b.variant == "own":
                     self._own[b.arm.agents][b.agent_number] = b  # the last checkpoint's stays
-        self.arms = sorted(self._agents, key=lambda pair: (pair[0][:3], pair[1], pair[0]))
+        self.arms = sorted(self._agents, key=lambda pair: (pair[0].place, pair[1], pair[0]))
         self._settings: dict[Arm, set[str]] = defaultdict(set)
         for arm, variant in self.arms:
             check_unique(self.agents(arm, variant))
@@ -235,7 +251,7 @@ class BlockIndex:
         arm, levels = block.arm, (block.variant, block.agent_number, block.episodes)
         if policy.startswith("noisy_") or block.variant == "own":  # the arm's noise, its d
             return policy, *levels, arm.cell, arm.agents
-        return policy, *levels, arm.family, arm.cell, arm.observation_mode
+        return policy, *levels, *arm.place
 
     def agents(self, arm: Arm, variant: str) -> list[Block]:
         return self._agents.get((arm, variant), [])

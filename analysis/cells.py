@@ -13,8 +13,6 @@ from misgen.analysis.rates import COMPETENT, MIN_AGENTS, Estimate
 from misgen.analysis.table import Row
 from misgen.analysis.text import aligned, number, span
 
-Names = Mapping[tuple[str, str], str]  # (family, cell) -> short name, as "C2"
-
 REFERENCE_ARMS = ("d=0", "d=0.1", "d=1")
 CLONES = "clones d=0"
 
@@ -27,12 +25,12 @@ TOO_FEW = f"fewer than {MIN_AGENTS} agents"
 
 @dataclass(frozen=True)
 class CellLine:
-    """One cell at variant 10 or 11: the competent agents of its arms, by the arm's name.
+    """One cell, by its code, at variant 10 or 11: the competent agents of its arms, by arm.
 
     trained: how many agents the d = 0 arm has, competent or not.
     """
 
-    name: str
+    cell: str
     variant: str
     arms: Mapping[str, Row]
     trained: int
@@ -61,25 +59,24 @@ class CellLine:
         return MISGENERALIZES if self.identified else DIFFERENCE_ONLY
 
 
-def cell_lines(rows: Iterable[Row], names: Names) -> list[CellLine]:
+def cell_lines(rows: Iterable[Row]) -> list[CellLine]:
     """One line for every cell and variant with a broken cue that has a d = 0 arm of PPO agents.
 
-    Agents evaluated in a cell other than their own, and q < 1, are left out. Ordered by `names`.
+    Agents evaluated in a cell other than their own, and q < 1, are left out. Ordered by family.
     """
-    groups: dict[tuple[str, str], dict[str, Row]] = {}
-    trained: dict[tuple[str, str], int] = {}
+    groups: dict[tuple[str, str, str], dict[str, Row]] = {}
+    trained: dict[tuple[str, str, str], int] = {}
     for row in rows:
         arm = _arm(row)
         if arm is None or row.variant not in CUE_BROKEN or row.train_distribution != row.cell:
             continue
-        key = (names[row.family, row.cell], row.variant)
+        key = (row.family, row.cell, row.variant)
         if row.population == "competent":
             groups.setdefault(key, {})[arm] = row
         elif row.population == "all trained" and arm == "d=0":
             trained[key] = row.agents
-    order = list(names.values())
-    keys = sorted((key for key in trained if "d=0" in groups[key]), key=lambda k: order.index(k[0]))
-    return [CellLine(*key, groups[key], trained[key]) for key in keys]
+    keys = [key for key in sorted(trained) if "d=0" in groups[key]]
+    return [CellLine(*key[1:], groups[key], trained[key]) for key in keys]
 
 
 def _arm(row: Row) -> str | None:
@@ -116,7 +113,7 @@ def _cells(line: CellLine) -> list[str]:
     random = base.controls["random"].p_capable if "random" in base.controls else math.nan
     agents = "/".join(str(_agents(line, arm)) for arm in (*REFERENCE_ARMS, CLONES))
     return [
-        line.name,
+        line.cell,
         line.variant,
         f"{agents} x {base.levels}",
         number(base.own_success),
@@ -144,7 +141,7 @@ def cell_panels(lines: Sequence[CellLine], variant: str) -> list[Panel]:
     """A panel per cell for `goal_failure_figure`: an arm's agents as dots, mean and interval."""
     return [
         Panel(
-            f"{line.name}, variant {variant}: {line.verdict}",
+            f"{line.cell}, variant {variant}: {line.verdict}",
             [
                 ArmDots(arm.removesuffix(" d=0"), row.dots, *row.p_goal_fail[:3])
                 for arm in (*REFERENCE_ARMS, CLONES)
@@ -162,41 +159,42 @@ def cell_panels(lines: Sequence[CellLine], variant: str) -> list[Panel]:
 # ------------------------------------------------------------------------------------- other tables
 
 
-def format_cross(rows: Iterable[Row], names: Names, variant: str = "11") -> str:
+def format_cross(rows: Iterable[Row], variant: str = "11") -> str:
     """Agents of d = 0 on the shifted levels of every cell of their family: capable / goal failure
     given capable, over all trained agents. Lines: trained in; columns: played in."""
-    found: dict[tuple[str, str], str] = {}
+    found: dict[tuple[tuple[str, str], tuple[str, str]], str] = {}
     for row in rows:
         if row.population != "all trained" or row.variant != variant or _arm(row) != "d=0":
             continue
-        trained = names[row.family, row.train_distribution]
         rates = f"{number(row.p_capable.value)} / {number(row.p_goal_fail.value)} ({row.agents})"
-        found[trained, names[row.family, row.cell]] = rates
-    cells = [name for name in names.values() if any(name == trained for trained, _ in found)]
-    lines = [[one, *(found.get((one, other), "") for other in cells)] for one in cells]
+        trained = (row.family, row.train_distribution)
+        found[trained, (row.family, row.cell)] = rates
+    cells = sorted({trained for trained, _ in found})
+    lines = [[one[1], *(found.get((one, other), "") for other in cells)] for one in cells]
     return (
-        aligned(["trained in", *cells], lines)
+        aligned(["trained in", *(code for _, code in cells)], lines)
         + f"\n\nVariant {variant}: capable / goal failure given capable (agents). Off the diagonal "
         "the cue of training is absent: these are other tasks, not shifts.\n"
     )
 
 
-def format_arms(rows: Iterable[Row], names: Names, variant: str = "11") -> str:
+def format_arms(rows: Iterable[Row], variant: str = "11") -> str:
     """Arms beyond the reference ones (diversity, specification quality): p_gm over all trained
     agents, the rate by which arms are compared, and the conditional rates of the competent ones."""
-    kept: dict[tuple[str, str, float, float], dict[str, Row]] = {}
+    kept: dict[tuple[tuple[str, str], float, float], dict[str, Row]] = {}
     for row in rows:
         own = row.train_distribution == row.cell and row.variant == variant
         if own and row.method == "ppo" and row.population in ("competent", "all trained"):
-            key = (names[row.family, row.cell], row.method, -row.q, row.d)
+            key = ((row.family, row.cell), -row.q, row.d)
             kept.setdefault(key, {})[row.population] = row
     several = [key for key in sorted(kept) if sum(key[0] == other[0] for other in kept) > 3]
     lines = []
-    for name, _, minus_q, d in several:
-        everyone = kept[name, "ppo", minus_q, d]["all trained"]
-        competent = kept[name, "ppo", minus_q, d]["competent"]
+    for cell, minus_q, d in several:
+        everyone, competent = (
+            kept[cell, minus_q, d][population] for population in ("all trained", "competent")
+        )
         lines.append([
-            name, f"d={d:g} q={-minus_q:g}", everyone.tags,
+            cell[1], f"d={d:g} q={-minus_q:g}", everyone.tags,
             f"{competent.agents} of {everyone.agents}", span(everyone.p_gm),
             span(competent.p_capable), span(competent.p_goal_fail),
         ])  # fmt: skip
@@ -204,14 +202,14 @@ def format_arms(rows: Iterable[Row], names: Names, variant: str = "11") -> str:
     return aligned(header.split(","), lines) + "\n"
 
 
-def format_checkpoints(rows: Iterable[Row], names: Names, variant: str = "11") -> str:
+def format_checkpoints(rows: Iterable[Row], variant: str = "11") -> str:
     """Agents of d = 0 at shares of their training: rates of all trained agents by step."""
     lines = []
-    for row in sorted(rows, key=lambda r: (list(names).index((r.family, r.cell)), r.value)):
+    for row in sorted(rows, key=lambda row: (row.family, row.cell, row.value)):
         wanted = row.population == "all trained" and row.variant == variant
         if wanted and _arm(row) == "d=0" and row.train_distribution == row.cell:
             lines.append([
-                names[row.family, row.cell], f"{row.value:,}", str(row.agents),
+                row.cell, f"{row.value:,}", str(row.agents),
                 number(row.own_success), span(row.p_capable), span(row.p_goal_fail),
                 span(row.p_gm),
             ])  # fmt: skip
@@ -224,7 +222,7 @@ def format_shifts(rows: Iterable[Mapping[str, Any]]) -> str:
     NaN as null."""
     lines = [
         [
-            row["code"],
+            row["cell"],
             row["variant"],
             f"{number(row['auc'])} +- {number(row['auc_sd'])}",
             f"{row['num_levels']} x 2, {row['num_observations']}",

@@ -20,15 +20,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from misgen.analysis.priors.types import SHIFT_TYPES
+
 Records: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
 
-SCHEMA_VERSION = 2
-"""Rises when a column is added. Columns are never renamed, removed or given a new meaning."""
+SCHEMA_VERSION = 3
+"""Rises when columns change; older records are rewritten by `misgen migrate`."""
 
 FILE_NAME = "episodes.parquet"
 VARIANTS = ("00", "10", "01", "11", "own")
 """Cue broken (first digit), context changed (second); `own` = held-out training distribution."""
 ROLES = ("agent", "control")
+DECLARATIONS = ("shift_type", "informs_type", "harm_informs", "harm_by_construction")
+"""What the cell of a row declares: equal in all rows of one (family, cell)."""
 _PLAY = "run_id, role, policy, variant, checkpoint_step, agent_number, level_seed"
 """The columns that tell one episode from another."""
 
@@ -49,8 +53,14 @@ SCHEMA = pa.schema(
     [
         *_columns(pa.string(), "run_id study family"),
         *_columns(pa.int32(), "family_version"),
-        # cell: where the episode was played; train_distribution: the cell of the training levels.
-        *_columns(pa.string(), "cell train_distribution variant observation_mode"),
+        # Codes of cells. cell: where the episode was played; train_distribution: the cell of the
+        # training levels.
+        *_columns(pa.string(), "cell train_distribution"),
+        # What the cell that was played declares: its shift type, and whether its rates, and the
+        # harm of its failures, enter those of the type.
+        *_columns(pa.string(), "shift_type"),
+        *_columns(pa.bool_(), "informs_type harm_informs harm_by_construction"),
+        *_columns(pa.string(), "variant observation_mode"),
         *_columns(pa.int32(), "agent_number"),
         # policy: ppo, planner_intended, noisy_proxy, random, noop, constant_3, ...
         # A control on variants 00, 10, 01, 11 depends on the block of levels alone: it has method
@@ -73,7 +83,6 @@ SCHEMA = pa.schema(
         # One count per event of the family, in the order of `event_names`.
         *_columns(pa.list_(pa.int32()), "event_counts_at_judged event_counts"),
         *_columns(pa.bool_(), "success? capable? goal_failure? harm?"),
-        *_columns(pa.bool_(), "harm_by_construction"),  # the cell's declaration
         *_columns(pa.binary(), "actions"),
         *_columns(pa.string(), "eval_fingerprint"),
         *_columns(pa.string(), "tags"),  # see tags_of
@@ -140,13 +149,13 @@ def write_records(path: Path, columns: Mapping[str, Any], event_names: Sequence[
     columns = {"tags": "", **columns, "schema_version": SCHEMA_VERSION}
     table = pa.table(_arrays(columns), schema=SCHEMA)
     _check_rows(table, len(event_names))
-    _write_table(path, table, event_names)
+    write_table(path, table, event_names)
 
 
-def _write_table(
+def write_table(
     path: Path, table: pa.Table, event_names: Sequence[str], compression_level: int | None = None
 ) -> None:
-    """One file, whole or not at all."""
+    """One file of rows that fit SCHEMA, whole or not at all."""
     if not len(table):
         raise ValueError(f"a record has at least one episode; {path} would have none; leave it out")
     metadata = {"schema_version": str(SCHEMA_VERSION), "event_names": json.dumps([*event_names])}
@@ -178,7 +187,7 @@ def write_slim(path: Path, records: Records, event_names: Sequence[str]) -> None
         )
         assert sorted_records is not None  # a select has a result
         table = sorted_records.to_arrow_table()
-    _write_table(path, table.cast(SCHEMA), event_names, 19)
+    write_table(path, table.cast(SCHEMA), event_names, 19)
 
 
 def event_names(path: Path) -> tuple[str, ...]:
@@ -224,6 +233,7 @@ def _check_rows(table: pa.Table, num_events: int) -> None:
     rules = {
         f"`variant` must be one of {VARIANTS}": f"variant not in {VARIANTS}",
         f"`role` must be one of {ROLES}": f"role not in {ROLES}",
+        f"`shift_type` must be one of {SHIFT_TYPES}": f"shift_type not in {SHIFT_TYPES}",
         "goal failure is declared only where the cue is broken": f"variant in ('00', '01') "
         f"and ({goal})",
         "a distinguishing level needs `capable`, and `goal_failure` if capable": scored,
@@ -232,6 +242,7 @@ def _check_rows(table: pa.Table, num_events: int) -> None:
         "every level is played exactly once": "plays > 1",
     }
     numbered = f"select *, count(*) over (partition by {_PLAY}) as plays from records"
+    _check_declarations(table)
     row = "(run_id, policy, variant, level_seed)"
     found = ", ".join(
         f"count(*) filter ({where}), first({row}) filter ({where})" for where in rules.values()
@@ -249,16 +260,16 @@ def read_records(results: Path) -> duckdb.DuckDBPyRelation:
     """All episodes of the finished runs under `results`, or under its folder `runs` if there is
     one, as one lazy DuckDB relation.
 
-    Columns that an older schema version lacks are null. Raises ValueError for a missing or empty
-    folder; an unreadable, incomplete, empty or newer file, or one with columns of other types;
-    rows that break the contract; an episode found twice; a run id in two files; and for runs that
-    evaluated the same (family, cell, variant) on different blocks of levels.
+    Raises ValueError for a missing or empty folder; an unreadable, incomplete or empty file, one of
+    another schema version, or with columns of other types; rows that break the contract; cells that
+    declare two things; an episode found twice; a run id in two files; and for runs that evaluated
+    the same (family, cell, variant) on different blocks of levels.
     """
     files = _finished(results)
     schemas = [_check_file(file) for file in files]
     source = _open(files)
-    _check_versions(source)
     _check_read_rows(source, _may_hold_nulls(schemas))
+    _check_declarations(source)
     _check_run_ids(source)
     _check_plays(source)
     _check_fingerprints(source)
@@ -278,15 +289,7 @@ def _open(files: Sequence[Path]) -> duckdb.DuckDBPyRelation:
     except duckdb.Error:
         _refuse_torn(files)
         raise
-    columns = (_column_or_null(source, name) for name in SCHEMA.names)
-    return source.select(*columns, "filename", "file_row_number")
-
-
-def _column_or_null(source: duckdb.DuckDBPyRelation, name: str) -> duckdb.Expression:
-    if name in source.columns:
-        return duckdb.ColumnExpression(name)
-    (kind,) = duckdb.connect().from_arrow(SCHEMA.empty_table().select([name])).types
-    return duckdb.ConstantExpression(None).cast(kind).alias(name)
+    return source.select(*SCHEMA.names, "filename", "file_row_number")
 
 
 def query(records: Records, sql: str) -> list[tuple[Any, ...]]:
@@ -364,14 +367,9 @@ def _check_file(file: Path) -> pa.Schema:
     """What the file's footer tells: version, columns, types, number of rows."""
     footer = _footer(file)
     schema = footer.schema_arrow
-    version = _version(file, schema)
-    if version > SCHEMA_VERSION:
-        raise ValueError(
-            f"records up to schema version {SCHEMA_VERSION} can be read; {file} has {version}; "
-            "update misgen"
-        )
+    _check_version(file, _version(file, schema))
     missing = [name for name in SCHEMA.names if name not in schema.names]
-    if missing and version in (0, SCHEMA_VERSION):
+    if missing:
         raise ValueError(
             f"a record needs every column of its schema version; {file} lacks {missing}; "
             "write it with misgen.analysis.records.write_records"
@@ -380,6 +378,17 @@ def _check_file(file: Path) -> pa.Schema:
     if not footer.metadata.num_rows:
         raise ValueError(f"a record has at least one episode; {file} has none; {_MAKE_AGAIN}")
     return schema
+
+
+def _check_version(file: Path, version: int) -> None:
+    """A file that another program rewrote has version 0; its columns tell whether it is whole."""
+    if version in (0, SCHEMA_VERSION):
+        return
+    is_older = version < SCHEMA_VERSION
+    remedy = "run `misgen migrate FOLDER` on its results folder" if is_older else "update misgen"
+    raise ValueError(
+        f"records of schema version {SCHEMA_VERSION} can be read; {file} has {version}; {remedy}"
+    )
 
 
 def _version(file: Path, schema: pa.Schema) -> int:
@@ -413,26 +422,12 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 def _may_hold_nulls(schemas: Sequence[pa.Schema]) -> list[str]:
     """Columns that may not be null, of which a file does not say so itself: a Parquet file cannot
-    hold a null in a required column. A column that a file of an older version lacks is left out."""
+    hold a null in a required column."""
     return [
         field.name
         for field in SCHEMA
-        if not field.nullable
-        and all(field.name in schema.names for schema in schemas)
-        and any(schema.field(field.name).nullable for schema in schemas)
+        if not field.nullable and any(schema.field(field.name).nullable for schema in schemas)
     ]
-
-
-def _check_versions(source: duckdb.DuckDBPyRelation) -> None:
-    """Columns that an older version lacks would be null for some of the agents only."""
-    sql = "select schema_version, min(filename) from records group by 1 order by 1"
-    found = query(source, sql)
-    if len(found) > 1:
-        seen = " and ".join(f"{version} ({file})" for version, file in found)
-        raise ValueError(
-            f"records that are read together have one schema version; found {seen}; evaluate the "
-            "older runs again, or keep them in separate results folders"
-        )
 
 
 def _check_read_rows(source: duckdb.DuckDBPyRelation, never_null: Sequence[str]) -> None:
@@ -442,6 +437,8 @@ def _check_read_rows(source: duckdb.DuckDBPyRelation, never_null: Sequence[str])
     rules = {f"column `{name}` may not be null": f"{name} is null" for name in never_null} | {
         f"`variant` must be one of {VARIANTS}": f"coalesce(variant not in {VARIANTS}, true)",
         f"`role` must be one of {ROLES}": f"coalesce(role not in {ROLES}, true)",
+        f"`shift_type` must be one of {SHIFT_TYPES}": f"shift_type not in {SHIFT_TYPES}",
+        f"`schema_version` must be {SCHEMA_VERSION}": f"schema_version <> {SCHEMA_VERSION}",
         "d and q are within 0..1": "not coalesce(d between 0 and 1 and q between 0 and 1, false)",
         "goal failure is declared only where the cue is broken": f"variant in ('00', '01') "
         f"and ({goal})",
@@ -479,6 +476,22 @@ def _refuse_rows(
                 f"{rule}; {first['file']} breaks this in row {first['row']} (from 0), the first of "
                 f"{rows}; evaluate this run again, or copy its file again"
             )
+
+
+def _check_declarations(records: Records) -> None:
+    """Rows of a cell that declare two things would split it, silently."""
+    for family, cell, *values in query(records, _DECLARED):
+        for name, (low, high) in zip(DECLARATIONS, values, strict=True):
+            if low != high:
+                raise ValueError(
+                    f"all rows of a cell declare one `{name}`; those of {family} {cell} say {low} "
+                    f"and {high}; evaluate the older runs again, or keep them in separate folders"
+                )
+
+
+_DECLARED = "select family, cell, {} from records group by all order by all".format(
+    ", ".join(f"(min({name}), max({name}))" for name in DECLARATIONS)
+)
 
 
 def _check_run_ids(source: duckdb.DuckDBPyRelation) -> None:

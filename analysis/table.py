@@ -46,6 +46,11 @@ class Row:
 
     family: str
     cell: str
+    shift_type: str
+    informs_type: bool
+    harm_informs: bool
+    harm_by_construction: bool
+    """The cell's design makes every goal failure harmful: p_harm is not a finding."""
     train_distribution: str
     observation_mode: str
     variant: str
@@ -64,8 +69,6 @@ class Row:
     p_capable: Estimate
     p_goal_fail: Estimate
     p_harm: Estimate
-    harm_by_construction: bool
-    """The cell's design makes every goal failure harmful: p_harm is not a finding."""
     p_gm: Estimate
     p_harmful_gm: Estimate
     difference_goal_fail: Estimate
@@ -205,7 +208,6 @@ def _common(index: BlockIndex, arm: Arm, variant: str, by: str) -> dict[str, Any
         "controls": controls,
         "controls_all_levels": _controls(everywhere),
         "has_other_settings": index.has_other_settings(arm),
-        "harm_by_construction": any(b.harm_by_construction for b in index.agents(arm, variant)),
         "identified": not arm.is_cross and identified(floor.p_goal_fail, random),
     }
 

@@ -4,23 +4,25 @@ Importing this package registers every family with gymnasium;
 `gym.make("misgen.envs:misgen/CoinRun-v1")` imports it by itself.
 """
 
-from misgen.envs.adapters import BatchVectorEnv, SingleEnv, make_distribution, register
-from misgen.envs.batch import BatchEnv
-from misgen.envs.families import FAMILIES
-from misgen.envs.levels import Levels, drawn_levels, sample_levels, sample_quadruples
-from misgen.envs.types import (
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.contract import check_family
+from misgen.envs.core.family import Family
+from misgen.envs.core.gym_env import SingleEnv, make_distribution
+from misgen.envs.core.gym_vector import BatchVectorEnv
+from misgen.envs.core.levels import Levels, drawn_levels, sample_levels, sample_quadruples
+from misgen.envs.core.types import (
     NEVER,
     VARIANTS,
     Cell,
     Cue,
     CueDraw,
-    Family,
     Goal,
     LevelDistribution,
     Outcome,
     Shift,
     StepResult,
 )
+from misgen.envs.families import FAMILIES, find_cell, find_family, register
 
 register()
 
@@ -41,7 +43,10 @@ __all__ = [
     "Shift",
     "SingleEnv",
     "StepResult",
+    "check_family",
     "drawn_levels",
+    "find_cell",
+    "find_family",
     "make_distribution",
     "register",
     "sample_levels",

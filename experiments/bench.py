@@ -7,7 +7,7 @@ TOPICS = {
     "envs": "steps per second of one core, level generation, planning, memory",
     "risk": "draws per second of the risk model, all domains and periods",
 }
-"""Topic -> what is measured, by `main(arguments)` of `experiments.bench_TOPIC`."""
+"""Topic -> what is measured, by `main(arguments)` of `misgen.experiments.bench_TOPIC`."""
 
 
 def main(argv: list[str]) -> int:
@@ -21,4 +21,4 @@ def main(argv: list[str]) -> int:
         close = difflib.get_close_matches(topic, TOPICS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"the topics are {', '.join(TOPICS)}; got {topic!r}{hint}")
-    return int(importlib.import_module(f"experiments.bench_{topic}").main(arguments))
+    return int(importlib.import_module(f"misgen.experiments.bench_{topic}").main(arguments))

@@ -18,11 +18,11 @@ import gymnasium
 import numpy as np
 
 from misgen.analysis.text import aligned
-from misgen.envs.batch import BatchEnv
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.family import Family
+from misgen.envs.core.levels import sample_levels
+from misgen.envs.core.plans import solve
 from misgen.envs.families import FAMILIES
-from misgen.envs.levels import sample_levels
-from misgen.envs.solve import solve
-from misgen.envs.types import Family
 from misgen.experiments.run_folder import machine_kind, versions, write_json
 
 ROUNDS = 5

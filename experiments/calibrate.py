@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=HARM,
         default="implied",
         help="P(harm | goal fails): implied by the source's products, its note's 50-70 %%, or "
-        "updated by measured harm (never from C4, K4, K3)",
+        "updated by measured harm (from the cells that declare it)",
     )
     add(
         "--overflow",

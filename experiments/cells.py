@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +12,29 @@ import numpy as np
 from misgen.analysis.figures import Board, path_figure
 from misgen.analysis.records import atomic_write_bytes
 from misgen.analysis.text import aligned
-from misgen.envs.batch import BatchEnv
-from misgen.envs.families import FAMILIES, find_cell
-from misgen.envs.levels import Levels, sample_quadruples
-from misgen.envs.render import picture, visible_modes
-from misgen.envs.types import Cell, Family, Shift
-from misgen.experiments.play import TITLES, agent_place, quadruple, whole_level
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.family import Family
+from misgen.envs.core.levels import Levels, sample_quadruples
+from misgen.envs.core.render import picture, visible_modes
+from misgen.envs.core.types import Array, Cell, Shift
+from misgen.envs.families import FAMILIES
+from misgen.experiments.cell_choice import choose, where_help
+from misgen.experiments.play import TITLES, quadruple
 
 PX = 8  # of a tile in a picture
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0. Raises ValueError for an unknown cell or a negative seed."""
+    """Exit code 0. Raises ValueError for an unknown cell or family or a negative seed."""
     options = _parser().parse_args(argv)
     if options.seed < 0:
         raise ValueError(f"--seed is an integer >= 0; got {options.seed}")
-    if options.cell is None:
+    family, cell = choose(options.where) if options.where else (None, None)
+    if family is None or cell is None:
         if options.png:
             raise ValueError("--png draws the levels of one cell; name it: misgen cells C2 --png X")
-        print(list_cells())
+        print(list_cells([*FAMILIES.values()] if family is None else [family]))
         return 0
-    family, cell = find_cell(options.cell)
     print(cell_card(family, cell))
     print(f"\nOne level (seed {options.seed}), cue intact on the left and broken on the right:\n")
     print(quadruple(family, cell, options.seed))
@@ -44,27 +47,22 @@ def main(argv: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="misgen cells", description=__doc__, allow_abbrev=False)
     parser.add_argument(
-        "cell", nargs="?", help="code of a cell (C1-C4, K1-K4): its card and an example"
+        "where", nargs="*", metavar="CELL", help=f"{where_help()}: its card and an example"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="level seed (default: 0)")
     parser.add_argument("--png", metavar="FILE", help="also draw the example here")
     return parser
 
 
-def cell_names() -> dict[tuple[str, str], str]:
-    """(family, cell) -> code, in the order of the tables."""
-    return {(f.name, cell.name): cell.code for f in FAMILIES.values() for cell in f.cells}
-
-
-def list_cells() -> str:
+def list_cells(families: Sequence[Family]) -> str:
     """One line per cell."""
     header = "cell,family,shift type,intended goal,proxy,A breaks the cue,B changes the context"
     lines = [
         [
-            *(cell.code, family.name, cell.name, cell.intended.name, cell.proxy.name),
+            *(cell.code, family.name, cell.shift_type, cell.intended.name, cell.proxy.name),
             *(cell.shift_a.scenario, cell.shift_b.scenario),
         ]
-        for family in FAMILIES.values()
+        for family in families
         for cell in family.cells
     ]
     return aligned(header.split(","), lines) + "\n\n`misgen cells C2` shows one of them."
@@ -92,7 +90,7 @@ def cell_card(family: Family, cell: Cell) -> str:
         textwrap.fill(text, 100, initial_indent=f"  {name:<14}", subsequent_indent=" " * 16)
         for name, text in lines.items()
     ]
-    return "\n".join([f"{cell.code}: {family.name}, {cell.name} shift", *shown])
+    return "\n".join([f"{cell.code}: {family.name}, {cell.shift_type} shift", *shown])
 
 
 def _shift(shift: Shift) -> str:
@@ -108,14 +106,26 @@ def boards(family: Family, cell: Cell, seed: int) -> list[Board]:
 
 
 def draw_path(levels: Levels, title: str, actions: bytes = b"") -> Board:
-    """The one level of a batch, with the way that recorded actions take through it."""
+    """The one level of a batch, with the way that recorded actions take through it.
+
+    Raises:
+        ValueError: the family does not paint whole levels.
+    """
     family = levels.family
     env = BatchEnv.on(levels, max(len(actions), 1))
-    board, places = whole_level(env, 0), [agent_place(env, 0)]
+    board = env.whole_level(0)
     if board is None:
-        raise ValueError(f"the state of {family.name} does not say where its agent is")
+        raise ValueError(f"{family.name} declares no `paint`, so its levels cannot be drawn whole")
+    places = [agent_place(family, board)]
     for action in actions:
         env.step(np.array([action]))
-        places.append(agent_place(env, 0))
-    unseen = bool(levels.level.disturbed[0])
+        places.append(agent_place(family, env.whole_level(0)) or places[-1])
+    unseen = "disturbed" in levels.level._fields and bool(levels.level.disturbed[0])
     return Board(title, picture(family, board, PX, unseen), PX, np.array(places))
+
+
+def agent_place(family: Family, cells: Array | None) -> tuple[int, int] | None:
+    """Row and column of the agent in a whole level; None where it is not to be seen."""
+    agent = [plane.name for plane in family.planes].index("agent")
+    found = [] if cells is None else np.argwhere(cells >> agent & 1).tolist()
+    return (found[0][0], found[0][1]) if found else None

@@ -31,6 +31,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "evaluate": Command("evaluate", "record episodes of trained agents"),
         "run-cells": Command("run_cells", "train, evaluate and compare all cells (hours)"),
         "rates": Command("rates", "misgeneralization rates from the records"),
+        "migrate": Command("migrate", "rewrite records of misgen 0.3 for this version"),
     },
     "risk": {
         "calibrate": Command(
@@ -41,6 +42,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "engineering": {
         "bench": Command("bench", "measure speed on this machine"),
+        "gallery": Command("gallery", "draw every cell anew for envs/README.md"),
     },
 }
 

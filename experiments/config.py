@@ -1,7 +1,8 @@
 """What can be asked for: frozen dataclasses are the schema, with defaults and units.
 
-YAML under configs/ states only what differs. Hydra stays at the edge: commands compose a config,
-turn it into these objects and pass plain dictionaries to jobs.
+YAML under configs/ states only what differs; families and cells are values checked against the
+registry. Hydra stays at the edge: commands compose a config, turn it into these objects and pass
+plain dictionaries to jobs.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ from typing import Any, get_type_hints
 import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from misgen.agents.settings import CloningSettings, PPOSettings
-from misgen.envs.families import find_family
-from misgen.envs.render import Renderer
-from misgen.envs.types import Cell, Family, LevelDistribution
+from misgen.envs.core.family import Family
+from misgen.envs.core.render import Renderer
+from misgen.envs.core.types import Cell, LevelDistribution
+from misgen.envs.families import find_family, reference
+from misgen.experiments.cell_choice import DEFAULT_CELL, choose_cell
 
 MAX_AGENT_NUMBER = 10**6  # evaluation blocks of agents are 10^6 level seeds apart
-
-
-@dataclass(frozen=True)
-class FamilyConfig:
-    name: str = "coinrun"
-    cell: str = "moderate"
-    observation_mode: str = "planes"
+RENAMED = {
+    "family.name": f"family=NAME, or the cell alone, as cell={DEFAULT_CELL}",
+    "family.cell": f"a cell is named by its code, as cell={DEFAULT_CELL}",
+    "family.observation_mode": "observation_mode=MODE",
+}
+"""Words of misgen 0.3.0 -> what is said instead."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,15 @@ class AgentConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One agent: what `misgen train` makes."""
+    """One agent: what `misgen train` makes.
 
-    family: FamilyConfig = field(default_factory=FamilyConfig)
+    Made, it names its family as `find_family` finds it, and its cell by the code. Settings left
+    out are the defaults of PPOSettings here, and what the family declares in a composed config.
+    """
+
+    family: str = ""  # a name, or module:FAMILY of one's own (its code is executed); "" = cell's
+    cell: str = ""  # a code, as C2; "" = the family's default
+    observation_mode: str = "planes"
     agent: AgentConfig = field(default_factory=AgentConfig)
     intervention: InterventionConfig = field(default_factory=InterventionConfig)
     train_seed: int = 0  # names the agent: network, levels and evaluation block
@@ -62,6 +70,14 @@ class TrainConfig:
     num_threads: int = 1  # of torch and of the environments
 
     def __post_init__(self) -> None:
+        family, cell = choose_cell(self.family, self.cell)
+        object.__setattr__(self, "family", reference(family))
+        object.__setattr__(self, "cell", cell.code)
+        self._check_values()
+        self.distribution()  # d and q in [0, 1], a proxy reward where q < 1
+        Renderer(family, cell, self.observation_mode)
+
+    def _check_values(self) -> None:
         if not 0 <= self.train_seed < MAX_AGENT_NUMBER:
             raise ValueError(
                 f"train_seed is an integer in [0, {MAX_AGENT_NUMBER}), the number of the agent; "
@@ -80,14 +96,12 @@ class TrainConfig:
             raise ValueError(f"precision is auto, float32 or bfloat16; got {self.precision!r}")
         if self.num_threads < 1:
             raise ValueError(f"num_threads is at least 1; got {self.num_threads}")
-        self.distribution()  # d and q in [0, 1], a proxy reward where q < 1
-        Renderer(self.get_family(), self.get_cell(), self.family.observation_mode)
 
     def get_family(self) -> Family:
-        return find_family(self.family.name)
+        return find_family(self.family)
 
     def get_cell(self) -> Cell:
-        return self.get_family().cell(self.family.cell)
+        return self.get_family().cell(self.cell)
 
     def distribution(self) -> LevelDistribution:
         """The training levels, with the training reward."""
@@ -101,11 +115,11 @@ class EvaluateConfig:
     """How trained agents, or a policy of one's own, are evaluated."""
 
     agents: str = ""  # checkpoint or results folder; "" = every trained agent in the results
-    cell: str = ""  # where agents play: a cell of their family, or all; "" = where they trained
+    cell: str = ""  # where agents play: a code of their family, or all; "" = where they trained
     policy: str = ""  # module:function of a policy of one's own (its code is executed)
-    policy_family: str = "coinrun"  # what it plays; the rest as in FamilyConfig, "" = default
+    policy_family: str = ""  # what it plays; this and the next as in TrainConfig
     policy_cell: str = ""  # the one that its records call its training distribution
-    policy_observation_mode: str = ""
+    policy_observation_mode: str = ""  # "" = the family's default
     policy_d: float = 0.0  # the diversity that its records are labelled with
     policy_number: int = 0  # its agent number, which names its block of levels
     num_levels: int = 0  # quadruples an agent; 0 = the cell's default
@@ -144,15 +158,21 @@ def from_dict(kind: type, data: Mapping[str, Any]) -> Any:
 
 
 def register() -> None:
-    """Store the schemas where configs/*.yaml find them."""
+    """Store the schemas where configs/*.yaml find them, and the resolver that these name."""
     store = ConfigStore.instance()
     for name, schema in (("train_schema", TrainConfig), ("evaluate_schema", EvaluateConfig)):
-        store.store(name=name, node=_schema(schema()))
+        store.store(name=name, node=_schema(schema))
+    OmegaConf.register_new_resolver("family_default", _family_default, replace=True)
 
 
-def _schema(value: Any) -> Any:
+def _family_default(setting: str, *, _root_: DictConfig) -> Any:
+    """What the family of a config being composed declares."""
+    return getattr(choose_cell(_root_.family, _root_.cell)[0], setting)
+
+
+def _schema(kind: type) -> Any:
     """An open structured config; OmegaConf makes frozen dataclasses read-only, flag and all."""
-    node = OmegaConf.structured(value)
+    node = OmegaConf.structured(kind)
     _clear_read_only(node)
     return node
 
@@ -166,10 +186,12 @@ def _clear_read_only(node: Any) -> None:
 
 
 def compose(name: str, overrides: list[str]) -> Any:
-    """The config object that a command line with these overrides means."""
+    """The config object that a command line with these overrides means; ValueError where a value
+    is refused."""
     register()
+    _refuse_old_words(overrides)
     with hydra.initialize_config_module("misgen.configs", version_base="1.3"):
-        return OmegaConf.to_object(hydra.compose(name, overrides))
+        return _to_object(hydra.compose(name, overrides))
 
 
 def _to_object(composed: DictConfig) -> Any:
@@ -177,7 +199,25 @@ def _to_object(composed: DictConfig) -> Any:
     try:
         return OmegaConf.to_object(composed)
     except (ValueError, OmegaConfBaseException) as error:
-        raise ValueError(str(error.__cause__ or error)) from error
+        raise ValueError(_refusal(error)) from error
+
+
+def _refusal(error: BaseException) -> str:
+    """What a dataclass or a resolver said, without what OmegaConf puts around it."""
+    while isinstance(error, OmegaConfBaseException):
+        is_resolver = isinstance(error, InterpolationResolutionError)
+        inside = error.__context__ if is_resolver else error.__cause__
+        if inside is None:
+            break
+        error = inside
+    return str(error)
+
+
+def _refuse_old_words(overrides: list[str]) -> None:
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        if key in RENAMED:
+            raise ValueError(f"{key}= is not a word any more: {RENAMED[key]}; got {override}")
 
 
 def quoted(override: str) -> str:
@@ -198,6 +238,7 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
         ValueError: input that the config or the job refuses.
     """
     register()
+    _refuse_old_words(argv)
     entered = False
     refused: ValueError | None = None
 

@@ -1,6 +1,6 @@
 """`misgen demo`: agents that stay capable under a shift and pursue the wrong goal, in minutes.
 
-Trains a few agents in one cell of each family, with the spurious cue (d = 0) and without it
+Trains a few agents in two cells, with the spurious cue (d = 0) and without it
 (d = 1, the control arm), evaluates all of them with all controls, and says what was seen.
 Interrupted or killed, the same command continues; finished, it only shows the result again.
 """
@@ -26,8 +26,8 @@ from misgen.analysis.figures import Board, goal_failure_figure, goal_failure_pan
 from misgen.analysis.rates import Estimate
 from misgen.analysis.records import Records, atomic_write_bytes, query, read_records
 from misgen.analysis.table import Row, rates_table, to_csv
-from misgen.envs.families import find_family
-from misgen.envs.levels import sample_quadruples
+from misgen.envs.core.levels import sample_quadruples
+from misgen.envs.families import find_cell, find_family
 from misgen.experiments.cells import draw_path
 from misgen.experiments.config import EvaluateConfig, TrainConfig, compose
 from misgen.experiments.evaluate import agent_arguments, evaluation_jobs
@@ -41,7 +41,7 @@ from misgen.experiments.run_folder import (
 )
 from misgen.experiments.train import CHECKPOINT, run_name, train_folder
 
-FAMILIES = ("coinrun", "keys_and_chests")
+DEMO_CELLS = ("C2", "K3")
 ARMS = (0.0, 1.0)
 FIRST_AGENT = 10  # settings were tried out on agents 0 and 1
 QUICK_STEPS = 32_768
@@ -83,9 +83,9 @@ def demo_configs(agents: int, quick: bool) -> list[TrainConfig]:
     """One training configuration per agent, as `misgen train` would compose it."""
     configs = []
     study = "demo-quick" if quick else "demo"
-    for family in FAMILIES:
+    for code in DEMO_CELLS:
         for d in ARMS:
-            overrides = [f"family={family}", f"intervention.diversity={d}", f"study={study}"]
+            overrides = [f"cell={code}", f"intervention.diversity={d}", f"study={study}"]
             if quick:
                 overrides.append(f"agent.settings.total_steps={QUICK_STEPS}")
             config: TrainConfig = compose("train", overrides)
@@ -123,23 +123,23 @@ def prepare(configs: Sequence[TrainConfig], quick: bool, workers: int) -> None:
     if quick:
         print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
     if not all(train_folder(config).is_done for config in configs):
-        compile_rules(workers)
+        compile_rules(sorted({config.family for config in configs}), workers)
 
 
-def compile_rules(workers: int) -> None:
-    """Compile once, before many processes would do the same."""
+def compile_rules(families: Sequence[str], workers: int) -> None:
+    """Compile the rules of these families once, before many processes would do the same."""
     started = time.monotonic()
     print("compiling the rules (once per version) ...", flush=True)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        list(pool.map(compile_family, FAMILIES))
+        list(pool.map(compile_family, families))
     print(f"compiled in {time.monotonic() - started:.0f} s", flush=True)
 
 
 def compile_family(name: str) -> None:
     """Call every kernel that training and evaluation use."""
-    from misgen.envs.batch import BatchEnv
-    from misgen.envs.levels import sample_levels
-    from misgen.envs.solve import solve
+    from misgen.envs.core.batch import BatchEnv
+    from misgen.envs.core.levels import sample_levels
+    from misgen.envs.core.plans import solve
 
     family = find_family(name)
     distribution = family.train_distribution(family.cell(family.default_cell))
@@ -190,13 +190,12 @@ def demo_table(rows: Sequence[Row]) -> str:
     """A block of lines for each cell and shifted variant."""
     lines = []
     for row, control in pairs(rows):
-        family = find_family(row.family)
-        cell = family.cell(row.cell)
+        cell = find_family(row.family).cell(row.cell)
         shift = f"{cell.shift_a.scenario}" + (
             f" + {cell.shift_b.scenario}" if row.variant == "11" else ""
         )
         lines += [
-            f"{cell.code} {row.family}, {row.cell} shift, variant {row.variant} ({shift})",
+            f"{cell.code} {row.family}, {cell.shift_type} shift, variant {row.variant} ({shift})",
             f"  agents x distinguishing levels   d=0: {row.agents} x {row.levels}, "
             f"d=1: {control.agents} x {control.levels} ({row.population} agents; "
             f"{row.distinguishing_share:.0%} of levels distinguish)",
@@ -304,18 +303,18 @@ def in_words(rows: Sequence[Row]) -> str:
 
 
 def example_paths(records: Records) -> list[Board]:
-    """For each family: the first level that an agent of the d = 0 arm solves with the cue intact
-    and fails with the cue broken, in both variants."""
+    """For each cell: the first level that an agent of the d = 0 arm solves with the cue intact and
+    fails with the cue broken, in both variants."""
     boards = []
-    for name in FAMILIES:
-        family = find_family(name)
-        cell = family.cell(family.default_cell)
+    for code in DEMO_CELLS:
+        family, cell = find_cell(code)
         found = query(
             records,
             f"""
             select intact.level_seed, intact.actions, broken.actions
             from records intact join records broken using (run_id, level_seed, policy, role)
-            where role = 'agent' and intact.family = '{name}' and intact.d = 0
+            where role = 'agent' and intact.d = 0
+              and intact.family = '{family.name}' and intact.cell = '{code}'
               and intact.variant = '00' and broken.variant = '10'
               and intact.success and broken.is_distinguishing and broken.goal_failure
             order by intact.agent_number, broken.episode_length desc, level_seed limit 1
@@ -324,8 +323,8 @@ def example_paths(records: Records) -> list[Board]:
         for seed, intact, broken in found:
             levels = sample_quadruples(family, cell, [seed])
             boards += [
-                draw_path(levels["00"], f"{name}, cue intact", intact),
-                draw_path(levels["10"], f"{name}, cue broken", broken),
+                draw_path(levels["00"], f"{family.name}, cue intact", intact),
+                draw_path(levels["10"], f"{family.name}, cue broken", broken),
             ]
     return boards
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from misgen.agents.description import read_entries
 from misgen.agents.play import Episodes, outcomes, play_episodes
 from misgen.agents.policy import (
     ConstantPolicy,
@@ -32,11 +33,21 @@ from misgen.agents.policy import (
     noop_policy,
 )
 from misgen.analysis.records import FILE_NAME, tags_of, write_records
-from misgen.envs.families import find_family
-from misgen.envs.levels import Levels, sample_levels, sample_quadruples
-from misgen.envs.render import Renderer
-from misgen.envs.solve import GOALS, REPLICAS, Plans, is_distinguishing, solve, solve_together
-from misgen.envs.types import NEVER, VARIANTS, Array, Cell, Family, Target
+from misgen.envs.core.family import Family
+from misgen.envs.core.levels import Levels, sample_levels, sample_quadruples
+from misgen.envs.core.plans import (
+    GOALS,
+    INTENDED,
+    REPLICAS,
+    Plans,
+    is_distinguishing,
+    solve,
+    solve_together,
+)
+from misgen.envs.core.render import Renderer
+from misgen.envs.core.types import NEVER, VARIANTS, Array, Cell, Target
+from misgen.envs.families import find_family, reference
+from misgen.experiments.cell_choice import cell_label, choose_cell
 from misgen.experiments.config import EvaluateConfig, hydra_main
 from misgen.experiments.jobs import Job, report_progress, run_jobs
 from misgen.experiments.run_folder import (
@@ -60,8 +71,8 @@ EPSILONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 class Subject:
     """Who is evaluated, and the labels of its records."""
 
-    family: str
-    cell: str  # where it was trained
+    family: str  # what `find_family` finds it by
+    cell: str  # code of the one where it was trained
     observation_mode: str
     method: str
     d: float
@@ -92,7 +103,7 @@ class Variant:
     def planner_return(self) -> Array:
         """Expected return of the intended planner, float64 [n]. The planner's sums of products are
         not exact; without rounding that would decide whether a regret of one half is harm."""
-        rounded: Array = np.round(self.plans.value[:, 0], 9)
+        rounded: Array = np.round(self.plans.value[:, INTENDED], 9)
         return rounded
 
     @property
@@ -159,16 +170,14 @@ def load(checkpoint: Path, family: Family | None = None) -> Policy:
 
 def agent_arguments(checkpoint: Path, config: EvaluateConfig) -> list[dict[str, Any]]:
     """The job arguments that evaluate one checkpoint, one for each cell it plays."""
-    meta = read_json(checkpoint.with_suffix(".json"))
-    if meta is None or "weights_sha256" not in meta:
-        raise ValueError(f"{checkpoint.with_suffix('.json')} is missing or damaged; train again")
+    meta = read_entries(checkpoint.with_suffix(".json"))
     subject = Subject(
         family=meta["family"],
         cell=meta["cell"],
         observation_mode=meta["observation_mode"],
         method=meta["method"],
         d=meta["diversity"],
-        q=meta.get("specification", 1.0),
+        q=meta["specification"],
         train_seed=meta["train_seed"],
         agent_number=meta["train_seed"],
         steps=meta["steps"],
@@ -179,8 +188,8 @@ def agent_arguments(checkpoint: Path, config: EvaluateConfig) -> list[dict[str, 
     labels = (study, str(checkpoint), setting_of(trained))
     earlier = earlier_checkpoints(checkpoint, subject.steps)
     arguments = []
-    for cell in played_cells(subject, config.cell):
-        argument = _argument(subject, cell, config, *labels)
+    for code in played_cells(subject, config.cell):
+        argument = _argument(subject, code, config, *labels)
         everything = {**argument, "checkpoints": earlier}
         is_done = RunFolder(results_root(), "evaluate", everything).is_done
         arguments.append(everything if config.checkpoints == "all" or is_done else argument)
@@ -188,13 +197,14 @@ def agent_arguments(checkpoint: Path, config: EvaluateConfig) -> list[dict[str, 
 
 
 def played_cells(subject: Subject, asked: str) -> list[str]:
-    """Names of the cells that `asked` (a cell, "all", or "" = the subject's own) means.
+    """Codes of the cells that `asked` (a code, "all", or "" = the subject's own) means.
 
     Raises:
         ValueError: the family has no such cell, or its cue cannot be seen in the subject's mode.
     """
-    family = find_family(subject.family)
-    cells = family.cells if asked == "all" else [family.cell(asked or subject.cell)]
+    named = asked if asked != "all" else ""
+    family, cell = choose_cell(subject.family, named or subject.cell)
+    cells = family.cells if asked == "all" else (cell,)
     for cell in cells:
         try:
             Renderer(family, cell, subject.observation_mode)
@@ -203,7 +213,7 @@ def played_cells(subject: Subject, asked: str) -> list[str]:
                 f"{subject.method} agent {subject.agent_number} sees {subject.observation_mode}, "
                 f"so it cannot be evaluated in cell {cell.code}: {error}"
             ) from None
-    return [cell.name for cell in cells]
+    return [cell.code for cell in cells]
 
 
 def earlier_checkpoints(checkpoint: Path, steps: int) -> list[dict[str, Any]]:
@@ -232,11 +242,11 @@ def policy_arguments(config: EvaluateConfig) -> list[dict[str, Any]]:
     """The job arguments that evaluate a policy of the user's own. Its code is executed."""
     sys.path.insert(0, str(Path.cwd()))
     print(f"running the code of {config.policy}: evaluate only policies that you trust")
-    family = find_family(config.policy_family)
+    family, cell = choose_cell(config.policy_family, config.policy_cell)
     _import_policy(config.policy)
     subject = Subject(
-        family=family.name,
-        cell=family.cell(config.policy_cell or family.default_cell).name,
+        family=reference(family),
+        cell=cell.code,
         observation_mode=config.policy_observation_mode or family.default_mode,
         method=config.policy,
         d=config.policy_d,
@@ -247,8 +257,8 @@ def policy_arguments(config: EvaluateConfig) -> list[dict[str, Any]]:
         identity=secrets.token_hex(16),  # what it does cannot be known: it is always played again
     )
     labels = (config.study or "policy", config.policy, run_id({"policy": config.policy}))
-    cells = played_cells(subject, config.cell)
-    return [_argument(subject, cell, config, *labels) for cell in cells]
+    codes = played_cells(subject, config.cell)
+    return [_argument(subject, code, config, *labels) for code in codes]
 
 
 def _remove_earlier(argument: dict[str, Any]) -> None:
@@ -274,7 +284,7 @@ def _argument(
     family = find_family(subject.family)
     return {
         "subject": asdict(subject),
-        "cell": cell,  # where it plays
+        "cell": cell,  # code of the one where it plays
         "setting": setting,
         "study": study,
         "num_levels": config.num_levels or family.cell(cell).evaluation_levels,
@@ -292,15 +302,16 @@ def evaluation_jobs(arguments: Sequence[dict[str, Any]]) -> list[Job]:
     subjects' own cells, and one for each arm's noise-matched planners."""
     jobs, blocks, arms = [], {}, defaultdict(list)
     for argument in sorted(arguments, key=lambda each: each["subject"]["agent_number"]):
-        code, number = cell_of(argument).code, argument["subject"]["agent_number"]
+        number = argument["subject"]["agent_number"]
         name = f"evaluate {_label(argument)} agent {number}"
         if is_at_home(argument):
             jobs.append(_job("evaluate", name, argument))
             arms[arm_of(argument)].append(jobs[-1])
-            name = f"controls {code}{_mode(argument)} block {number}"
+            cell = cell_label(family_of(argument), cell_of(argument))
+            name = f"controls {cell}{_mode(argument)} block {number}"
             blocks[name] = _job("controls", name, controls_argument(argument))
         else:
-            jobs.append(_job("evaluate", f"{name} in {code}", argument))
+            jobs.append(_job("evaluate", f"{name} in {argument['cell']}", argument))
     jobs += blocks.values()
     for members in arms.values():
         argument = {"members": [job.argument for job in members], "kind": "matched"}
@@ -320,9 +331,14 @@ def is_at_home(argument: Mapping[str, Any]) -> bool:
     return bool(argument["cell"] == argument["subject"]["cell"])
 
 
+def family_of(argument: Mapping[str, Any]) -> Family:
+    """The family that is played."""
+    return find_family(argument["subject"]["family"])
+
+
 def cell_of(argument: Mapping[str, Any]) -> Cell:
     """The cell that is played."""
-    return find_family(argument["subject"]["family"]).cell(argument["cell"])
+    return family_of(argument).cell(argument["cell"])
 
 
 def controls_argument(argument: Mapping[str, Any]) -> dict[str, Any]:
@@ -350,9 +366,10 @@ def arm_of(argument: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _label(argument: dict[str, Any]) -> str:
     subject = argument["subject"]
-    cell = find_family(subject["family"]).cell(subject["cell"])
+    family = family_of(argument)
+    cell = cell_label(family, family.cell(subject["cell"]))
     q = "" if subject["q"] == 1 else f" q={subject['q']:g}"
-    arm = f"{cell.code} {subject['method']} d={subject['d']:g}{q}{_mode(argument)}"
+    arm = f"{cell} {subject['method']} d={subject['d']:g}{q}{_mode(argument)}"
     return f"{arm} ({argument['setting'][:4]})"
 
 
@@ -378,7 +395,7 @@ def evaluate_job(argument: dict[str, Any], folder: Path) -> None:
             players += [Player(PlannerPolicy(variant.plans, "intended")), Player(RandomPolicy())]
         parts += play_all(players, variant, argument, folder)
         report_progress(folder, number + 1, total, f"variant {variant.name}")
-    write(parts, folder)
+    write(parts, family_of(argument), folder)
     final_only = RunFolder(results_root(), "evaluate", {**argument, "checkpoints": []}).path
     if final_only != folder:
         shutil.rmtree(final_only, ignore_errors=True)  # all of it is in this run, too
@@ -393,7 +410,7 @@ def controls_job(argument: dict[str, Any], folder: Path) -> None:
         policies = (*planners, *simple_controls(variant.levels.family))
         parts += play_all([Player(policy) for policy in policies], variant, argument, folder)
         report_progress(folder, number + 1, len(VARIANTS), f"variant {variant.name}")
-    write(parts, folder)
+    write(parts, family_of(argument), folder)
 
 
 def matched_job(argument: dict[str, Any], folder: Path) -> None:
@@ -417,7 +434,7 @@ def matched_job(argument: dict[str, Any], folder: Path) -> None:
             players = [Player(planner, name=f"noisy_{goal}") for goal, planner in planners.items()]
             parts += play_all(players, variant, member, folder)
         report_progress(folder, number + 1, len(members))
-    write(parts, folder)
+    write(parts, family_of(members[0]), folder)
     _remove_superseded(folder, members)
 
 
@@ -448,7 +465,7 @@ def own_curve(argument: dict[str, Any]) -> Array:
     """Success of the noisy intended planner on the subject's own levels, float64 [EPSILONS]."""
     levels, horizon = own_levels(argument)
     plans = solve(levels, horizon, EPSILONS, argument["eval_seed"])
-    curve: Array = plans.curves[:, 0, :, 2].mean(axis=0) / REPLICAS
+    curve: Array = plans.plays.success[:, INTENDED].mean(axis=0) / REPLICAS
     return curve
 
 
@@ -482,13 +499,12 @@ def block(argument: dict[str, Any]) -> Iterator[Variant]:
 def quadruples(argument: dict[str, Any]) -> Iterator[Variant]:
     """The four variants of the cell that is played; one pair is planned at a time."""
     cell = cell_of(argument)
-    family = find_family(argument["subject"]["family"])
-    levels = sample_quadruples(family, cell, block_seeds(argument))
+    levels = sample_quadruples(family_of(argument), cell, block_seeds(argument))
     for pair in (("00", "10"), ("01", "11")):
         batches = [levels[name] for name in pair]
         plans, judged = solve_together(batches, seed=argument["eval_seed"])
         for name, plan in zip(pair, plans, strict=True):
-            limit = judged * horizon_factor(cell, name)
+            limit = judged * cell.horizon_factor(name)
             yield Variant(name=name, plans=plan, judged=judged, limit=limit)
 
 
@@ -509,12 +525,6 @@ def own_levels(argument: dict[str, Any]) -> tuple[Levels, int]:
     )
 
 
-def horizon_factor(cell: Cell, variant: str) -> int:
-    """How many times the judged horizon T an episode of the variant may last."""
-    shifts = zip(variant, (cell.shift_a, cell.shift_b), strict=True)
-    return int(np.prod([shift.horizon_factor for digit, shift in shifts if digit == "1"]))
-
-
 # --- Policies ------------------------------------------------------------------------------------
 
 
@@ -526,7 +536,7 @@ def simple_controls(family: Family) -> list[Policy]:
 
 def load_agents(argument: dict[str, Any]) -> list[Player]:
     """The subject, and its earlier checkpoints if they are wanted."""
-    location, family = argument["location"], find_family(argument["subject"]["family"])
+    location, family = argument["location"], family_of(argument)
     agents = [Player(load_policy(Subject(**argument["subject"]), location), "agent")]
     for earlier in argument["checkpoints"]:
         policy = load(Path(location).with_name(earlier["name"]), family)
@@ -638,8 +648,12 @@ def record(
         "setting": argument["setting"],
         "family": family.name,
         "family_version": family.version,
-        "cell": cell.name,
+        "cell": cell.code,
         "train_distribution": subject.cell,
+        "shift_type": cell.shift_type,
+        "informs_type": cell.informs_type,
+        "harm_informs": cell.harm_informs,
+        "harm_by_construction": cell.harm_by_construction,
         "variant": variant.name,
         "observation_mode": subject.observation_mode,
         "agent_number": subject.agent_number,
@@ -653,7 +667,6 @@ def record(
         "checkpoint_step": subject.steps if player.steps is None else player.steps,
         "eval_seed": argument["eval_seed"],
         "eval_fingerprint": fingerprint(argument, variant.name),
-        "harm_by_construction": cell.harm_by_construction,
         "level_seed": variant.levels.seeds.astype(np.int64),
         "level_hash": variant.levels.hashes(),
         "judged_at_steps": variant.judged,
@@ -675,13 +688,13 @@ def fingerprint(argument: dict[str, Any], variant: str) -> str:
 
 def plan_columns(variant: Variant) -> dict[str, Any]:
     """What the planners say about each level, whoever plays it."""
-    curves = variant.plans.curves[:, :, 0]
+    plays = variant.plans.plays.at(0)
     columns: dict[str, Any] = {"planner_return": variant.planner_return}
     broken = variant.cue_is_broken
     for g, goal in enumerate(GOALS):
-        columns[f"p_capable_{goal}"] = curves[:, g, 0] / REPLICAS
-        columns[f"p_goal_failure_{goal}"] = curves[:, g, 1] / REPLICAS if broken else None
-    columns["is_distinguishing"] = is_distinguishing(curves) if broken else None
+        columns[f"p_capable_{goal}"] = plays.capable[:, g] / REPLICAS
+        columns[f"p_goal_failure_{goal}"] = plays.failed[:, g] / REPLICAS if broken else None
+    columns["is_distinguishing"] = is_distinguishing(plays) if broken else None
     return columns
 
 
@@ -727,15 +740,14 @@ def _times(first: Array, events: Target) -> Any:
     return np.ma.masked_array(times, times == NEVER)
 
 
-def write(parts: Sequence[dict[str, Any]], folder: Path) -> None:
+def write(parts: Sequence[dict[str, Any]], family: Family, folder: Path) -> None:
     """All rows of a run in one file; each part is the columns of some of them."""
     sizes = [len(part["level_seed"]) for part in parts]
     columns = {
         name: _column([(part[name], rows) for part, rows in zip(parts, sizes, strict=True)])
         for name in parts[0]
     }
-    events = find_family(parts[0]["family"]).events
-    write_records(folder / FILE_NAME, columns, [event.name.lower() for event in events])
+    write_records(folder / FILE_NAME, columns, [event.name.lower() for event in family.events])
 
 
 def _column(parts: Sequence[tuple[Any, int]]) -> Any:

@@ -56,7 +56,7 @@ _EXIT_CLAIMED = 75  # another process holds the run folder, or has just finished
 _PR_SET_PDEATHSIG = 1
 
 # The child takes over sys.path, so it imports the same code wherever it starts; -P keeps a folder
-# called `envs` in the current directory from shadowing ours before that.
+# called `misgen` in the current directory from shadowing ours before that.
 _CHILD = (
     "import json, sys; order = json.load(sys.stdin); sys.path[:] = order['sys_path']; "
     "from misgen.experiments.jobs import run_child; run_child(order)"

@@ -8,7 +8,7 @@ import shutil
 import sys
 import termios
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -16,12 +16,14 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from misgen.envs import render
-from misgen.envs.adapters import make_distribution
-from misgen.envs.batch import BatchEnv
-from misgen.envs.families import FAMILIES, find_family
-from misgen.envs.levels import Levels, drawn_levels, sample_levels
-from misgen.envs.types import VARIANTS, Array, Cell, Family, LevelDistribution, Plane
+from misgen.envs.core import render
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.family import Family
+from misgen.envs.core.gym_env import make_distribution
+from misgen.envs.core.levels import Levels, drawn_levels, sample_levels
+from misgen.envs.core.planes import Plane
+from misgen.envs.core.types import VARIANTS, Array, Cell, LevelDistribution
+from misgen.experiments.cell_choice import choose, choose_cell, where_help
 
 POLICIES = ("human", "planner", "proxy", "random")
 TITLES = {
@@ -65,8 +67,7 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     if options.seed < 0:
         raise ValueError(f"--seed is an integer >= 0; got {options.seed}")
-    family = find_family(options.family.replace("-", "_"))
-    cell = family.cell(options.cell or family.default_cell)
+    family, cell = asked_cell(options.where)
     if options.draw:
         print(quadruple(family, cell, options.seed))
         return 0
@@ -76,7 +77,7 @@ def main(argv: list[str]) -> int:
         raise ValueError("a person plays in a terminal, and this is none; use --policy planner")
     text = options.level.read_text() if options.level else None
     variant = None if options.variant == "train" else options.variant
-    distribution = make_distribution(family, cell=cell.name, variant=variant)
+    distribution = make_distribution(family, cell=cell.code, variant=variant)
     begin = session_maker(family, distribution, policy, text)
     if has_terminal:
         with _screen(sys.stdin.fileno(), sys.stdout):
@@ -86,14 +87,17 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def asked_cell(words: Sequence[str]) -> tuple[Family, Cell]:
+    """The cell to play in: the one named, or the family's default."""
+    family, cell = choose(words) if words else choose_cell()
+    return family, cell or family.cell(family.default_cell)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="misgen play", description=__doc__, epilog=f"Keys: {HELP}", allow_abbrev=False
     )
-    parser.add_argument(
-        "family", nargs="?", default="coinrun", help=f"{', '.join(FAMILIES)} (default: coinrun)"
-    )
-    parser.add_argument("--cell", help="name or code of a cell (default: the family's)")
+    parser.add_argument("where", nargs="*", metavar="CELL", help=where_help())
     parser.add_argument(
         "--variant",
         default="11",
@@ -117,7 +121,7 @@ def quadruple(family: Family, cell: Cell, seed: int) -> str:
     """The four variants of a level as text, cue intact on the left and broken on the right."""
     drawn = {}
     for variant, title in TITLES.items():
-        distribution = make_distribution(family, cell=cell.name, variant=variant)
+        distribution = make_distribution(family, cell=cell.code, variant=variant)
         level = make_levels(family, distribution, seed, None).level
         drawn[variant] = [title, *family.draw(level, 0).splitlines()]
     rows = [_beside(drawn["00"], drawn["10"]), _beside(drawn["01"], drawn["11"])]
@@ -168,7 +172,7 @@ def _simple_act(name: str, levels: Levels, seed: int) -> Act | None:
         return None
     if name == "random":
         return lambda env: int(rng.integers(len(env.family.actions)))
-    from misgen.envs.solve import solve
+    from misgen.envs.core.plans import solve
 
     print("planning; the first time compiles the rules, about 20 s", file=sys.stderr)
     plans, goal = solve(levels), "proxy" if name == "proxy" else "intended"
@@ -275,7 +279,7 @@ def show(session: Session, tint: int = 0) -> str:
     tint: columns that a cell takes in colour; 0 = plain text.
     """
     env = session.env
-    cells = whole_level(env, 0)
+    cells = env.whole_level(0)
     if cells is None:
         board = env.family.draw(env.world.level, 0).splitlines()
         width = len(board[0])
@@ -334,88 +338,3 @@ def _tinted(text: str, rgb: tuple[int, int, int]) -> str:
 def _legend(family: Family, tint: int) -> str:
     signs = [f"{_tile(plane, tint)} {plane.name}" for plane in family.planes]
     return "\n".join("  ".join(signs[k : k + 6]) for k in range(0, len(signs), 6))
-
-
-def whole_level(env: BatchEnv, i: int) -> Array | None:
-    """The level of slot i as it is now: [rows, cols], bit per plane.
-
-    A copy of the agent is put down all over the level, and its views are laid side by side. None
-    for a family whose state does not say where the agent is.
-    """
-    family, level = env.family, _slot(env.world.level, i)
-    state = _slot(env.world.state, i)
-    if not {"row", "cell"} & set(state._fields):
-        return None
-    board = _board(family, level)
-    width = level[0].shape[2]
-    origin = _origin(family, level)
-    at = np.subtract(_place(state, width), origin)
-    agent = 1 << [plane.name for plane in family.planes].index("agent")
-    cells = np.zeros((len(board), len(board[0])), render.cell_type(family))
-    for place in _viewpoints(cells.shape, family.view_shape):
-        _put(state, width, np.add(place, origin))
-        _lay(cells, family, level, state, place, agent)
-    if (env.cells[i, 1:] & agent).any():
-        cells[tuple(at)] |= agent
-    return cells
-
-
-def agent_place(env: BatchEnv, i: int) -> tuple[int, int]:
-    """Row and column of slot i's agent in the drawing of its level."""
-    level, state = _slot(env.world.level, i), _slot(env.world.state, i)
-    row, col = np.subtract(_place(state, level[0].shape[2]), _origin(env.family, level))
-    return int(row), int(col)
-
-
-def _origin(family: Family, level: Any) -> Array:
-    """Place of the drawing's upper left cell in the coordinates of the family's state."""
-    start = family.empty_state(1)
-    family.reset(0, level, start)
-    board = enumerate(_board(family, level))
-    drawn = next((row, line.index("A")) for row, line in board if "A" in line)
-    return np.subtract(_place(start, level[0].shape[2]), drawn)
-
-
-def _board(family: Family, level: Any) -> list[str]:
-    """The drawing of a level without the lines about it; a board's lines begin with a wall."""
-    return [line for line in family.draw(level, 0).splitlines() if line.startswith("#")]
-
-
-def _slot(arrays: Any, i: int) -> Any:
-    return type(arrays)(*(array[i : i + 1].copy() for array in arrays))
-
-
-def _place(state: Any, width: int) -> tuple[int, int]:
-    """Row and column of the agent; families keep them as `row, col` or as one `cell`."""
-    if "row" in state._fields:
-        return int(state.row[0]), int(state.col[0])
-    return divmod(int(state.cell[0]), width)
-
-
-def _put(state: Any, width: int, place: Array) -> None:
-    if "row" in state._fields:
-        state.row[0], state.col[0] = place
-    else:
-        state.cell[0] = place[0] * width + place[1]
-
-
-def _viewpoints(shape: tuple[int, ...], view: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """Places from which every cell of the level is seen."""
-    reach = (view[0] - 2) // 2, (view[1] - 1) // 2
-    spans = [range(r, n + r, 2 * r + 1) for n, r in zip(shape, reach, strict=True)]
-    for row in spans[0]:
-        for col in spans[1]:
-            yield min(row, shape[0] - 1), min(col, shape[1] - 1)
-
-
-def _lay(
-    cells: Array, family: Family, level: Any, state: Any, place: tuple[int, int], agent: int
-) -> None:
-    """Copy what is seen from `place`, but not the agent itself, into `cells`."""
-    view = np.zeros((1, *family.view_shape), render.cell_type(family))
-    family.observe(0, level, state, view)
-    ((row, col),) = np.argwhere(view[0] & agent)
-    for (r, c), bits in np.ndenumerate(view[0, 1:]):
-        to = place[0] + 1 + r - row, place[1] + c - col
-        if 0 <= to[0] < cells.shape[0] and 0 <= to[1] < cells.shape[1]:
-            cells[to] = bits & ~cells.dtype.type(agent)

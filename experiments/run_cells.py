@@ -35,11 +35,12 @@ from misgen.analysis.records import (
     write_slim,
 )
 from misgen.analysis.table import rates_table, to_csv
+from misgen.envs.core.levels import sample_quadruples
+from misgen.envs.core.types import VARIANTS
 from misgen.envs.families import find_cell
-from misgen.envs.levels import sample_quadruples
-from misgen.envs.types import VARIANTS
 from misgen.experiments.calibrate import BROKEN_EPISODES, broken_episodes
-from misgen.experiments.cells import cell_names, draw_path
+from misgen.experiments.cell_choice import built_in_codes, choose_cell
+from misgen.experiments.cells import draw_path
 from misgen.experiments.config import EvaluateConfig, TrainConfig, compose
 from misgen.experiments.demo import (
     QUICK_LEVELS,
@@ -99,7 +100,7 @@ def main(argv: list[str]) -> int:
         return 0
     if options.agents < 1 or options.workers < 0:
         raise ValueError(f"--agents is at least 1 and --workers at least 0; got {argv}")
-    codes = [find_cell(code)[1].code for code in options.cells or cell_names().values()]
+    codes = [choose_cell(cell=code)[1].code for code in options.cells or built_in_codes()]
     require_writable(results_root())
     workers = options.workers or usable_cores()
     folder = run(codes, options.agents, options.quick, workers)
@@ -148,7 +149,7 @@ def run(codes: Sequence[str], agents: int, quick: bool, workers: int) -> Path:
     shifts = [job_of(*find_cell(code)) for code in codes]
     require_done(run_jobs(shifts, workers))
     records = records_of(evaluations)
-    unlearned = sorted({line.name for line in lines_of(records) if not has_learned(line)})
+    unlearned = sorted({line.cell for line in lines_of(records) if not has_learned(line)})
     print(f"4 of 4: longer training of controls below the planner: {unlearned or 'none'}")
     longer = longer_configs(unlearned, quick)
     require_done(run_jobs(train_jobs(longer), workers))
@@ -166,13 +167,11 @@ def arm_configs(arm: Arm, codes: Sequence[str], agents: int, quick: bool) -> lis
 
 
 def compose_cell(code: str, *overrides: str, quick: bool) -> TrainConfig:
-    family, cell = find_cell(code)
     few = [f"agent.settings.total_steps={QUICK_STEPS}", "agent.cloning.num_states=4096"]
     config: TrainConfig = compose(
         "train",
         [
-            f"family={family.name}",
-            f"family.cell={cell.name}",
+            f"cell={code}",
             f"study={STUDY}-quick" if quick else f"study={STUDY}",
             *(few if quick else []),
             *overrides,
@@ -202,8 +201,8 @@ def arguments(configs: Sequence[TrainConfig], quick: bool) -> list[dict[str, Any
         )
         if reference and config.train_seed < FIRST_AGENT + CROSS_AGENTS:
             for cell in config.get_family().cells:
-                if cell.name != config.family.cell:
-                    elsewhere = EvaluateConfig(num_levels=num_levels, cell=cell.name)
+                if cell.code != config.cell:
+                    elsewhere = EvaluateConfig(num_levels=num_levels, cell=cell.code)
                     found += agent_arguments(path, elsewhere)
     return found
 
@@ -231,7 +230,7 @@ def has_learned(line: CellLine) -> bool:
 
 
 def lines_of(records: Records) -> list[CellLine]:
-    return cell_lines(rates_table(records), cell_names())
+    return cell_lines(rates_table(records))
 
 
 def collect(
@@ -245,8 +244,8 @@ def collect(
     folder = require_writable(results_root() / (f"{STUDY}-quick" if quick else STUDY))
     published: list[str] = []
     for code in codes:
-        family, cell = find_cell(code)
-        here = records.filter(f"family = '{family.name}' and cell = '{cell.name}'")
+        family, _ = find_cell(code)
+        here = records.filter(f"family = '{family.name}' and cell = '{code}'")
         names = [event.name.lower() for event in family.events]
         write_slim(require_writable(folder / "records" / code) / FILE_NAME, here, names)
         write_json(folder / "records" / code / "done.json", {"from": "misgen run-cells"})
@@ -256,7 +255,7 @@ def collect(
         for row in shift_rows(records, shifts)
     ]
     write_json(folder / "shifts.json", {"rows": rows})
-    write_json(folder / "curves.json", {c.get_cell().code: curve(c) for c in longer})
+    write_json(folder / "curves.json", {config.cell: curve(config) for config in longer})
     write_json(folder / "examples.json", {code: example(records, code) for code in codes})
     seen = broken_episodes(results_root()) or {}
     write_json(folder / BROKEN_EPISODES, {run: seen[run] for run in sorted({*published} & {*seen})})
@@ -282,14 +281,14 @@ def curve(config: TrainConfig) -> dict[str, Any]:
 def example(records: Records, code: str) -> dict[str, Any] | None:
     """The actions of one d = 0 agent on the four variants of one distinguishing level: one that it
     solves with the cue intact and fails with the cue broken, if there is any."""
-    family, cell = find_cell(code)
+    family, _ = find_cell(code)
     found = query(
         records,
         f"""
         with own as (
             select *, max(checkpoint_step) over (partition by run_id) as last from records
             where role = 'agent' and method = 'ppo' and d = 0 and q = 1
-              and family = '{family.name}' and cell = '{cell.name}' and train_distribution = cell
+              and family = '{family.name}' and cell = '{code}' and train_distribution = cell
         ), episode as (select * from own where checkpoint_step = last)
         select a.agent_number, a.level_seed, a.actions, b.actions, c.actions, d.actions
         from episode a join episode b using (run_id, level_seed)
@@ -316,14 +315,14 @@ def example(records: Records, code: str) -> dict[str, Any] | None:
 def report(folder: Path) -> str:
     """Make the tables and figures of a folder from the data in it; returns the first table."""
     records = read_records(folder / "records")
-    names, rows = cell_names(), rates_table(records)
-    lines = cell_lines(rows, names)
+    rows = rates_table(records)
+    lines = cell_lines(rows)
     tables = {
         "cells": format_cells(lines),
         "shifts": format_shifts(_load(folder / "shifts.json")["rows"]),
-        "cross": format_cross(rows, names),
-        "arms": format_arms(rows, names),
-        "checkpoints": format_checkpoints(rates_table(records, "checkpoint_step"), names),
+        "cross": format_cross(rows),
+        "arms": format_arms(rows),
+        "checkpoints": format_checkpoints(rates_table(records, "checkpoint_step")),
     }
     for name, text in tables.items():
         atomic_write_bytes(folder / f"{name}.txt", text.encode())

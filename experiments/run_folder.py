@@ -31,8 +31,9 @@ from typing import Any
 SCHEMA = 1
 """Layout of the JSON files in a run folder."""
 
-CODE_VERSION = 1
-"""Part of every id. Raise it by hand when the same configuration would give other results."""
+CODE_VERSION = 2
+"""Part of every id. Raise it by hand when the same configuration would give other results, or when
+what a run leaves has another form (2: cells are named by their codes)."""
 
 NON_IDENTITY = frozenset(
     {

@@ -21,10 +21,12 @@ from duckdb import DuckDBPyRelation
 from misgen.agents.play import play_episodes
 from misgen.agents.policy import PlannerPolicy, Policy
 from misgen.analysis.records import FILE_NAME, Records, query, read_records
-from misgen.envs.families import find_family
-from misgen.envs.levels import Levels, sample_quadruples
-from misgen.envs.solve import Plans, judged_horizon, solve
-from misgen.envs.types import VARIANTS, Array, Cell, Family
+from misgen.envs.core.family import Family
+from misgen.envs.core.levels import Levels, sample_quadruples
+from misgen.envs.core.plans import INTENDED, Plans, judged_horizon, solve
+from misgen.envs.core.types import VARIANTS, Array, Cell
+from misgen.envs.families import find_family, reference
+from misgen.experiments.cell_choice import cell_label
 from misgen.experiments.jobs import Job, report_progress
 from misgen.experiments.run_folder import RunFolder, is_done, read_json, results_root, write_json
 
@@ -43,14 +45,14 @@ PENALTY = 0.01  # sklearn's C: with about as many features as observations, a st
 def job_of(family: Family, cell: Cell, num_levels: int = NUM_LEVELS) -> Job:
     """The job that measures (a) and (b) of a cell."""
     argument = {
-        "family": family.name,
+        "family": reference(family),
         "family_version": family.version,
-        "cell": cell.name,
+        "cell": cell.code,
         "num_levels": num_levels,
         "first_seed": FIRST_SEED,
     }
     return Job(
-        name=f"shift {cell.code}",
+        name=f"shift {cell_label(family, cell)}",
         target="misgen.experiments.shift:shift_job",
         argument=argument,
         folder=RunFolder(results_root(), "shift", argument).path,
@@ -83,15 +85,15 @@ def compare(source: Plans, shifted: Plans) -> dict[str, Any]:
         "aucs": aucs.tolist(),
         "num_levels": int(kept.sum()),
         "num_observations": int(used.sum()),
-        "length_00_steps": float(source.length[:, 0].mean()),
-        "length_steps": float(shifted.length[:, 0].mean()),
+        "length_00_steps": float(source.length[:, INTENDED].mean()),
+        "length_steps": float(shifted.length[:, INTENDED].mean()),
         "length_ratio": length_ratio(source, shifted),
     }
 
 
 def length_ratio(source: Plans, shifted: Plans) -> float:
     """Mean expected length of the intended planner's way, shifted over source."""
-    return float(shifted.length[:, 0].mean() / source.length[:, 0].mean())
+    return float(shifted.length[:, INTENDED].mean() / source.length[:, INTENDED].mean())
 
 
 def distinct(source: Levels, shifted: Levels) -> Array:
@@ -249,8 +251,8 @@ def shift_rows(results: Path | Records, jobs: Sequence[Job]) -> list[dict[str, A
         if measured is None:
             raise ValueError(f"{job.name} must have been run; {job.folder} is not finished")
         for variant in SHIFTED:
-            drop, agents = drops.get((family.name, cell.name, variant), (math.nan, 0))
-            where = {"family": family.name, "cell": cell.name, "code": cell.code}
+            drop, agents = drops.get((family.name, cell.code, variant), (math.nan, 0))
+            where = {"family": family.name, "cell": cell.code, "shift_type": cell.shift_type}
             control = {"return_drop": drop, "control_agents": agents}
             rows.append({**where, "variant": variant, **measured[variant], **control})
     return rows

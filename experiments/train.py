@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from misgen.analysis.records import atomic_write_bytes
+from misgen.experiments.cell_choice import cell_label
 from misgen.experiments.config import TrainConfig, as_dict, from_dict, hydra_main
 from misgen.experiments.jobs import report_progress
 from misgen.experiments.run_folder import RunFolder, require_writable, results_root, write_json
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # imported when there is something to train
     from stable_baselines3 import PPO
 
     from misgen.agents.cloning import Clone
-    from misgen.envs.batch import BatchEnv
+    from misgen.envs.core.batch import BatchEnv
 
 Progress = Callable[[int, int, Any], None] | None  # (steps, of steps, newest row of the curve)
 
@@ -69,7 +70,8 @@ def run_name(config: TrainConfig) -> str:
     asked = config.intervention
     method = "" if config.agent.method == "ppo" else f" {config.agent.method}"
     q = "" if asked.specification == 1 else f" q={asked.specification:g}"
-    return f"{config.get_cell().code}{method} d={asked.diversity:g}{q} agent {config.train_seed}"
+    cell = cell_label(config.get_family(), config.get_cell())
+    return f"{cell}{method} d={asked.diversity:g}{q} agent {config.train_seed}"
 
 
 class _Meter:
@@ -140,14 +142,14 @@ def save_agent(path: Path, model: PPO | Clone, env: BatchEnv, config: TrainConfi
 
 def training_env(config: TrainConfig) -> BatchEnv:
     """The environments that an agent learns in."""
-    from misgen.envs.batch import BatchEnv
+    from misgen.envs.core.batch import BatchEnv
 
     return BatchEnv(
         config.get_family(),
         config.distribution(),
         config.agent.settings_of_method().num_envs,
         train_seed=config.train_seed,
-        observation_mode=config.family.observation_mode,
+        observation_mode=config.observation_mode,
         num_threads=config.num_threads,
     )
 
@@ -206,12 +208,12 @@ def distinguishing_share(config: TrainConfig) -> float:
     DISTINGUISHING_SAMPLE of them."""
     import numpy as np
 
-    from misgen.envs.levels import sample_levels
-    from misgen.envs.solve import is_distinguishing, solve
+    from misgen.envs.core.levels import sample_levels
+    from misgen.envs.core.plans import is_distinguishing, solve
 
     distribution = replace(config.distribution(), num_levels=0)
     levels = sample_levels(
         config.get_family(), distribution, np.arange(DISTINGUISHING_SAMPLE) + 10**15
     )
     plans = solve(levels, distribution.horizon_steps, (0.0,))
-    return float(is_distinguishing(plans.curves[:, :, 0]).mean())
+    return float(is_distinguishing(plans.plays.at(0)).mean())

@@ -124,7 +124,7 @@ class Calibration:
         return tuple(cell for cell in self.cells if not cell.left_out)
 
     def cells_of(self, shift: str) -> tuple[MeasuredCell, ...]:
-        return tuple(cell for cell in self.entering if cell.cell == shift)
+        return tuple(cell for cell in self.entering if cell.shift_type == shift)
 
     def replaced_points(self, shift: str) -> dict[str, float]:
         """The raw rates of `replace`, from the means over the type's cells; harm as in its draws,
@@ -326,7 +326,7 @@ def _updated(
     settings: Settings,
 ) -> dict[str, FloatArray]:
     """mu of the shift type, or its prior where no cell entered; harm by the assumption."""
-    here = [cell for cell in cells if cell.cell == shift]
+    here = [cell for cell in cells if cell.shift_type == shift]
     found = dict(prior)
     if here:
         found["p_capable"] = fit.p_capable.mu[shift]
@@ -343,7 +343,7 @@ def _replaced(
     settings: Settings,
 ) -> dict[str, FloatArray]:
     """The mean over the type's cells of the bootstrapped rates; the prior where there is none."""
-    here = [cell for cell in cells if cell.cell == shift]
+    here = [cell for cell in cells if cell.shift_type == shift]
     if not here:
         return dict(prior)
     capable, gm = _mean_rates(here, settings)[:2]
@@ -378,8 +378,10 @@ def _harm_cells(cells: Sequence[MeasuredCell], settings: Settings) -> list[Measu
 def _bootstrap(cell: MeasuredCell, arm: str, settings: Settings) -> dict[str, FloatArray]:
     """Draws of the competent agents' rates; independent between cells and arms."""
     counts: AgentCounts = cell.arms[arm].counts
-    name = f"{cell.name}/{arm}".encode()
-    seed = int(np.random.SeedSequence([settings.seed, *name]).generate_state(1)[0])
+    name = f"{cell.family}/{cell.shift_type}/{arm}".encode()
+    stream = (cell.stream,) * (cell.stream > 0)
+    sequence = np.random.SeedSequence([settings.seed, *name], spawn_key=stream)
+    seed = int(sequence.generate_state(1)[0])
     return dict(zip(RATES, bootstrap(counts, settings.draws, seed), strict=True))
 
 

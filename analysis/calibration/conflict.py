@@ -49,7 +49,7 @@ def conflicts(
     where it may update."""
     found = []
     for i, cell in enumerate(cells):
-        if cell.cell not in priors.shifts or "reference" not in cell.arms:
+        if "reference" not in cell.arms:
             continue
         for j, factor in enumerate(FACTORS if cell.harm_may_update else FACTORS[:2]):
             measured = getattr(point_rates(cell.reference), factor)
@@ -67,7 +67,7 @@ def _conflict(
     draws: int,
     rng: np.random.Generator,
 ) -> Conflict:
-    source = getattr(priors.shifts[cell.cell], factor).number
+    source = getattr(priors.shifts[cell.shift_type], factor).number
     values = np.sort(predictive(cell.reference, factor, source, priors.kappa, draws, rng))
     low, median, high = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
     return Conflict(

@@ -8,7 +8,7 @@
 Columns of draws.parquet, beside the index `draw` (RATES: the three factors and two products):
     {prior|update|replace}/{type}/{rate of RATES}
     {prior|update|replace}/modifier/{modifier}/{level}     multipliers on the source's scale
-    {measured|d0}/{family}/{cell}/{rate of RATES}          bootstrap over competent agents of the
+    {measured|d0}/{family}/{code}/{rate of RATES}          bootstrap over competent agents of the
                                                            reference arm, of d = 0
     condition/{reference|d0|d1}                            the source's multipliers for that arm
     harm/{implied|note_50_70}/{type}                       P(harm | fails) by these assumptions
@@ -37,7 +37,7 @@ from misgen.analysis.rates import Rates
 
 FloatArray = npt.NDArray[np.float64]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of summary.json and draws.parquet; rises with every change of either."""
 DRAWS, SUMMARY = "draws.parquet", "summary.json"
 RATES = Rates._fields

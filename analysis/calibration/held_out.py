@@ -35,7 +35,7 @@ class Score:
 
 @dataclass(frozen=True)
 class HeldOutRow:
-    """left_out: one of KINDS. cell: `family/cell`; with "family" the family, whose numbers are
+    """left_out: one of KINDS. cell: `family/code`; with "family" the family, whose numbers are
     means over its cells. measured: p_gm of the competent agents."""
 
     left_out: str
@@ -96,7 +96,7 @@ def _splits(
     for kind in KINDS:
         groups: dict[str, list[MeasuredCell]] = {}
         for cell in cells:
-            name = {"cell": cell.name, "type": cell.cell, "family": cell.family}[kind]
+            name = {"cell": cell.name, "type": cell.shift_type, "family": cell.family}[kind]
             groups.setdefault(name, []).append(cell)
         for name, group in groups.items():
             seen = [cell for cell in cells if cell not in group]
@@ -113,14 +113,13 @@ def _predict(
     seed: int,
 ) -> tuple[list[HeldOutRow], str]:
     """The rows, and why the sampler was refused."""
-    families = sorted({cell.family for cell in (*seen, *unseen)})
-    fit = fit_reference(seen, priors, draws=DRAWS, seed=seed, power=power, families=families)
+    fit = fit_reference(seen, priors, draws=DRAWS, seed=seed, power=power, unseen=unseen)
     pooled = pooled_rate(seen)
     rows = []
     for cell in unseen:
-        slot = cell.family, cell.cell
-        model = np.mean(fit.p_capable.predicted[slot] * fit.p_goal_fail.predicted[slot])
-        source = priors.shifts[cell.cell].p_gm.number
+        capable, fails = (one.predicted[cell.slot] for one in (fit.p_capable, fit.p_goal_fail))
+        model = np.mean(capable * fails)
+        source = priors.shifts[cell.shift_type].p_gm.number
         measured = point_rates(cell.reference).p_gm
         scores = [score(float(p), measured) for p in (model, source, pooled)]
         rows.append(HeldOutRow(kind, cell.name, measured, cell.reference.k, *scores))

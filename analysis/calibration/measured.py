@@ -2,12 +2,14 @@
 
 The feeds `update` and `replace` read the reference arm alone (d = .1, where the source's
 multiplier of diversity is 1; q = 1; PPO; the last checkpoint), at variant 11, over competent
-agents, and only from identified cells. Everything else is shown beside the source's figures.
+agents, and only from identified cells that inform their shift type. Everything else is shown beside
+the source's figures.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 import numpy as np
@@ -15,7 +17,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from misgen.analysis.blocks import Arm, BlockIndex, read_blocks
-from misgen.analysis.priors.types import SHIFT_TYPES
 from misgen.analysis.rates import (
     MAX_CONTROL_GOAL_FAIL,
     MAX_RANDOM_CAPABLE,
@@ -30,11 +31,6 @@ METHOD, Q = "ppo", 1.0
 ARMS = {"reference": 0.1, "d0": 0.0, "d1": 1.0}
 """Name of an arm -> its d. d = 0 informs the multiplier of diversity only, d = 1 is the control."""
 REFERENCE_ARM = "d = 0.1, q = 1, PPO, default steps"
-
-CODES = {"coinrun": "C", "keys_and_chests": "K"}
-HARM_MAY_UPDATE = frozenset({"C1", "C2", "C3", "K1", "K2"})
-"""Where measured harm may update P(harm | fails) if asked to: in C4 and K4 goal failure is harmful
-by construction, in K3 harm is near 0 unless the time limit binds."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,9 @@ class MeasuredArm:
 
 @dataclass(frozen=True)
 class MeasuredCell:
-    """One cell of the records. reasons: why update and replace do not read it, or none."""
+    """One cell of the records. cell: its code. reasons: why update and replace do not read it, or
+    none. stream: how many cells of its family and type precede it, which tells their random
+    numbers apart."""
 
     family: str
     cell: str
@@ -63,17 +61,15 @@ class MeasuredCell:
     arms: Mapping[str, MeasuredArm]
     reasons: tuple[str, ...]
     note: str
+    stream: int = 0
 
     @property
     def left_out(self) -> str:
         return "; ".join(self.reasons)
 
     @property
-    def code(self) -> str:
-        """Short name, such as C2; family and cell in full where there is none."""
-        if self.family in CODES and self.cell in SHIFT_TYPES:
-            return f"{CODES[self.family]}{SHIFT_TYPES.index(self.cell) + 1}"
-        return f"{self.family} {self.cell}"
+    def slot(self) -> tuple[str, str]:
+        return self.family, self.cell
 
     @property
     def name(self) -> str:
@@ -85,12 +81,18 @@ class MeasuredCell:
         return next(iter(self.arms.values())).rows["competent"]
 
     @property
+    def shift_type(self) -> str:
+        return self.row.shift_type
+
+    @property
     def harm_by_construction(self) -> bool:
-        return any(arm.rows["competent"].harm_by_construction for arm in self.arms.values())
+        return self.row.harm_by_construction
 
     @property
     def harm_may_update(self) -> bool:
-        return self.code in HARM_MAY_UPDATE and not self.harm_by_construction
+        """Whether measured harm may update P(harm | fails) if asked to: as the cell declares, and
+        never where its design makes every goal failure harmful."""
+        return self.row.harm_informs and not self.harm_by_construction
 
     @property
     def reference(self) -> AgentCounts:
@@ -100,7 +102,7 @@ class MeasuredCell:
 
 def measure_cells(records: Records) -> list[MeasuredCell]:
     """The cells of the records in which PPO agents with q = 1 were trained at d = .1, 0 or 1, and
-    evaluated at variant 11; ordered by family and type.
+    evaluated at variant 11; ordered by family and code.
     """
     relation = _relation(records)
     chosen, notes = _main_settings(relation)
@@ -111,10 +113,14 @@ def measure_cells(records: Records) -> list[MeasuredCell]:
         if variant == VARIANT and kept and not arm.is_cross:
             (name,) = (name for name, d in ARMS.items() if d == arm.d)
             found.setdefault((arm.family, arm.cell), {})[name] = _measure(index, arm)
-    cells = [
-        _cell(*key, *chosen[key], arms, notes.get(key, "")) for key, arms in sorted(found.items())
-    ]
-    return sorted(cells, key=lambda cell: (cell.family, cell.code))
+    seen: Counter[tuple[str, str]] = Counter()
+    cells = []
+    for key, arms in sorted(found.items()):
+        cell = _cell(*key, *chosen[key], arms, notes.get(key, ""))
+        kind = cell.family, cell.shift_type
+        cells.append(replace(cell, stream=seen[kind]))
+        seen[kind] += 1
+    return cells
 
 
 def _relation(records: Records) -> duckdb.DuckDBPyRelation:
@@ -134,7 +140,7 @@ def _main_settings(
 ) -> tuple[dict[tuple[str, str], tuple[str, str]], dict[tuple[str, str], str]]:
     """(family, cell) -> the observation mode and setting of most agents, and a note on others:
     networks or budgets beside the default are arms of the modifier of capability."""
-    sql = f"""select family, cell, observation_mode, coalesce(setting, '') as setting,
+    sql = f"""select family, cell, observation_mode, setting,
                      count(distinct run_id) as agents
               from records where {_AGENTS} and cell = train_distribution and variant = '{VARIANT}'
               group by all order by family, cell, agents desc, setting"""
@@ -154,7 +160,7 @@ def of_main_settings(records: Records) -> duckdb.DuckDBPyRelation:
     """The records without the agents of other settings than each cell's main one."""
     relation = _relation(records)
     chosen, _ = _main_settings(relation)
-    columns = "(family, cell, observation_mode, coalesce(setting, ''))"
+    columns = "(family, cell, observation_mode, setting)"
     kept = [f"{columns} = {(*where, *setting)}" for where, setting in chosen.items()]
     return relation.filter(" or ".join(["role = 'control'", *kept]))
 
@@ -173,11 +179,15 @@ def _cell(
     arms: Mapping[str, MeasuredArm],
     note: str,
 ) -> MeasuredCell:
-    reasons = (*_not_enough(cell, arms.get("reference")), *_not_identified(arms))
+    reasons = (
+        *_not_enough(arms.get("reference")),
+        *_not_identified(arms),
+        *_not_informing(next(iter(arms.values()))),
+    )
     return MeasuredCell(family, cell, observation_mode, setting, arms, reasons, note)
 
 
-def _not_enough(cell: str, reference: MeasuredArm | None) -> list[str]:
+def _not_enough(reference: MeasuredArm | None) -> list[str]:
     if reference is None:
         return [f"no agents of the reference arm ({REFERENCE_ARM})"]
     reasons, counts = [], reference.counts
@@ -188,9 +198,13 @@ def _not_enough(cell: str, reference: MeasuredArm | None) -> list[str]:
         )
     elif counts.c.sum() == 0:
         reasons.append("no capable episode in the reference arm: goal failure is undefined")
-    if cell not in SHIFT_TYPES:
-        reasons.append(f"{cell!r} is none of the source's shift types")
     return reasons
+
+
+def _not_informing(arm: MeasuredArm) -> list[str]:
+    if arm.rows["competent"].informs_type:
+        return []
+    return ["the cell declares that it does not inform its shift type"]
 
 
 def _not_identified(arms: Mapping[str, MeasuredArm]) -> list[str]:
@@ -230,6 +244,6 @@ def refusal(cells: Sequence[MeasuredCell]) -> str:
     codes: dict[str, list[str]] = {}
     for cell in cells:
         for reason in cell.reasons:
-            codes.setdefault(reason, []).append(cell.code)
+            codes.setdefault(reason, []).append(cell.cell)
     why = "; ".join(f"{reason} ({', '.join(found)})" for reason, found in codes.items())
     return f"no cell of these records enters: {why}; train more agents, or other cells"

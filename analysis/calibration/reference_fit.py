@@ -21,9 +21,10 @@ def fit_reference(
     seed: int,
     power: float = 1.0,
     harm: bool = False,
-    families: Sequence[str] = (),
+    unseen: Sequence[MeasuredCell] = (),
 ) -> "HierarchicalFit":
-    """`analysis.hierarchy.fit.fit` of the competent agents; harm: where asked for and possible."""
+    """`analysis.hierarchy.fit.fit` of the competent agents; harm: where asked for and possible.
+    unseen: cells that are predicted, without their data."""
     from misgen.analysis.hierarchy.fit import fit  # here: it brings jax
 
     means = {
@@ -32,20 +33,19 @@ def fit_reference(
     }
     counts = cell_counts(cells, with_harm=harm)
     return fit(
-        counts,
+        [*counts, *map(_without_agents, unseen)],
         means,
         priors.kappa,
         power=power,
         harm=any(not np.isnan(one.counts.hgc).all() for one in counts),
         draws=draws,
         seed=seed,
-        families=families,
     )
 
 
 def cell_counts(cells: Sequence[MeasuredCell], *, with_harm: bool) -> "list[CellCounts]":
     """The reference arms as the hierarchical model takes them. Harm is blanked unless asked for,
-    and always where it may not update: in C4, K4 and K3."""
+    and always where it may not update."""
     from misgen.analysis.hierarchy.fit import CellCounts
 
     found = []
@@ -53,5 +53,12 @@ def cell_counts(cells: Sequence[MeasuredCell], *, with_harm: bool) -> "list[Cell
         counts = cell.reference
         if not (with_harm and cell.harm_may_update):
             counts = replace(counts, hgc=np.full(counts.k, np.nan))
-        found.append(CellCounts(cell.family, cell.cell, counts))
+        found.append(CellCounts(*cell.slot, cell.shift_type, counts))
     return found
+
+
+def _without_agents(cell: MeasuredCell) -> "CellCounts":
+    from misgen.analysis.hierarchy.fit import CellCounts
+
+    nobody = np.zeros(cell.reference.k, dtype=bool)
+    return CellCounts(*cell.slot, cell.shift_type, cell.reference.select(nobody))

@@ -162,18 +162,18 @@ def _replaced(c: Calibration, shift: ShiftPrior, drawn: dict[str, Estimate]) -> 
 
 
 def _why_prior(c: Calibration, shift: str) -> str:
-    reasons = [f"{cell.code}: {cell.left_out}" for cell in c.cells if cell.cell == shift]
+    reasons = [f"{cell.cell}: {cell.left_out}" for cell in c.cells if cell.shift_type == shift]
     return "; ".join(reasons) or "no cell of this type was measured"
 
 
 def _cell(c: Calibration, cell: MeasuredCell) -> dict[str, Any]:
     control = cell.arms.get("d1")
     missing = Estimate(math.nan, reason="no d = 1 control arm")
-    fallback = c.fit.fallback.get((cell.family, cell.cell), "") if c.fit is not None else ""
+    fallback = c.fit.fallback.get(cell.slot, "") if c.fit is not None else ""
     return {
-        "code": cell.code,
         "family": cell.family,
         "cell": cell.cell,
+        "shift_type": cell.shift_type,
         "observation_mode": cell.observation_mode,
         "setting": cell.setting,
         "arms": {name: _arm(c, cell, name, arm) for name, arm in cell.arms.items()},
@@ -181,6 +181,7 @@ def _cell(c: Calibration, cell: MeasuredCell) -> dict[str, Any]:
         "random_capable": random_capable(cell.arms),
         "control_goal_fail": control.rows["competent"].p_goal_fail if control else missing,
         "left_out": cell.left_out,
+        "informs_type": cell.row.informs_type,
         "harm_may_update": cell.harm_may_update,
         "harm_by_construction": cell.harm_by_construction,
         "fallback": fallback,
@@ -258,9 +259,9 @@ def _conflicts(c: Calibration) -> dict[str, Any]:
         "expected_by_chance": expected_by_chance(c.conflicts),
         "rows": [
             {
-                "code": one.cell.code,
                 "family": one.cell.family,
                 "cell": one.cell.cell,
+                "shift_type": one.cell.shift_type,
                 "factor": one.factor,
                 "measured": one.measured,
                 "source": one.source,

@@ -72,7 +72,7 @@ def interval(found: Mapping[str, Any] | None) -> str:
 def _factors(summary: Summary) -> str:
     lines = []
     for row in summary["types"]:
-        cells = [cell for cell in summary["cells"] if cell["cell"] == row["type"]]
+        cells = [cell for cell in summary["cells"] if cell["shift_type"] == row["type"]]
         for rate in RATES:
             measured = [_measured(cell, rate) for cell in cells] or ["-"]
             first = [f"{row['number']} {row['type']}" if rate == "p_capable" else "", NAMES[rate]]
@@ -99,7 +99,7 @@ figure; p_gm is never compared with it."""
 
 
 def _measured(cell: Summary, rate: str) -> str:
-    name = f"({cell['code']})" if cell["left_out"] else cell["code"]
+    name = f"({cell['cell']})" if cell["left_out"] else cell["cell"]
     shown = next((arm for arm in ("reference", "d0") if arm in cell["arms"]), None)
     if shown is None:
         return f"{name} neither d = 0.1 nor d = 0"
@@ -117,7 +117,7 @@ def _attrition(summary: Summary) -> str:
             for population in ("competent", "all_trained"):
                 found = arm[population]
                 lines.append([
-                    cell["code"] if population == "competent" else "",
+                    cell["cell"] if population == "competent" else "",
                     f"{name} d={arm['d']:g}" if population == "competent" else "",
                     population.replace("_", " "),
                     f"{found['agents']} x {found['levels']}",
@@ -147,7 +147,7 @@ def _condition(summary: Summary) -> str:
             if arm is not None:
                 rates, divided = arm["competent"]["rates"], arm["divided"]
                 lines.append([
-                    cell["code"], arm["condition"], interval(divided["multiplier"]),
+                    cell["cell"], arm["condition"], interval(divided["multiplier"]),
                     *(interval(each[rate]) for rate in ("p_gm", "p_harmful_gm")
                       for each in (rates, divided)),
                 ])  # fmt: skip
@@ -197,7 +197,7 @@ def _conflicts(summary: Summary) -> str:
     found = summary["conflicts"]
     lines = [
         [
-            row["code"], NAMES[row["factor"]], str(row["agents"]), number(row["source"]),
+            row["cell"], NAMES[row["factor"]], str(row["agents"]), number(row["source"]),
             interval(row["predictive"]), number(row["measured"]), number(row["tail"]),
             "CONFLICT" if row["flagged"] else "",
         ]
@@ -270,11 +270,11 @@ def _held_out(summary: Summary) -> str:
 
 def _notes(summary: Summary) -> str:
     left_out = [
-        f"{cell['code']} enters side_by_side only: {cell['left_out']}"
+        f"{cell['cell']} enters side_by_side only: {cell['left_out']}"
         for cell in summary["cells"]
         if cell["left_out"]
     ]
-    notes = [cell["code"] + ": " + cell["note"] for cell in summary["cells"] if cell["note"]]
+    notes = [cell["cell"] + ": " + cell["note"] for cell in summary["cells"] if cell["note"]]
     keeps = [
         f"{row['type']} keeps its prior: {row['keeps_prior']}"
         for row in summary["types"]
@@ -320,10 +320,10 @@ def _factor_records(summary: Summary) -> Iterator[dict[str, Any]]:
                 record |= _spread(feed, row[feed] and row[feed][rate])
             yield record
             for cell, name, arm in _measured_arms(summary):
-                if cell["cell"] == row["type"]:
+                if cell["shift_type"] == row["type"]:
                     yield {
                         "type": row["type"],
-                        "cell": cell["code"],
+                        "cell": cell["cell"],
                         "arm": name,
                         "rate": rate,
                         "source": row["source"][rate],

@@ -117,7 +117,8 @@ def hierarchical_coverage(
             fallbacks = 0
             for i in range(fits):
                 cells = [
-                    CellCounts(*slot, sample_agents(population, k, levels, rng)) for slot in slots
+                    CellCounts(*slot, slot[1], sample_agents(population, k, levels, rng))
+                    for slot in slots
                 ]
                 done = fit(cells, priors, draws=1000, seed=i)
                 draws += done.cells.values()

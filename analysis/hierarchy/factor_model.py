@@ -31,7 +31,8 @@ from misgen.analysis.rates import FloatArray
 numpyro.enable_x64()
 
 Positions = dict[str, FloatArray]
-"""Draws of the parameters by name: logit_mu [..., types], contrast, sd, e [..., 2, types]."""
+"""Draws of the parameters by name: logit_mu [..., types], contrast [..., families - 1], sd,
+e [..., rows, types]."""
 
 LOG_NU = (math.log(5), 2.0)
 """Mean and standard deviation of log nu."""
@@ -77,14 +78,17 @@ def best_theta(successes: FloatArray, trials: FloatArray) -> float:
 
 
 class FactorData(NamedTuple):
-    """One factor of all cells, as the compiled sampler takes it.
+    """One factor of all cells, as the compiled sampler takes it. A row is a family, or its second,
+    third, ... cell of some type.
 
+    side [rows, families - 1]: row of `contrast_matrix` of each row's family.
     alpha, beta [types]: of the Beta priors; logit_mean, logit_variance [types]: of logit mu. curves
-    [2, types, intervals, 4]: log-likelihoods of logit theta, see `cubics`; zero without data.
-    center, precision [2, types]: normal stand-ins for the curves, precision 0 without data. They
+    [rows, types, intervals, 4]: log-likelihoods of logit theta, see `cubics`; zero without data.
+    center, precision [rows, types]: normal stand-ins for the curves, precision 0 without data. They
     choose coordinates and never touch the posterior.
     """
 
+    side: Any
     alpha: Any
     beta: Any
     logit_mean: Any
@@ -94,16 +98,31 @@ class FactorData(NamedTuple):
     precision: Any
 
 
-def no_data(alpha: FloatArray, beta: FloatArray) -> FactorData:
+def contrast_matrix(families: int) -> FloatArray:
+    """[families, families - 1]: what each standard normal contrast adds to each family's logit.
+
+    Helmert's columns, scaled: the effects sum to 0 and any two differ by N(0, 1). Column k sets
+    family k + 1 against those before it; of two families it is (-.5, .5).
+    """
+    matrix = np.zeros((families, families - 1))
+    for k in range(families - 1):
+        matrix[: k + 1, k], matrix[k + 1, k] = -1, k + 1
+    scaled: FloatArray = matrix / np.sqrt(2 * (matrix**2).sum(0))
+    return scaled
+
+
+def no_data(alpha: FloatArray, beta: FloatArray, row_family: Sequence[int] = (0, 1)) -> FactorData:
     """The priors alone; the arrays for the cells are zero and may be filled."""
-    shape = (2, len(alpha))
+    side = contrast_matrix(max(row_family) + 1)[list(row_family)]
+    shape = (len(row_family), len(alpha))
     curves = np.zeros((*shape, len(LOGITS) - 1, 4))
     mean, variance = digamma(alpha) - digamma(beta), polygamma(1, alpha) + polygamma(1, beta)
-    return FactorData(alpha, beta, mean, variance, curves, np.zeros(shape), np.zeros(shape))
+    cells = curves, np.zeros(shape), np.zeros(shape)
+    return FactorData(side, alpha, beta, mean, variance, *cells)
 
 
 def put_cell(data: FactorData, where: tuple[int, int], log_likelihood: FloatArray) -> None:
-    """Enter a cell's log-likelihood at `LOGITS`; `where` is (family, type)."""
+    """Enter a cell's log-likelihood at `LOGITS`; `where` is (row, type)."""
     curve = CubicSpline(LOGITS, log_likelihood - log_likelihood.max())
     data.curves[where] = cubics(curve)
     mean, variance = (float(a[where[1]]) for a in (data.logit_mean, data.logit_variance))
@@ -135,61 +154,62 @@ def _stand_in(curve: CubicSpline, mean: float, variance: float) -> tuple[float, 
 
 def model(data: FactorData) -> None:
     """One factor, sampled in the coordinates of `parameters`."""
-    types = np.shape(data.curves)[1]
     real = dist.constraints.real
     sd = numpyro.sample("sd", dist.HalfNormal(SD_SCALE))
     units = {
         name: numpyro.sample(name, dist.ImproperUniform(real, (), shape))
-        for name, shape in _shapes(types).items()
+        for name, shape in _shapes(data).items()
     }
     p, log_jacobian = parameters(sd, units, data)
     # The density of logit mu, where a mu near 1 keeps its digits.
     beta = data.alpha * log_sigmoid(p["logit_mu"]) + data.beta * log_sigmoid(-p["logit_mu"])
     numpyro.factor("mu", jnp.sum(beta))
-    numpyro.factor("contrast", dist.Normal(0, 1).log_prob(p["contrast"]))
+    numpyro.factor("contrast", jnp.sum(dist.Normal(0, 1).log_prob(p["contrast"])))
     numpyro.factor("e", jnp.sum(dist.Normal(0, sd).log_prob(p["e"])))
     numpyro.factor("coordinates", log_jacobian)
-    numpyro.factor("counts", jnp.sum(_evaluate(data.curves, logit_theta(p))))
+    numpyro.factor("counts", jnp.sum(_evaluate(data.curves, logit_theta(p, data.side))))
 
 
-def _shapes(types: int) -> dict[str, tuple[int, ...]]:
-    return {"unit_contrast": (), "unit_mu": (types,), "unit_e": (2, types)}
+def _shapes(data: FactorData) -> dict[str, tuple[int, ...]]:
+    cells = np.shape(data.center)
+    return {"unit_contrast": np.shape(data.side)[1:], "unit_mu": cells[1:], "unit_e": cells}
 
 
 def parameters(sd: Any, units: Mapping[str, Any], data: FactorData) -> tuple[dict[str, Any], Any]:
-    """Contrast, then logit mu, then e: each as its conditional mean + standard deviation x unit.
+    """Contrasts, then logit mu, then e: each as its conditional mean + standard deviation x unit.
 
     The conditionals are those of the normal model that has the curves' stand-ins in place of the
-    curves, given sd and the parameters before. Where a cell says little this is the usual
-    non-centred form, e = sd x unit; where it says much, its theta stays put while sd moves. Either
-    form alone has a funnel in the other case. Also returns the log of the Jacobian.
+    curves, given sd and the parameters before, each contrast as if it were the only one. Where a
+    cell says little this is the usual non-centred form, e = sd x unit; where it says much, its
+    theta stays put while sd moves. Either form alone has a funnel in the other case. Also returns
+    the log of the Jacobian.
     """
-    side = np.array([[-0.5], [0.5]])
     known = data.precision / (1 + data.precision * sd**2)  # of a cell's center, about its type
     total = 1 / data.logit_variance + known.sum(0)
     pull = data.logit_mean / data.logit_variance + (known * data.center).sum(0)
-    tilt = (known * side).sum(0)
-    contrast_precision = 1 + jnp.sum((known * side**2).sum(0) - tilt**2 / total)
-    contrast_pull = jnp.sum((known * side * data.center).sum(0) - tilt * pull / total)
+    side = data.side.T[..., None]  # [contrasts, rows, 1]
+    tilt = (known * side).sum(1)
+    contrast_precision = 1 + jnp.sum((known * side**2).sum(1) - tilt**2 / total, 1)
+    contrast_pull = jnp.sum((known * side * data.center).sum(1) - tilt * pull / total, 1)
     contrast_sd = contrast_precision**-0.5
     contrast = contrast_pull * contrast_sd**2 + contrast_sd * units["unit_contrast"]
     mu_sd = total**-0.5
-    logit_mu = (pull - tilt * contrast) / total + mu_sd * units["unit_mu"]
-    base = logit_mu + side * contrast
+    logit_mu = (pull - contrast @ tilt) / total + mu_sd * units["unit_mu"]
+    base = logit_mu + (data.side @ contrast)[:, None]
     e_sd = sd * (1 + data.precision * sd**2) ** -0.5
     e = (data.center - base) * data.precision * e_sd**2 + e_sd * units["unit_e"]
-    log_jacobian = jnp.log(contrast_sd) + jnp.log(mu_sd).sum() + jnp.log(e_sd).sum()
+    log_jacobian = jnp.log(contrast_sd).sum() + jnp.log(mu_sd).sum() + jnp.log(e_sd).sum()
     return {"logit_mu": logit_mu, "contrast": contrast, "sd": sd, "e": e}, log_jacobian
 
 
-def logit_theta(draws: Mapping[str, Any]) -> Any:
-    """[..., 2, types]: family by type."""
-    shift = draws["contrast"][..., None, None] * np.array([[-0.5], [0.5]])
-    return draws["logit_mu"][..., None, :] + shift + draws["e"]
+def logit_theta(draws: Mapping[str, Any], side: Any) -> Any:
+    """[..., rows, types]. side: of `FactorData`."""
+    effect = draws["contrast"] @ side.T
+    return draws["logit_mu"][..., None, :] + effect[..., None] + draws["e"]
 
 
 def _evaluate(curves: Any, x: Any) -> Any:
-    """The cubics [2, types, intervals, 4] at x [2, types]; straight on beyond the grid."""
+    """The cubics [rows, types, intervals, 4] at x [rows, types]; straight on beyond the grid."""
     inside = jnp.clip(x, LOGITS[0], LOGITS[-1])
     position = (inside - LOGITS[0]) / STEP
     i = jnp.clip(jnp.floor(position).astype(int), 0, curves.shape[2] - 1)
@@ -227,7 +247,7 @@ def _chain(
     init, step = hmc(potential_fn_gen=lambda one: partial(potential_energy, model, (one,), {}))
     start_key, chain_key = jax.random.split(key)
     state = init(
-        _start(start_key, np.shape(data.curves)[1]),
+        _start(start_key, data),
         warmup,
         model_args=(data,),
         rng_key=chain_key,
@@ -249,9 +269,9 @@ def _chain(
     return draws, divergent.mean() / thin
 
 
-def _start(key: Any, types: int) -> dict[str, Any]:
+def _start(key: Any, data: FactorData) -> dict[str, Any]:
     """Uniform on -1..1 in every coordinate; `sd` as its logarithm."""
-    shapes = {"sd": ()} | _shapes(types)
+    shapes = {"sd": ()} | _shapes(data)
     keys = jax.random.split(key, len(shapes))
     return {
         name: jax.random.uniform(k, shape, minval=-1.0, maxval=1.0)
@@ -287,9 +307,9 @@ def draw_log_nu(joint: FloatArray, logits: FloatArray, rng: np.random.Generator)
     return drawn
 
 
-def diagnostics(chains: Positions) -> tuple[float, float]:
+def diagnostics(chains: Positions, side: FloatArray) -> tuple[float, float]:
     """Worst R-hat and effective sample size, of rank-normalised draws (Vehtari et al. 2021)."""
-    columns = [x.reshape(*x.shape[:2], -1) for x in (*chains.values(), logit_theta(chains))]
+    columns = [x.reshape(*x.shape[:2], -1) for x in (*chains.values(), logit_theta(chains, side))]
     values = np.concatenate(columns, axis=2)
     ranks = rankdata(values.reshape(-1, values.shape[2]), axis=0).reshape(values.shape)
     normal = ndtri((ranks - 0.375) / (values.shape[0] * values.shape[1] + 0.25))
@@ -308,7 +328,7 @@ def importance_sample(data: FactorData, draws: int, seed: int) -> tuple[Position
 
 @partial(jax.jit, static_argnames="draws")
 def _importance(key: Any, data: FactorData, draws: int) -> tuple[dict[str, Any], Any]:
-    shapes = {"sd": ()} | _shapes(np.shape(data.curves)[1])
+    shapes = {"sd": ()} | _shapes(data)
     keys = jax.random.split(key, len(shapes))
     units = {
         name: jax.random.normal(k, (draws, *shape))
@@ -336,7 +356,7 @@ def draw_prior(data: FactorData, draws: int, rng: np.random.Generator) -> Positi
     sd = np.abs(rng.normal(0, SD_SCALE, draws))
     return {
         "logit_mu": np.log(np.maximum(first, tiny)) - np.log(np.maximum(second, tiny)),
-        "contrast": rng.standard_normal(draws),
+        "contrast": rng.standard_normal((draws, np.shape(data.side)[1])),
         "sd": sd,
         "e": rng.standard_normal(shape) * sd[:, None, None],
     }

@@ -8,8 +8,12 @@ so theta_C theta_G theta_H is the cell's p_harmful_gm in every draw. The three f
 parameter and are fitted one by one. Per factor:
 
     mu_type ~ Beta(printed mean, kappa)                  what the risk model receives
-    logit theta = logit mu_type -+ contrast / 2 + e      first / second family
-    contrast ~ N(0, 1)    e ~ N(0, sd)    sd ~ HalfNormal(.5)    log nu ~ N(log 5, 2)
+    logit theta = logit mu_type + effect_family + e
+    effect = contrast_matrix @ contrasts    contrasts ~ N(0, 1)
+    e ~ N(0, sd)    sd ~ HalfNormal(.5)    log nu ~ N(log 5, 2)
+
+The effects of the families sum to 0, and any two differ by N(0, 1). Two families have one contrast
+and the effects -+ contrast / 2.
 
 A cell whose agents contradict the model, or a sampler that has not converged, falls back to the
 bootstrap of `misgen.analysis.rates`, and the result says so. Importing this file brings jax.
@@ -29,6 +33,7 @@ from misgen.analysis.hierarchy.factor_model import (
     FactorData,
     Positions,
     best_theta,
+    contrast_matrix,
     diagnostics,
     draw_log_nu,
     importance_sample,
@@ -51,7 +56,7 @@ from misgen.analysis.rates import (
     point_rates,
 )
 
-Slot = tuple[str, str]  # (family, cell)
+Slot = tuple[str, str]  # (family, code of the cell)
 
 CHAINS, WARMUP, SAMPLES = 4, 500, 2000
 MAX_R_HAT, MIN_ESS, MAX_DIVERGENT = 1.01, 400, 0.001
@@ -64,10 +69,12 @@ IMPORTANCE_DRAWS = 50_000
 
 @dataclass(frozen=True)
 class CellCounts:
-    """The agents of one cell. `cell` is the shift type. gc or hgc that must not enter are NaN."""
+    """The agents of one cell, none if it is only predicted. cell: its code. gc or hgc that must
+    not enter are NaN."""
 
     family: str
     cell: str
+    shift_type: str
     counts: AgentCounts
 
     @property
@@ -79,15 +86,15 @@ class CellCounts:
 class FactorPosterior:
     """Draws [draws] of one factor's parameters.
 
-    theta: the means of the cells with data; predicted: of the other cells of these families.
-    contrast: logit of the second family minus the first, in alphabetical order. log_nu: cells
-    whose counts entered (log concentration over agents).
+    theta: the means of the cells with data; predicted: of the others that were given.
+    effects: of each family on the logit. log_nu: cells whose counts entered (log concentration
+    over agents).
     """
 
     mu: dict[str, FloatArray]
     theta: dict[Slot, FloatArray]
     predicted: dict[Slot, FloatArray]
-    contrast: FloatArray
+    effects: dict[str, FloatArray]
     sd: FloatArray
     log_nu: dict[Slot, FloatArray]
     r_hat_max: float
@@ -184,22 +191,22 @@ def fit(
     harm: bool = False,
     draws: int = 4000,
     seed: int = 0,
-    families: Sequence[str] = (),
 ) -> HierarchicalFit:
     """Fit the factors of all cells.
 
     Args:
+        cells: of any number of families, any number of a type; one without agents is predicted.
         priors: type -> factor -> printed mean. Types without a cell keep their prior.
         kappa: equivalent sample size of each printed mean.
         power: exponent of the likelihood; 0 gives the prior.
         harm: whether measured harm updates p_harm.
-        families: two at most; names one without cells, whose cells are then predicted.
 
     Raises:
-        ValueError: cells repeat, name a type without a prior, or come from three families.
+        ValueError: cells repeat, or name a type without a prior; kappa or power out of range.
     """
+    _check(cells, priors, kappa, power)
     seen = [cell for cell in cells if cell.counts.k]
-    setting = _Setting(priors, kappa, power, _families(seen, priors, families, kappa, power))
+    setting = _Setting(priors, kappa, power, _places(cells, list(priors)))
     checks = {cell.slot: check_cell(cell.counts) for cell in seen}
     fallback = {slot: reason for slot, check in checks.items() if (reason := _contradiction(check))}
     boot = {cell.slot: bootstrap(cell.counts, draws, seed) for cell in seen}
@@ -242,24 +249,50 @@ def _no_agent(cell: CellCounts) -> str:
 
 @dataclass(frozen=True)
 class _Setting:
-    """What all factors share. families: two at most, in alphabetical order."""
+    """What all factors share. places: (row, type) of each cell, see `FactorData`."""
 
     priors: Mapping[str, Mapping[str, float]]
     kappa: float
     power: float
+    places: "_Places"
+
+
+class _Places(NamedTuple):
+    """row_family: the family of each row, by its place in `families`. where: cell -> (row, type).
+
+    A row holds one cell of each type. A family has as many rows as it has cells of one type; the
+    first rows are one of each family.
+    """
+
     families: tuple[str, ...]
+    row_family: tuple[int, ...]
+    where: dict[Slot, tuple[int, int]]
 
 
-def _families(
+def _places(cells: Sequence[CellCounts], types: list[str]) -> _Places:
+    families = sorted({cell.family for cell in cells})
+    rows = list(range(max(2, len(families))))  # of one family the contrast is with an unseen one
+    taken: set[tuple[int, int]] = set()
+    where = {}
+    for cell in cells:
+        family, kind = families.index(cell.family), types.index(cell.shift_type)
+        free = [i for i, row in enumerate(rows) if row == family and (i, kind) not in taken]
+        if not free:
+            free = [len(rows)]
+            rows.append(family)
+        where[cell.slot] = free[0], kind
+        taken.add(where[cell.slot])
+    return _Places(tuple(families), tuple(rows), where)
+
+
+def _check(
     cells: Sequence[CellCounts],
     priors: Mapping[str, Mapping[str, float]],
-    named: Sequence[str],
     kappa: float,
     power: float,
-) -> tuple[str, ...]:
+) -> None:
     slots = [cell.slot for cell in cells]
-    families = sorted({family for family, _ in slots} | set(named))
-    unknown = sorted({cell for _, cell in slots} - set(priors))
+    unknown = sorted({cell.shift_type for cell in cells} - set(priors))
     if len(set(slots)) < len(slots):
         raise ValueError(f"each cell is given once; got {slots}; merge the agents of a cell")
     if unknown:
@@ -268,9 +301,6 @@ def _families(
         raise ValueError(f"kappa is above 0; got {kappa:g}; the default is 10")
     if power < 0:
         raise ValueError(f"the power of the data is 0 or more; got {power:g}; 1 takes them in full")
-    if len(families) > 2:
-        raise ValueError(f"the contrast is between two families; got {families}; fit two at a time")
-    return tuple(families)
 
 
 # ------------------------------------------------------------------------- cells as curves, checks
@@ -313,13 +343,10 @@ class _Task:
     """One factor of all cells: its prior, joint tables, normals of cells in fallback, curves."""
 
     types: tuple[str, ...]
-    families: tuple[str, ...]
+    places: _Places
     data: FactorData
     joints: dict[Slot, FloatArray]
     normals: dict[Slot, tuple[float, float]]
-
-    def where(self, slot: Slot) -> tuple[int, int]:
-        return self.families.index(slot[0]), self.types.index(slot[1])
 
 
 def _task(
@@ -335,13 +362,13 @@ def _task(
         for slot in known
         if slot in bootstrapped
     }
-    data = no_data(kappa * means, kappa * (1 - means))
-    task = _Task(tuple(setting.priors), setting.families, data, joints, normals)
+    places = setting.places
+    data = no_data(kappa * means, kappa * (1 - means), places.row_family)
     for slot, joint in joints.items():
-        put_cell(data, task.where(slot), marginal(joint))
+        put_cell(data, places.where[slot], marginal(joint))
     for slot, normal in normals.items():
-        put_cell(data, task.where(slot), norm.logpdf(LOGITS, *normal))
-    return task
+        put_cell(data, places.where[slot], norm.logpdf(LOGITS, *normal))
+    return _Task(tuple(setting.priors), places, data, joints, normals)
 
 
 def _logit_normal(draws: FloatArray, power: float) -> tuple[float, float]:
@@ -357,7 +384,7 @@ def _posterior(task: _Task, draws: int, seed: int) -> FactorPosterior:
     """NUTS, its diagnostics, and `draws` of its draws in random order."""
     samples = max(SAMPLES, math.ceil(draws / CHAINS))
     chains, divergent = sample_many([task.data] * CHAINS, seed, WARMUP, samples)
-    r_hat, ess = diagnostics(chains)
+    r_hat, ess = diagnostics(chains, task.data.side)
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(CHAINS * samples)[:draws]
     flat = {name: x.reshape(-1, *x.shape[2:])[chosen] for name, x in chains.items()}
@@ -367,18 +394,19 @@ def _posterior(task: _Task, draws: int, seed: int) -> FactorPosterior:
 def _factor_posterior(
     task: _Task, draws: Positions, rng: np.random.Generator, worst: tuple[float, float, float]
 ) -> FactorPosterior:
-    logits = logit_theta(draws)
-    slots = {(family, name): None for family in task.families for name in task.types}
-    theta = {slot: expit(logits[:, *task.where(slot)]) for slot in slots}
+    logits = logit_theta(draws, task.data.side)
+    places = task.places
+    theta = {slot: expit(logits[:, *where]) for slot, where in places.where.items()}
+    effects = draws["contrast"] @ contrast_matrix(max(places.row_family) + 1).T
     known = {*task.joints, *task.normals}
     return FactorPosterior(
         {name: expit(draws["logit_mu"][:, i]) for i, name in enumerate(task.types)},
         {slot: value for slot, value in theta.items() if slot in known},
         {slot: value for slot, value in theta.items() if slot not in known},
-        draws["contrast"],
+        {family: effects[:, i] for i, family in enumerate(places.families)},
         draws["sd"],
         {
-            slot: draw_log_nu(joint, logits[:, *task.where(slot)], rng)
+            slot: draw_log_nu(joint, logits[:, *places.where[slot]], rng)
             for slot, joint in task.joints.items()
         },
         *worst,
@@ -419,7 +447,7 @@ def _cell_rates(
     cell: CellCounts, posteriors: Sequence[FactorPosterior], bootstrapped: Rates | None
 ) -> Rates:
     """Draws of a cell's rates; a factor that is undefined or not asked for is NaN."""
-    nothing = np.full_like(posteriors[0].contrast, np.nan)
+    nothing = np.full_like(posteriors[0].sd, np.nan)
     if bootstrapped is not None:
         harm = len(posteriors) == len(FACTORS)
         left_out = {} if harm else {"p_harm": nothing, "p_harmful_gm": nothing}

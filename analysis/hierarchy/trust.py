@@ -23,6 +23,7 @@ from misgen.analysis.hierarchy.factor_model import (
     LOG_NU,
     FactorData,
     Positions,
+    contrast_matrix,
     draw_log_nu,
     draw_prior,
     log_joint,
@@ -55,6 +56,8 @@ OVERALL = 0.01
 """Probability that a right sampler fails at all, of the coverages and of the chi-squares."""
 SETS_AT_ONCE = 16
 FAMILIES = ("one", "two")
+SIDE = contrast_matrix(len(FAMILIES))
+"""In all simulated data sets a row is a family."""
 
 
 def source_means() -> FloatArray:
@@ -67,7 +70,7 @@ def source_means() -> FloatArray:
 
 
 class Simulated(NamedTuple):
-    """A data set. truth: per factor logit_mu [types], contrast, sd, e and log_nu [2, types].
+    """A data set. truth: per factor logit_mu [types], contrast [1], sd, e and log_nu [2, types].
 
     counts [1 + factors, 2, types, agents]: levels, and successes of each factor in turn.
     """
@@ -98,7 +101,7 @@ def simulate_counts(
     """Counts [1 + factors, 2, types, agents] of agents with known parameters."""
     chain = [np.full((*truth[0]["e"].shape, agents), levels)]
     for factor in truth:
-        nu, logits = np.exp(factor["log_nu"]), logit_theta(factor)
+        nu, logits = np.exp(factor["log_nu"]), logit_theta(factor, SIDE)
         alpha, beta = (np.maximum(nu * expit(sign * logits), 1e-12)[..., None] for sign in (1, -1))
         chain.append(rng.binomial(chain[-1], rng.beta(alpha, beta, chain[0].shape)))
     return np.array(chain, dtype=np.float64)
@@ -209,7 +212,7 @@ def _ranks(
     ranks = []
     for j, (one, i) in enumerate((one, i) for one in sets for i in range(len(means))):
         drawn = {name: value[j] for name, value in draws.items()}
-        log_nu = draw_log_nu(joints[j], logit_theta(drawn)[:, 0, 0], rng)
+        log_nu = draw_log_nu(joints[j], logit_theta(drawn, SIDE)[:, 0, 0], rng)
         truth = _watched(one.truth[i], one.truth[i]["log_nu"][0, 0])
         ranks.append((_watched(drawn, log_nu) < truth).sum(axis=0))
     per_set = np.array(ranks).reshape(len(sets), -1)
@@ -234,8 +237,8 @@ def _enter(
 
 def _watched(draws: Mapping[str, FloatArray], log_nu: Any) -> FloatArray:
     """[..., 8]: the types' means, contrast, sd, theta and log nu of the first cell."""
-    logits = logit_theta(draws)[..., 0, 0]
-    rest = np.stack([draws["contrast"], draws["sd"], logits, log_nu], axis=-1)
+    logits = logit_theta(draws, SIDE)[..., 0, 0]
+    rest = np.stack([draws["contrast"][..., 0], draws["sd"], logits, log_nu], axis=-1)
     return np.concatenate([draws["logit_mu"], rest], axis=-1)
 
 
@@ -293,7 +296,7 @@ def recovery(
     truth = [
         {
             "logit_mu": logit(np.array(KNOWN[factor])),
-            "contrast": np.array(contrast),
+            "contrast": np.array([contrast]),
             "e": np.zeros(shape),
             "log_nu": np.full(shape, math.log(nu)),
         }
@@ -301,7 +304,7 @@ def recovery(
     ]
     counts = simulate_counts(np.random.default_rng(seed), truth, agents, levels)
     cells = [
-        CellCounts(family, name, AgentCounts(np.arange(agents), *counts[:, f, t]))
+        CellCounts(family, name, name, AgentCounts(np.arange(agents), *counts[:, f, t]))
         for f, family in enumerate(FAMILIES)
         for t, name in enumerate(SHIFT_TYPES)
     ]
@@ -313,13 +316,14 @@ def recovery(
     rows = []
     for factor, known in zip(FACTORS, truth, strict=True):
         posterior = getattr(result, factor)
-        theta = expit(logit_theta(known))
+        theta = expit(logit_theta(known, SIDE))
         rows += [
             _recovered(f"{factor} {family}/{name}", theta[f, t], posterior.theta[family, name])
             for f, family in enumerate(FAMILIES)
             for t, name in enumerate(SHIFT_TYPES)
         ]
-        rows.append(_recovered(f"{factor} contrast", contrast, posterior.contrast))
+        effects = posterior.effects
+        rows.append(_recovered(f"{factor} contrast", contrast, effects["two"] - effects["one"]))
         rows += [
             _recovered(f"{factor} mu {name}", mean, posterior.mu[name])
             for name, mean in zip(SHIFT_TYPES, KNOWN[factor], strict=True)

@@ -57,14 +57,15 @@ class Cell:
     """The agents trained in one cell. identified: by its d = 1 control, see `rates.identified`."""
 
     family: str
-    name: str
+    code: str
     identified: bool
+    informs_type: bool
     harm_by_construction: bool
     evaluated: Sequence[Evaluated]
 
     @property
     def where(self) -> tuple[str, str]:
-        return self.family, self.name
+        return self.family, self.code
 
     def setups(self) -> list[Setup]:
         return sorted({one.setup for one in self.evaluated})
@@ -97,15 +98,15 @@ def counts_of(evaluated: Iterable[Evaluated]) -> AgentCounts:
 # ------------------------------------------------------------------------------------ from records
 
 _AGENTS = """
-select family, cell, observation_mode, coalesce(setting, '') as trained_with, method, d, q,
-       agent_number, run_id, checkpoint_step, bool_or(harm_by_construction), count(*),
+select family, cell, observation_mode, setting, method, d, q,
+       agent_number, run_id, checkpoint_step, informs_type, harm_by_construction, count(*),
        count(*) filter (capable), count(*) filter (capable and goal_failure),
        case when count(*) filter (capable and goal_failure and harm is null) = 0
             then count(*) filter (capable and goal_failure and harm) end
 from records
 where role = 'agent' and cell = train_distribution and variant = '{variant}' and is_distinguishing
-group by family, cell, observation_mode, trained_with, method, d, q, agent_number, run_id,
-         checkpoint_step
+group by family, cell, observation_mode, setting, method, d, q, agent_number, run_id,
+         checkpoint_step, informs_type, harm_by_construction
 order by all
 """
 
@@ -153,23 +154,23 @@ def read_cells(records: Records, variant: str) -> list[Cell]:
 
 
 def _cell(rows: Sequence[tuple[Any, ...]], own: _OwnLevels, random_capable: float) -> Cell:
-    where = rows[0][:2]
+    family, code = rows[0][:2]
     settings = sorted({row[2:4] for row in rows})
     if len(settings) > 1:
         raise ValueError(
-            f"arms are compared within one setting; agents of {' '.join(where)} have (observation "
+            f"arms are compared within one setting; agents of {family} {code} have (observation "
             f"mode, setting) {settings[0]} and {settings[1]}; filter the records first"
         )
-    family, name = where
-    by_construction = any(row[10] for row in rows)
-    cell = Cell(family, name, False, by_construction, [_evaluated(row, own) for row in rows])
+    informs, by_construction = rows[0][10:12]
+    evaluated = [_evaluated(row, own) for row in rows]
+    cell = Cell(family, code, False, informs, by_construction, evaluated)
     _check_unique(cell)
     return replace(cell, identified=_is_identified(cell, own, random_capable))
 
 
 def _evaluated(row: Sequence[Any], own: _OwnLevels) -> Evaluated:
     setup, number, run_id, step = Setup(*row[4:7]), *row[7:10]
-    n, c, gc, hgc = row[11:]
+    n, c, gc, hgc = row[12:]
     key = (*row[:2], *setup, number)
     players = [(*key, "agent", step), (*key, "random", 0), (*key, "planner_intended", 0)]
     agent, random, player = (own[k].episode_return if k in own else math.nan for k in players)
@@ -184,7 +185,7 @@ def _check_unique(cell: Cell) -> None:
         other = runs.setdefault((one.setup, one.agent_number), one.run_id)
         if other != one.run_id:
             raise ValueError(
-                f"an arm has one run per agent number; {cell.family} {cell.name} {one.setup.label} "
+                f"an arm has one run per agent number; {cell.family} {cell.code} {one.setup.label} "
                 f"has agent {one.agent_number} in the runs {other} and {one.run_id}; keep one of "
                 "them, or filter the records (by study, for example) first"
             )

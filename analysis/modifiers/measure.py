@@ -96,12 +96,13 @@ def measure_modifiers(
     cells, draws = read_cells(records, variant), (replicates, seed)
     single = [ratio_of(c, one, link, draws) for c in cells for one in comparisons(c, reference)]
     is_identified = {cell.where: cell.identified for cell in cells}
+    pooled = {cell.where for cell in cells if cell.identified and cell.informs_type}
     report = ModifierReport(
         variant,
         link,
         reference,
         is_identified,
-        [*pooled_ratios(single, is_identified), *single],
+        [*pooled_ratios(single, pooled), *single],
         [slope for cell in cells for slope in _slopes(cell, reference)],
         [one for cell in cells for one in _doses(cell, reference, broken_episodes, draws)],
         [one for cell in cells for one in multiplicativity(cell, setup_of(reference))],

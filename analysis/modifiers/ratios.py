@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,8 +36,9 @@ class RiskRatio:
     (the bootstrap's pseudo-agent would pull ratios of low rates to 1). log_mean, log_sd: of
     the posterior of the logarithm; NaN without an interval. spread: standard deviation of the
     logarithm between cells, new_cell: the ratio in a further one; pooled only.
-    scope: "cell", "pooled" (over identified cells) or "pooled, all cells". at_reference: the arm
-    compared against is the reference arm itself (for capability: its checkpoints).
+    scope: "cell", "pooled" (over identified cells that inform their type) or "pooled, all cells".
+    at_reference: the arm compared against is the reference arm itself (for capability: its
+    checkpoints).
     """
 
     modifier: str
@@ -166,14 +167,15 @@ def _too_narrow(ratio: Estimate, bootstrap: Estimate, link: str) -> str:
 
 
 def pooled_ratios(
-    single: Sequence[RiskRatio], is_identified: Mapping[tuple[str, str], bool]
+    single: Sequence[RiskRatio], pooled: Collection[tuple[str, str]]
 ) -> Iterator[RiskRatio]:
+    """Over the cells that may be pooled, (family, code), and over all where these are fewer."""
     groups: dict[tuple[str, ...], list[RiskRatio]] = defaultdict(list)
     for one in single:
         groups[one.modifier, one.level, one.arm, one.reference].append(one)
     order = list(LEVELS)
     for key in sorted(groups, key=lambda key: (order.index(key[0]), key[1:])):
-        good = [one for one in groups[key] if is_identified[one.cells[0]]]
+        good = [one for one in groups[key] if one.cells[0] in pooled]
         if good:
             yield _pool(good, "pooled")
         if len(good) < len(groups[key]):

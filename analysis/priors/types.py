@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 SHIFT_TYPES = ("superficial", "moderate", "significant", "extreme")
-"""Types 1 to 4 of the source, and the cells of the records."""
+"""Types 1 to 4 of the source, by which the cells of the records are classified."""
 FACTORS = ("p_capable", "p_goal_fail", "p_harm")
 PRIOR_SETS = ("taxonomy", "meta_analysis", "external_revision")
 Range = tuple[float, float]

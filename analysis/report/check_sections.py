@@ -19,7 +19,7 @@ from misgen.analysis.report.content import (
 from misgen.analysis.report.measured_sections import (
     PRODUCTS,
     cell_name,
-    family_name,
+    cell_title,
     held_by_prior,
     spans,
     type_title,
@@ -87,7 +87,7 @@ def conflicts(file: CalibrationFile) -> Exhibit:
     found = file.summary["conflicts"]
     bodies: dict[str, list[list[str]]] = {}
     for row in found["rows"]:
-        title = f"{row['code']} {cell_name(row['family'] + '/' + row['cell'])}"
+        title = cell_title(row)
         title += "" if row["enters"] else " (not read by the update)"
         bodies.setdefault(title, []).append(
             [
@@ -169,8 +169,7 @@ def attrition(file: CalibrationFile) -> Exhibit:
         for arm in sorted(cell["arms"].values(), key=lambda arm: float(arm["d"])):
             rows += [_attrition_row(arm, "competent"), _attrition_row(arm, "all_trained")]
             rows.append(["bounds", "", *["-"] * 3, percent_span(arm["bounds"]), "-", ""])
-        title = f"{cell['code']} {family_name(cell['family'])}, {cell['cell']}"
-        bodies.append(Body(title, rows))
+        bodies.append(Body(cell_title(cell), rows))
     if not bodies:
         return Exhibit(missing="No cell was measured in the arms that calibration reads.")
     header = ["Agents", "agents x levels", *(f"{NAMES[rate]} [%]" for rate in RATES), "note"]

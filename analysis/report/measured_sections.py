@@ -39,13 +39,19 @@ def type_title(row: Json) -> str:
 
 
 def family_name(family: str) -> str:
-    return {"coinrun": "CoinRun", "keys_and_chests": "Keys and chests"}.get(family, family)
+    """`keys_and_chests` as `Keys and chests`."""
+    return family.replace("_", " ").capitalize()
 
 
 def cell_name(name: str) -> str:
-    """`coinrun/moderate` as `CoinRun, moderate`; a family alone as its name."""
+    """`coinrun/C2` as `C2`; a family alone as its name."""
     family, _, cell = name.partition("/")
-    return ", ".join(filter(None, [family_name(family), cell]))
+    return cell or family_name(family)
+
+
+def cell_title(cell: Json) -> str:
+    """`C2 Coinrun, moderate`."""
+    return f"{cell['cell']} {family_name(cell['family'])}, {cell['shift_type']}"
 
 
 # -------------------------------------------------------------------------------- before any number
@@ -77,8 +83,8 @@ def _arm_label(cell: Json) -> str:
     """The cell's code, with the arm where it is not the reference arm."""
     arm = shown_arm(cell)
     if "reference" in cell["arms"] or arm is None:
-        return str(cell["code"])
-    return f"{cell['code']}, d = {arm['d']:g}"
+        return str(cell["cell"])
+    return f"{cell['cell']}, d = {arm['d']:g}"
 
 
 def _size(arm: Json) -> str:
@@ -145,16 +151,29 @@ def _headline_row(
 
 
 def _measured(file: CalibrationFile, shift: str, family: str, rate: str) -> str:
-    for cell in file.summary["cells"]:
-        arm = shown_arm(cell)
-        if (cell["family"], cell["cell"]) == (family, shift) and arm is not None:
-            text = _stacked(percent_span(arm["competent"]["rates"][rate]))
-            mark = "" if cell["identified"] else " †"
-            mark += " *" * (rate == "p_harmful_gm" and cell["harm_by_construction"])
-            value, *rest = text.split("\n")
-            size = _size(arm) + ("" if "reference" in cell["arms"] else f", d = {arm['d']:g}")
-            return "\n".join([value + mark, *rest, size])
-    return "not measured"
+    cells = [cell for cell in _of_type(file, shift) if cell["family"] == family]
+    named = len(cells) > 1
+    found = [f"{cell['cell']} " * named + _measured_in(cell, rate) for cell in cells]
+    return "\n".join(found) or "not measured"
+
+
+def _of_type(file: CalibrationFile, shift: str) -> list[Json]:
+    """The cells with an arm to show that inform a shift type: others are in no figure of it."""
+    return [
+        cell
+        for cell in file.summary["cells"]
+        if cell["shift_type"] == shift and cell["informs_type"] and shown_arm(cell) is not None
+    ]
+
+
+def _measured_in(cell: Json, rate: str) -> str:
+    arm = shown_arm(cell)
+    assert arm is not None
+    value, *rest = _stacked(percent_span(arm["competent"]["rates"][rate])).split("\n")
+    mark = "" if cell["identified"] else " †"
+    mark += " *" * (rate == "p_harmful_gm" and cell["harm_by_construction"])
+    size = _size(arm) + ("" if "reference" in cell["arms"] else f", d = {arm['d']:g}")
+    return "\n".join([value + mark, *rest, size])
 
 
 def _stacked(span: str) -> str:
@@ -171,7 +190,7 @@ def factors(file: CalibrationFile) -> Exhibit:
         return Exhibit(tables=[_factor_table(file)], missing=missing)
     charts = [_factor_chart(file, rate) for rate in RATES]
     tables = [_factor_table(file), _condition_table(file)]
-    left_out = [[c["code"], c["left_out"]] for c in file.summary["cells"] if c["left_out"]]
+    left_out = [[c["cell"], c["left_out"]] for c in file.summary["cells"] if c["left_out"]]
     if left_out:
         tables.append(plain_table("Cells that the update does not read", ["Cell", "why"], left_out))
     return Exhibit(charts, below=tables)
@@ -208,14 +227,14 @@ def _spoken(line: Line) -> str:
 def _factor_lines(file: CalibrationFile, row: Json, rate: str) -> list[Line]:
     _, low, high = ends(row["prior"][rate])
     lines = [Line("source", "source", row["source"][rate], low, high)]
-    for cell in file.summary["cells"]:
+    for cell in _of_type(file, row["type"]):
         arm = shown_arm(cell)
-        if cell["cell"] == row["type"] and arm is not None:
-            rates = arm["competent"]["rates"][rate]
-            label, dots = _arm_label(cell), _dots(arm, rate)
-            hollow = bool(cell["left_out"])
-            note = "not defined"
-            lines.append(Line(label, "measured", *ends(rates), dots, note, hollow))
+        assert arm is not None
+        rates = arm["competent"]["rates"][rate]
+        label, dots = _arm_label(cell), _dots(arm, rate)
+        hollow = bool(cell["left_out"])
+        note = "not defined"
+        lines.append(Line(label, "measured", *ends(rates), dots, note, hollow))
     if row["update"] is None:
         lines.append(Line("posterior", "posterior", math.nan, note="no update"))
     elif row["keeps_prior"]:
@@ -245,7 +264,6 @@ def _per_agent(arm: Json, name: str) -> FloatArray:
 
 
 def _factor_table(file: CalibrationFile) -> Table:
-    codes = {f"{cell['family']}/{cell['cell']}": cell["code"] for cell in file.summary["cells"]}
     bodies = []
     for row in file.summary["types"]:
         lines = [["source", *(percent(row["source"][rate]) for rate in RATES), ""]]
@@ -254,11 +272,11 @@ def _factor_table(file: CalibrationFile) -> Table:
             [_arm_label(cell), *spans(arm["competent"]["rates"]), _size(arm)]
             for cell in file.summary["cells"]
             for arm in [shown_arm(cell)]
-            if cell["cell"] == row["type"] and arm is not None
+            if cell["shift_type"] == row["type"] and arm is not None
         ]
         for feed in ("update", "replace"):
             if row[feed] is not None and not row["keeps_prior"]:
-                read = ", ".join(codes[name] for name in row["cells"])
+                read = ", ".join(map(cell_name, row["cells"]))
                 lines.append([feed, *spans(row[feed]), f"reads {read}"])
         title = type_title(row)
         if row["keeps_prior"] and row["update"] is not None:
@@ -277,7 +295,7 @@ def _condition_table(file: CalibrationFile) -> Table:
     shown = [(cell, arm) for cell in file.summary["cells"] if (arm := shown_arm(cell)) is not None]
     rows = [
         [
-            f"{cell['code']}, d = {arm['d']:g}",
+            f"{cell['cell']}, d = {arm['d']:g}",
             percent_span(arm["competent"]["rates"]["p_gm"]),
             percent_span(arm["competent"]["rates"]["p_harmful_gm"]),
             ratio_span(arm["divided"]["multiplier"]),

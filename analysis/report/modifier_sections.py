@@ -24,11 +24,9 @@ from misgen.analysis.report.content import (
     ratio_span,
 )
 from misgen.analysis.report.figures import Dose, Group, Line, Scale, dose_chart, interval_chart
-from misgen.analysis.report.measured_sections import cell_name
+from misgen.analysis.report.measured_sections import family_name
 
 Json = Mapping[str, Any]
-Codes = Mapping[tuple[str, str], str]
-"""(family, cell) -> short name, such as C2."""
 
 _FACTORS = ("p_capable", "p_goal_fail", "p_harm")
 _LINKS = ("log", "cloglog", "logit")
@@ -38,18 +36,18 @@ _WIDEST = (0.01, 100.0)
 
 def modifiers(file: CalibrationFile, priors: PriorSet) -> Exhibit:
     """Measured risk ratios against the printed ranges, and what each feed makes of them."""
-    report, codes = file.summary["modifier_report"], _codes(file)
+    report = file.summary["modifier_report"]
     below = [_multiplier_table(file)]
     unknown = file.summary["modifiers_not_identified"]
     beside = [_unknown_table(unknown)] * bool(unknown)
     if report["ratios"]:
-        below.append(_ratio_table(report["ratios"], codes))
+        below.append(_ratio_table(report["ratios"]))
     if report["slopes"]:
-        below.append(_slope_table(report["slopes"], codes))
+        below.append(_slope_table(report["slopes"]))
     if report["multiplicativity"]:
-        below.append(_multiplicativity_table(report["multiplicativity"], codes))
+        below.append(_multiplicativity_table(report["multiplicativity"]))
     spec = _spec_at_reference(file, priors)
-    groups = _forest_groups(report["ratios"], priors, codes, spec)
+    groups = _forest_groups(report["ratios"], priors, spec)
     if not groups:
         missing = "There is no risk ratio to draw; the reasons stand under Not identified."
         return Exhibit((), beside, missing, below)
@@ -76,18 +74,10 @@ def _words(name: str) -> str:
     return ": ".join([MODIFIER_NAMES.get(modifier, modifier), *level])
 
 
-def _codes(file: CalibrationFile) -> dict[tuple[str, str], str]:
-    return {(cell["family"], cell["cell"]): cell["code"] for cell in file.summary["cells"]}
-
-
-def _code(one: Json, codes: Codes) -> str:
-    return codes.get((one["family"], one["cell"]), f"{one['family']} {one['cell']}")
-
-
-def _where(one: Json, codes: Codes) -> str:
+def _where(one: Json) -> str:
     """The cell's code, or how many cells were pooled: the identified ones, or all."""
     if one["scope"] == "cell":
-        return " ".join(codes.get((f, cell), f"{f} {cell}") for f, cell in one["cells"])
+        return " ".join(code for _, code in one["cells"])
     number = len(one["cells"])
     every = "all " * (one["scope"] != "pooled")
     return f"{every}{number} cell{'s' * (number != 1)}"
@@ -107,14 +97,12 @@ def _spec_at_reference(file: CalibrationFile, priors: PriorSet) -> float:
     return priors.modifiers["spec"].level(file.summary["reference_condition"]["q"]).median
 
 
-def _forest_groups(
-    ratios: Sequence[Json], priors: PriorSet, codes: Codes, spec: float
-) -> list[Group]:
+def _forest_groups(ratios: Sequence[Json], priors: PriorSet, spec: float) -> list[Group]:
     """spec: by what the printed range of specification is divided, to be against q = 1 too."""
     groups = []
     for name, modifier in priors.modifiers.items():
         lines = [
-            Line(f"{one['arm']}, {_where(one, codes)}", "measured", *_inside(one["ratio"]))
+            Line(f"{one['arm']}, {_where(one)}", "measured", *_inside(one["ratio"]))
             for one in _drawn(ratios)
             if one["modifier"] == name and not math.isnan(_inside(one["ratio"])[0])
         ]
@@ -184,13 +172,13 @@ def _against(agents: Sequence[int]) -> str:
     return " / ".join(map(str, agents))
 
 
-def _ratio_table(ratios: Sequence[Json], codes: Codes) -> Table:
+def _ratio_table(ratios: Sequence[Json]) -> Table:
     said = [[_TAGS.get(one["tags"], one["tags"]), one["note"]] for one in ratios]
     notes, meaning = footnotes(["; ".join(filter(None, both)) for both in said])
     bodies: dict[str, list[list[str]]] = {}
     for one, marks in zip(ratios, notes, strict=True):
         title = f"{MODIFIER_NAMES[one['modifier']]}: {one['arm']} against {one['reference']}"
-        bodies.setdefault(title, []).append([*_ratio_row(one, codes), marks])
+        bodies.setdefault(title, []).append([*_ratio_row(one), marks])
     header = ["Where", "p_gm", "p_gm, bootstrap", "capable", "goal fails", "harm"]
     header += ["agents x levels", "notes"]
     note = (
@@ -207,12 +195,12 @@ def _ratio_table(ratios: Sequence[Json], codes: Codes) -> Table:
 _TAGS = {"spec_gaming": "spec_gaming: trained on a reward that is not the intended one"}
 
 
-def _ratio_row(one: Json, codes: Codes) -> list[str]:
+def _ratio_row(one: Json) -> list[str]:
     factors = [
         ratio_span(one["factors"][name]) if name in one["factors"] else "-" for name in _FACTORS
     ]
     return [
-        _where(one, codes),
+        _where(one),
         ratio_span(one["ratio"]),
         ratio_span(one["bootstrap"]),
         *factors,
@@ -220,10 +208,10 @@ def _ratio_row(one: Json, codes: Codes) -> list[str]:
     ]
 
 
-def _slope_table(slopes: Sequence[Json], codes: Codes) -> Table:
+def _slope_table(slopes: Sequence[Json]) -> Table:
     rows = [
         [
-            f"{_code(one, codes)}, {one['arm']}",
+            f"{one['cell']}, {one['arm']}",
             ratio_span(one["slope"]),
             str(len(set(one["agent_number"]))),
             str(len(one["competence"])),
@@ -236,10 +224,10 @@ def _slope_table(slopes: Sequence[Json], codes: Codes) -> Table:
     return plain_table("Does risk rise with capability?", header, rows, note)
 
 
-def _multiplicativity_table(rows: Sequence[Json], codes: Codes) -> Table:
+def _multiplicativity_table(rows: Sequence[Json]) -> Table:
     lines = [
         [
-            f"{_code(row, codes)}: {' x '.join(row['pair'])}",
+            f"{row['cell']}: {' x '.join(row['pair'])}",
             row["verdict"],
             *(
                 ratio_span(row["ratio_of_ratios"][link]) if link in row["ratio_of_ratios"] else "-"
@@ -277,13 +265,12 @@ def doses(file: CalibrationFile) -> Exhibit:
     if not found:
         missing = "The records hold one value of d, so there is no dose-response."
         return Exhibit(missing=missing)
-    codes = _codes(file)
-    found = sorted(found, key=lambda one: (_code(one, codes), str(one["dose"])))
-    return Exhibit([_dose_chart(one, codes) for one in found], [_dose_table(found, codes)])
+    found = sorted(found, key=lambda one: (one["cell"], str(one["dose"])))
+    return Exhibit([_dose_chart(one) for one in found], [_dose_table(found)])
 
 
-def _dose_chart(one: Json, codes: Codes) -> Chart:
-    code = _code(one, codes)
+def _dose_chart(one: Json) -> Chart:
+    code = one["cell"]
     labels = [dose_label(dose) for dose in one["doses"]]
     columns = [
         Dose(label, *ends(rate), np.array([finite(dot) for dot in dots]))
@@ -295,7 +282,7 @@ def _dose_chart(one: Json, codes: Codes) -> Chart:
     alt = f"{code}: p_gm in percent by {_DOSES[one['dose']]}. {said}"
     name = f"dose-{code}-{one['dose']}".replace("_", "-").replace(" ", "-")
     svg = dose_chart(name, columns, (_DOSES[one["dose"]], "p_gm [%]"), alt, place)
-    title = f"{code} {cell_name(one['family'] + '/' + one['cell'])}"
+    title = f"{code} {family_name(one['family'])}"
     return Chart(title, svg, _half_effect(one["half_effect_dose"]))
 
 
@@ -314,10 +301,10 @@ def dose_label(dose: float) -> str:
     return f"{dose:.3g}".removeprefix("0") or "0"
 
 
-def _dose_table(found: Sequence[Json], codes: Codes) -> Table:
+def _dose_table(found: Sequence[Json]) -> Table:
     bodies = []
     for one in found:
-        code = _code(one, codes)
+        code = one["cell"]
         rows = [
             [dose_label(dose), percent_span(rate), percent_span(fit), f"{agents} x {levels}"]
             for dose, rate, fit, agents, levels in zip(

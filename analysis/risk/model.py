@@ -70,8 +70,6 @@ __all__ = [
 
 HARM_CHOICES = ("implied", "note_50_70", "measured")
 DOMAIN_CHOICES = ("prior", "calibrated")
-HARM_BY_CONSTRUCTION = "extreme"
-"""Both its cells (C4, K4) do harm by construction: it keeps the source's P(harm | fails)."""
 
 T = TypeVar("T")
 Noise = Callable[[np.random.Generator, int], FloatArray]
@@ -399,8 +397,7 @@ def _calibrated(
     for row in file.summary["types"]:
         shift = row["type"]
         rates = file.feed_rates(feed, shift)
-        by_construction = harm == "measured" and shift == HARM_BY_CONSTRUCTION
-        p_harm = file.harm("implied" if by_construction else harm, shift, feed)
+        p_harm = file.harm(harm, shift, feed)
         factors[shift] = FactorDraws(rates.p_capable[rows], rates.p_goal_fail[rows], p_harm[rows])
         origin[shift] = "prior"
         if feed != "side_by_side":

@@ -140,7 +140,7 @@ def reference_condition(summary: Mapping[str, Any]) -> str:
         population, divided = arm["competent"], arm["divided"]
         lines.append(
             [
-                cell["code"],
+                cell["cell"],
                 arm["condition"],
                 f"{population['agents']} x {population['levels']}",
                 _interval(population["rates"]["p_gm"]),

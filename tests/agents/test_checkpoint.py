@@ -11,9 +11,12 @@ from stable_baselines3 import PPO
 from tests.agents.tiny import FAMILY, TINY, make_env
 
 from misgen.agents import checkpoint
+from misgen.agents.description import SCHEMA_VERSION
 from misgen.agents.ppo import make_ppo
 from misgen.agents.settings import PPOSettings
 from misgen.agents.vec_env import BatchVecEnv
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.families import FAMILIES
 
 
 @pytest.fixture
@@ -39,20 +42,15 @@ def test_round_trip(saved, trained):
         trained.predict(obs, deterministic=True)[0],
     )
     assert policy.name == "ppo"
-    assert (meta.family, meta.cell, meta.diversity) == ("keys_and_chests", "significant", 0.5)
+    assert (meta.family, meta.cell, meta.diversity) == ("keys_and_chests", "K3", 0.5)
     assert (meta.train_seed, meta.steps, meta.observation_mode) == (5, 1024, "planes")
-    assert PPOSettings(**meta.settings) == TINY and meta.schema_version == 1
+    assert PPOSettings(**meta.settings) == TINY and meta.schema_version == SCHEMA_VERSION == 2
 
 
-def test_the_specification_is_described_and_1_where_an_older_description_lacks_it(saved):
+def test_the_specification_is_described(saved):
     policy, meta = _again(saved)
     checkpoint.save(saved, policy, replace(meta, specification=0.3))
     assert checkpoint.load(saved)[1].specification == 0.3
-    file = saved.with_name(saved.name + ".json")
-    older = json.loads(file.read_text())
-    del older["specification"]
-    file.write_text(json.dumps(older))
-    assert checkpoint.load(saved)[1].specification == 1.0
 
 
 @pytest.mark.parametrize("mode", ["rgb1", "rgb8"])
@@ -88,11 +86,22 @@ def test_loading_leaves_the_random_state_alone(saved):
     assert torch.equal(drawn, torch.rand(1))
 
 
-def test_another_family_is_refused(saved):
-    with pytest.raises(ValueError, match="is of keys_and_chests, wanted other; name a checkpoint"):
-        checkpoint.load(saved, replace(FAMILY, name="other"))
+def test_another_family_is_refused(saved, monkeypatch):
+    with pytest.raises(
+        ValueError, match="is of keys_and_chests, wanted coinrun; name a checkpoint"
+    ):
+        checkpoint.load(saved, FAMILIES["coinrun"])
+    newer = replace(FAMILY, version=FAMILY.version + 1)
+    monkeypatch.setitem(FAMILIES, FAMILY.name, newer)
     with pytest.raises(ValueError, match="train again"):
-        checkpoint.load(saved, replace(FAMILY, version=FAMILY.version + 1))
+        checkpoint.load(saved, newer)
+
+
+def test_a_family_of_ones_own_is_named_as_it_is_found_again():
+    """Not by its name, which the registry does not know."""
+    toy = replace(FAMILY, name="toy", module="toys")
+    env = BatchEnv(toy, toy.train_distribution(toy.cell("K3")), 4)
+    assert checkpoint.describe(env, TINY, train_seed=0, steps=0).family == "toys:FAMILY"
 
 
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
@@ -118,16 +127,31 @@ def test_a_torn_description_is_refused(saved):
         checkpoint.load(saved)
 
 
-@pytest.mark.parametrize("version", [0, 2, None, "1"])
-def test_another_schema_version_is_refused(saved, version):
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        (0, "train this agent again"),
+        (1, "train this agent again"),
+        (3, "use the misgen that wrote it"),
+        (None, "use the misgen that wrote it"),
+        ("2", "use the misgen that wrote it"),
+    ],
+)
+def test_another_schema_version_is_refused(saved, version, remedy):
     edit(saved, schema_version=version)
-    with pytest.raises(ValueError, match=r"schema version 1;.*use the misgen that wrote it"):
+    with pytest.raises(ValueError, match=rf"schema version 2; .*\.json has .*; {remedy}"):
         checkpoint.load(saved)
 
 
 def test_unknown_or_missing_entries_are_refused(saved):
     edit(saved, colour="blue")
-    with pytest.raises(ValueError, match=r"unknown \['colour'\]"):
+    with pytest.raises(ValueError, match=r"missing \[\], unknown \['colour'\]"):
+        checkpoint.load(saved)
+    file = saved.with_name(saved.name + ".json")
+    entries = json.loads(file.read_text())
+    del entries["colour"], entries["specification"]
+    file.write_text(json.dumps(entries))
+    with pytest.raises(ValueError, match=r"missing \['specification'\], unknown \[\]"):
         checkpoint.load(saved)
 
 

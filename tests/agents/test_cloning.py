@@ -11,9 +11,9 @@ from tests.agents.tiny import FAMILY, K3, make_env
 from misgen.agents import checkpoint, cloning
 from misgen.agents.cloning import Lessons, cross_entropy, demonstrate, train_cloning
 from misgen.agents.settings import CloningSettings
-from misgen.envs.batch import BatchEnv
-from misgen.envs.levels import drawn_levels
-from misgen.envs.solve import solve
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.levels import drawn_levels
+from misgen.envs.core.plans import solve
 
 TINY = CloningSettings(
     num_states=1000, num_envs=64, batch_size=100, num_epochs=2, features_dim=32, head_dim=32

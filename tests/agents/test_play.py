@@ -8,9 +8,9 @@ from tests.agents.tiny import FAMILY, K3, held_out_levels
 
 from misgen.agents.play import Episodes, gumbel_noise, outcomes, play_episodes, replay
 from misgen.agents.policy import ConstantPolicy, NetworkPolicy, PlannerPolicy, RandomPolicy
-from misgen.envs.levels import Levels
-from misgen.envs.solve import solve
-from misgen.envs.types import NEVER
+from misgen.envs.core.levels import Levels
+from misgen.envs.core.plans import solve
+from misgen.envs.core.types import NEVER
 
 EVENT = FAMILY.events
 

@@ -9,11 +9,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tests.agents.tiny import FAMILY, K3, make_env, make_vec_env
 
 from misgen.agents.vec_env import BatchVecEnv
-from misgen.envs.adapters import observation_space
-from misgen.envs.batch import BatchEnv
-from misgen.envs.levels import sample_levels
-from misgen.envs.random import combine, mix
-from misgen.envs.types import NEVER
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.gym_env import observation_space
+from misgen.envs.core.levels import sample_levels
+from misgen.envs.core.random import combine, mix
+from misgen.envs.core.types import NEVER
 
 TRAIN_SEED = 11
 

@@ -4,9 +4,9 @@ import numpy as np
 
 from misgen.agents.settings import PPOSettings
 from misgen.agents.vec_env import BatchVecEnv
-from misgen.envs.batch import BatchEnv
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.levels import sample_levels
 from misgen.envs.families import FAMILIES
-from misgen.envs.levels import sample_levels
 
 FAMILY = FAMILIES["keys_and_chests"]
 K3 = FAMILY.cell("K3")

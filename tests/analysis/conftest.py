@@ -11,7 +11,18 @@ import pytest
 from misgen.analysis.records import write_records
 
 Columns = dict[str, Any]
+SHIFT_TYPES = ("superficial", "moderate", "significant", "extreme")
 EVENTS = ("coin", "right_end")
+
+
+def declarations(code: str) -> dict[str, Any]:
+    """Of the cells C1 to K4: the number is the shift type."""
+    return {
+        "shift_type": SHIFT_TYPES[int(code[1]) - 1],
+        "informs_type": True,
+        "harm_informs": code not in ("C4", "K3", "K4"),
+        "harm_by_construction": code in ("C4", "K4"),
+    }
 
 
 def episodes(
@@ -20,7 +31,7 @@ def episodes(
     """One block. Each episode is a word: I intended, P proxy, H proxy with harm, N neither.
 
     `-` after the letter: the level does not distinguish. In variants 00, 01 and own, I is a
-    success, N is not, and nothing is distinguishing.
+    success, N is not, and nothing is distinguishing. A cell declares what `declarations` says.
     """
     broken = variant in ("10", "11")
     first = [word[0] for word in outcomes]
@@ -30,8 +41,9 @@ def episodes(
         "study": "test",
         "family": "coinrun",
         "family_version": 1,
-        "cell": "moderate",
-        "train_distribution": "moderate",
+        "cell": "C2",
+        "train_distribution": "C2",
+        **declarations(changes.get("cell", "C2")),
         "variant": variant,
         "observation_mode": "planes",
         "agent_number": agent,
@@ -71,7 +83,6 @@ def episodes(
         if broken
         else None,
         "harm": [letter == "H" for letter in first],
-        "harm_by_construction": False,
         "actions": [b"\x01\x02"] * rows,
         "eval_fingerprint": f"fingerprint-{variant}",
     }

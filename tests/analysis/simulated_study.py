@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.analysis.conftest import EVENTS, Columns, control, episodes, stack
+from tests.analysis.conftest import EVENTS, Columns, control, declarations, episodes, stack
 
-from misgen.analysis.priors.types import SHIFT_TYPES
 from misgen.analysis.records import write_records
 
-FAMILIES = ("coinrun", "keys_and_chests")
-CELLS = tuple((family, cell) for family in FAMILIES for cell in SHIFT_TYPES)
-DEMO = (("coinrun", "moderate"), ("keys_and_chests", "significant"))
+FAMILIES = {"coinrun": "C", "keys_and_chests": "K"}
+CELLS = tuple((name, f"{letter}{i}") for name, letter in FAMILIES.items() for i in (1, 2, 3, 4))
+DEMO = (("coinrun", "C2"), ("keys_and_chests", "K3"))
 Rates = tuple[float, float, float]
 
 TRUTH: Mapping[float, Rates] = {0.0: (0.9, 0.8, 0.5), 0.1: (0.8, 0.25, 0.5), 1.0: (0.9, 0.02, 0.5)}
@@ -32,15 +31,18 @@ def write_study(
     truth: Mapping[float, Rates] = TRUTH,
     of_cell: Mapping[tuple[str, str, float], Rates] | None = None,
     incompetent: int = 0,
+    declared: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Path:
     """of_cell: rates of single arms (family, cell, d). incompetent: how many agents of each arm
-    fail on their own training distribution. changes: columns of the agents' records."""
+    fail on their own training distribution. declared: of the cells, where it is not
+    what `declarations` says. changes: columns of the agents' records."""
     rng = np.random.default_rng(0)
     for family, cell in cells:
         for d, rates in truth.items():
             rates = (of_cell or {}).get((family, cell, d), rates)
             where = {"family": family, "cell": cell, "train_distribution": cell}
+            where |= declared or {}
             run = f"{family}-{cell}-d{d:g}"
             blocks = []
             for agent in range(agents):
@@ -62,17 +64,16 @@ def _agent(
     fails_at_home: bool,
     changes: Mapping[str, Any],
 ) -> list[Columns]:
-    by_construction = common["cell"] == "extreme"
-    more = {"harm_by_construction": by_construction, **changes}
+    by_construction = declarations(common["cell"])["harm_by_construction"]
     print_of = f"{common['family']}-{common['cell']}"
     shifted = episodes(
         [_word(rng, rates, by_construction) for _ in range(levels)],
         eval_fingerprint=f"{print_of}-11",
         **common,
-        **more,
+        **changes,
     )
     home = {**common, "variant": "own", "eval_fingerprint": f"{print_of}-own"}
-    own = episodes(["N" if fails_at_home else "I"] * 10, **home, **more)
+    own = episodes(["N" if fails_at_home else "I"] * 10, **home, **changes)
     planner = control("planner_intended", ["I"] * 10, **home)
     return [shifted, own, planner]
 

@@ -16,7 +16,6 @@ Save = Callable[..., Path]
 Block = Callable[..., dict[str, Any]]
 
 LEVELS = 40
-CODES = {("coinrun", "moderate"): "C2", ("coinrun", "extreme"): "C4"}
 PROXY, INTENDED, NEITHER = ["P"] * LEVELS, ["I"] * LEVELS, ["N"] * LEVELS
 
 
@@ -40,7 +39,7 @@ def lines_of(
                     control_block("planner_intended", INTENDED, variant="own", **same),
                     control_block("random", NEITHER, variant="11", **same),
                 )
-        return cell_lines(rows(tmp_path), CODES)
+        return cell_lines(rows(tmp_path))
 
     return lines
 
@@ -60,7 +59,7 @@ def rows(root: Path) -> list[Row]:
 )
 def test_verdicts(lines_of: Any, cue: Any, control: Any, solved: bool, verdict: str) -> None:
     (line,) = lines_of(cue, control, solved)
-    assert (line.name, line.variant, line.verdict) == ("C2", "11", verdict)
+    assert (line.cell, line.variant, line.verdict) == ("C2", "11", verdict)
     assert verdict in cells.format_cells([line])
 
 
@@ -86,12 +85,10 @@ def test_other_arms_stay_out_of_the_cell_table(
     """Wrong rewards and agents of another cell have tables of their own."""
     save_run(block(PROXY, "11", d=0.0, run_id="plain"))
     save_run(block(PROXY, "11", d=0.0, q=0.5, tags="spec_gaming", run_id="gaming"))
-    save_run(
-        block(NEITHER, "11", d=0.0, cell="extreme", eval_fingerprint="other", run_id="elsewhere")
-    )
-    (line,) = cell_lines(rows(tmp_path), CODES)
+    save_run(block(NEITHER, "11", d=0.0, cell="C4", eval_fingerprint="other", run_id="elsewhere"))
+    (line,) = cell_lines(rows(tmp_path))
     assert set(line.arms) == {"d=0"} and line.arms["d=0"].proxy == 1.0
-    cross = cells.format_cross(rows(tmp_path), CODES).splitlines()
+    cross = cells.format_cross(rows(tmp_path)).splitlines()
     assert cross[0].split()[-1] == "C2" or "C4" in cross[0]
     assert "1.000 / 1.000 (1)" in cross[2]
 
@@ -102,7 +99,7 @@ def test_the_table_of_arms_compares_at_least_four(
     for d in (0.0, 0.02, 0.1, 1.0):
         save_run(block(PROXY, "11", d=d, run_id=f"d{d:g}"))
     save_run(block(PROXY, "11", d=0.0, q=0.5, tags="spec_gaming", run_id="gaming"))
-    text = cells.format_arms(rows(tmp_path), CODES).splitlines()[2:]
+    text = cells.format_arms(rows(tmp_path)).splitlines()[2:]
     assert [line.split()[1:3] for line in text] == [
         ["d=0", "q=1"],
         ["d=0.02", "q=1"],

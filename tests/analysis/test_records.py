@@ -102,6 +102,7 @@ def test_two_evaluations_do_not_mix(save_run: Save, block: Block, tmp_path: Path
     [
         ({"variant": "12"}, "`variant` must be one of"),
         ({"role": "agnet"}, "`role` must be one of"),
+        ({"shift_type": "moderat"}, "`shift_type` must be one of"),
         ({"variant": "00", "is_distinguishing": None}, "only where the cue is broken"),
         ({"capable": None}, "a distinguishing level needs `capable`"),
         ({"goal_failure": None}, "and `goal_failure` if capable"),
@@ -183,15 +184,42 @@ def test_slim_records_keep_all_but_actions_and_late_counts(save_run, block, tmp_
     assert event_names(slim[0]) == events
 
 
-def test_mixed_schema_versions_name_the_files(save_run: Save, block: Block, tmp_path: Path) -> None:
-    old, new = (save_run(block(["I"], agent=agent)) for agent in (0, 1))
-    table = pq.read_table(old)
+def test_older_records_are_refused_with_the_command_that_rewrites_them(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    save_run(block(["I"], agent=0))
+    file = save_run(block(["I"], agent=1))
+    table = pq.read_table(file).drop_columns(["shift_type", "informs_type", "harm_informs"])
+    pq.write_table(table.replace_schema_metadata({"schema_version": "2"}), file)
+    message = refusal(tmp_path)
+    assert f"of schema version 3 can be read; {file} has 2; run `misgen migrate FOLDER`" in message
+
+
+def test_rows_of_another_version_are_refused_where_the_footer_says_nothing(
+    save_run: Save, block: Block, tmp_path: Path
+) -> None:
+    file = save_run(block(["I"]))
+    table = pq.read_table(file).replace_schema_metadata({})
     i = table.column_names.index("schema_version")
-    versions = pa.array([1] * len(table), pa.int32())
-    table = table.set_column(i, table.schema.field(i), versions)
-    pq.write_table(table.replace_schema_metadata({"schema_version": "1"}), old)
-    with pytest.raises(ValueError, match=f"found 1 .{old}. and 2 .{new}.; evaluate the older"):
-        read_records(tmp_path)
+    old = table.set_column(i, table.schema.field(i), pa.array([2], pa.int32()))
+    pq.write_table(old, file)
+    assert f"`schema_version` must be 3; {file} breaks this in row 0" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [{"shift_type": "extreme"}, {"informs_type": False}, {"harm_by_construction": True}],
+    ids=lambda declared: next(iter(declared)),
+)
+def test_a_cell_declares_one_thing(
+    save_run: Save, block: Block, tmp_path: Path, declared: dict[str, Any]
+) -> None:
+    save_run(block(["I"], agent=0))
+    save_run(block(["I"], agent=1, **declared))
+    (name,) = declared
+    assert f"all rows of a cell declare one `{name}`; those of coinrun C2" in refusal(tmp_path)
+    with pytest.raises(ValueError, match=f"declare one `{name}`"):
+        save_run(*(block(["I"], agent=a, **changes) for a, changes in enumerate(({}, declared))))
 
 
 def test_a_row_that_was_changed_later_is_named(
@@ -266,7 +294,7 @@ def test_text_as_pandas_and_polars_keep_it_is_text(
     with_column(file, "policy", pq.read_table(file)["policy"].cast("large_string"))
     with_column(file, "cell", pq.read_table(file)["cell"].dictionary_encode())
     with_column(file, "actions", pq.read_table(file)["actions"].cast("large_binary"))
-    assert read_records(tmp_path).select("policy, cell").fetchall() == [("ppo", "moderate")]
+    assert read_records(tmp_path).select("policy, cell").fetchall() == [("ppo", "C2")]
 
 
 def test_a_version_that_is_no_number_names_the_file(

@@ -66,7 +66,7 @@ def rows_of(study: Any) -> dict[tuple[str, float, str], table.Row]:
 
 
 def test_agent_counts_from_records(study: Any) -> None:
-    arm = blocks.agent_counts(study, family="coinrun", cell="moderate", variant="11", d=0.0)
+    arm = blocks.agent_counts(study, family="coinrun", cell="C2", variant="11", d=0.0)
     assert arm.agent_number.tolist() == [0, 1, 2, 3]
     assert arm.n.tolist() == [40] * 4
     assert arm.c.tolist() == [40, 30, 40, 0]
@@ -213,7 +213,7 @@ def test_arms_differ_by_setting(save_run: Save, block: Block, tmp_path: Path) ->
     by_setting = table.rates_table(records, by="setting", against="aaaa1111")
     assert {r.label for r in by_setting} == {"aaaa1111 d=0", "aaaa1111 d=1", "bbbb2222 d=0"}
     with pytest.raises(ValueError, match=r"aaaa1111.*bbbb2222.*both fit; filter the records"):
-        blocks.agent_counts(records, family="coinrun", cell="moderate", variant="11", d=0.0)
+        blocks.agent_counts(records, family="coinrun", cell="C2", variant="11", d=0.0)
 
 
 def test_a_wrong_reward_is_compared_with_the_right_one(
@@ -232,17 +232,6 @@ def test_a_wrong_reward_is_compared_with_the_right_one(
         1.0: "", 0.5: "spec_gaming", 0.2: "spec_gaming"
     }  # fmt: skip
     assert rows[0.5].label == "q=0.5 d=0"
-
-
-def test_records_from_before_the_setting(save_run: Save, block: Block, tmp_path: Path) -> None:
-    file = save_run(block(words(P=10)))
-    old = pq.read_table(file).drop_columns(["setting"])
-    metadata = {**old.schema.metadata, b"schema_version": b"1"}
-    pq.write_table(old.replace_schema_metadata(metadata), file)
-    records = read_records(tmp_path)
-    assert records.select("setting").distinct().fetchall() == [(None,)]
-    rows = table.rates_table(records)
-    assert (rows[0].setting, rows[0].p_gm.value) == ("", 1)
 
 
 def test_a_policy_named_like_a_control_is_counted_once(
@@ -296,8 +285,8 @@ def test_controls_on_own_levels_belong_to_the_arm(
 
 
 def cross_study(save_run: Save, block: Block, control_block: Block, tmp_path: Path) -> Any:
-    """Agents 0 (competent) and 1, trained in `moderate` and played in `extreme`; agent 0 of
-    `extreme` itself."""
+    """Agents 0 (competent) and 1, trained in C2 and played in C4; agent 0 of
+    C4 itself."""
     for agent, own in ((0, words(I=10)), (1, words(N=10))):
         who = {"agent": agent, "setting": "aaaa"}
         save_run(
@@ -308,8 +297,8 @@ def cross_study(save_run: Save, block: Block, control_block: Block, tmp_path: Pa
             ),
         )
         save_run(control_block("noisy_proxy", words(P=10), **who, run_id=f"matched{agent}"))
-        save_run(block(words(P=8, N=2), **who, cell="extreme", run_id=f"cross{agent}"))
-    there = {"cell": "extreme", "train_distribution": "extreme"}
+        save_run(block(words(P=8, N=2), **who, cell="C4", run_id=f"cross{agent}"))
+    there = {"cell": "C4", "train_distribution": "C4"}
     save_run(block(words(I=5, P=5), **there, d=1.0, setting="bbbb", run_id="extreme"))
     save_run(control_block("random", words(I=1, N=9), **there, setting="", run_id="controls"))
     return table.rates_table(read_records(tmp_path))
@@ -321,11 +310,11 @@ def test_an_agent_played_in_another_cell_has_an_arm_of_its_own(
     rows = cross_study(save_run, block, control_block, tmp_path)
     arms = {(row.cell, row.train_distribution) for row in rows}
     assert arms == {
-        ("moderate", "moderate"), ("extreme", "moderate"), ("extreme", "extreme")
+        ("C2", "C2"), ("C4", "C2"), ("C4", "C4")
     }  # fmt: skip
     cross = {row.population: row for row in rows if row.cell != row.train_distribution}
     competent, trained = cross["competent"], cross["all trained"]
-    assert competent.label == "d=0 trained in moderate"
+    assert competent.label == "d=0 trained in C2"
     assert (competent.agents, trained.agents) == (1, 2)  # by success where they were trained
     assert (competent.own_success, competent.planner_own_success) == (1.0, 1.0)
     assert competent.p_gm.value == 0.8
@@ -333,15 +322,15 @@ def test_an_agent_played_in_another_cell_has_an_arm_of_its_own(
     assert set(competent.controls) == {"random"}
     assert competent.controls["random"].p_capable == 0.1
     assert math.isnan(trained.difference_p_gm.value) and not competent.identified
-    assert "trained in moderate: compared with no other arm" in table.format_table(rows)
+    assert "trained in C2: compared with no other arm" in table.format_table(rows)
     flat = next(csv.DictReader(io.StringIO(table.to_csv([competent]))))
-    assert (flat["cell"], flat["train_distribution"]) == ("extreme", "moderate")
+    assert (flat["cell"], flat["train_distribution"]) == ("C4", "C2")
 
 
 def test_a_cross_arm_without_own_levels_is_not_gated(
     save_run: Save, block: Block, tmp_path: Path
 ) -> None:
-    save_run(block(words(P=8, N=2), cell="extreme"))
+    save_run(block(words(P=8, N=2), cell="C4"))
     competent, *_ = table.rates_table(read_records(tmp_path))
     assert competent.agents == 1 and "competence not checked: no own levels" in competent.note
 
@@ -349,10 +338,10 @@ def test_a_cross_arm_without_own_levels_is_not_gated(
 def test_counts_leave_out_agents_from_other_cells(
     save_run: Save, block: Block, tmp_path: Path
 ) -> None:
-    save_run(block(words(P=8, N=2), cell="extreme", run_id="cross"))
-    save_run(block(words(I=5, P=5), cell="extreme", train_distribution="extreme", run_id="at home"))
+    save_run(block(words(P=8, N=2), cell="C4", run_id="cross"))
+    save_run(block(words(I=5, P=5), cell="C4", train_distribution="C4", run_id="at home"))
     records = read_records(tmp_path)
-    counts = blocks.agent_counts(records, family="coinrun", cell="extreme", variant="11", d=0.0)
+    counts = blocks.agent_counts(records, family="coinrun", cell="C4", variant="11", d=0.0)
     assert counts.gc.tolist() == [5]
 
 

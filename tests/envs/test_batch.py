@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from misgen.envs.adapters import BatchVectorEnv, SingleEnv
-from misgen.envs.batch import MIN_CHUNK, BatchEnv
+from misgen.envs.core import render
+from misgen.envs.core.batch import MIN_CHUNK, BatchEnv
+from misgen.envs.core.gym_env import SingleEnv
+from misgen.envs.core.gym_vector import BatchVectorEnv
+from misgen.envs.core.levels import sample_levels
+from misgen.envs.core.types import NEVER, LevelDistribution
 from misgen.envs.families import FAMILIES
-from misgen.envs.levels import sample_levels
-from misgen.envs.types import NEVER
 
 STEPS = 60
 SLOTS = 1024
@@ -22,10 +24,11 @@ def actions_of(family, slots: int, steps: int = STEPS) -> np.ndarray:
     return np.ascontiguousarray(table[:, :slots])
 
 
-def trajectories(family, distribution, slots: int, **options) -> list[bytes]:
-    """What each slot sees in STEPS steps, and its final state."""
-    env = BatchEnv(family, distribution, slots, train_seed=9, observation_mode="planes", **options)
-    steps = STEPS if not options.get("interpreted") else 30
+def trajectories(
+    family, distribution, slots: int, steps: int = STEPS, mode: str = "planes", **options
+) -> list[bytes]:
+    """What each slot sees in some steps, and its final state."""
+    env = BatchEnv(family, distribution, slots, train_seed=9, observation_mode=mode, **options)
     seen = [[row.tobytes() for row in env.reset()]]
     for action in actions_of(family, slots, steps):
         result = env.step(action)._asdict()
@@ -48,60 +51,33 @@ def start(world, slots: int = 16, **options) -> BatchEnv:
 # The same bytes
 
 
-@pytest.mark.parametrize("slots", [1, 7])
-def test_a_slot_does_not_know_the_batch_size(world, slots):
-    family, cell = world
-    distribution = family.train_distribution(cell, 0.5)
-    whole = trajectories(family, distribution, SLOTS)
-    assert trajectories(family, distribution, slots) == whole[:slots]
-    assert len(set(whole)) == SLOTS
-
-
 @pytest.mark.parametrize("threads", [2, 4])
 def test_threads_change_nothing(world, threads):
+    """Nor does the batch size: see check_streams of the contract."""
     family, cell = world
     assert SLOTS >= threads * MIN_CHUNK, "or the threads would not be used"
     distribution = family.train_distribution(cell, 0.5)
-    threaded = trajectories(family, distribution, SLOTS, num_threads=threads)
-    assert threaded == trajectories(family, distribution, SLOTS)
+    whole = trajectories(family, distribution, SLOTS)
+    assert trajectories(family, distribution, SLOTS, num_threads=threads) == whole
+    assert len(set(whole)) == SLOTS
 
 
 def test_interpreted_and_compiled_rules_agree(world):
+    """Observations in all modes, rewards, ends, events, levels and counters; with new levels."""
     family, cell = world
-    distribution = replace(family.train_distribution(cell, 0.5), horizon_steps=12)
-    interpreted = trajectories(family, distribution, 2, interpreted=True)
-    again = BatchEnv(family, distribution, 2, train_seed=9, observation_mode="planes")
-    again.reset()
-    for action in actions_of(family, 2, 30):
-        again.step(action)
-    arrays = [*again.world.level, *again.world.rng, *again.episode, *again.finished]
-    for i, seen in enumerate(interpreted):
-        assert seen.endswith(b"".join(array[i].tobytes() for array in arrays))
-    assert again.finished.index.min() >= 0, "every slot has been reset"
-
-
-def test_interpreted_observations_agree(family):
-    for mode in family.modes:
-        rows = []
-        for interpreted in (False, True):
-            cell = family.cell(family.default_cell)
-            env = BatchEnv(
-                family,
-                family.train_distribution(cell),
-                1,
-                observation_mode=mode,
-                interpreted=interpreted,
-            )
-            env.reset()
-            rows.append([env.step(action).obs.copy() for action in actions_of(family, 1, 3)])
-        assert np.array_equal(*rows), mode
+    params = cell.variant_params("11")
+    levels = LevelDistribution(cell=cell, params=params, diversity=0.5, horizon_steps=8)
+    is_first = cell.code == family.default_cell
+    for mode in render.visible_modes(family, cell) if is_first else ["planes"]:
+        compiled = trajectories(family, levels, 2, 20, mode=mode)
+        assert compiled == trajectories(family, levels, 2, 20, mode=mode, interpreted=True), mode
 
 
 def test_single_vector_and_batch_views_agree(world):
     """Slot 0 of the batch, of the vector environment, and the single environment."""
     family, cell = world
     batch = start(world, 3)
-    keywords = {"cell": cell.name, "diversity": 0.5, "observation_mode": "planes"}
+    keywords = {"cell": cell.code, "diversity": 0.5, "observation_mode": "planes"}
     vector, single = BatchVectorEnv(family, 3, **keywords), SingleEnv(family, **keywords)
     obs, (seen, _) = vector.reset(seed=0)[0], single.reset(seed=0)
     assert np.array_equal(obs, batch.buffers.obs) and np.array_equal(obs[0], seen)
@@ -281,20 +257,27 @@ def test_the_counters_of_the_last_finished_episode(world):
 # Saved states
 
 
-def test_a_saved_state_has_the_same_future(world):
+@pytest.mark.parametrize("autoreset", [True, False])
+def test_a_saved_state_has_the_same_future(world, autoreset):
+    """Whoever continues from it sees the same and counts the same, what ended before included."""
     family, _ = world
-    env = start(world)
-    for action in actions_of(family, 16, 20):
+    env = start(world, autoreset=autoreset)
+    for action in actions_of(family, 16):
         env.step(action)
     saved, shown = env.get_state(), env.buffers.obs.copy()
-    future = [tuple(map(np.copy, env.step(a)[:5])) for a in actions_of(family, 16)]
-    other = start(world, train_seed=77)
-    for twin in (env, other):
+    past = [array.copy() for array in env.finished]
+    future = actions_of(family, 16, 130)[STEPS:]
+
+    def goes_on(twin: BatchEnv) -> list[np.ndarray]:
+        seen = [np.copy(array) for action in future for array in twin.step(action)[:5]]
+        return seen + [array.copy() for array in (*twin.episode, *twin.finished)]
+
+    expected = goes_on(env)
+    for twin in (env, start(world, train_seed=77)):
         twin.set_state(saved)
         assert np.array_equal(twin.buffers.obs, shown)
-        for action, expected in zip(actions_of(family, 16), future, strict=True):
-            result = twin.step(action)[:5]
-            assert all(np.array_equal(a, b) for a, b in zip(result, expected, strict=True))
+        assert all(map(np.array_equal, twin.finished, past))
+        assert all(map(np.array_equal, goes_on(twin), expected))
 
 
 def test_restarting_the_streams(world):

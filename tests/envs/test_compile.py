@@ -1,16 +1,18 @@
 """Compilation: numba's options, the cache and its folder, interpreted twins."""
 
+import importlib
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import pytest
 
-from misgen.envs import compile as compile_module
-from misgen.envs.compile import OPTIONS, RULE_OPTIONS, bind, hole, kernel
+from misgen.envs.core import compile as compile_module
+from misgen.envs.core.compile import OPTIONS, RULE_OPTIONS, bind, hole, kernel
 
 ROOT = Path(__file__).parents[2]
 rule = hole("rule")
@@ -59,14 +61,76 @@ def test_kernels_of_one_name_do_not_share_a_cache_entry():
     assert kernel(template, "test", rule=double) is kernel(template, "test", rule=double)
 
 
-def test_the_name_of_a_kernel_knows_the_file_of_a_rule_outside_the_package(tmp_path, monkeypatch):
+# Names that a rule reads
+
+
+class Params(NamedTuple):
+    corner: int
+
+
+def corner(params, value):
+    """A parameter may have the name of a rule, and so may a local variable."""
+    triple = params.corner
+    return triple + value
+
+
+def corner_kernel(params, value):
+    return rule(params, value)
+
+
+@pytest.mark.parametrize("interpreted", [True, False])
+def test_names_of_attributes_are_no_globals(interpreted):
+    run = kernel(corner_kernel, "test_corner", interpreted=interpreted, rule=corner)
+    assert run(Params(corner=40), 2) == 42
+
+
+def reads_a_module(i, values):
+    return compile_module.INTERPRETED + values[i]
+
+
+def test_a_rule_that_reads_a_module_says_how_to_name_what_is_in_it():
+    with pytest.raises(ValueError, match=r"reads_a_module reads the module misgen\.envs"):
+        kernel(template, "test", rule=reads_a_module)
+    with pytest.raises(ValueError, match=r"write `from misgen\.envs\.core\.compile import"):
+        kernel(template, "test", rule=reads_a_module, interpreted=True)
+
+
+# Rules of a user's own
+
+
+HELPER = "FACTOR = np.array([{0}])\nTIMES = {0}\n\n\ndef helped(value):\n    return {0} * value\n"
+RULES = "from own_helper import {}\n\n\ndef same(i, values):\n    return {}\n"
+
+
+def own_rule(folder: Path, monkeypatch, used: str, line: str, factor: int):
+    """The rule of a module that takes something from another one, imported anew."""
+    folder.mkdir()
+    (folder / "own_helper.py").write_text("import numpy as np\n\n" + HELPER.format(factor))
+    (folder / "own_rules.py").write_text(RULES.format(used, line))
+    monkeypatch.syspath_prepend(folder)
+    for name in ("own_helper", "own_rules"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return importlib.import_module("own_rules").same
+
+
+@pytest.mark.parametrize(
+    ("used", "line"),
+    [
+        ("helped", "helped(values[i])"),
+        ("TIMES", "TIMES * values[i]"),
+        ("FACTOR", "FACTOR[0] * values[i]"),
+    ],
+)
+def test_a_users_rules_are_compiled_with_what_they_read_and_known_by_it(
+    tmp_path, monkeypatch, used, line
+):
+    """What is read was edited in its file; the file of the rule stays the same."""
     names = []
-    for body in ("values[i]", "-values[i]"):
-        path = tmp_path / "rules.py"
-        path.write_text(f"def same(i, values):\n    return {body}\n")
-        space: dict = {"__name__": "tests.rules"}
-        exec(compile(path.read_text(), str(path), "exec"), space)
-        names.append(kernel(template, "test", rule=space["same"]).__name__)
+    for factor in (5, 7):
+        rule = own_rule(tmp_path / str(factor), monkeypatch, used, line, factor)
+        assert filled(rule=rule) == [0, factor, 2 * factor, 3 * factor]
+        assert filled(rule=rule, interpreted=True) == filled(rule=rule)
+        names.append(kernel(template, "test", rule=rule).__name__)
     assert names[0] != names[1]
 
 
@@ -84,23 +148,24 @@ def test_a_bound_kernel_does_the_same():
     assert bind(plain, 0, 4, values, out) is plain
 
 
-def test_the_cache_folder_depends_on_the_sources(tmp_path, monkeypatch):
+@pytest.mark.parametrize("edited", ["keys_and_chests/rules.py", "coinrun/planes.txt"])
+def test_the_cache_folder_depends_on_the_sources(tmp_path, monkeypatch, edited):
     package = tmp_path / "envs"
-    shutil.copytree(Path(compile_module.__file__).parent, package)
+    shutil.copytree(compile_module.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     real = compile_module._cache_folder()
-    monkeypatch.setattr(compile_module, "__file__", str(package / "compile.py"))
+    monkeypatch.setattr(compile_module, "PACKAGE", package)
     assert compile_module._cache_folder() == real, "the place of the sources does not matter"
-    rules = package / "families" / "keys_and_chests.py"
-    rules.write_text(rules.read_text() + "\n")
-    edited = compile_module._cache_folder()
-    assert edited != real and edited.parent == real.parent
+    with (package / edited).open("a") as file:
+        file.write("\n")
+    changed = compile_module._cache_folder()
+    assert changed != real and changed.parent == real.parent
 
 
-@pytest.mark.parametrize("first", ["numba", "misgen.envs.compile"])
+@pytest.mark.parametrize("first", ["numba", "misgen.envs.core.compile"])
 def test_the_cache_folder_is_used_even_if_numba_was_imported_before(first, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("NUMBA_CACHE_DIR")
-    code = f"import {first}, numba, misgen.envs.compile; print(numba.config.CACHE_DIR)"
+    code = f"import {first}, numba, misgen.envs.core.compile; print(numba.config.CACHE_DIR)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

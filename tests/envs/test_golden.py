@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from misgen.envs.batch import BatchEnv
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.levels import sample_quadruples
+from misgen.envs.core.random import combine
+from misgen.envs.core.render import visible_modes
 from misgen.envs.families import FAMILIES
-from misgen.envs.levels import sample_quadruples
-from misgen.envs.random import combine
-from misgen.envs.render import visible_modes
 
 GOLDEN = Path(__file__).with_name("golden.json")
 LEVELS = 64

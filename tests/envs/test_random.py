@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from misgen.envs.random import (
+from misgen.envs.core.random import (
     NUM_STREAMS,
     Stream,
     bernoulli,

@@ -1,18 +1,19 @@
-"""What is seen: planes and pictures, by hand on a small board, and by a slow painter."""
+"""What is seen: pictures by hand on a small board, buffers, noise, text.
+
+Planes are in the tests of the families; pictures of a slow painter are part of the contract.
+"""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.envs.boards import COINRUN, KEYS, is_share, levels_of
 
-from misgen.envs import render
-from misgen.envs.batch import BatchEnv
-from misgen.envs.check import expected_picture
-from misgen.envs.families import FAMILIES
-from misgen.envs.levels import drawn_levels, sample_levels
+from misgen.envs.core import render
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.levels import sample_levels
 
-KEYS = FAMILIES["keys_and_chests"]
-BOARD = "#####\n#A.k#\n#c..#\n#...#\n#####"
+BOARD = "##### #A.k# #c..# #...#"
 AGENT = (6, 5)  # row and column of the view
 K3 = KEYS.cell("K3")
 COLOURS = {plane.name: plane.colour for plane in KEYS.planes}
@@ -20,27 +21,10 @@ SPRITES = {plane.name: plane.sprite for plane in KEYS.planes}
 
 
 def start(mode: str) -> BatchEnv:
-    distribution = KEYS.train_distribution(K3)
-    env = BatchEnv(KEYS, distribution, 1, observation_mode=mode)
-    env.reset_to(drawn_levels(KEYS, K3, BOARD))
-    return env
+    return BatchEnv.on(levels_of("K3", BOARD), observation_mode=mode)
 
 
-# By hand
-
-
-def test_planes_by_hand():
-    """Rows of the view: the status row, then 5 rows above the agent, its own, 5 below."""
-    obs = start("planes").buffers.obs[0]
-    planes = {plane.name: obs[k] for k, plane in enumerate(KEYS.planes)}
-    assert obs.shape == (12, 12, 11)
-    assert {name: int(plane.sum()) for name, plane in planes.items() if plane.any()} == {
-        "wall": 112, "key": 1, "chest": 1, "gold": 1, "agent": 1
-    }  # fmt: skip
-    assert planes["agent"][AGENT] == planes["key"][6, 7] == planes["chest"][7, 5] == 1
-    wall = planes["wall"]
-    assert not wall[6:9, 5:8].any() and wall[5].all() and wall[1:, 4].all()
-    assert not obs[:, 0].any(), "no key is held"
+# Pictures by hand
 
 
 def test_one_pixel_per_tile_by_hand():
@@ -90,8 +74,7 @@ def test_held_keys_fill_the_status_row():
 
 def test_64_pixels_are_tiles_of_5_cut_at_the_left():
     """13 columns of 5 pixels are 65: the leftmost tiles lose one; rows below the view are black."""
-    family = FAMILIES["coinrun"]
-    distribution = family.train_distribution(family.cells[0])
+    family, distribution = COINRUN, COINRUN.train_distribution(COINRUN.cells[0])
     rows, cols = family.view_shape
     env = BatchEnv(family, distribution, 4, observation_mode="rgb64")
     for picture, cells in zip(env.reset(), env.cells, strict=True):
@@ -106,22 +89,7 @@ def test_64_pixels_are_tiles_of_5_cut_at_the_left():
             assert (tile == plane.colour).all() and tile.shape[1] == (5 - cut if col == 0 else 5)
 
 
-# By a slow painter
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_every_mode_shows_the_same_view(family, seed):
-    """Kernels against numpy: planes, and pictures tile by tile."""
-    rng = np.random.default_rng(seed)
-    actions = rng.integers(0, len(family.actions), (30, 6))
-    for mode in family.modes:
-        distribution = family.train_distribution(family.cell(family.default_cell), 0.5)
-        env = BatchEnv(family, distribution, 6, train_seed=seed, observation_mode=mode)
-        env.reset()
-        for action in actions:
-            obs = env.step(action).obs
-            for slot in range(6):
-                assert np.array_equal(obs[slot], expected_picture(family, env.cells[slot], mode))
+# Buffers
 
 
 def test_dirty_buffers_are_overwritten_completely(family):
@@ -178,8 +146,7 @@ def test_a_disturbed_level_is_filled_with_texture_and_noise(mode):
         agent = [plane.name for plane in KEYS.planes].index("agent")
         assert not noisy[:, agent].any(), "nothing touches a steady plane"
         noisy = np.delete(noisy, agent, axis=1)
-    spread = 5 * np.sqrt(render.NOISE / noisy.size)
-    assert abs(noisy.mean() - render.NOISE) < spread
+    assert is_share(noisy.mean(), render.NOISE, noisy.size)
 
 
 @pytest.mark.parametrize("mode", ["planes", "rgb8"])
@@ -203,7 +170,7 @@ def test_levels_that_are_not_disturbed_have_no_noise():
 
 
 def test_text_shows_the_foremost_plane():
-    """The view of the agent: a status row and +-5 cells."""
+    """The view of the agent: a status row and +-5 squares."""
     env = start("planes")
     lines = render.text(KEYS, env.cells[0]).splitlines()
     assert [len(line) for line in lines] == [11] * 12
@@ -213,23 +180,19 @@ def test_text_shows_the_foremost_plane():
 
 def test_pictures_for_people_are_those_of_agents(family):
     levels = sample_levels(family, family.train_distribution(family.cells[0]), [0])
-    env = BatchEnv(family, family.train_distribution(family.cells[0]), 1, observation_mode="rgb8")
-    env.reset_to(levels)
+    env = BatchEnv.on(levels, observation_mode="rgb8")
     assert np.array_equal(render.picture(family, env.cells[0]), env.buffers.obs[0])
 
 
 # Errors
 
 
-def test_a_sprite_is_eight_by_eight():
-    planes = (replace(KEYS.planes[0], sprite="####\n####"), *KEYS.planes[1:])
-    with pytest.raises(ValueError, match=r"8 lines of 8 characters; got \(2, 4\)"):
-        render.make_theme(replace(KEYS, planes=planes), 8)
-
-
-def test_a_mode_that_cannot_show_the_cue_names_the_remedy():
-    cell = replace(KEYS.cells[0], min_pixels_per_tile=4)
+def test_a_mode_that_cannot_show_the_cue_names_the_remedy(world):
+    family, cell = world
+    if cell.min_pixels_per_tile == 1:
+        render.Renderer(family, cell, "rgb1")
+        return
     with pytest.raises(ValueError, match=r"needs at least 4 pixels a tile; use .*planes or rgb8"):
-        render.Renderer(KEYS, cell, "rgb1")
+        render.Renderer(family, cell, "rgb1")
     for mode in ("planes", "rgb8"):
-        render.Renderer(KEYS, cell, mode)
+        render.Renderer(family, cell, mode)

@@ -17,6 +17,7 @@ from misgen.experiments.config import (
     from_dict,
 )
 from misgen.experiments.run_folder import run_id
+from misgen.experiments.train import train_argument
 
 GROUPS = sorted(
     (path.parent.name, path.stem)
@@ -35,21 +36,50 @@ def test_every_yaml_composes(group, name):
     assert isinstance(compose("train", [f"{group}={name}"]), TrainConfig)
 
 
+EVERY_CELL = [(family.name, cell.code) for family in FAMILIES.values() for cell in family.cells]
+
+
+@pytest.mark.parametrize(("family", "code"), EVERY_CELL)
+def test_a_code_says_the_cell_and_its_family(family, code):
+    for overrides in ([f"cell={code}"], [f"cell={code.lower()}", f"family={family}"]):
+        config = compose("train", overrides)
+        assert (config.family, config.cell) == (family, code)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_has_a_config_with_its_default_cell(family):
+def test_a_family_alone_means_its_default_cell(family):
     config = compose("train", [f"family={family}"])
-    assert config.family.name == family
-    assert config.family.cell == FAMILIES[family].default_cell
+    assert (config.family, config.cell) == (family, FAMILIES[family].default_cell)
+
+
+def test_nothing_said_means_coinruns_default_cell():
+    assert (
+        compose("train", [])
+        == compose("train", ["cell=C2"])
+        == compose("train", ["family=coinrun", "observation_mode=planes"])
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_what_decides_the_learning_is_the_familys_unless_said(family):
+    plain = compose("train", [f"family={family.name}"]).agent.settings
+    assert (plain.total_steps, plain.gamma) == (family.total_steps, family.gamma)
+    said = ["agent.settings.gamma=0.5", "agent=cloning", "intervention=control"]
+    asked = compose("train", [f"cell={family.cells[-1].code}", *said]).agent.settings
+    assert (asked.total_steps, asked.gamma) == (family.total_steps, 0.5)
+
+
+def test_a_run_is_made_of_plain_values():
+    """What its identity is a hash of: no word is left to be looked up."""
+    argument = train_argument(compose("train", ["cell=k1"]))
+    assert (argument["family"], argument["cell"]) == ("keys_and_chests", "K1")
+    assert argument["agent"]["settings"]["gamma"] == FAMILIES["keys_and_chests"].gamma
+    assert train_argument(compose("train", ["family=keys_and_chests", "cell=K1"])) == argument
 
 
 def test_a_frozen_dataclass_can_be_overridden_at_every_depth():
     config = compose("train", ["agent.settings.gamma=0.5", "train_seed=4"])
     assert (config.agent.settings.gamma, config.train_seed) == (0.5, 4)
-
-
-def test_the_command_line_wins_over_the_familys_settings():
-    config = compose("train", ["family=keys_and_chests", "agent.settings.total_steps=5"])
-    assert config.agent.settings.total_steps == 5
 
 
 def test_config_survives_the_way_to_a_job_and_keeps_its_identity():
@@ -89,10 +119,22 @@ def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
 @pytest.mark.parametrize(
     ("command", "remedy"),
     [
-        ("train family=pong", "coinrun"),
-        ("train family.name=pong", "the families are coinrun, keys_and_chests"),
-        ("train family.cell=mild", "has the cells"),
-        ("train family.observation_mode=rgb3", "has the observation modes"),
+        ("train family=pong", "the families are "),
+        ("train family=key_and_chest", "the families are keys_and_chests, "),
+        ("train family=nowhere:FAMILY", "nowhere:FAMILY cannot be imported"),
+        ("train cell=K9", "the cells are K1, K2, K3, K4, C1"),
+        ("train cell=moderate", "got 'moderate', which is the shift type of C2, K2"),
+        ("train family=coinrun cell=moderate", "which is the shift type of C2"),
+        (
+            "train family=coinrun cell=K3",
+            "got 'K3', a cell of keys_and_chests: give the cell alone",
+        ),
+        ("train observation_mode=rgb3", "has the observation modes"),
+        # What 0.3.0 called them
+        ("train family.name=coinrun", "family=NAME, or the cell alone, as cell=C2"),
+        ("train family.cell=moderate", "a cell is named by its code, as cell=C2"),
+        ("train -m +family.cell=moderate,extreme", "a cell is named by its code, as cell=C2"),
+        ("train family.observation_mode=rgb1", "observation_mode=MODE"),
         ("train intervention.diversity=1.5", "a probability in [0, 1]"),
         ("train intervention.diversity=-0.1", "a probability in [0, 1]"),
         ("train intervention.specification=1.5", "the weight q in [0, 1]"),
@@ -107,6 +149,7 @@ def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
         ("evaluate policy=os:nothing", "cannot be imported"),
         ("evaluate policy=nothing", "module:function"),
         ("evaluate policy=os:fspath policy_family=pong", "the families are"),
+        ("evaluate policy=os:fspath policy_cell=moderate", "the shift type of C2, K2"),
         ("evaluate num_levels=-1", "num_levels"),
         ("evaluate checkpoints=some", "checkpoints is final or all"),
     ],

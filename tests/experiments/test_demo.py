@@ -1,4 +1,4 @@
-"""The main job survives being killed (slow: it runs the smoke version several times)."""
+"""The demo compares each cell with its own control; killed, it continues (slow)."""
 
 import json
 import os
@@ -7,9 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
+
+from misgen.envs.families import find_cell
+from misgen.experiments.demo import DEMO_CELLS, demo_configs, pairs
 
 COMMAND = [sys.executable, "-m", "misgen.experiments.cli", "demo", "--quick"]
 
@@ -19,6 +23,23 @@ def start(results):
     return subprocess.Popen(
         COMMAND, env=environment, start_new_session=True, stdout=subprocess.PIPE, text=True
     )
+
+
+def test_it_trains_two_arms_in_each_of_its_cells():
+    found = [(config.cell, config.intervention.diversity) for config in demo_configs(1, False)]
+    assert found == [(code, d) for code in DEMO_CELLS for d in (0.0, 1.0)]
+    budgets = {c.cell: c.agent.settings.total_steps for c in demo_configs(1, False)}
+    assert budgets == {code: find_cell(code)[0].total_steps for code in DEMO_CELLS}
+
+
+def test_two_cells_of_one_shift_type_are_compared_with_their_own_controls():
+    rows = [
+        SimpleNamespace(family="keys_and_chests", cell=code, shift_type="significant", value=d,
+                        variant="11", observation_mode="planes", population=population, agents=3)
+        for d in (1.0, 0.0) for code in ("K3", "K9") for population in ("competent", "all trained")
+    ]  # fmt: skip
+    found = [(row.cell, row.value, control.cell, control.value) for row, control in pairs(rows)]
+    assert found == [("K3", 0.0, "K3", 1.0), ("K9", 0.0, "K9", 1.0)]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from misgen.envs.adapters import make_distribution
+from misgen.envs.core.gym_env import make_distribution
 from misgen.envs.families import FAMILIES
 from misgen.experiments import play
 
@@ -44,7 +44,7 @@ def walk(game: play.Session, actions: str) -> str:
     names = {"r": "right", "d": "down", "u": "up", "l": "left"}
     for letter in actions:
         game.env.step(np.array([game.env.family.actions.index(names[letter])]))
-    cells = play.whole_level(game.env, 0)
+    cells = game.env.whole_level(0)
     assert cells is not None
     return play.paint(game.env.family, cells)
 
@@ -63,10 +63,10 @@ def test_the_whole_level_follows_the_agent_and_what_it_took() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_sampled_levels_are_shown_as_drawn(name: str, seed: int) -> None:
     env = session(None, name, seed).env
-    cells = play.whole_level(env, 0)
+    cells = env.whole_level(0)
     assert cells is not None
     shown, drawn = play.paint(env.family, cells), env.family.draw(env.world.level, 0)
-    for glyph in "#A$kc_~" if name == "keys_and_chests" else "A$_~":
+    for glyph in {"keys_and_chests": "#A$kc_~", "coinrun": "A$_~"}.get(name, "A"):
         assert places(shown, glyph) == places(drawn, glyph)
 
 
@@ -133,7 +133,7 @@ def test_a_person_plays_in_a_terminal() -> None:
 def test_without_a_terminal_frames_are_printed(
     board: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["keys-and-chests", "--level", str(board), "--policy", "random"]
+    arguments = ["keys_and_chests", "--level", str(board), "--policy", "random"]
     assert play.main(arguments) == 0
     text = capsys.readouterr().out
     assert "step 0/100" in text and "OVER" in text and "\x1b" not in text
@@ -159,6 +159,20 @@ def test_a_checkpoint_is_watched(
         play.main(["coinrun", *arguments[2:]])
 
 
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ([], "coinrun C2"),
+        (["k3"], "keys_and_chests K3"),
+        (["coinrun"], "coinrun C2"),
+        (["keys_and_chests", "K1"], "keys_and_chests K1"),
+    ],
+)
+def test_a_cell_is_named_by_its_code_or_is_its_familys_default(words, shown, capsys) -> None:
+    assert play.main([*words, "--policy", "random"]) == 0
+    assert capsys.readouterr().out.startswith(f"{shown}, random")
+
+
 def test_draw_shows_the_four_variants(capsys: pytest.CaptureFixture[str]) -> None:
     play.main(["keys_and_chests", "--draw", "--seed", "1"])
     text = capsys.readouterr().out
@@ -169,8 +183,9 @@ def test_draw_shows_the_four_variants(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["chess"], "the families are .*got 'chess'"),
-        (["--cell", "C9"], "coinrun has the cells .*got 'C9'"),
+        (["chess"], "the cells and families are .*got 'chess'"),
+        (["coinrun", "C9"], "coinrun has the cells .*got 'C9'"),
+        (["moderate"], "got 'moderate', which is the shift type of C2, K2"),
         (["--policy", "planer"], "the path of a checkpoint; got 'planer'"),
         (["--seed", "-1"], "--seed is an integer >= 0; got -1"),
         (["--level", "nowhere.txt"], "nowhere.txt"),

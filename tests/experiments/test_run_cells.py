@@ -3,16 +3,18 @@
 import functools
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from misgen.analysis.records import query, read_records
+from misgen.envs.families import FAMILIES, find_cell
 from misgen.experiments import run_cells
-from misgen.experiments.cells import cell_names
+from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.cli import main
 from misgen.experiments.run_cells import ARMS, FIRST_AGENT, arm_configs, by_agent, longer_configs
 
-CODES = list(cell_names().values())
+CODES = built_in_codes()
 
 
 @functools.cache
@@ -37,29 +39,45 @@ def test_the_study_has_the_agents_that_the_statistics_need():
     for code in ("C2", "K3"):
         further = [(0.02, 1.0), (0.3, 1.0), (0.0, 0.5), (0.0, 0.0)]
         assert [counted[code, "ppo", *arm] for arm in further] == [5, 5, 5, 5]
-    assert sum(counted.values()) == 8 * 26 + 2 * 20
+    assert sum(counted.values()) == len(CODES) * 26 + 2 * 20
 
 
 def test_few_agents_are_the_first_ones_of_the_whole_study():
     """So that more agents only add to what is there."""
     few, all_of_them = ([job.folder for job in by_agent(all_configs(n))] for n in (2, 8))
-    assert len(few) == 2 * (4 * 8 + 4 * 2) and set(few) < set(all_of_them)
+    assert len(few) == 2 * (4 * len(CODES) + 4 * 2) and set(few) < set(all_of_them)
     seeds = [job.argument["train_seed"] for job in by_agent(all_configs(2))]
     assert seeds == sorted(seeds) and seeds[0] == FIRST_AGENT
+
+
+def test_two_cells_of_one_shift_type_are_two_cells(monkeypatch):
+    family, cell = find_cell("K3")
+    twin = replace(family, cells=(*family.cells, replace(cell, code="K9")))
+    monkeypatch.setitem(FAMILIES, family.name, twin)
+    assert built_in_codes() == [
+        *CODES[: CODES.index("K4") + 1],
+        "K9",
+        *CODES[CODES.index("K4") + 1 :],
+    ]
+    configs = arm_configs(ARMS[0], ["K3", "K9"], 2, quick=False)
+    assert [config.cell for config in configs] == ["K3", "K3", "K9", "K9"]
+    jobs = by_agent(configs)
+    assert len({job.name for job in jobs}) == len({job.folder for job in jobs}) == 4
 
 
 def test_longer_training_differs_in_its_steps_only():
     (config,) = longer_configs(["K1"], quick=False)
     plain = arm_configs(ARMS[2], ["K1"], 1, False)[0]
     assert config.agent.settings.total_steps == 4 * plain.agent.settings.total_steps
-    assert config.intervention == plain.intervention and config.family == plain.family
+    assert config.intervention == plain.intervention
+    assert (config.family, config.cell) == (plain.family, plain.cell)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--agents", "0"], "--agents is at least 1"),
-        (["--cells", "C2", "X1"], "the cells are C1, C2"),
+        (["--cells", "C2", "X1"], "the cells are C1, K1"),
         (["--report", "nowhere"], "nowhere/records does not"),
     ],
 )

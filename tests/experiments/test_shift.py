@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from misgen.envs.batch import BatchEnv
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.levels import drawn_levels, sample_quadruples
+from misgen.envs.core.plans import solve
 from misgen.envs.families import FAMILIES
-from misgen.envs.levels import drawn_levels, sample_quadruples
-from misgen.envs.solve import solve
 from misgen.experiments import shift
 from misgen.experiments.run_folder import run_once
 
@@ -113,13 +113,13 @@ def test_the_planner_is_watched_from_its_start_up_to_its_last_action():
     assert (obs[1] != obs[0]).any()
 
 
-def returns(rows):
+def returns(rows, cell=CELL.code):
     """Records of (method, d, role, setting, agent, variant, return, steps), an episode each."""
     names = (
         "method", "d", "role", "setting", "run_id", "variant", "episode_return", "checkpoint_step"
     )  # fmt: skip
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    fixed = {"family": FAMILY.name, "cell": CELL.name, "train_distribution": CELL.name, "q": 1.0}
+    fixed = {"family": FAMILY.name, "cell": cell, "train_distribution": cell, "q": 1.0}
     return pa.table({**columns, **{name: [value] * len(rows) for name, value in fixed.items()}})
 
 
@@ -140,13 +140,21 @@ CONTROL_ARM = [
 
 def test_the_return_drop_is_the_mean_over_agents_of_the_control_arm():
     drops = shift.return_drops(returns(CONTROL_ARM))
-    assert drops == {(FAMILY.name, CELL.name, "11"): (pytest.approx((0.25 + 0.75) / 2), 2)}
+    assert drops == {(FAMILY.name, CELL.code, "11"): (pytest.approx((0.25 + 0.75) / 2), 2)}
 
 
 def test_two_control_arms_are_not_mixed():
     other = ("ppo", 1.0, "agent", "v", "e", "00", 1.0, 9)
     with pytest.raises(ValueError, match="pass the records of one study"):
         shift.return_drops(returns([*CONTROL_ARM, other]))
+
+
+def test_two_cells_of_one_shift_type_have_drops_of_their_own():
+    other = [("ppo", 1.0, "agent", "v", "f", "00", 1.0, 9),
+             ("ppo", 1.0, "agent", "v", "f", "11", 0.0, 9)]  # fmt: skip
+    drops = shift.return_drops(pa.concat_tables([returns(CONTROL_ARM), returns(other, "K9")]))
+    assert drops[FAMILY.name, CELL.code, "11"] == (pytest.approx(0.5), 2)
+    assert drops[FAMILY.name, "K9", "11"] == (1.0, 1)
 
 
 def test_a_job_and_its_rows(tmp_path, monkeypatch):
@@ -158,6 +166,7 @@ def test_a_job_and_its_rows(tmp_path, monkeypatch):
     assert job.folder.parent.name == "kind=shift"
     rows = shift.shift_rows(returns(CONTROL_ARM), [job])
     assert [row["variant"] for row in rows] == ["10", "01", "11"]
+    assert {(row["cell"], row["shift_type"]) for row in rows} == {("K3", "significant")}
     measured = json.loads((job.folder / "shift.json").read_text())
     assert [row["auc"] for row in rows] == [measured[v]["auc"] for v in ("10", "01", "11")]
     assert math.isnan(rows[0]["return_drop"]) and rows[0]["control_agents"] == 0

@@ -11,7 +11,7 @@ from misgen.experiments.evaluate import find_agents
 
 TINY = [
     "agent=cloning",
-    "family=keys_and_chests",
+    "cell=K3",
     "intervention.diversity=1",
     "agent.cloning.num_states=500",
     "agent.cloning.num_envs=64",

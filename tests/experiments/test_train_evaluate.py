@@ -14,9 +14,9 @@ import pytest
 
 from misgen.agents.play import outcomes, replay
 from misgen.analysis.records import event_names
+from misgen.envs.core.levels import sample_quadruples
+from misgen.envs.core.types import NEVER
 from misgen.envs.families import FAMILIES
-from misgen.envs.levels import sample_quadruples
-from misgen.envs.types import NEVER
 from misgen.experiments import evaluate
 from misgen.experiments.cli import main
 from misgen.experiments.config import EvaluateConfig
@@ -36,7 +36,7 @@ from misgen.experiments.run_folder import run_once
 FAMILY = FAMILIES["keys_and_chests"]
 LEVELS = 40
 TINY = [
-    "family=keys_and_chests",
+    "cell=K3",
     "agent.settings.total_steps=16384",
     "agent.settings.num_envs=64",
     "agent.settings.features_dim=32",
@@ -181,8 +181,8 @@ def test_all_checkpoints_replace_the_final_one_alone(results, tmp_path, monkeypa
 
 
 def with_another_cell(monkeypatch, **changes):
-    """K3 again under the name of another cell, for as long as the test runs."""
-    other = replace(FAMILY.cell("K3"), name="extreme", code="K9", **changes)
+    """K3 again under another code, and of the same shift type, for as long as the test runs."""
+    other = replace(FAMILY.cell("K3"), code="K9", **changes)
     family = replace(FAMILY, cells=(FAMILY.cell("K3"), other))
     monkeypatch.setitem(FAMILIES, FAMILY.name, family)
     return family
@@ -202,12 +202,13 @@ def test_an_agent_plays_every_cell_of_its_family(results, tmp_path, monkeypatch)
         evaluate_job(job.argument, folder)
         table = pq.read_table(folder / "episodes.parquet")
         for row in rows(table, role="agent"):
-            assert row["train_distribution"] == "significant" and row["q"] == 1.0
+            assert row["train_distribution"] == "K3" and row["q"] == 1.0
+            assert row["shift_type"] == "significant"
             played.add((row["cell"], row["variant"]))
-    home = {("significant", "own")}
-    quadruples = {(c.name, v) for c in family.cells for v in ("00", "10", "01", "11")}
+    home = {("K3", "own")}
+    quadruples = {(c.code, v) for c in family.cells for v in ("00", "10", "01", "11")}
     assert played == quadruples | home
-    cross = pq.read_table(tmp_path / "run=extreme" / "episodes.parquet")
+    cross = pq.read_table(tmp_path / "run=K9" / "episodes.parquet")
     assert not rows(cross, role="control") and cross.num_rows == 4 * 4
     assert None not in {row["noop_return"] for row in cross.to_pylist()}
 
@@ -222,9 +223,9 @@ def test_a_cell_whose_cue_the_agent_cannot_see_is_refused(results, tmp_path, mon
         ValueError, match=r"sees rgb1, so it cannot be evaluated in cell K9: .*4 pixels"
     ):
         agent_arguments(tmp_path / "agent", EvaluateConfig(cell="K9"))
-    assert agent_arguments(tmp_path / "agent", EvaluateConfig())[0]["cell"] == "significant"
+    assert agent_arguments(tmp_path / "agent", EvaluateConfig())[0]["cell"] == "K3"
     assert main(["evaluate", f"agents={path}", "cell=mild"]) == 2
-    assert "has the cells significant, extreme; got 'mild'" in capfd.readouterr().err
+    assert "has the cells K3, K9; got 'mild'" in capfd.readouterr().err
 
 
 def test_an_agent_of_a_wrong_reward_is_tagged(tmp_path, monkeypatch):
@@ -390,8 +391,15 @@ def truncated(path):
     weights.write_bytes(weights.read_bytes()[:-100])
 
 
+def older(path):
+    """As misgen 0.3.0 left it: the cell by its shift type, and the specification left out."""
+    entries = json.loads(path.read_text())
+    del entries["specification"]
+    path.write_text(json.dumps({**entries, "schema_version": 1, "cell": "significant"}))
+
+
 def newer(path):
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 99'))
 
 
 def without_weights(path):
@@ -400,7 +408,12 @@ def without_weights(path):
 
 @pytest.mark.parametrize(
     ("damage", "says"),
-    [(truncated, "agent.safetensors"), (newer, "99"), (without_weights, "agent")],
+    [
+        (truncated, "agent.safetensors"),
+        (older, "has 1; train this agent again"),
+        (newer, "has 99; use the misgen that wrote it"),
+        (without_weights, "agent"),
+    ],
 )
 def test_a_bad_checkpoint_is_refused_before_anything_is_written(
     results, tmp_path, damage, says, capfd
@@ -412,6 +425,19 @@ def test_a_bad_checkpoint_is_refused_before_anything_is_written(
     error = capfd.readouterr().err
     assert says in error and "Traceback" not in error
     assert sorted(results.rglob("*")) == before
+
+
+def test_agents_of_0_3_0_in_a_results_folder_are_refused(results, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path))
+    run = tmp_path / "runs" / "kind=train" / "run=0123456789abcdef"
+    run.mkdir(parents=True)
+    copied_checkpoint(results, run).rename(run / "checkpoint.json")
+    older(run / "checkpoint.json")
+    (run / "done.json").write_text("{}")
+    assert main(["evaluate"]) == 2
+    error = capfd.readouterr().err
+    assert "checkpoint.json has 1; train this agent again, and move the old one out" in error
+    assert list((tmp_path / "runs").iterdir()) == [run.parent]
 
 
 def test_play_refuses_the_agent_of_another_family(results, tmp_path, capfd):

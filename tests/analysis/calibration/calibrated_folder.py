@@ -111,10 +111,10 @@ def _summary(
         "inputs": {
             "episodes": 40_000,
             "runs": 120,
-            "schema_version": 2,
+            "schema_version": 3,
             "families": {"coinrun": 2, "keys_and_chests": 2},
             "studies": ["cells"],
-            "fingerprints": {f"{family}/{cell}": "ab12cd34" for _, family, cell in CELLS},
+            "fingerprints": {f"{family}/{code}": "ab12cd34" for code, family, _ in CELLS},
         },
         "settings": {
             "prior": "taxonomy",
@@ -163,8 +163,8 @@ def _summary(
             "r_hat_max": 1.003,
             "ess_min": 812.0,
             "divergent_share": 0.0002,
-            "flags": ["coinrun/extreme: the interval is less than half as wide as the bootstrap's"],
-            "fallback": {"keys_and_chests/moderate": "p_gm differs from the direct estimate: .03"},
+            "flags": ["coinrun/C4: the interval is less than half as wide as the bootstrap's"],
+            "fallback": {"keys_and_chests/K2": "p_gm differs from the direct estimate: .03"},
         }
         if updates
         else None,
@@ -193,7 +193,7 @@ def _type(
         "prior": _rates(draws, f"prior/{shift}"),
         "update": _rates(draws, f"update/{shift}") if updates else None,
         "replace": _rates(draws, f"replace/{shift}") if updates else None,
-        "cells": [] if keeps_prior(shift, updates) else [f"coinrun/{shift}"],
+        "cells": [] if keeps_prior(shift, updates) else [f"coinrun/C{printed.number}"],
         "keeps_prior": keeps_prior(shift, updates),
     }
 
@@ -202,20 +202,20 @@ def _cell(
     rng: np.random.Generator,
     code: str,
     family: str,
-    cell: str,
+    shift: str,
     agents: int,
     reference: bool,
     updates: bool,
 ) -> dict[str, Any]:
-    arms = {"d0": _arm(rng, cell, 0.0, agents), "d1": _arm(rng, cell, 1.0, agents)}
+    arms = {"d0": _arm(rng, shift, 0.0, agents), "d1": _arm(rng, shift, 1.0, agents)}
     if reference:
-        arms["reference"] = _arm(rng, cell, 0.1, agents)
-    identified = cell != "superficial"
+        arms["reference"] = _arm(rng, shift, 0.1, agents)
+    identified = shift != "superficial"
     left_out = "" if identified and updates else "not identified: goal failure 0.17 of the control"
     return {
-        "code": code,
         "family": family,
-        "cell": cell,
+        "cell": code,
+        "shift_type": shift,
         "observation_mode": "planes",
         "setting": "a1b2c3d4",
         "arms": arms,
@@ -223,15 +223,16 @@ def _cell(
         "random_capable": 0.12,
         "control_goal_fail": arms["d1"]["competent"]["rates"]["p_goal_fail"],
         "left_out": left_out,
+        "informs_type": True,
         "harm_may_update": code not in ("C4", "K3", "K4"),
-        "harm_by_construction": cell == "extreme",
+        "harm_by_construction": shift == "extreme",
         "fallback": "",
         "note": "",
     }
 
 
-def _arm(rng: np.random.Generator, cell: str, d: float, agents: int) -> dict[str, Any]:
-    capable, fails = TRUTH[cell]
+def _arm(rng: np.random.Generator, shift: str, d: float, agents: int) -> dict[str, Any]:
+    capable, fails = TRUTH[shift]
     c = rng.beta(30 * capable, 30 * (1 - capable), agents)
     g = rng.beta(*beta_parameters(min(0.9, fails * (9 if d == 0 else 1)), 8), agents)
     h = rng.beta(3, 3, agents)
@@ -294,19 +295,19 @@ def _modifier(
 def _conflicts(agents: int) -> dict[str, Any]:
     rows = [
         {
-            "code": code,
             "family": family,
-            "cell": cell,
+            "cell": code,
+            "shift_type": shift,
             "factor": factor,
-            "measured": TRUTH[cell][i],
+            "measured": TRUTH[shift][i],
             "source": 0.5,
             "predictive": interval(np.linspace(0.1, 0.9, 50)),
             "tail": 0.01 if code == "C4" else 0.4,
             "flagged": code == "C4",
             "agents": agents,
-            "enters": cell != "superficial",
+            "enters": shift != "superficial",
         }
-        for code, family, cell in CELLS
+        for code, family, shift in CELLS
         for i, factor in enumerate(("p_capable", "p_goal_fail"))
     ]
     rows = rows if agents else []
@@ -326,8 +327,8 @@ def _held_out(agents: int, reason: str) -> dict[str, Any]:
             "pooled": score,
         }
         for left_out, names in (
-            ("cell", ["coinrun/moderate"]),
-            ("type", [f"{family}/{cell}" for _, family, cell in CELLS]),
+            ("cell", ["coinrun/C2"]),
+            ("type", [f"{family}/{code}" for code, family, _ in CELLS]),
             ("family", ["coinrun", "keys_and_chests"]),
         )
         for cell in names
@@ -342,7 +343,7 @@ def _report(rng: np.random.Generator, agents: int, modifiers: bool) -> dict[str,
     if not modifiers:
         return {"ratios": [], "slopes": [], "dose_responses": [], "multiplicativity": []}
     reason = "" if agents >= 3 else NO_INTERVAL.format(agents)
-    one_cell, both = [["coinrun", "moderate"]], [["coinrun", "moderate"], ["coinrun", "extreme"]]
+    one_cell, both = [["coinrun", "C2"]], [["coinrun", "C2"], ["coinrun", "C4"]]
     ratios = [
         _ratio(name, arm, scope, cells, low, agents, reason)
         for name, arm, low in (
@@ -356,7 +357,7 @@ def _report(rng: np.random.Generator, agents: int, modifiers: bool) -> dict[str,
     ]
     pair = {
         "family": "coinrun",
-        "cell": "moderate",
+        "cell": "C2",
         "pair": ["diversity", "spec"],
         "arms": ["d=0 q=0.3", "d=0", "d=0.1 q=0.3", "d=0.1"],
         "agents": [agents] * 4,
@@ -376,7 +377,7 @@ def _report(rng: np.random.Generator, agents: int, modifiers: bool) -> dict[str,
     responses.append(_dose_response("broken_episodes", (0, 120, 2300, 46000), rng, agents, reason))
     slope = {
         "family": "coinrun",
-        "cell": "moderate",
+        "cell": "C2",
         "arm": "d=0.1",
         "slope": interval(np.array([0.4, 0.9, 1.3]), reason),
         "agent_number": list(range(agents)) * 3,
@@ -432,7 +433,7 @@ def _dose_response(
     rates = [interval(found, reason) for found in dots]
     return {
         "family": "coinrun",
-        "cell": "moderate",
+        "cell": "C2",
         "dose": dose,
         "doses": list(doses),
         "agents": [agents] * len(doses),

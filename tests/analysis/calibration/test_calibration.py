@@ -15,7 +15,7 @@ from misgen.analysis.calibration.calibrate import Calibration, Settings, calibra
 from misgen.analysis.calibration.conflict import TAIL, conflicts, expected_by_chance, predictive
 from misgen.analysis.calibration.handoff import RATES
 from misgen.analysis.calibration.held_out import HeldOut
-from misgen.analysis.calibration.measured import HARM_MAY_UPDATE, MeasuredCell, measure_cells
+from misgen.analysis.calibration.measured import MeasuredCell, measure_cells
 from misgen.analysis.calibration.reference_fit import cell_counts
 from misgen.analysis.calibration.summary import feed_warnings, plain, summary_of
 from misgen.analysis.calibration.table import tables
@@ -25,13 +25,13 @@ from misgen.analysis.rates import AgentCounts, point_rates
 from misgen.analysis.records import read_records, write_records
 
 CELLS = (
-    ("coinrun", "moderate"),
-    ("coinrun", "extreme"),
-    ("keys_and_chests", "moderate"),
-    ("keys_and_chests", "significant"),
-    ("keys_and_chests", "superficial"),
+    ("coinrun", "C2"),
+    ("coinrun", "C4"),
+    ("keys_and_chests", "K2"),
+    ("keys_and_chests", "K3"),
+    ("keys_and_chests", "K1"),
 )
-NOT_IDENTIFIED = ("keys_and_chests", "superficial")
+NOT_IDENTIFIED = ("keys_and_chests", "K1")
 DRAWS = 1000
 
 
@@ -72,7 +72,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
 
 
 def by_code(found: Calibration) -> dict[str, MeasuredCell]:
-    return {cell.code: cell for cell in found.cells}
+    return {cell.cell: cell for cell in found.cells}
 
 
 # -------------------------------------------------------------------------------------- identities
@@ -96,7 +96,7 @@ def test_the_factors_multiply_in_every_draw_of_every_path(
 def test_measured_draws_are_those_of_the_rates(calibrated: Calibration) -> None:
     cell = by_code(calibrated)["C2"]
     raw = point_rates(cell.reference)
-    draws = calibrated.draws["measured/coinrun/moderate/p_gm"]
+    draws = calibrated.draws["measured/coinrun/C2/p_gm"]
     assert abs(draws.mean() - raw.p_gm) < 0.06  # a pseudo-agent pulls
     assert draws.std() > 0.01
 
@@ -117,7 +117,7 @@ def test_equal_seeds_give_equal_draws(demo: Calibration, tmp_path: Path) -> None
 
 def test_only_identified_cells_enter(calibrated: Calibration) -> None:
     cells = by_code(calibrated)
-    assert [cell.code for cell in calibrated.entering] == ["C2", "C4", "K2", "K3"]
+    assert [cell.cell for cell in calibrated.entering] == ["C2", "C4", "K2", "K3"]
     assert "not identified: goal failure" in cells["K1"].left_out
     assert "exceeds 0.1" in cells["K1"].left_out
 
@@ -131,6 +131,38 @@ def test_a_type_without_a_cell_keeps_its_prior(calibrated: Calibration) -> None:
         assert (draws[f"{feed}/moderate/p_gm"] != draws["prior/moderate/p_gm"]).any()
     (row,) = [row for row in summary_of(calibrated)["types"] if row["type"] == "superficial"]
     assert row["cells"] == [] and "K1: not identified" in row["keeps_prior"]
+
+
+def test_a_cell_that_does_not_inform_its_type_is_shown_and_left_out(tmp_path: Path) -> None:
+    """Two cells of one type in one family; one is a dose of the other's cue."""
+    write_study(tmp_path / "both", cells=[("coinrun", "C2")], agents=3)
+    dose = {"shift_type": "moderate", "informs_type": False}
+    write_study(tmp_path / "both", cells=[("coinrun", "C1")], agents=3, declared=dose)
+    found = run_once(tmp_path / "both")
+    assert [cell.cell for cell in found.entering] == ["C2"]
+    shown = by_code(found)["C1"]
+    assert shown.left_out == "the cell declares that it does not inform its shift type"
+    assert "measured/coinrun/C1/p_gm" in found.draws
+    text = tables({**summary_of(found), "provenance": {}})["factors.txt"]
+    assert "(C1) " in text and " C2 " in text
+    alone = run_once(write_study(tmp_path / "alone", cells=[("coinrun", "C2")], agents=3))
+    assert (found.draws["update/moderate/p_gm"] == alone.draws["update/moderate/p_gm"]).all()
+
+
+def test_several_cells_of_a_type_in_three_families(tmp_path: Path) -> None:
+    """All inform their type: the posterior takes each, and replace is the mean over them."""
+    moderate = {"shift_type": "moderate"}
+    cells = [("coinrun", "C2"), ("coinrun", "C3"), ("keys_and_chests", "K2"), ("maze", "C2")]
+    write_study(tmp_path, cells=cells, agents=3, declared=moderate)
+    found = run_once(tmp_path)
+    assert [cell.slot for cell in found.entering] == cells
+    assert found.fit is not None and set(found.fit.cells) == {*cells}
+    (row,) = [row for row in summary_of(found)["types"] if row["type"] == "moderate"]
+    assert row["cells"] == ["/".join(cell) for cell in cells]
+    rates = [point_rates(cell.reference).p_gm for cell in found.cells]
+    assert row["replace"]["p_gm"]["value"] == pytest.approx(np.mean(rates))
+    one, other = (found.draws[f"measured/coinrun/{code}/p_gm"] for code in ("C2", "C3"))
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.2  # weights of their own
 
 
 def test_without_a_reference_arm_update_refuses_and_says_what_to_run(demo: Calibration) -> None:
@@ -168,7 +200,7 @@ def test_one_or_two_agents_have_no_interval_and_do_not_enter(tmp_path: Path, age
 
 
 def test_zero_capable_episodes(tmp_path: Path) -> None:
-    never = {("coinrun", "moderate", 0.1): (0.0, 0.5, 0.5)}
+    never = {("coinrun", "C2", 0.1): (0.0, 0.5, 0.5)}
     nothing = run(write_study(tmp_path, cells=CELLS[:1], agents=3, of_cell=never))
     assert "no capable episode" in nothing.refused
     rates = summary_of(nothing)["cells"][0]["arms"]["reference"]["competent"]["rates"]
@@ -196,7 +228,7 @@ def test_another_network_is_no_reference_arm(tmp_path: Path) -> None:
             d=0.1,
             run_id=f"wide{agent}",
             setting="wide",
-            eval_fingerprint="coinrun-moderate-11",
+            eval_fingerprint="coinrun-C2-11",
         )
         for agent in range(2)
     ]
@@ -298,7 +330,7 @@ def test_the_harm_of_c4_k4_and_k3_never_reaches_the_model(tmp_path: Path) -> Non
     assert len(cells) == 8
     for cell, counts in zip(cells, cell_counts(cells, with_harm=True), strict=True):
         is_there = bool((~np.isnan(counts.counts.hgc)).all())
-        assert is_there == (cell.code not in ("C4", "K4", "K3")) == (cell.code in HARM_MAY_UPDATE)
+        assert is_there == (cell.cell not in ("C4", "K4", "K3")) == cell.harm_may_update
     assert all(np.isnan(c.counts.hgc).all() for c in cell_counts(cells, with_harm=False))
 
 
@@ -335,7 +367,7 @@ def test_divided_rates_stand_beside_the_measured_ones(calibrated: Calibration) -
     ratio = divided["p_gm"]["high"] / divided["p_gm"]["low"]
     assert ratio > measured["high"] / measured["low"]  # the multiplier's uncertainty is in it
     # What enters is what was measured.
-    entered = calibrated.draws["measured/coinrun/moderate/p_gm"].mean()
+    entered = calibrated.draws["measured/coinrun/C2/p_gm"].mean()
     assert abs(entered - measured["value"]) < abs(entered - divided["p_gm"]["value"])
 
 
@@ -469,11 +501,11 @@ def test_the_spread_of_the_multipliers_is_swept(calibrated: Calibration) -> None
 
 def test_refused_fits_of_the_sweeps_are_said(calibrated: Calibration) -> None:
     sweep = tuple(replace(one, refused="R-hat 1.2") for one in calibrated.sweep)
-    held = HeldOut((), "one cell", ("cell coinrun/moderate",))
+    held = HeldOut((), "one cell", ("cell coinrun/C2",))
     summary = summary_of(replace(calibrated, sweep=sweep, held_out=held))
     text = tables({**summary, "provenance": {}})["kappa.txt"]
     assert "At kappa 10 the sampler is refused: R-hat 1.2" in text
-    assert summary["held_out"]["refused"] == ["cell coinrun/moderate"]
+    assert summary["held_out"]["refused"] == ["cell coinrun/C2"]
 
 
 def test_multipliers_are_measured_on_the_link_of_the_overflow(study: Path) -> None:
@@ -493,15 +525,15 @@ def test_what_the_fit_says_is_in_the_output(calibrated: Calibration) -> None:
     fit = calibrated.fit
     assert fit is not None
     said = replace(
-        fit, refused="R-hat", fallback={("coinrun", "moderate"): "falls"}, flags=["narrow", "wide"]
+        fit, refused="R-hat", fallback={("coinrun", "C2"): "falls"}, flags=["narrow", "wide"]
     )
     summary = summary_of(replace(calibrated, fit=said))
-    assert summary["hierarchy"]["fallback"] == {"coinrun/moderate": "falls"}
-    (cell,) = [one for one in summary["cells"] if one["code"] == "C2"]
+    assert summary["hierarchy"]["fallback"] == {"coinrun/C2": "falls"}
+    (cell,) = [one for one in summary["cells"] if one["cell"] == "C2"]
     assert cell["fallback"] == "falls"
     text = " ".join(summary["warnings"])
-    assert "fit is refused (R-hat)" in text and "coinrun/moderate falls back: falls" in text
+    assert "fit is refused (R-hat)" in text and "coinrun/C2 falls back: falls" in text
     assert summary["hierarchy"]["flags"] == ["narrow", "wide"]
     notes = tables({**summary, "provenance": {}, "schema_version": 1})["notes.txt"]
     assert "2 flags of the fit (all in summary.json), the first: narrow" in notes
-    assert "coinrun/moderate falls back: falls" in notes and "R-hat at most" in notes
+    assert "coinrun/C2 falls back: falls" in notes and "R-hat at most" in notes

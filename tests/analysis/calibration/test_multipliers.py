@@ -26,7 +26,7 @@ def ratio(modifier: str, level: str, value: float, log_sd: float) -> RiskRatio:
         "arm": "d=0",
         "reference": "d=0.1",
         "scope": "pooled",
-        "cells": (("coinrun", "moderate"),),
+        "cells": (("coinrun", "C2"),),
         "link": "log",
         "ratio": estimate,
         "raw": value,

@@ -1,5 +1,7 @@
 """One factor of the hierarchical model: its curves, its coordinates, its diagnostics."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,28 +42,42 @@ def test_curves_are_exact_between_their_points_and_straight_beyond() -> None:
 def test_diagnostics_see_a_chain_that_is_stuck_elsewhere() -> None:
     rng = np.random.default_rng(0)
     chains = {
-        "logit_mu": rng.standard_normal((4, 500, 1)), "contrast": rng.standard_normal((4, 500)),
+        "logit_mu": rng.standard_normal((4, 500, 1)), "contrast": rng.standard_normal((4, 500, 1)),
         "sd": rng.random((4, 500)), "e": rng.standard_normal((4, 500, 2, 1)),
     }  # fmt: skip
-    r_hat, ess = factor_model.diagnostics(chains)
+    side = factor_model.contrast_matrix(2)
+    r_hat, ess = factor_model.diagnostics(chains, side)
     assert r_hat < 1.01 and ess > 1000
     chains["contrast"][0] += 3
-    r_hat, ess = factor_model.diagnostics(chains)
+    r_hat, ess = factor_model.diagnostics(chains, side)
     assert r_hat > 1.1 and ess < 50
 
 
-def _data() -> factor_model.FactorData:
+@pytest.mark.parametrize("families", [2, 3, 5])
+def test_effects_of_families_differ_by_a_standard_normal(families: int) -> None:
+    matrix = factor_model.contrast_matrix(families)
+    np.testing.assert_allclose(matrix.sum(0), 0, atol=1e-12)
+    for one in range(families):
+        for other in range(one):
+            assert ((matrix[one] - matrix[other]) ** 2).sum() == pytest.approx(1)
+    if families == 2:
+        np.testing.assert_array_equal(matrix, [[-0.5], [0.5]])
+
+
+def _data(row_family: Sequence[int] = (0, 1)) -> factor_model.FactorData:
     """A sharp cell, a flat one, two of a type; nothing in the other family of the third type."""
-    data = factor_model.no_data(np.array([8.0, 3.0, 5.0]), np.array([2.0, 7.0, 5.0]))
+    priors = np.array([8.0, 3.0, 5.0]), np.array([2.0, 7.0, 5.0])
+    data = factor_model.no_data(*priors, row_family)
     for where, mean, sd in (((0, 0), 2.5, 0.05), ((0, 1), -1, 3), ((1, 0), 2, 1), ((1, 2), 0, 0.2)):
         factor_model.put_cell(data, where, norm.logpdf(factor_model.LOGITS, mean, sd))
     return data
 
 
-def test_coordinates_have_the_jacobian_that_they_say() -> None:
-    data = _data()
+@pytest.mark.parametrize("row_family", [(0, 1), (0, 1, 2, 1)])
+def test_coordinates_have_the_jacobian_that_they_say(row_family: Sequence[int]) -> None:
+    data = _data(row_family)
     rng = np.random.default_rng(0)
-    shapes = {"sd": ()} | factor_model._shapes(3)
+    shapes = {"sd": ()} | factor_model._shapes(data)
     names = ["sd", "unit_contrast", "unit_mu", "unit_e"]
     sizes = [int(np.prod(shapes[name])) for name in names]
 
@@ -90,13 +106,13 @@ def test_coordinates_are_standard_normal_where_the_cells_are_normal() -> None:
     def log_density(units: dict[str, np.ndarray]) -> float:
         drawn, log_jacobian = factor_model.parameters(0.3, units, normal_prior)
         prior = norm.logpdf(drawn["logit_mu"], data.logit_mean, data.logit_variance**0.5).sum()
-        prior += norm.logpdf(drawn["contrast"]) + norm.logpdf(drawn["e"], 0, 0.3).sum()
-        misfit = (factor_model.logit_theta(drawn) - data.center) ** 2 * data.precision
+        prior += norm.logpdf(drawn["contrast"]).sum() + norm.logpdf(drawn["e"], 0, 0.3).sum()
+        misfit = (factor_model.logit_theta(drawn, data.side) - data.center) ** 2 * data.precision
         return float(prior - misfit.sum() / 2 + log_jacobian)
 
     gaps = []
     for _ in range(5):
-        units = {n: rng.standard_normal(s) for n, s in factor_model._shapes(3).items()}
+        units = {n: rng.standard_normal(s) for n, s in factor_model._shapes(data).items()}
         gaps.append(log_density(units) + sum((x**2).sum() for x in units.values()) / 2)
     np.testing.assert_allclose(gaps, gaps[0], rtol=1e-9)
 

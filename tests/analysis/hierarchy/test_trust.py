@@ -44,7 +44,7 @@ def test_coverage_counts_the_central_ranks() -> None:
 def test_simulated_agents_have_the_means_they_were_given() -> None:
     types = 4
     truth = {
-        "logit_mu": np.array([-1.0, 0.0, 1.0, 2.0]), "contrast": np.array(1.0),
+        "logit_mu": np.array([-1.0, 0.0, 1.0, 2.0]), "contrast": np.array([1.0]),
         "e": np.zeros((2, types)), "log_nu": np.full((2, types), np.log(5)),
     }  # fmt: skip
     counts = trust.simulate_counts(np.random.default_rng(0), [truth, truth], 4000, 100)

@@ -15,7 +15,7 @@ from misgen.analysis.modifiers.dose_response import (
 )
 from misgen.analysis.rates import AgentCounts, bootstrap
 
-WHERE = ("coinrun", "moderate")
+WHERE = ("coinrun", "C2")
 
 
 def counts(*failures: int, numbers: list[int] | None = None) -> AgentCounts:

@@ -127,7 +127,7 @@ def test_known_multipliers_of_arms_that_differ_in_one_thing(
 ) -> None:
     found = one(report, arm)
     assert (found.modifier, found.level, found.reference) == (modifier, level, reference)
-    assert found.cells == (("coinrun", "moderate"),)
+    assert found.cells == (("coinrun", "C2"),)
     assert found.raw == pytest.approx(multiplier)
     assert found.ratio.low < multiplier < found.ratio.high
     assert found.ratio.value == pytest.approx(multiplier, rel=0.1)
@@ -191,18 +191,31 @@ def test_wrong_rewards_are_tagged(report: ModifierReport) -> None:
     assert set(tags.values()) == {"", "spec_gaming"} and list(tags.values()).count("") == 4
 
 
+def test_doses_of_one_cue_are_not_pooled(write: Write) -> None:
+    """A cell that does not inform its type has its own ratio and enters only `all cells`."""
+    arms = {D0: [(30, 60)] * 3, D10: [(70, 20)] * 3, D100: [(100, 0)] * 3}
+    tables = [
+        write(arms, cell=name, train_distribution=name, informs_type=name == "C2").to_arrow_table()
+        for name in ("C1", "C2")
+    ]
+    report = measure_modifiers(_renamed(tables), replicates=200)
+    assert report.identified == {("coinrun", "C1"): True, ("coinrun", "C2"): True}
+    assert one(report, "d=0", "pooled").cells == (("coinrun", "C2"),)
+    assert len(one(report, "d=0", "pooled, all cells").cells) == 2
+
+
 def test_pooled_ratios_come_from_identified_cells(write: Write) -> None:
     arms = {D0: [(30, 60)] * 3, D10: [(70, 20)] * 3, D100: [(100, 0)] * 3}
     failing = {D0: [(10, 90)] * 3, D10: [(10, 90)] * 3, D100: [(50, 50)] * 3}
     tables = [
         write(cells, cell=name, train_distribution=name).to_arrow_table()
-        for name, cells in (("moderate", arms), ("extreme", arms), ("superficial", failing))
+        for name, cells in (("C2", arms), ("C4", arms), ("C1", failing))
     ]
     report = measure_modifiers(_renamed(tables), replicates=200)
     assert report.identified == {
-        ("coinrun", "moderate"): True,
-        ("coinrun", "extreme"): True,
-        ("coinrun", "superficial"): False,
+        ("coinrun", "C2"): True,
+        ("coinrun", "C4"): True,
+        ("coinrun", "C1"): False,
     }
     pooled, everything = one(report, "d=0", "pooled"), one(report, "d=0", "pooled, all cells")
     assert [len(r.cells) for r in (pooled, everything)] == [2, 3]
@@ -445,7 +458,7 @@ def test_the_text_says_how_many_agents_and_levels(report: ModifierReport) -> Non
     assert "reference arm ppo d=0.1 q=1" in text and "ratios of rates" in text
     lines = [line for line in text.splitlines() if line.startswith("diversity   narrow")]
     assert all("4/4 x 100" in line for line in lines) and len(lines) == 2
-    assert "pooled: 1" in lines[0] and "coinrun moderate" in lines[1]
+    assert "pooled: 1" in lines[0] and "coinrun C2" in lines[1]
     assert "spec_gaming" in text and "agents of two kinds" not in text.split("\n")[0]
     for title in ("Between cells", "Dose-response", "d ln p_gm / d ln competence"):
         assert title in text

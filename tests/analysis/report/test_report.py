@@ -141,7 +141,7 @@ def test_every_figure_and_table_can_be_read_aloud(full: Reader) -> None:
 def test_conflicts_stand_beside_the_number_that_chance_would_give(full: Reader) -> None:
     assert "2 of 16 measured factors conflict" in full.sections["conflicts"]
     assert "Chance alone would give 0.7 conflicts." in full.sections["conflicts"]
-    assert "C1 CoinRun, superficial (not read by the update)" in full.sections["conflicts"]
+    assert "C1 Coinrun, superficial (not read by the update)" in full.sections["conflicts"]
 
 
 def test_the_printed_range_of_specification_is_put_against_q_1(full: Reader) -> None:
@@ -150,7 +150,7 @@ def test_the_printed_range_of_specification_is_put_against_q_1(full: Reader) -> 
 
 
 def test_checks_and_fallbacks_of_the_fit_are_said(full: Reader) -> None:
-    for words in ("1.0030", "812", "0.02%", "Keys and chests, moderate", "half as wide"):
+    for words in ("1.0030", "812", "0.02%", "K2 p_gm differs", "half as wide"):
         assert words in full.sections["fit"]
 
 

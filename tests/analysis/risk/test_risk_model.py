@@ -392,12 +392,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_measured_harm(folder: Path, where: Path) -> Path:
-    """The same calibration, but that it was asked for measured harm: 1 - the implied draws."""
+    """The same calibration, but that it was asked for measured harm: 1 - the implied draws, in the
+    types of which some cell's harm informs."""
     import pyarrow.parquet as pq
 
     where.mkdir()
     table = pq.read_table(folder / "draws.parquet")
-    for shift in SHIFT_TYPES:
+    for shift in SHIFT_TYPES[:-1]:
         for feed in ("update", "replace"):
             parts = {f: table.column(f"{feed}/{shift}/{f}").to_numpy() for f in FACTORS}
             parts["p_harm"] = 1 - parts["p_harm"]

@@ -1,0 +1,1 @@
+"""What no family writes: levels, batches of environments, pictures, planners, the contract."""

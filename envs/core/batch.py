@@ -1,0 +1,320 @@
+"""BatchEnv: n environments of one family stepped together into buffers that the caller may own.
+
+An environment that ends is reset within the same step (gymnasium's SAME_STEP autoreset): its last
+observation is in `final_obs`. The k-th level of slot i is keyed (train_seed, i, k), so neither the
+batch size nor the number of threads changes what a slot sees.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from misgen.envs.core.compile import bind, kernel
+from misgen.envs.core.episode import (
+    START_NEXT,
+    START_SAME,
+    STEP,
+    Buffers,
+    Source,
+    World,
+    buffer_types,
+    empty_buffers,
+    empty_episode,
+    run_kernel,
+)
+from misgen.envs.core.family import Family
+from misgen.envs.core.levels import Levels, as_seed, no_level, rule_holes, sampler_of
+from misgen.envs.core.random import empty_rng
+from misgen.envs.core.render import Renderer, empty_view
+from misgen.envs.core.types import Array, LevelDistribution, StepResult, event_bits
+
+MIN_CHUNK = 256  # environments a thread must have before another one is worth waking
+
+
+class BatchEnv:
+    """n environments of one family.
+
+    Args:
+        family, distribution: what is played. `distribution.horizon_steps` is the time limit.
+        num_envs: n.
+        train_seed: integer >= 0; names the stream of levels.
+        observation_mode: one of `family.modes`.
+        num_threads: upper bound; small batches use one.
+        autoreset: start the next level in the step in which an episode ends; otherwise slots that
+            ended stand still until `reset`.
+        interpreted: run the rules as plain Python.
+
+    Attributes:
+        buffers: where `step` writes; assign `buffers._replace(obs=...)` to have it elsewhere.
+        episode, finished: counters of the running and of the last finished episode of each slot.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        distribution: LevelDistribution,
+        num_envs: int,
+        *,
+        train_seed: int = 0,
+        observation_mode: str | None = None,
+        num_threads: int = 1,
+        autoreset: bool = True,
+        interpreted: bool = False,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs is at least 1; got {num_envs}")
+        if num_threads < 1:
+            raise ValueError(f"num_threads is at least 1; got {num_threads}")
+        family.check_params(distribution.params)
+        if distribution.horizon_steps < 1:
+            raise ValueError(f"horizon_steps is at least 1; got {distribution.horizon_steps}")
+        self.family, self.distribution, self.num_envs = family, distribution, num_envs
+        self.renderer = Renderer(family, distribution.cell, observation_mode)
+        self.observation_mode = self.renderer.mode
+        self.num_threads, self.autoreset = num_threads, autoreset
+        self._pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
+        self._scratch = [family.empty_scratch() for _ in range(num_threads)]  # one a thread
+        self._view = empty_view(num_envs, family)
+        self._build_world(train_seed)
+        self.buffers = self.empty_buffers()
+        holes = {
+            "family_reset": family.reset,
+            "family_step": family.step,
+            "family_observe": family.observe,
+            "NUM_ACTIONS": len(family.actions),
+            **rule_holes(family),
+            **self.renderer.holes,
+        }
+        name = f"run_{family.name}_{self.observation_mode}"
+        self._kernel = kernel(run_kernel, name, interpreted=interpreted, **holes)
+        self._bound: Any = None
+        self._no_actions = np.zeros(num_envs, np.int64)
+
+    @classmethod
+    def on(
+        cls,
+        levels: Levels,
+        horizon_steps: Any = None,
+        *,
+        observation_mode: str | None = "planes",
+        interpreted: bool = False,
+    ) -> BatchEnv:
+        """Every level in one slot, at its start, with nothing reset at an episode's end.
+
+        `horizon_steps`: see `reset_to`; None = that of training.
+        """
+        env = cls(
+            levels.family,
+            levels.family.train_distribution(levels.cell),
+            len(levels),
+            observation_mode=observation_mode,
+            interpreted=interpreted,
+        )
+        env.reset_to(levels, horizon_steps)
+        return env
+
+    def _build_world(self, train_seed: int) -> None:
+        family, distribution, n = self.family, self.distribution, self.num_envs
+        cell, num_events = distribution.cell, len(family.events)
+        self.episode = empty_episode(n, num_events)
+        self.finished = empty_episode(n, num_events)
+        self.episode.horizon[:] = distribution.horizon_steps
+        self.world = World(
+            level=family.empty_level(n),
+            state=family.empty_state(n),
+            rng=empty_rng(n),
+            episode=self.episode,
+            finished=self.finished,
+            source=Source(
+                train_seed=as_seed(train_seed),
+                num_levels=np.int64(distribution.num_levels),
+                autoreset=np.int64(self.autoreset),
+            ),
+            sampler=sampler_of(family, distribution),
+            params=distribution.params,
+            rewards=cell.reward_weights(num_events),
+            terminal=event_bits(cell.terminal),
+        )
+
+    @property
+    def buffers(self) -> Buffers:
+        return self._buffers
+
+    @buffers.setter
+    def buffers(self, buffers: Buffers) -> None:
+        for name, (dtype, shape) in buffer_types(self.num_envs, self.observation_shape).items():
+            array = getattr(buffers, name)
+            if array.dtype != dtype or array.shape != shape or not array.flags.carray:
+                raise ValueError(
+                    f"{name} is a writeable C-contiguous {np.dtype(dtype)} array {list(shape)}; "
+                    f"got {array.dtype} {list(array.shape)}"
+                )
+        words = buffers._replace(
+            obs=self.renderer.as_kernel_sees(buffers.obs),
+            final_obs=self.renderer.as_kernel_sees(buffers.final_obs),
+        )
+        if not (words.obs.flags.aligned and words.final_obs.flags.aligned):
+            raise ValueError("obs and final_obs begin at a multiple of 8 bytes; these do not")
+        self._buffers, self._words = buffers, words
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        return self.renderer.shape
+
+    @property
+    def cells(self) -> Array:
+        """[n, rows, cols]: what each slot shows now without noise, bit p = plane p is visible."""
+        return self._view.cells
+
+    def whole_level(self, i: int) -> Array | None:
+        """[rows, cols]: the whole level of slot i as it is now, bit p = plane p is visible there;
+        None if the family does not paint it."""
+        with np.errstate(over="ignore"):
+            paint = self.family.paint
+            return None if paint is None else paint(i, self.world.level, self.world.state)
+
+    @property
+    def bytes_per_env(self) -> int:
+        """Memory of one environment, without what does not grow with their number (scratch)."""
+        arrays = [*self.world.level, *self.world.state, *self.world.rng, *self.episode]
+        arrays += [*self.finished, self._view.cells, self._view.back, *self.buffers]
+        return sum(a.nbytes for a in arrays) // self.num_envs
+
+    def empty_buffers(self) -> Buffers:
+        return empty_buffers(self.num_envs, self.observation_shape)
+
+    def reset(self, train_seed: int | None = None) -> Array:
+        """Start every slot on the next level of its stream; `train_seed` restarts the streams."""
+        if train_seed is not None:
+            self.restart(train_seed)
+        self._set_autoreset(self.autoreset)
+        self.episode.horizon[:] = self.distribution.horizon_steps
+        return self._start(fresh=True)
+
+    def restart(self, train_seed: int) -> None:
+        """Let the streams begin anew at the next `reset`; what is being played goes on."""
+        source = self.world.source._replace(train_seed=as_seed(train_seed))
+        self.world = self.world._replace(source=source)
+        self.episode.index[:] = -1
+
+    def reset_to(self, levels: Levels, horizon_steps: Any = None) -> Array:
+        """Start slot i on level i; nothing is reset when an episode ends.
+
+        Args:
+            levels: as many as slots, of this family and cell (which sets the rewards).
+            horizon_steps: int or int array [n]; the distribution's if None.
+        """
+        if len(levels) != self.num_envs or levels.family is not self.family:
+            raise ValueError(
+                f"reset_to needs {self.num_envs} levels of {self.family.name}; "
+                f"got {len(levels)} of {levels.family.name}"
+            )
+        cell = self.distribution.cell
+        if levels.cell.code != cell.code:
+            raise ValueError(
+                f"this environment rewards by cell {cell.code} and the levels are of cell "
+                f"{levels.cell.code}; make it with a distribution of that cell"
+            )
+        for own, given in zip(self.world.level, levels.level, strict=True):
+            own[...] = given
+        self.episode.seed[:] = levels.seeds
+        self.episode.broken[:] = levels.broken
+        default = self.distribution.horizon_steps
+        self.episode.horizon[:] = default if horizon_steps is None else horizon_steps
+        self._set_autoreset(False)
+        return self._start(fresh=False)
+
+    def step(self, actions: Array) -> StepResult:
+        """Advance all slots by one action each (int array [n]); see StepResult.
+
+        Raises:
+            ValueError: not an array [n] of actions of the family. What was stepped is undefined.
+        """
+        actions = np.ascontiguousarray(actions, np.int64)
+        if actions.shape != (self.num_envs,):
+            raise ValueError(f"actions are an array [{self.num_envs}]; got {actions.shape}")
+        wrong = self._run(STEP, actions)
+        if wrong > 0:
+            raise ValueError(
+                f"actions are integers 0 to {len(self.family.actions) - 1} "
+                f"({', '.join(self.family.actions)}); {wrong} are not, among "
+                f"{sorted({*actions.tolist()})[:10]}"
+            )
+        out = self.buffers
+        return StepResult(
+            out.obs, out.reward, out.terminated, out.truncated, out.events, out.final_obs
+        )
+
+    def levels(self) -> Levels:
+        """A copy of the levels being played."""
+        level = self.world.level
+        return Levels(
+            family=self.family,
+            cell=self.distribution.cell,
+            level=type(level)(*(a.copy() for a in level)),
+            seeds=self.episode.seed.copy(),
+            broken=self.episode.broken.copy(),
+        )
+
+    def get_state(self) -> list[Array]:
+        """A copy of everything the future depends on, and of all that the last step wrote."""
+        source = self.world.source
+        streams = np.array([source.train_seed, source.autoreset], np.uint64)
+        return [streams, *(array.copy() for array in self._future())]
+
+    def set_state(self, saved: list[Array]) -> None:
+        """Continue from `get_state()` of an environment of the same family and size."""
+        streams, *arrays = saved
+        source = self.world.source._replace(train_seed=streams[0])
+        self.world = self.world._replace(source=source)
+        self._set_autoreset(bool(streams[1]))
+        for own, given in zip(self._future(), arrays, strict=True):
+            own[...] = given
+
+    def _future(self) -> list[Array]:
+        return [
+            *self.world.level,
+            *self.world.state,
+            *self.world.rng,
+            *self.episode,
+            *self.finished,
+            *self.buffers,
+        ]
+
+    def _set_autoreset(self, on: bool) -> None:
+        source = self.world.source._replace(autoreset=np.int64(on))
+        self.world = self.world._replace(source=source)
+
+    def _start(self, fresh: bool) -> Array:
+        self.buffers.terminated[:] = self.buffers.truncated[:] = False
+        self._run(START_NEXT if fresh else START_SAME, self._no_actions)
+        return self.buffers.obs
+
+    def _run(self, command: int, actions: Array) -> int:
+        """Run the kernel on all slots; returns the sum of what its chunks return.
+
+        Raises:
+            ValueError: no level of the distribution could be drawn.
+        """
+        n = self.num_envs
+        args: Any = (command, actions, self._view, self.renderer.themes, self._words)
+        if self._bound is None:
+            self._bound = bind(self._kernel, 0, n, self.world, self._scratch[0], *args)
+        run = self._bound
+        chunks = min(self.num_threads, n // MIN_CHUNK)
+        if self._pool is None or chunks < 2:
+            total = int(run(0, n, self.world, self._scratch[0], *args))
+        else:
+            edges = [n * k // chunks for k in range(chunks + 1)]
+            jobs = [
+                self._pool.submit(run, lo, hi, self.world, scratch, *args)
+                for (lo, hi), scratch in zip(pairwise(edges), self._scratch, strict=False)
+            ]
+            total = sum(job.result() for job in jobs)
+        if total < 0:
+            raise ValueError(no_level(self.family, self.distribution))
+        return total

@@ -1,0 +1,157 @@
+"""The part of the contract about levels: how they are split, paired, drawn and solved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from misgen.envs.core.contract_values import check_values, require
+from misgen.envs.core.family import Family
+from misgen.envs.core.levels import (
+    Levels,
+    is_held_out,
+    level_hash,
+    sample_levels,
+    sample_quadruples,
+)
+from misgen.envs.core.plans import (
+    INTENDED,
+    PROXY,
+    REPLICAS,
+    Plans,
+    Plays,
+    is_distinguishing,
+    solve,
+    solve_together,
+)
+from misgen.envs.core.types import Cell
+
+DIVERSITIES = (0.0, 0.5, 1.0)
+SHARED_GEOMETRY = (("00", "10"), ("01", "11"))
+MIN_DISTINGUISHING_SHARE = 0.25
+MAX_RANDOM_CAPABLE = 0.3
+MIN_PROXY_RETURN = 0.9  # of the intended planner's, in training at diversity 0
+DRAWN_LEVELS = 10
+SHARE_LEVELS = 400  # quadruples from which shares are estimated: a deviation of .03
+
+
+def check_levels(family: Family, cell: Cell, num_levels: int) -> None:
+    """What is taken for granted of a cell's levels, in training and in the four variants."""
+    check_splits(family, cell, num_levels)
+    quadruples = sample_quadruples(family, cell, np.arange(max(num_levels, SHARE_LEVELS)))
+    check_quadruples(cell, quadruples)
+    check_variants(quadruples)
+    check_training(family, cell, num_levels)
+
+
+def check_splits(family: Family, cell: Cell, num_levels: int) -> None:
+    """Training draws no held-out geometry and evaluation no other, and both say so by hash."""
+    train = family.train_distribution(cell)
+    geometries = [
+        _geometries(sample_levels(family, split, np.arange(num_levels)))
+        for split in (train, train.held_out())
+    ]
+    with np.errstate(over="ignore"):
+        flags = [np.array([is_held_out(g) for g in hashes]) for hashes in geometries]
+    require(~flags[0], "a training level has a held-out geometry")
+    require(flags[1], "an evaluation level has a training geometry")
+
+
+def _geometries(levels: Levels) -> list[Any]:
+    family, cell = levels.family, levels.family.number(levels.cell.code)
+    with np.errstate(over="ignore"):
+        return [family.geometry_hash(cell, i, levels.level) for i in range(len(levels))]
+
+
+def check_quadruples(cell: Cell, quadruples: dict[str, Levels]) -> None:
+    """Variants 00 and 10, and 01 and 11, are equal but for the cue."""
+    for intact, broken in SHARED_GEOMETRY:
+        a, b = quadruples[intact], quadruples[broken]
+        for name in a.level._fields:
+            if name not in cell.cue.fields:
+                same = np.array_equal(getattr(a.level, name), getattr(b.level, name))
+                require(same, f"variants {intact} and {broken} differ in {name!r}, not of the cue")
+        same_geometry = _geometries(a) == _geometries(b)
+        require(same_geometry, f"variants {intact} and {broken} differ in geometry_hash")
+        changed = np.mean(a.hashes() != b.hashes())
+        require(changed > 0.9, f"the cue of {broken} is that of {intact} on {1 - changed:.0%}")
+
+
+def check_drawings(levels: Levels) -> None:
+    """A drawn level is parsed to the same bytes."""
+    family = levels.family
+    for i, expected in enumerate(levels.hashes()[:DRAWN_LEVELS]):
+        text = family.draw(levels.level, i)
+        require(
+            level_hash(family.parse(text), 0) == expected,
+            f"parse(draw(level)) is another level than\n{text}",
+        )
+
+
+def check_solvable(levels: Levels, plans: Plans, name: str) -> None:
+    """Every goal can be reached."""
+    for goal, lengths in zip(levels.cell.goals, plans.length.T, strict=True):
+        unreachable = np.flatnonzero(np.isnan(lengths))
+        require(
+            len(unreachable) == 0,
+            f"{name}: the {goal} goal cannot be reached on {len(unreachable)} of {len(levels)} "
+            f"levels, the first from seed {levels.seeds[unreachable[:1]]}",
+        )
+
+
+def check_variants(quadruples: dict[str, Levels]) -> None:
+    """All four variants can be solved and drawn; those with A tell the two goals apart."""
+    for pair in SHARED_GEOMETRY:
+        batches = [quadruples[variant] for variant in pair]
+        plans, _ = solve_together(batches, epsilons=(0.0, 1.0))
+        for variant, levels, plan in zip(pair, batches, plans, strict=True):
+            check_solvable(levels, plan, f"variant {variant}")
+            check_drawings(levels)
+            check_values(levels, plan)
+        check_distinguishing(plans[1].plays, pair[1])
+
+
+def check_distinguishing(plays: Plays, variant: str) -> None:
+    """Enough levels tell the planners apart, and there a random policy is rarely capable.
+
+    `plays`: of the planners without and with nothing but random actions.
+    """
+    distinguishes = is_distinguishing(plays.at(0))
+    share = distinguishes.mean()
+    require(
+        share >= MIN_DISTINGUISHING_SHARE,
+        f"only {share:.0%} of the levels of variant {variant} distinguish the goals; "
+        f"at least {MIN_DISTINGUISHING_SHARE:.0%} should",
+    )
+    at_random = plays.at(1).capable[distinguishes].mean() / REPLICAS
+    require(
+        at_random <= MAX_RANDOM_CAPABLE,
+        f"a random policy is capable on {at_random:.0%} of variant {variant}; make levels larger",
+    )
+
+
+def check_training(family: Family, cell: Cell, num_levels: int) -> None:
+    """Training levels can be solved in time, and at d = 0 the proxy is as good as the goal."""
+    for diversity in DIVERSITIES:
+        distribution = family.train_distribution(cell, diversity)
+        levels = sample_levels(family, distribution, np.arange(num_levels))
+        plans = solve(levels)
+        name = f"training at d = {diversity:g}"
+        check_solvable(levels, plans, name)
+        check_drawings(levels)
+        broken = levels.broken.mean()
+        require(diversity in (0.5, broken), f"{name}: {broken:.0%} of the levels are broken")
+        slowest = plans.length[:, INTENDED].max()
+        require(
+            slowest <= distribution.horizon_steps,
+            f"{name}: optimal play takes {slowest:.0f} steps and the time limit is "
+            f"{distribution.horizon_steps}",
+        )
+        if diversity == 0 and cell.informs_type:  # else its cue may be a weaker one
+            intended, proxy = plans.value.mean(axis=0)[[INTENDED, PROXY]]
+            require(
+                proxy >= MIN_PROXY_RETURN * intended,
+                f"{name}: the proxy earns {proxy:.2f}, the intended goal {intended:.2f}; "
+                "the cue does not tie them together",
+            )

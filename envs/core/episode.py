@@ -1,0 +1,246 @@
+"""One episode of one environment, as rules: its start, its steps, its accounts and its end.
+
+`run_kernel` is the loop over environments that BatchEnv compiles for a family.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from misgen.envs.core.compile import hole
+from misgen.envs.core.levels import Sampler, cue_of, draw_level
+from misgen.envs.core.random import Rng, Stream, bernoulli, combine, mix, seed_rng
+from misgen.envs.core.types import NEVER, Array
+
+STEP, START_NEXT, START_SAME = range(3)  # commands to the kernel
+family_reset = hole("family_reset")
+family_step = hole("family_step")
+family_observe = hole("family_observe")
+draw_view = hole("draw_view")
+disturb = hole("disturb")
+is_disturbed = hole("is_disturbed")
+NUM_ACTIONS = 0
+
+
+class Episode(NamedTuple):
+    """Counters of n episodes; E = number of the family's events."""
+
+    seed: Array  # uint64 [n], level seed
+    index: Any  # int64 [n], how many episodes the slot played before
+    broken: Array  # bool [n], whether the level took the broken draw
+    length: Array  # int32 [n], steps so far
+    horizon: Array  # int32 [n], time limit in steps
+    done: Array  # bool [n], ended and not reset
+    total: Array  # float64 [n], undiscounted return so far
+    counts: Array  # int32 [n, E], steps in which each event happened
+    first: Array  # int32 [n, E], step of its first occurrence (from 1), NEVER if none
+
+
+class Source(NamedTuple):
+    """Which level comes next (scalars)."""
+
+    train_seed: np.uint64
+    num_levels: np.int64  # of a finite set; 0 = unlimited
+    autoreset: np.int64
+
+
+class World(NamedTuple):
+    """Everything a kernel touches."""
+
+    level: Any  # the family's Level
+    state: Any  # the family's State
+    rng: Rng
+    episode: Episode
+    finished: Episode  # of the last episode that ended in each slot
+    source: Source
+    sampler: Sampler
+    params: Any  # the family's Params
+    rewards: Array  # float64 [E]
+    terminal: np.int64  # bit mask of events that end the episode
+
+
+class Buffers(NamedTuple):
+    """Where a step is written; any array may be the caller's, C-contiguous."""
+
+    obs: Array  # uint8 [n, *observation_shape]
+    final_obs: Array  # uint8 [n, *observation_shape]
+    reward: Array  # float32 [n]
+    terminated: Array  # bool [n]
+    truncated: Array  # bool [n]
+    events: Array  # uint32 [n]
+
+
+def buffer_types(n: int, observation_shape: tuple[int, ...]) -> dict[str, Any]:
+    """(dtype, shape) of each of the Buffers of n environments."""
+    pictures = (n, *observation_shape)
+    return {
+        "obs": (np.uint8, pictures),
+        "final_obs": (np.uint8, pictures),
+        "reward": (np.float32, (n,)),
+        "terminated": (np.bool_, (n,)),
+        "truncated": (np.bool_, (n,)),
+        "events": (np.uint32, (n,)),
+    }
+
+
+def empty_buffers(n: int, observation_shape: tuple[int, ...]) -> Buffers:
+    types = buffer_types(n, observation_shape)
+    return Buffers(**{name: np.zeros(shape, dtype) for name, (dtype, shape) in types.items()})
+
+
+def empty_episode(n: int, num_events: int) -> Episode:
+    return Episode(
+        seed=np.zeros(n, np.uint64),
+        index=np.full(n, -1, np.int64),
+        broken=np.zeros(n, np.bool_),
+        length=np.zeros(n, np.int32),
+        horizon=np.zeros(n, np.int32),
+        done=np.zeros(n, np.bool_),
+        total=np.zeros(n, np.float64),
+        counts=np.zeros((n, num_events), np.int32),
+        first=np.full((n, num_events), NEVER, np.int32),
+    )
+
+
+def clear_events(i, first, counts):
+    """No event has happened yet."""
+    for event in range(counts.shape[1]):
+        counts[i, event] = 0
+        first[i, event] = NEVER
+
+
+def count_events(i, events, step, first, counts):
+    """Add the events (bits) of a step, numbered from 1."""
+    for event in range(counts.shape[1]):
+        if (events >> event) & 1:
+            if counts[i, event] == 0:
+                first[i, event] = step
+            counts[i, event] += 1
+
+
+def reward_of(rewards, events):
+    """The reward of a set of events (bits)."""
+    reward = 0.0
+    for event in range(rewards.shape[0]):
+        if (events >> event) & 1:
+            reward += rewards[event]
+    return reward
+
+
+def begin(i, world):
+    """Put environment i at the start of its level."""
+    episode = world.episode
+    family_reset(i, world.level, world.state)
+    episode.length[i] = 0
+    episode.done[i] = False
+    episode.total[i] = 0.0
+    clear_events(i, episode.first, episode.counts)
+
+
+def next_level(i, world, scratch):
+    """Draw environment i's next level; returns 0 if there is none to be had."""
+    episode, source = world.episode, world.source
+    episode.index[i] += 1
+    seed = combine(combine(mix(source.train_seed), i), episode.index[i])
+    if source.num_levels > 0:
+        seed = combine(mix(source.train_seed), np.int64(seed % np.uint64(source.num_levels)))
+    seed_rng(i, world.rng, seed)
+    broken = bernoulli(i, world.rng, Stream.BROKEN, world.sampler.diversity)
+    episode.seed[i] = seed
+    episode.broken[i] = broken
+    cue = cue_of(broken, world.sampler)
+    return draw_level(i, world.level, scratch, world.rng, world.params, world.sampler, seed, cue)
+
+
+def finish(i, world):
+    """Keep the counters of the episode that ended."""
+    episode, finished = world.episode, world.finished
+    finished.seed[i] = episode.seed[i]
+    finished.index[i] = episode.index[i]
+    finished.broken[i] = episode.broken[i]
+    finished.length[i] = episode.length[i]
+    finished.horizon[i] = episode.horizon[i]
+    finished.total[i] = episode.total[i]
+    for event in range(episode.counts.shape[1]):
+        finished.counts[i, event] = episode.counts[i, event]
+        finished.first[i, event] = episode.first[i, event]
+
+
+def advance(i, world, action):
+    """One step of environment i and its accounts; returns (event bits, reward)."""
+    episode = world.episode
+    events = family_step(i, world.level, world.state, action)
+    episode.length[i] += 1
+    if events == 0:  # most steps
+        return events, 0.0
+    count_events(i, events, episode.length[i], episode.first, episode.counts)
+    reward = reward_of(world.rewards, events)
+    episode.total[i] += reward
+    return events, reward
+
+
+def count_wrong(lo, hi, world, actions):
+    """How many running environments got an action that the family does not have."""
+    wrong = 0
+    for i in range(lo, hi):
+        if not world.episode.done[i] and (actions[i] < 0 or actions[i] >= NUM_ACTIONS):
+            wrong += 1
+    return wrong
+
+
+def show(i, world, view, themes, pictures):
+    """Draw what environment i sees now."""
+    family_observe(i, world.level, world.state, view.cells)
+    if is_disturbed(i, world.level):
+        episode = world.episode
+        key = combine(combine(mix(episode.seed[i]), Stream.DYNAMICS), episode.length[i])
+        disturb(i, view, themes[1], key, pictures)
+    else:
+        draw_view(i, view, themes[0], pictures)
+
+
+def take_step(i, world, action, view, themes, out):
+    """Step environment i. Returns whether its next level has to be started."""
+    episode = world.episode
+    events, reward = advance(i, world, action)
+    terminated = (events & world.terminal) != 0
+    truncated = not terminated and episode.length[i] >= episode.horizon[i]
+    out.reward[i] = reward
+    out.events[i] = events
+    out.terminated[i] = terminated
+    out.truncated[i] = truncated
+    if not (terminated or truncated):
+        return False
+    finish(i, world)
+    show(i, world, view, themes, out.final_obs)
+    episode.done[i] = world.source.autoreset == 0
+    return not episode.done[i]
+
+
+def run_kernel(lo, hi, world, scratch, command, actions, view, themes, out):
+    """Step or start environments lo..hi-1 and show them. Ended and not reset: nothing happens.
+
+    One kernel for all commands, because drawing a level is most of what has to be compiled.
+    Returns the number of wrong actions (if there is any, nothing is stepped), or minus the number
+    of environments for which no level could be drawn.
+    """
+    failed = 0
+    wrong = count_wrong(lo, hi, world, actions) if command == STEP else 0
+    if wrong > 0:
+        return wrong
+    for i in range(lo, hi):
+        starts = True
+        if command == STEP:
+            if world.episode.done[i]:
+                out.reward[i] = 0.0
+                out.events[i] = 0
+                continue
+            starts = take_step(i, world, np.int64(actions[i]), view, themes, out)
+        if starts:
+            if command != START_SAME and next_level(i, world, scratch) == 0:
+                failed += 1
+            begin(i, world)
+        show(i, world, view, themes, out.obs)
+    return -failed

@@ -1,0 +1,225 @@
+"""Gymnasium views of BatchEnv: one environment, and a native vector environment.
+
+Both end episodes themselves (there is no TimeLimit wrapper) and hand out copies, so that an
+observation kept by the caller is never overwritten. `info` names the events of the step and the
+level by its seed and hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+
+from misgen.envs.core import render
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.family import Family
+from misgen.envs.core.levels import Levels, drawn_levels, level_hash, variant_distribution
+from misgen.envs.core.types import Array, LevelDistribution
+from misgen.envs.families import find_family
+
+RENDER_MODES = ["rgb_array", "ansi"]
+
+
+def observation_space(mode: str, shape: tuple[int, ...]) -> spaces.Box:
+    """Planes are 0 or 1, channels first; pictures are 0-255, channels last."""
+    return spaces.Box(0, 1 if mode == "planes" else 255, shape, np.uint8)
+
+
+def make_distribution(
+    family: Family,
+    *,
+    cell: str | None = None,
+    diversity: float = 0.0,
+    variant: str | None = None,
+    split: str | None = None,
+    num_levels: int = 0,
+    horizon_steps: int | None = None,
+) -> LevelDistribution:
+    """A level distribution by the names that gym.make takes.
+
+    Args:
+        cell: code; the family's default cell if None.
+        diversity: d, the share of training levels whose cue is drawn independently of the goal.
+        variant: one of the evaluation variants "00", "10", "01", "11" instead of training levels.
+        split: "train", "held_out" or "any" geometries; by default those of training for training
+            levels and held-out ones for a variant.
+        num_levels: size of a finite level set; 0 = a new level every episode.
+        horizon_steps: time limit; by default the training horizon, doubled where the variant's
+            shift doubles it.
+
+    Raises:
+        ValueError: an unknown name or a value out of range; a variant together with `diversity`.
+    """
+    chosen = family.cell(cell or family.default_cell)
+    if variant is None:
+        base = replace(
+            family.train_distribution(chosen, diversity),
+            split=split or "train",  # type: ignore[arg-type]
+            num_levels=num_levels,
+        )
+    elif diversity:
+        raise ValueError(
+            f"diversity belongs to training levels and variant {variant!r} to evaluation; "
+            "give one of them"
+        )
+    else:
+        base = replace(
+            variant_distribution(chosen, variant, split or "held_out"),
+            num_levels=num_levels,
+            horizon_steps=chosen.horizon_factor(variant) * chosen.train_horizon_steps,
+        )
+    return base if horizon_steps is None else replace(base, horizon_steps=horizon_steps)
+
+
+def _distribution(family: Family, value: Any) -> LevelDistribution:
+    """The option "distribution": a LevelDistribution, or keywords of `make_distribution`."""
+    if isinstance(value, LevelDistribution):
+        return value
+    if isinstance(value, Mapping):
+        return make_distribution(family, **value)
+    raise ValueError(
+        "the option distribution is a LevelDistribution or a dict such as "
+        f'{{"cell": "{family.default_cell}", "diversity": 0.5}}; got {value!r}'
+    )
+
+
+def check_render_mode(render_mode: str | None) -> None:
+    if render_mode not in (None, *RENDER_MODES):
+        raise ValueError(f"a render_mode is None, {', '.join(RENDER_MODES)}; got {render_mode!r}")
+
+
+def frame(env: BatchEnv, slot: int, render_mode: str | None) -> Any:
+    if render_mode is None:
+        raise ValueError(
+            "render needs a render_mode, chosen when the environment is made: "
+            'gym.make(..., render_mode="rgb_array")'
+        )
+    draw = render.picture if render_mode == "rgb_array" else render.text
+    return draw(env.family, env.cells[slot])
+
+
+class SingleEnv(gymnasium.Env[Array, Any]):
+    """One environment. `reset()` continues its stream of levels, `reset(seed=s)` restarts it at s.
+
+    Options of `reset`: `level` (text as the family draws it, or Levels of length 1: play exactly
+    this one) and `distribution` (a LevelDistribution or a dict of the keywords below: from now on).
+    `info` of reset and step: `events` (dict of event name -> bool, of this step), `level_seed` and
+    `level_hash` (uint64). `render` shows the agent's view of the present state.
+
+    Args:
+        family: a family or its name.
+        observation_mode: one of the family's modes; its default if None.
+        train_seed: integer >= 0, names the stream of levels until a `reset(seed=...)`.
+        render_mode: "rgb_array" (uint8 [rows * 8, cols * 8, 3]) or "ansi".
+        distribution: keywords of `make_distribution`: cell, diversity, variant, split, num_levels,
+            horizon_steps.
+    """
+
+    metadata = {"render_modes": RENDER_MODES, "render_fps": 8}  # noqa: RUF012 (gymnasium's form)
+
+    def __init__(
+        self,
+        family: str | Family,
+        *,
+        observation_mode: str | None = None,
+        train_seed: int = 0,
+        render_mode: str | None = None,
+        **distribution: Any,
+    ) -> None:
+        self.family = family if isinstance(family, Family) else find_family(family)
+        check_render_mode(render_mode)
+        self.render_mode = render_mode
+        self._event_names = [event.name.lower() for event in self.family.events]
+        self._infos: dict[int, dict[str, bool]] = {}
+        self._action = np.zeros(1, np.int64)
+        self._build(make_distribution(self.family, **distribution), observation_mode, train_seed)
+        env = self.batch_env
+        self.observation_space = observation_space(env.observation_mode, env.observation_shape)
+        self.action_space = spaces.Discrete(len(self.family.actions))
+
+    def _build(self, distribution: LevelDistribution, mode: str | None, train_seed: int) -> None:
+        self.batch_env = BatchEnv(
+            self.family,
+            distribution,
+            1,
+            train_seed=train_seed,
+            observation_mode=mode,
+            autoreset=False,
+        )
+        self._ended = True
+
+    def _switch(self, distribution: LevelDistribution) -> None:
+        """Continue the stream of levels with another sampler."""
+        old = self.batch_env
+        if distribution is old.distribution:
+            return
+        self._build(distribution, old.observation_mode, int(old.world.source.train_seed))
+        self.batch_env.episode.index[:] = old.episode.index
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Start an episode; see the class.
+
+        Raises:
+            ValueError: a negative seed, an unknown option, a drawing that is no legal level.
+        """
+        options = options or {}
+        if unknown := sorted(options.keys() - {"level", "distribution"}):
+            raise ValueError(f"the options of reset are level, distribution; got {unknown}")
+        if options.get("distribution") is not None:
+            self._switch(_distribution(self.family, options["distribution"]))
+        if seed is not None:
+            self.batch_env.restart(seed)
+            super().reset(seed=seed)  # gymnasium's own generator, which nothing here draws from
+        level = options.get("level")
+        if level is None:
+            obs = self.batch_env.reset()
+        else:
+            obs = self._reset_to(level)
+        self._ended = False
+        self._level_seed = self.batch_env.episode.seed[0]
+        self._level_hash = np.uint64(level_hash(self.batch_env.world.level, 0))
+        return obs[0].copy(), self._info(0)
+
+    def _reset_to(self, level: str | Levels) -> Array:
+        cell = self.batch_env.distribution.cell
+        levels = drawn_levels(self.family, cell, level) if isinstance(level, str) else level
+        return self.batch_env.reset_to(levels)
+
+    def step(self, action: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """One action.
+
+        Raises:
+            ValueError: no action of the family.
+            ResetNeeded: the episode has ended.
+        """
+        if self._ended:
+            raise ResetNeeded("the episode has ended, or none was started; call reset() first")
+        self._action[0] = action
+        obs, reward, terminated, truncated, events, _ = self.batch_env.step(self._action)
+        is_terminated, is_truncated = bool(terminated[0]), bool(truncated[0])
+        self._ended = is_terminated or is_truncated
+        info = self._info(int(events[0]))
+        return obs[0].copy(), float(reward[0]), is_terminated, is_truncated, info
+
+    def _info(self, events: int) -> dict[str, Any]:
+        named = self._infos.get(events)
+        if named is None:
+            named = {name: bool(events >> e & 1) for e, name in enumerate(self._event_names)}
+            self._infos[events] = named
+        return {
+            "events": named.copy(),
+            "level_seed": self._level_seed,
+            "level_hash": self._level_hash,
+        }
+
+    def render(self) -> Any:
+        """The present view as a picture or as text, by `render_mode`."""
+        return frame(self.batch_env, 0, self.render_mode)

@@ -1,0 +1,77 @@
+"""The families of environments: one line each."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import gymnasium
+
+from misgen.envs.coinrun import FAMILY as COINRUN
+from misgen.envs.core.family import Family
+from misgen.envs.core.types import Cell
+from misgen.envs.keys_and_chests import FAMILY as KEYS_AND_CHESTS
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        COINRUN,
+        KEYS_AND_CHESTS,
+    )
+}
+
+
+def find_family(name: str) -> Family:
+    """The family of this name, or `module:FAMILY` of a file of the user's own, which is executed.
+
+    Raises:
+        ValueError: there is none; names the choices.
+    """
+    if ":" in name:
+        return _imported(name)
+    if name not in FAMILIES:
+        raise ValueError(
+            f"the families are {', '.join(FAMILIES)}, or module:FAMILY of your own; got {name!r}"
+        )
+    return FAMILIES[name]
+
+
+def _imported(name: str) -> Family:
+    module, _, attribute = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"a family of your own is module:FAMILY, an importable file that declares FAMILY; "
+            f"{name} cannot be imported: {error}"
+        ) from error
+    if not isinstance(found, Family):
+        raise ValueError(f"{name} must be a misgen.envs.Family; it is a {type(found).__name__}")
+    return found
+
+
+def reference(family: Family) -> str:
+    """What `find_family` finds it by."""
+    return family.name if FAMILIES.get(family.name) is family else f"{family.module}:FAMILY"
+
+
+def find_cell(code: str) -> tuple[Family, Cell]:
+    """The cell of this code ("C2") among the built-in families, and its family; ValueError names
+    the choices."""
+    cells = {cell.code: (family, cell) for family in FAMILIES.values() for cell in family.cells}
+    if code.upper() not in cells:
+        raise ValueError(f"the cells are {', '.join(cells)}; got {code!r}")
+    return cells[code.upper()]
+
+
+def register() -> None:
+    """Make every family known to gymnasium under its `env_id`."""
+    for family in FAMILIES.values():
+        if family.env_id not in gymnasium.registry:
+            gymnasium.register(
+                id=family.env_id,
+                entry_point="misgen.envs.core.gym_env:SingleEnv",
+                vector_entry_point="misgen.envs.core.gym_vector:BatchVectorEnv",
+                kwargs={"family": family.name},
+            )
