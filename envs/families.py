@@ -10,12 +10,14 @@ from misgen.envs.coinrun import FAMILY as COINRUN
 from misgen.envs.core.family import Family
 from misgen.envs.core.types import Cell
 from misgen.envs.keys_and_chests import FAMILY as KEYS_AND_CHESTS
+from misgen.envs.maze import FAMILY as MAZE
 
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         COINRUN,
         KEYS_AND_CHESTS,
+        MAZE,
     )
 }
 
