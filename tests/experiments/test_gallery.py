@@ -85,6 +85,17 @@ def test_an_animation_plays_until_the_longest_way_ends(shown):
         assert picture.width <= 520
 
 
+def test_what_is_marked():
+    """Intact: both planners end in the corner, where the cheese is. Broken: each in its own."""
+    family, cell = find_cell("M5")
+    shown = example(family, cell)
+    ends = {key: marked_places(play, cell.goals[key[0]], cell) for key, play in shown.plays.items()}
+    assert ends["intended", "00"] == ends["proxy", "00"] == ends["proxy", "10"] == [(1, 1)]
+    (cheese,) = ends["intended", "10"]
+    assert max(cheese) >= 6
+    assert [shown.plays[goal, "10"].earned[-1] for goal in ("intended", "proxy")] == [1.0, 0.0]
+
+
 def test_marks_of_several_targets_and_of_costs():
     """Two chests, of which the last one completes the goal, and one that costs."""
     family, cell = find_cell("K4")
