@@ -42,7 +42,7 @@ def imported(folder: Path, monkeypatch, text: str):
 def test_its_first_lines_run(capsys):
     (code,) = re.findall(r"```python\n(import gymnasium.*?)```", README, re.DOTALL)
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
-    assert "'cheese': " in capsys.readouterr().out
+    assert "'coin': " in capsys.readouterr().out
 
 
 def test_a_cell_added_to_a_family_added(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from tests.envs.boards import (
 from misgen.envs.core import planner
 from misgen.envs.core import plans as plans_module
 from misgen.envs.core.batch import BatchEnv
-from misgen.envs.core.levels import Levels, sample_levels
+from misgen.envs.core.levels import Levels, sample_levels, variant_distribution
 from misgen.envs.core.planner import choose
 from misgen.envs.core.plans import (
     REPLICAS,
@@ -87,12 +87,15 @@ BOARDS = {
 
 
 def small_levels(world) -> Levels:
-    """Drawn boards, or where a cell has none a few sampled levels that are solved as quickly."""
+    """Drawn boards, or where a cell has none a few sampled levels that distinguish and are solved
+    as quickly."""
     family, cell = world
     if cell.code in BOARDS:
         return levels_of(cell, *BOARDS[cell.code])
-    levels = sample_levels(family, family.train_distribution(cell, 1.0), np.arange(300))
-    return levels.take(np.flatnonzero(solve(levels).length.max(axis=1) <= search_steps(family))[:4])
+    levels = sample_levels(family, variant_distribution(cell, "10"), np.arange(300))
+    plans, steps = solve(levels, 24, (0.0,)), search_steps(family)
+    near = (plans.length.max(axis=1) <= steps) & is_distinguishing(plans.plays.at(0))
+    return levels.take(np.flatnonzero(near)[:4])
 
 
 def events_of(target) -> list[int]:
