@@ -15,7 +15,7 @@ from misgen.analysis.text import aligned
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
 from misgen.envs.core.levels import Levels, sample_quadruples
-from misgen.envs.core.render import picture, visible_modes
+from misgen.envs.core.render import agent_squares, picture, visible_modes
 from misgen.envs.core.types import Array, Cell, Shift
 from misgen.envs.families import FAMILIES
 from misgen.experiments.cell_choice import choose, where_help
@@ -126,6 +126,5 @@ def draw_path(levels: Levels, title: str, actions: bytes = b"") -> Board:
 
 def agent_place(family: Family, cells: Array | None) -> tuple[int, int] | None:
     """Row and column of the agent in a whole level; None where it is not to be seen."""
-    agent = [plane.name for plane in family.planes].index("agent")
-    found = [] if cells is None else np.argwhere(cells >> agent & 1).tolist()
+    found = [] if cells is None else agent_squares(family, cells)
     return (found[0][0], found[0][1]) if found else None

@@ -165,7 +165,6 @@ def check_painting(family: Family, cell: Cell) -> None:
     if family.paint is None:
         return
     env = BatchEnv.on(sample_levels(family, variant_distribution(cell, "11"), np.arange(8)))
-    agent = [plane.name for plane in family.planes].index("agent")
     for i in range(env.num_envs):
         cells, level = env.whole_level(i), env.world.level
         assert cells is not None
@@ -173,7 +172,7 @@ def check_painting(family: Family, cell: Cell) -> None:
         require(cells.shape == size, f"a painted level is {size}, as drawn; got {cells.shape}")
         board = family.draw(level, i).splitlines()[-size[0] :]
         start = [[row, line.index(START)] for row, line in enumerate(board) if START in line]
-        painted = np.argwhere(cells >> agent & 1).tolist()
+        painted = render.agent_squares(family, cells)
         require(painted == start, f"the agent is painted at {painted} and drawn at {start}")
 
 

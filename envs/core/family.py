@@ -171,11 +171,9 @@ class Family:
     @cached_property
     def geometry_hash(self) -> FunctionType:
         """Rule: (cell, i, level) -> uint64 over all but the cue of the cell and `disturbed`."""
-        made: dict[tuple[str, ...], FunctionType] = {}
-        rules = [
-            cell.geometry_hash or made.setdefault(cell.cue.fields, self._hash_but(cell.cue.fields))
-            for cell in self.cells
-        ]
+        generic = {cell.cue.fields for cell in self.cells if cell.geometry_hash is None}
+        made = {cue_fields: self._hash_but(cue_fields) for cue_fields in generic}
+        rules = [cell.geometry_hash or made[cell.cue.fields] for cell in self.cells]
         return self._dispatch("geometry_hash", rules, "i, level")
 
     def _hash_but(self, cue_fields: tuple[str, ...]) -> FunctionType:

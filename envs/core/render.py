@@ -225,6 +225,12 @@ def text(family: Family, cells: Array) -> str:
     return "\n".join("".join(signs[int(bits).bit_length()] for bits in row) for row in cells)
 
 
+def agent_squares(family: Family, cells: Array) -> list[list[int]]:
+    """[row, column] of every agent in a view or a whole level ([rows, cols], bit per plane)."""
+    agent = [plane.name for plane in family.planes].index("agent")
+    return np.argwhere(cells >> agent & 1).tolist()
+
+
 def visible_modes(family: Family, cell: Cell) -> tuple[str, ...]:
     """The observation modes in which everything that the cell's agents need can be seen."""
     least = cell.min_pixels_per_tile
