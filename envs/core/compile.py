@@ -1,9 +1,10 @@
 """Scalar rules -> compiled kernels. The only file that knows numba.
 
 A rule is an undecorated Python function. `kernel(template, name, **holes)` makes a twin of a loop
-over environments in which the names in `holes` mean this family's rules; everything they call is
-compiled with them. Kernels release the GIL and keep no reference counts, so a thread pool can run
-them on chunks. With `interpreted=True` (or NUMBA_DISABLE_JIT=1) the same code runs as Python.
+over environments in which each `hole` means a rule or a constant of this family; everything they
+call is compiled with them. Kernels release the GIL and keep no reference counts, so a thread pool
+can run them on chunks. With `interpreted=True` (or NUMBA_DISABLE_JIT=1) the same code runs as
+Python.
 
 numba's disk cache does not notice an edit in another file, so it is kept in a folder named by a
 hash of this package's sources.
@@ -14,6 +15,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import EnumType
 from functools import cache
 from pathlib import Path
@@ -48,6 +50,19 @@ OPTIONS: dict[str, Any] = {
 # Only kernels call the rules: without an entry for Python they take two thirds as long to compile.
 RULE_OPTIONS: dict[str, Any] = {**OPTIONS, "forceinline": True, "no_cpython_wrapper": True}
 LIBRARIES = sys.stdlib_module_names | {"numba", "numpy"}
+
+
+@dataclass(frozen=True)
+class Hole:
+    name: str
+
+
+def hole(name: str) -> Any:
+    """A placeholder for a rule or a constant that `kernel` fills in."""
+    return Hole(name)
+
+
+APART: set[Any] = set()  # rules with a kernel of their own, see `apart`
 INTERPRETED = bool(numba.config.DISABLE_JIT)  # type: ignore[attr-defined]
 
 
@@ -56,18 +71,28 @@ def _is_rule(value: Any) -> bool:
     return isinstance(value, FunctionType) and value.__module__.split(".")[0] not in LIBRARIES
 
 
+def _meant(function: FunctionType, used: str, holes: dict[str, Any]) -> Any:
+    """What the global name `used` of `function` means: a hole is filled, nothing else is."""
+    value = function.__globals__.get(used)
+    return holes.get(used, value) if isinstance(value, Hole) else value
+
+
 def _twin(function: FunctionType, name: str, holes: dict[str, Any], inner: Callable[..., Any]):
-    """A copy of `function` whose global names mean `holes` and compiled twins of other rules."""
+    """A copy of `function` whose holes are filled and which calls compiled twins of other rules."""
     names = {**function.__globals__}
     for used in _names(function.__code__):
-        value = holes.get(used, names.get(used))
+        value = _meant(function, used, holes)
+        if isinstance(value, Hole):
+            raise ValueError(
+                f"{function.__qualname__} needs {value.name}: kernel({value.name}=...)"
+            )
         if isinstance(value, ModuleType) and value.__name__.split(".")[0] not in LIBRARIES:
             raise ValueError(
                 f"a rule names other rules by themselves; {function.__module__}."
                 f"{function.__qualname__} reads the module {value.__name__}; write "
                 f"`from {value.__name__} import ...` in its file"
             )
-        if used in holes or _is_rule(value):
+        if used in names:  # or a builtin
             names[used] = inner(value, holes) if _is_rule(value) else value
     twin = FunctionType(function.__code__, names, name, function.__defaults__)
     twin.__qualname__ = name
@@ -83,20 +108,30 @@ def _names(code: CodeType) -> frozenset[str]:
     )
 
 
+def apart(rule: Any) -> Any:
+    """Decorator: kernels call this rule instead of inlining it, and it is compiled and kept on disk
+    once for all kernels that fill its holes alike. For what is large and seldom called."""
+    APART.add(rule)
+    return rule
+
+
 @cache
 def _inlined(function: FunctionType, holes: tuple[tuple[str, Any], ...]) -> Any:
+    if function in APART:
+        name = f"{function.__qualname__}_{_fingerprint(holes)}"
+        return numba.njit(cache=True, **OPTIONS)(_twin(function, name, dict(holes), _inline))
     twin = _twin(function, function.__qualname__, dict(holes), _inline)
     return numba.njit(**RULE_OPTIONS)(twin)
 
 
 def _inline(function: FunctionType, holes: dict[str, Any]) -> Any:
-    used = tuple(sorted((k, v) for k, v in holes.items() if k in _names_below(function, holes)))
-    return _inlined(function, used)
+    below = _rules_below(function, holes)
+    names = {name for rule in below for name in _holes_of(rule) if name in holes}
+    return _inlined(function, tuple((name, holes[name]) for name in sorted(names)))
 
 
-def _names_below(function: FunctionType, holes: dict[str, Any]) -> set[str]:
-    """Names that `function` or any rule below it uses."""
-    return {name for rule in _rules_below(function, holes) for name in _names(rule.__code__)}
+def _holes_of(rule: FunctionType) -> set[str]:
+    return {name for name in _names(rule.__code__) if isinstance(rule.__globals__.get(name), Hole)}
 
 
 def _rules_below(function: FunctionType, holes: dict[str, Any]) -> set[FunctionType]:
@@ -105,7 +140,7 @@ def _rules_below(function: FunctionType, holes: dict[str, Any]) -> set[FunctionT
     while todo:
         current = todo.pop()
         for used in _names(current.__code__):
-            value: Any = holes.get(used, current.__globals__.get(used))
+            value = _meant(current, used, holes)
             if _is_rule(value) and value not in found:
                 found.add(value)
                 todo.append(value)
@@ -138,7 +173,8 @@ def kernel(
     """A compiled twin of `template` in which the names in `holes` are replaced.
 
     Args:
-        template: module-level function; its free names may be rules (functions) or constants.
+        template: module-level function. Its names, and those of the rules below it, that are a
+            `hole` mean what `holes` says; a rule's own constant of the same name stays its own.
         name: for people; the cache entry is named by it and by the holes.
         interpreted: run the same code as plain Python, for debugging and for tests.
     """
@@ -170,7 +206,11 @@ def _foreign_source(rule: FunctionType) -> bytes:
     if PACKAGE in file.parents or PACKAGE.resolve() in file.resolve().parents:
         return b""
     read = ((name, rule.__globals__.get(name)) for name in sorted(_names(code)))
-    constants = [f"{name}={_meaning(value)}" for name, value in read if not _is_rule(value)]
+    constants = [
+        f"{name}={_meaning(value)}"
+        for name, value in read
+        if not (_is_rule(value) or isinstance(value, Hole))
+    ]
     return (file.read_bytes() if file.is_file() else code.co_code) + ";".join(constants).encode()
 
 
@@ -213,12 +253,3 @@ def bind(kernel_: Callable[..., Any], *args: Any) -> Callable[..., Any]:
         return kernel_  # interpreted
     entry: Callable[..., Any] = kernel_.compile(tuple(numba.typeof(arg) for arg in args))
     return entry
-
-
-def hole(name: str) -> Any:
-    """A placeholder for a rule that `kernel` fills in; calling it unfilled is a bug."""
-
-    def unfilled(*args: Any) -> Any:
-        raise RuntimeError(f"the hole {name!r} was not filled; pass {name}=... to kernel()")
-
-    return unfilled

@@ -21,7 +21,7 @@ family_observe = hole("family_observe")
 draw_view = hole("draw_view")
 disturb = hole("disturb")
 is_disturbed = hole("is_disturbed")
-NUM_ACTIONS = 0
+NUM_ACTIONS = hole("NUM_ACTIONS")
 
 
 class Episode(NamedTuple):
@@ -201,8 +201,8 @@ def show(i, world, view, themes, pictures):
         draw_view(i, view, themes[0], pictures)
 
 
-def take_step(i, world, action, view, themes, out):
-    """Step environment i. Returns whether its next level has to be started."""
+def take_step(i, world, action, out):
+    """Step environment i. Returns whether its episode ended."""
     episode = world.episode
     events, reward = advance(i, world, action)
     terminated = (events & world.terminal) != 0
@@ -214,15 +214,14 @@ def take_step(i, world, action, view, themes, out):
     if not (terminated or truncated):
         return False
     finish(i, world)
-    show(i, world, view, themes, out.final_obs)
     episode.done[i] = world.source.autoreset == 0
-    return not episode.done[i]
+    return True
 
 
 def run_kernel(lo, hi, world, scratch, command, actions, view, themes, out):
     """Step or start environments lo..hi-1 and show them. Ended and not reset: nothing happens.
 
-    One kernel for all commands, because drawing a level is most of what has to be compiled.
+    One kernel for all commands with one call of `show`, which is half of what is compiled.
     Returns the number of wrong actions (if there is any, nothing is stepped), or minus the number
     of environments for which no level could be drawn.
     """
@@ -231,16 +230,15 @@ def run_kernel(lo, hi, world, scratch, command, actions, view, themes, out):
     if wrong > 0:
         return wrong
     for i in range(lo, hi):
-        starts = True
-        if command == STEP:
-            if world.episode.done[i]:
-                out.reward[i] = 0.0
-                out.events[i] = 0
-                continue
-            starts = take_step(i, world, np.int64(actions[i]), view, themes, out)
-        if starts:
-            if command != START_SAME and next_level(i, world, scratch) == 0:
-                failed += 1
-            begin(i, world)
-        show(i, world, view, themes, out.obs)
+        if command == STEP and world.episode.done[i]:
+            out.reward[i] = 0.0
+            out.events[i] = 0
+            continue
+        ended = command == STEP and take_step(i, world, np.int64(actions[i]), out)
+        for next_one in range(0 if ended else 1, 2):
+            if next_one and (command != STEP or (ended and not world.episode.done[i])):
+                if command != START_SAME and next_level(i, world, scratch) == 0:
+                    failed += 1
+                begin(i, world)
+            show(i, world, view, themes, out.obs if next_one else out.final_obs)
     return -failed

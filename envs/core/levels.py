@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from misgen.envs.core.compile import hole, kernel
+from misgen.envs.core.compile import apart, hole, kernel
 from misgen.envs.core.family import Family
 from misgen.envs.core.random import Stream, bernoulli, empty_rng, mix, seed_rng
 from misgen.envs.core.types import VARIANTS, Array, Cell, CueDraw, LevelDistribution, Split
@@ -53,6 +53,7 @@ def is_held_out(geometry_hash):
     return mix(geometry_hash ^ HELD_OUT_KEY) % np.uint64(HELD_OUT_SHARE) == np.uint64(0)
 
 
+@apart
 def draw_level(i, level, scratch, rng, params, sampler, seed, cue_draw):
     """Draw level i from its seed. A geometry is redrawn until it belongs to the split and both
     goals can be reached with the intact and with the shifted cue; the cue does not decide it, so

@@ -26,7 +26,7 @@ COMPLETE = -1  # in place of best actions: the goal is complete
 
 family_state_key = hole("family_state_key")
 cell_outcome = hole("cell_outcome")
-NUM_ACTIONS = 0
+NUM_ACTIONS = hole("NUM_ACTIONS")
 
 
 class Plan(NamedTuple):

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from misgen.envs.core.bits import lowest_bit
+from misgen.envs.core.compile import hole
 from misgen.envs.core.family import Family
 from misgen.envs.core.random import combine
 from misgen.envs.core.types import Array, Cell
@@ -28,15 +29,15 @@ PICTURE_PX = 64  # rgb64 is PICTURE_PX x PICTURE_PX: the leftmost tiles lose a c
 NOISE = 0.05  # of pixels
 NOISE_BITS = 2**16  # the noise that decides has so many values
 
-NUM_PLANES = 0  # holes: constants of a renderer
-TEXTURES = 0  # bits of the planes that are textures
-CELL = np.uint16  # type of a cell's bits
-WORD = np.uint8  # what a line of a tile is copied in
-WORD_BYTES = 1
-NUM_CELLS = 0
-PX = 0
-SPAN = 0  # words of one line of a tile: bytes, or uint64 where a line is a multiple of 8 bytes
-CROP = 0  # words cut from the tiles at the left edge
+NUM_PLANES = hole("NUM_PLANES")
+TEXTURES = hole("TEXTURES")  # bits of the planes that are textures
+CELL = hole("CELL")  # type of a cell's bits
+WORD = hole("WORD")  # what a line of a tile is copied in: bytes, or uint64 where 8 divide a line
+WORD_BYTES = hole("WORD_BYTES")
+NUM_CELLS = hole("NUM_CELLS")
+PX = hole("PX")
+SPAN = hole("SPAN")  # words of one line of a tile
+CROP = hole("CROP")  # words cut from the tiles at the left edge
 
 
 class View(NamedTuple):

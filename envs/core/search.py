@@ -18,7 +18,7 @@ family_reset = hole("family_reset")
 family_step = hole("family_step")
 family_state_key = hole("family_state_key")
 family_restore = hole("family_restore")
-NUM_ACTIONS = 0
+NUM_ACTIONS = hole("NUM_ACTIONS")
 
 
 class Graph(NamedTuple):
