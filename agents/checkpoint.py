@@ -136,7 +136,13 @@ def export_sb3(path: Path | str, zip_path: Path | str) -> None:
     family, settings = find_family(meta.family), PPOSettings(**meta.settings)
     cell = family.cell(meta.cell).at_specification(meta.specification)
     distribution = family.train_distribution(cell, meta.diversity)
-    env = BatchEnv(family, distribution, settings.num_envs, observation_mode=meta.observation_mode)
+    env = BatchEnv(
+        family,
+        distribution,
+        settings.num_envs,
+        train_seed=0,
+        observation_mode=meta.observation_mode,
+    )
     model = make_ppo(BatchVecEnv(env), settings, device="cpu", train_seed=meta.train_seed)
     model.policy.load_state_dict(loaded.network.state_dict())
     model.num_timesteps = meta.steps

@@ -21,7 +21,7 @@ from misgen.agents.vec_env import BatchVecEnv
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.levels import Levels
 from misgen.envs.core.plans import Plans, solve
-from misgen.envs.core.types import Array
+from misgen.envs.core.types import Array, Autoreset
 
 CHUNK_STATES = 25_000  # labelled states held in memory; every pass is over one chunk
 CURVE_LEVELS = 256  # played for each row of the learning curve, or as many as there are slots
@@ -99,7 +99,7 @@ class Lessons:
         self.env, self.random_action_frac = env, random_action_frac
         self.rng = np.random.default_rng(train_seed)
         self.episodes = self.broken_episodes = 0
-        env.autoreset = False  # a level is planned before it is played
+        env.autoreset = Autoreset.NEVER  # a level is planned before it is played
         env.restart(train_seed)
         self._next_levels()
 

@@ -91,7 +91,7 @@ class PlannerPolicy:
     """Optimal play towards a goal, ties broken uniformly.
 
     Args:
-        plans: `misgen.envs.solve.solve(levels)` of levels among which are those that are played.
+        plans: `misgen.envs.solve(levels)` of levels among which are those that are played.
         goal: "intended", "proxy" or, where the cell has it, "indifferent".
         epsilon: probability of a uniformly random action.
     """

@@ -10,9 +10,12 @@ from misgen.envs.core.family import Family
 from misgen.envs.core.gym_env import SingleEnv, make_distribution
 from misgen.envs.core.gym_vector import BatchVectorEnv
 from misgen.envs.core.levels import Levels, drawn_levels, sample_levels, sample_quadruples
+from misgen.envs.core.optimal_play import Planner
+from misgen.envs.core.plans import Plans, solve
 from misgen.envs.core.types import (
     NEVER,
     VARIANTS,
+    Autoreset,
     Cell,
     Cue,
     CueDraw,
@@ -30,6 +33,7 @@ __all__ = [
     "FAMILIES",
     "NEVER",
     "VARIANTS",
+    "Autoreset",
     "BatchEnv",
     "BatchVectorEnv",
     "Cell",
@@ -40,6 +44,8 @@ __all__ = [
     "LevelDistribution",
     "Levels",
     "Outcome",
+    "Planner",
+    "Plans",
     "Shift",
     "SingleEnv",
     "StepResult",
@@ -51,4 +57,5 @@ __all__ = [
     "register",
     "sample_levels",
     "sample_quadruples",
+    "solve",
 ]

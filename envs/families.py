@@ -53,6 +53,12 @@ def _imported(name: str) -> Family:
     return found
 
 
+def declared_in(module: str) -> Family:
+    """The family that is FAMILY in this module; ValueError if there is none."""
+    built_in = {family.module: family for family in FAMILIES.values()}
+    return built_in.get(module) or _imported(f"{module}:FAMILY")
+
+
 def reference(family: Family) -> str:
     """What `find_family` finds it by."""
     return family.name if FAMILIES.get(family.name) is family else f"{family.module}:FAMILY"

@@ -170,7 +170,7 @@ def memory(family: Family) -> dict[str, int]:
 
 def batch_env(family: Family, mode: str, batch: int) -> BatchEnv:
     distribution = family.train_distribution(family.cell(family.default_cell))
-    return BatchEnv(family, distribution, batch, observation_mode=mode)
+    return BatchEnv(family, distribution, batch, train_seed=0, observation_mode=mode)
 
 
 def batch_steps(family: Family, mode: str, batch: int) -> Work:

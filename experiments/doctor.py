@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import shutil
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,7 @@ def main(argv: list[str]) -> int:
     checks = [
         *check_packages(versions()),
         *check_machine(),
+        check_kernel_cache(),
         check_results_folder(),
     ]
     _print(checks)
@@ -91,6 +93,21 @@ def _bf16() -> Check:
     use = "yes" if networks.autocast_bf16() else "no"
     detail = f"{use} (a training step takes 1/{networks.bf16_speedup():.2f} of float32's time)"
     return Check("use bf16 on the CPU", "ok", detail)
+
+
+def check_kernel_cache() -> Check:
+    """The folder that compiled rules will be kept in, tried."""
+    try:
+        cache = importlib.import_module("misgen.envs.core.kernel_cache")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            folder = cache.cache_folder()
+    except ImportError:  # reported by check_packages
+        return Check("compiled rules", "note", "need the rl extra")
+    if folder is None:
+        detail = f"no folder can be written, so every process compiles anew; {cache.REMEDY}"
+        return Check("compiled rules", "note", detail)
+    return Check("compiled rules", "ok", str(folder))
 
 
 def check_results_folder() -> Check:

@@ -1,17 +1,19 @@
 """BatchEnv: n environments of one family stepped together into buffers that the caller may own.
 
-An environment that ends is reset within the same step (gymnasium's SAME_STEP autoreset): its last
-observation is in `final_obs`. The k-th level of slot i is keyed (train_seed, i, k), so neither the
-batch size nor the number of threads changes what a slot sees.
+An environment that ends is by default reset within the same step (gymnasium's SAME_STEP autoreset):
+its last observation is in `final_obs`. The k-th level of slot i is keyed (train_seed, i, k), so
+neither the batch size nor the number of threads changes what a slot sees.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from gymnasium.error import ResetNeeded
 
 from misgen.envs.core.compile import bind, kernel
 from misgen.envs.core.episode import (
@@ -19,18 +21,20 @@ from misgen.envs.core.episode import (
     START_SAME,
     STEP,
     Buffers,
-    Source,
     World,
-    buffer_types,
+    check_buffers,
     empty_buffers,
     empty_episode,
+    empty_source,
     run_kernel,
+    seed_of,
+    set_seed,
 )
 from misgen.envs.core.family import Family
-from misgen.envs.core.levels import Levels, as_seed, no_level, rule_holes, sampler_of
+from misgen.envs.core.levels import Levels, no_level, rule_holes, sampler_of
 from misgen.envs.core.random import empty_rng
 from misgen.envs.core.render import Renderer, empty_view
-from misgen.envs.core.types import Array, LevelDistribution, StepResult, event_bits
+from misgen.envs.core.types import Array, Autoreset, LevelDistribution, StepResult, event_bits
 
 MIN_CHUNK = 256  # environments a thread must have before another one is worth waking
 
@@ -41,12 +45,14 @@ class BatchEnv:
     Args:
         family, distribution: what is played. `distribution.horizon_steps` is the time limit.
         num_envs: n.
-        train_seed: integer >= 0; names the stream of levels.
+        train_seed: names the streams of levels: an integer >= 0, or one for each slot; see
+            `restart`.
         observation_mode: one of `family.modes`.
         num_threads: upper bound; small batches use one.
-        autoreset: start the next level in the step in which an episode ends; otherwise slots that
-            ended stand still until `reset`.
+        autoreset: when a slot whose episode ended goes on, see Autoreset.
         interpreted: run the rules as plain Python.
+
+    A copy (`copy.deepcopy`, pickle) goes on as the original does; it has buffers of its own.
 
     Attributes:
         buffers: where `step` writes; assign `buffers._replace(obs=...)` to have it elsewhere.
@@ -59,10 +65,10 @@ class BatchEnv:
         distribution: LevelDistribution,
         num_envs: int,
         *,
-        train_seed: int = 0,
+        train_seed: int | Sequence[int],
         observation_mode: str | None = None,
         num_threads: int = 1,
-        autoreset: bool = True,
+        autoreset: Autoreset = Autoreset.SAME_STEP,
         interpreted: bool = False,
     ) -> None:
         if num_envs < 1:
@@ -75,11 +81,13 @@ class BatchEnv:
         self.family, self.distribution, self.num_envs = family, distribution, num_envs
         self.renderer = Renderer(family, distribution.cell, observation_mode)
         self.observation_mode = self.renderer.mode
-        self.num_threads, self.autoreset = num_threads, autoreset
+        self.num_threads, self.autoreset = num_threads, Autoreset(autoreset)
+        self.interpreted = interpreted
         self._pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
         self._scratch = [family.empty_scratch() for _ in range(num_threads)]  # one a thread
         self._view = empty_view(num_envs, family)
-        self._build_world(train_seed)
+        self._build_world()
+        self.restart(train_seed)
         self.buffers = self.empty_buffers()
         holes = {
             "family_reset": family.reset,
@@ -92,6 +100,7 @@ class BatchEnv:
         name = f"run_{family.name}_{self.observation_mode}"
         self._kernel = kernel(run_kernel, name, interpreted=interpreted, **holes)
         self._bound: Any = None
+        self._is_reset = False
         self._no_actions = np.zeros(num_envs, np.int64)
 
     @classmethod
@@ -111,13 +120,14 @@ class BatchEnv:
             levels.family,
             levels.family.train_distribution(levels.cell),
             len(levels),
+            train_seed=0,
             observation_mode=observation_mode,
             interpreted=interpreted,
         )
         env.reset_to(levels, horizon_steps)
         return env
 
-    def _build_world(self, train_seed: int) -> None:
+    def _build_world(self) -> None:
         family, distribution, n = self.family, self.distribution, self.num_envs
         cell, num_events = distribution.cell, len(family.events)
         self.episode = empty_episode(n, num_events)
@@ -129,11 +139,7 @@ class BatchEnv:
             rng=empty_rng(n),
             episode=self.episode,
             finished=self.finished,
-            source=Source(
-                train_seed=as_seed(train_seed),
-                num_levels=np.int64(distribution.num_levels),
-                autoreset=np.int64(self.autoreset),
-            ),
+            source=empty_source(n, distribution.num_levels, self.autoreset),
             sampler=sampler_of(family, distribution),
             params=distribution.params,
             rewards=cell.reward_weights(num_events),
@@ -146,13 +152,7 @@ class BatchEnv:
 
     @buffers.setter
     def buffers(self, buffers: Buffers) -> None:
-        for name, (dtype, shape) in buffer_types(self.num_envs, self.observation_shape).items():
-            array = getattr(buffers, name)
-            if array.dtype != dtype or array.shape != shape or not array.flags.carray:
-                raise ValueError(
-                    f"{name} is a writeable C-contiguous {np.dtype(dtype)} array {list(shape)}; "
-                    f"got {array.dtype} {list(array.shape)}"
-                )
+        check_buffers(buffers, self.num_envs, self.observation_shape)
         words = buffers._replace(
             obs=self.renderer.as_kernel_sees(buffers.obs),
             final_obs=self.renderer.as_kernel_sees(buffers.final_obs),
@@ -195,10 +195,19 @@ class BatchEnv:
         self.episode.horizon[:] = self.distribution.horizon_steps
         return self._start(fresh=True)
 
-    def restart(self, train_seed: int) -> None:
-        """Let the streams begin anew at the next `reset`; what is being played goes on."""
-        source = self.world.source._replace(train_seed=as_seed(train_seed))
-        self.world = self.world._replace(source=source)
+    @property
+    def train_seed(self) -> int | list[int]:
+        """What names the streams of levels; see `restart`."""
+        return seed_of(self.world.source)
+
+    def restart(self, train_seed: int | Sequence[int]) -> None:
+        """Let the streams begin anew at the next `reset`; what is being played goes on.
+
+        Args:
+            train_seed: an integer for all slots, whose streams differ; or one for each slot, which
+                then plays what an environment of one slot plays with that seed.
+        """
+        set_seed(self.world.source, train_seed)
         self.episode.index[:] = -1
 
     def reset_to(self, levels: Levels, horizon_steps: Any = None) -> Array:
@@ -225,7 +234,7 @@ class BatchEnv:
         self.episode.broken[:] = levels.broken
         default = self.distribution.horizon_steps
         self.episode.horizon[:] = default if horizon_steps is None else horizon_steps
-        self._set_autoreset(False)
+        self._set_autoreset(Autoreset.NEVER)
         return self._start(fresh=False)
 
     def step(self, actions: Array) -> StepResult:
@@ -233,10 +242,17 @@ class BatchEnv:
 
         Raises:
             ValueError: not an array [n] of actions of the family. What was stepped is undefined.
+            ResetNeeded: `reset` comes first.
         """
-        actions = np.ascontiguousarray(actions, np.int64)
-        if actions.shape != (self.num_envs,):
-            raise ValueError(f"actions are an array [{self.num_envs}]; got {actions.shape}")
+        if not self._is_reset:
+            raise ResetNeeded("no episode was started; call reset() before step()")
+        given = np.asarray(actions)
+        if given.shape != (self.num_envs,) or given.dtype.kind not in "iu":
+            raise ValueError(
+                f"actions are an integer array [{self.num_envs}]; got {given.dtype} "
+                f"{list(given.shape)}: {actions!r:.80}"
+            )
+        actions = np.ascontiguousarray(given, np.int64)
         wrong = self._run(STEP, actions)
         if wrong > 0:
             raise ValueError(
@@ -262,16 +278,14 @@ class BatchEnv:
 
     def get_state(self) -> list[Array]:
         """A copy of everything the future depends on, and of all that the last step wrote."""
-        source = self.world.source
-        streams = np.array([source.train_seed, source.autoreset], np.uint64)
-        return [streams, *(array.copy() for array in self._future())]
+        flags = np.array([self.world.source.autoreset, self._is_reset], np.int64)
+        return [flags, *(array.copy() for array in self._future())]
 
     def set_state(self, saved: list[Array]) -> None:
         """Continue from `get_state()` of an environment of the same family and size."""
-        streams, *arrays = saved
-        source = self.world.source._replace(train_seed=streams[0])
-        self.world = self.world._replace(source=source)
-        self._set_autoreset(bool(streams[1]))
+        (autoreset, is_reset), *arrays = saved
+        self._set_autoreset(Autoreset(autoreset))
+        self._is_reset = bool(is_reset)
         for own, given in zip(self._future(), arrays, strict=True):
             own[...] = given
 
@@ -280,18 +294,34 @@ class BatchEnv:
             *self.world.level,
             *self.world.state,
             *self.world.rng,
+            self.world.source.train_seed,
+            self.world.source.slot,
             *self.episode,
             *self.finished,
             *self.buffers,
+            self._view.cells,
         ]
 
-    def _set_autoreset(self, on: bool) -> None:
-        source = self.world.source._replace(autoreset=np.int64(on))
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = {
+            "train_seed": 0,
+            "observation_mode": self.observation_mode,
+            "num_threads": self.num_threads,
+            "autoreset": self.autoreset,
+            "interpreted": self.interpreted,
+        }
+        return _make, (self.family, self.distribution, self.num_envs, options), self.get_state()
+
+    __setstate__ = set_state
+
+    def _set_autoreset(self, when: Autoreset) -> None:
+        source = self.world.source._replace(autoreset=np.int64(when))
         self.world = self.world._replace(source=source)
 
     def _start(self, fresh: bool) -> Array:
         self.buffers.terminated[:] = self.buffers.truncated[:] = False
         self._run(START_NEXT if fresh else START_SAME, self._no_actions)
+        self._is_reset = True
         return self.buffers.obs
 
     def _run(self, command: int, actions: Array) -> int:
@@ -318,3 +348,9 @@ class BatchEnv:
         if total < 0:
             raise ValueError(no_level(self.family, self.distribution))
         return total
+
+
+def _make(
+    family: Family, distribution: LevelDistribution, num_envs: int, options: dict[str, Any]
+) -> BatchEnv:
+    return BatchEnv(family, distribution, num_envs, **options)

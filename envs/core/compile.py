@@ -5,16 +5,13 @@ over environments in which each `hole` means a rule or a constant of this family
 call is compiled with them. Kernels release the GIL and keep no reference counts, so a thread pool
 can run them on chunks. With `interpreted=True` (or NUMBA_DISABLE_JIT=1) the same code runs as
 Python.
-
-numba's disk cache does not notice an edit in another file, so it is kept in a folder named by a
-hash of this package's sources.
 """
 
 import dis
 import hashlib
-import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import EnumType
 from functools import cache
@@ -22,24 +19,10 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import numba
 import numpy as np
 
-PACKAGE = Path(__file__).parents[1]  # whose sources name the cache folder
-
-
-def _cache_folder() -> Path:
-    digest = hashlib.sha256()
-    for path in sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".txt")):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "misgen" / f"kernels-{digest.hexdigest()[:16]}"
-
-
-os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
-
-import numba  # noqa: E402  (reads NUMBA_CACHE_DIR when imported)
-
-numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # type: ignore[attr-defined]  # or before
+from misgen.envs.core.kernel_cache import PACKAGE, REMEDY, cache_folder, warn_once
 
 OPTIONS: dict[str, Any] = {
     "nogil": True,
@@ -119,7 +102,7 @@ def apart(rule: Any) -> Any:
 def _inlined(function: FunctionType, holes: tuple[tuple[str, Any], ...]) -> Any:
     if function in APART:
         name = f"{function.__qualname__}_{_fingerprint(holes)}"
-        return numba.njit(cache=True, **OPTIONS)(_twin(function, name, dict(holes), _inline))
+        return _kept(_twin(function, name, dict(holes), _inline))
     twin = _twin(function, function.__qualname__, dict(holes), _inline)
     return numba.njit(**RULE_OPTIONS)(twin)
 
@@ -151,7 +134,47 @@ def _rules_below(function: FunctionType, holes: dict[str, Any]) -> set[FunctionT
 def _kernel(template: FunctionType, name: str, holes: tuple[tuple[str, Any], ...], plain: bool):
     if plain or INTERPRETED:
         return _interpreted(template, name, dict(holes))
-    return numba.njit(cache=True, **OPTIONS)(_twin(template, name, dict(holes), _inline))
+    return _kept(_twin(template, name, dict(holes), _inline))
+
+
+def _kept(twin: FunctionType) -> Any:
+    """A kernel that is looked for on disk before it is compiled, and left there."""
+    folder = cache_folder()
+    if folder is None:
+        return numba.njit(**OPTIONS)(twin)
+    config: Any = numba.config
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)  # read when the function is decorated
+    try:
+        dispatcher = numba.njit(cache=True, **OPTIONS)(twin)
+    finally:
+        config.CACHE_DIR = before
+    store = dispatcher._cache
+    dispatcher._cache = _Optional(store, folder)
+    return dispatcher
+
+
+class _Optional:
+    """numba's cache of one function, whose failures cost time only."""
+
+    def __init__(self, store: Any, folder: Path) -> None:
+        self.store, self.folder = store, folder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def load_overload(self, *args: Any) -> Any:
+        try:
+            return self.store.load_overload(*args)
+        except Exception:  # a damaged file raises anything
+            with suppress(OSError):
+                self.store.flush()
+            return None
+
+    def save_overload(self, *args: Any) -> None:
+        try:
+            self.store.save_overload(*args)
+        except OSError as error:
+            warn_once(f"kernels cannot be kept in {self.folder} ({error.strerror}); {REMEDY}")
 
 
 def _interpreted(template: FunctionType, name: str, holes: dict[str, Any]) -> Callable[..., Any]:

@@ -130,7 +130,8 @@ def check_declaration(family: Family) -> None:
 def check_pictures(family: Family, mode: str) -> None:
     """Observations have the declared type, and are what a slow painter makes of the same view."""
     cell = _visible_cell(family, mode)
-    env = BatchEnv(family, family.train_distribution(cell, 0.5), 8, observation_mode=mode)
+    distribution = family.train_distribution(cell, 0.5)
+    env = BatchEnv(family, distribution, 8, train_seed=0, observation_mode=mode)
     shape = (8, *env.observation_shape)
     obs = env.reset()
     rng = np.random.default_rng(0)

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from misgen.envs.core.compile import hole
-from misgen.envs.core.levels import Sampler, cue_of, draw_level
+from misgen.envs.core.levels import Sampler, as_seed, cue_of, draw_level
 from misgen.envs.core.random import Rng, Stream, bernoulli, combine, mix, seed_rng
-from misgen.envs.core.types import NEVER, Array
+from misgen.envs.core.types import NEVER, Array, Autoreset
 
 STEP, START_NEXT, START_SAME = range(3)  # commands to the kernel
 family_reset = hole("family_reset")
@@ -39,11 +40,12 @@ class Episode(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Which level comes next (scalars)."""
+    """Which level comes next: the k-th of slot i is keyed (train_seed[i], slot[i], k)."""
 
-    train_seed: np.uint64
+    train_seed: Array  # uint64 [n]
+    slot: Array  # int64 [n]: i, or 0 where every slot has a seed of its own
     num_levels: np.int64  # of a finite set; 0 = unlimited
-    autoreset: np.int64
+    autoreset: np.int64  # Autoreset
 
 
 class World(NamedTuple):
@@ -88,6 +90,41 @@ def buffer_types(n: int, observation_shape: tuple[int, ...]) -> dict[str, Any]:
 def empty_buffers(n: int, observation_shape: tuple[int, ...]) -> Buffers:
     types = buffer_types(n, observation_shape)
     return Buffers(**{name: np.zeros(shape, dtype) for name, (dtype, shape) in types.items()})
+
+
+def check_buffers(buffers: Buffers, n: int, observation_shape: tuple[int, ...]) -> None:
+    """ValueError unless the kernels can write a step of n environments into them."""
+    for name, (dtype, shape) in buffer_types(n, observation_shape).items():
+        array = getattr(buffers, name)
+        if array.dtype != dtype or array.shape != shape or not array.flags.carray:
+            raise ValueError(
+                f"{name} is a writeable C-contiguous {np.dtype(dtype)} array {list(shape)}; "
+                f"got {array.dtype} {list(array.shape)}"
+            )
+
+
+def empty_source(n: int, num_levels: int, autoreset: Autoreset) -> Source:
+    seeds, slots = np.zeros(n, np.uint64), np.arange(n)
+    return Source(seeds, slots, np.int64(num_levels), np.int64(autoreset))
+
+
+def set_seed(source: Source, train_seed: int | Sequence[int]) -> None:
+    """Name the streams: by one seed, or by one for each slot; see `BatchEnv.restart`."""
+    if np.ndim(train_seed) == 0:
+        source.train_seed[:] = as_seed(train_seed)
+        source.slot[:] = np.arange(len(source.slot))
+        return
+    seeds = [as_seed(seed) for seed in train_seed]  # type: ignore[union-attr]
+    if len(seeds) != len(source.slot):
+        raise ValueError(f"a list has a seed for each of {len(source.slot)} slots; got {seeds}")
+    source.train_seed[:] = seeds
+    source.slot[:] = 0
+
+
+def seed_of(source: Source) -> int | list[int]:
+    """What `set_seed` was given."""
+    seeds = [int(seed) for seed in source.train_seed]
+    return seeds[0] if source.slot[-1] == len(seeds) - 1 else seeds
 
 
 def empty_episode(n: int, num_events: int) -> Episode:
@@ -143,9 +180,10 @@ def next_level(i, world, scratch):
     """Draw environment i's next level; returns 0 if there is none to be had."""
     episode, source = world.episode, world.source
     episode.index[i] += 1
-    seed = combine(combine(mix(source.train_seed), i), episode.index[i])
+    key = mix(source.train_seed[i])
+    seed = combine(combine(key, source.slot[i]), episode.index[i])
     if source.num_levels > 0:
-        seed = combine(mix(source.train_seed), np.int64(seed % np.uint64(source.num_levels)))
+        seed = combine(key, np.int64(seed % np.uint64(source.num_levels)))
     seed_rng(i, world.rng, seed)
     broken = bernoulli(i, world.rng, Stream.BROKEN, world.sampler.diversity)
     episode.seed[i] = seed
@@ -214,31 +252,46 @@ def take_step(i, world, action, out):
     if not (terminated or truncated):
         return False
     finish(i, world)
-    episode.done[i] = world.source.autoreset == 0
+    episode.done[i] = world.source.autoreset != Autoreset.SAME_STEP
     return True
 
 
+def wait(i, out, begins):
+    """A step of environment i whose episode has ended; `begins`: the next one begins in it."""
+    out.reward[i] = 0.0
+    out.events[i] = 0
+    if begins:
+        out.terminated[i] = False
+        out.truncated[i] = False
+
+
 def run_kernel(lo, hi, world, scratch, command, actions, view, themes, out):
-    """Step or start environments lo..hi-1 and show them. Ended and not reset: nothing happens.
+    """Step or start environments lo..hi-1 and show them.
 
     One kernel for all commands with one call of `show`, which is half of what is compiled.
     Returns the number of wrong actions (if there is any, nothing is stepped), or minus the number
     of environments for which no level could be drawn.
     """
     failed = 0
+    same_step = world.source.autoreset == Autoreset.SAME_STEP
+    next_step = world.source.autoreset == Autoreset.NEXT_STEP
     wrong = count_wrong(lo, hi, world, actions) if command == STEP else 0
     if wrong > 0:
         return wrong
     for i in range(lo, hi):
+        ended, begins = False, True
         if command == STEP and world.episode.done[i]:
-            out.reward[i] = 0.0
-            out.events[i] = 0
-            continue
-        ended = command == STEP and take_step(i, world, np.int64(actions[i]), out)
-        for next_one in range(0 if ended else 1, 2):
-            if next_one and (command != STEP or (ended and not world.episode.done[i])):
+            begins = next_step
+            wait(i, out, begins)
+            if not begins:
+                continue
+        elif command == STEP:
+            ended = take_step(i, world, np.int64(actions[i]), out)
+            begins = ended and same_step
+        for last in range(0 if ended else 1, 2):
+            if last and begins:
                 if command != START_SAME and next_level(i, world, scratch) == 0:
                     failed += 1
                 begin(i, world)
-            show(i, world, view, themes, out.obs if next_one else out.final_obs)
+            show(i, world, view, themes, out.obs if last else out.final_obs)
     return -failed

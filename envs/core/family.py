@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 from types import FunctionType, ModuleType
@@ -121,6 +122,26 @@ class Family:
             )
         for cell in self.cells:
             self.check_params(cell.params)
+        cells = tuple(replace(cell, family=self.module) for cell in self.cells)
+        object.__setattr__(self, "cells", cells)
+
+    def __deepcopy__(self, memo: Any) -> Family:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By where it is declared."""
+        from misgen.envs.families import declared_in
+
+        try:
+            is_found = declared_in(self.module) is self
+        except ValueError:
+            is_found = False
+        if not is_found:
+            raise pickle.PicklingError(
+                f"a family is pickled by its name, FAMILY in an importable module; {self.module} "
+                f"has no FAMILY that is this {self.name}; declare it there, with module=__name__"
+            )
+        return declared_in, (self.module,)
 
     @property
     def env_id(self) -> str:

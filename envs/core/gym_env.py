@@ -7,6 +7,9 @@ level by its seed and hash.
 
 from __future__ import annotations
 
+import difflib
+import inspect
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,7 +23,7 @@ from misgen.envs.core import render
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
 from misgen.envs.core.levels import Levels, drawn_levels, level_hash, variant_distribution
-from misgen.envs.core.types import Array, LevelDistribution
+from misgen.envs.core.types import Array, Autoreset, LevelDistribution
 from misgen.envs.families import find_family
 
 RENDER_MODES = ["rgb_array", "ansi"]
@@ -77,6 +80,37 @@ def make_distribution(
     return base if horizon_steps is None else replace(base, horizon_steps=horizon_steps)
 
 
+KEYWORDS = tuple(inspect.signature(make_distribution).parameters)[1:]
+
+
+def check_keywords(made: type, distribution: Mapping[str, Any]) -> None:
+    """ValueError unless these are keywords of `make_distribution`."""
+    own = [*inspect.signature(made).parameters][1:-1]  # not the family, not **distribution
+    valid = [*own, *KEYWORDS]
+    for word in distribution:
+        if word not in KEYWORDS:
+            nearest = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(
+                f"an environment is made with the keywords {', '.join(valid)}; got {word!r}{hint}"
+            )
+
+
+def draw_seed() -> int:
+    """A seed for those who name none."""
+    return secrets.randbits(63)
+
+
+def as_action(action: Any, num_actions: int) -> int:
+    """One action, given as an integer or as an array of one; ValueError if it is none."""
+    if type(action) in (int, np.int64) and 0 <= action < num_actions:
+        return int(action)  # in a twentieth of the time
+    given = np.asarray(action)
+    if given.size != 1 or given.dtype.kind not in "iu" or not 0 <= given.item() < num_actions:
+        raise ValueError(f"an action is an integer from 0 to {num_actions - 1}; got {action!r}")
+    return int(given.item())
+
+
 def _distribution(family: Family, value: Any) -> LevelDistribution:
     """The option "distribution": a LevelDistribution, or keywords of `make_distribution`."""
     if isinstance(value, LevelDistribution):
@@ -109,13 +143,15 @@ class SingleEnv(gymnasium.Env[Array, Any]):
 
     Options of `reset`: `level` (text as the family draws it, or Levels of length 1: play exactly
     this one) and `distribution` (a LevelDistribution or a dict of the keywords below: from now on).
-    `info` of reset and step: `events` (dict of event name -> bool, of this step), `level_seed` and
-    `level_hash` (uint64). `render` shows the agent's view of the present state.
+    `info` of reset and step: `events` (dict of event name -> bool, of this step), `train_seed`,
+    `level_seed` and `level_hash` (uint64). `render` shows the agent's view of the present state.
+    A copy (`copy.deepcopy`, pickle) goes on as the original does.
 
     Args:
         family: a family or its name.
         observation_mode: one of the family's modes; its default if None.
-        train_seed: integer >= 0, names the stream of levels until a `reset(seed=...)`.
+        train_seed: integer >= 0, names the stream of levels until a `reset(seed=...)`; None: one
+            is drawn. It can be read as an attribute.
         render_mode: "rgb_array" (uint8 [rows * 8, cols * 8, 3]) or "ansi".
         distribution: keywords of `make_distribution`: cell, diversity, variant, split, num_levels,
             horizon_steps.
@@ -128,17 +164,19 @@ class SingleEnv(gymnasium.Env[Array, Any]):
         family: str | Family,
         *,
         observation_mode: str | None = None,
-        train_seed: int = 0,
+        train_seed: int | None = None,
         render_mode: str | None = None,
         **distribution: Any,
     ) -> None:
+        check_keywords(type(self), distribution)
         self.family = family if isinstance(family, Family) else find_family(family)
         check_render_mode(render_mode)
         self.render_mode = render_mode
         self._event_names = [event.name.lower() for event in self.family.events]
         self._infos: dict[int, dict[str, bool]] = {}
         self._action = np.zeros(1, np.int64)
-        self._build(make_distribution(self.family, **distribution), observation_mode, train_seed)
+        seed = draw_seed() if train_seed is None else train_seed
+        self._build(make_distribution(self.family, **distribution), observation_mode, seed)
         env = self.batch_env
         self.observation_space = observation_space(env.observation_mode, env.observation_shape)
         self.action_space = spaces.Discrete(len(self.family.actions))
@@ -150,16 +188,21 @@ class SingleEnv(gymnasium.Env[Array, Any]):
             1,
             train_seed=train_seed,
             observation_mode=mode,
-            autoreset=False,
+            autoreset=Autoreset.NEVER,
         )
         self._ended = True
+
+    @property
+    def train_seed(self) -> int:
+        """What names the stream of levels."""
+        return int(self.batch_env.world.source.train_seed[0])
 
     def _switch(self, distribution: LevelDistribution) -> None:
         """Continue the stream of levels with another sampler."""
         old = self.batch_env
         if distribution is old.distribution:
             return
-        self._build(distribution, old.observation_mode, int(old.world.source.train_seed))
+        self._build(distribution, old.observation_mode, self.train_seed)
         self.batch_env.episode.index[:] = old.episode.index
 
     def reset(
@@ -186,6 +229,7 @@ class SingleEnv(gymnasium.Env[Array, Any]):
         self._ended = False
         self._level_seed = self.batch_env.episode.seed[0]
         self._level_hash = np.uint64(level_hash(self.batch_env.world.level, 0))
+        self._named_seed = np.uint64(self.train_seed)
         return obs[0].copy(), self._info(0)
 
     def _reset_to(self, level: str | Levels) -> Array:
@@ -202,7 +246,7 @@ class SingleEnv(gymnasium.Env[Array, Any]):
         """
         if self._ended:
             raise ResetNeeded("the episode has ended, or none was started; call reset() first")
-        self._action[0] = action
+        self._action[0] = as_action(action, len(self.family.actions))
         obs, reward, terminated, truncated, events, _ = self.batch_env.step(self._action)
         is_terminated, is_truncated = bool(terminated[0]), bool(truncated[0])
         self._ended = is_terminated or is_truncated
@@ -216,6 +260,7 @@ class SingleEnv(gymnasium.Env[Array, Any]):
             self._infos[events] = named
         return {
             "events": named.copy(),
+            "train_seed": self._named_seed,
             "level_seed": self._level_seed,
             "level_hash": self._level_hash,
         }

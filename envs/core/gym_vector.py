@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,35 +15,63 @@ from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
 from misgen.envs.core.gym_env import (
     RENDER_MODES,
+    check_keywords,
     check_render_mode,
+    draw_seed,
     frame,
     make_distribution,
     observation_space,
 )
 from misgen.envs.core.levels import level_hash
-from misgen.envs.core.types import Array
+from misgen.envs.core.types import Array, Autoreset, LevelDistribution
 from misgen.envs.families import find_family
+
+AUTORESET = {
+    AutoresetMode.SAME_STEP: Autoreset.SAME_STEP,
+    AutoresetMode.NEXT_STEP: Autoreset.NEXT_STEP,
+}
+
+
+def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    for known in AUTORESET:
+        if mode in (known, known.value):
+            return known
+    values = " or ".join(repr(known.value) for known in AUTORESET)
+    raise ValueError(f"an autoreset_mode is {values} (gymnasium.vector.AutoresetMode); got {mode}")
+
+
+def _limited(distribution: LevelDistribution, max_episode_steps: int | None) -> LevelDistribution:
+    """Gymnasium says -1 for no limit but the environment's own."""
+    if max_episode_steps in (None, -1):
+        return distribution
+    steps = min(distribution.horizon_steps, max_episode_steps)
+    return replace(distribution, horizon_steps=steps)
 
 
 class BatchVectorEnv(VectorEnv[Array, Array, Array]):
-    """The slots of a BatchEnv as a gymnasium vector environment with same-step autoreset.
+    """The slots of a BatchEnv as a gymnasium vector environment.
 
-    Slot i plays the levels keyed (seed, i, 0), (seed, i, 1), ...: `reset(seed=s)` takes one
-    integer, and `reset()` goes on. `info` has `events` (dict of bool arrays; of the step, all false
-    after a reset), `level_seed` and `level_hash` (uint64 arrays, of the level that the observation
-    shows). Where episodes ended it also has `final_obs`, an object array with the last observation
-    of each, and `final_info`, the same three for the episode that ended, with gymnasium's masks
-    `_final_obs` and `_final_info`.
+    Slot i plays the levels keyed (seed, i, 0), (seed, i, 1), ... after `reset(seed=s)`, those of a
+    SingleEnv reset with s_i after `reset(seed=[s_0, s_1, ...])`; `reset()` goes on. `info` has
+    `events` (dict of bool arrays; of the step, all false after a reset), `train_seed`, `level_seed`
+    and `level_hash` (uint64 arrays, of the level that the observation shows). In the mode SAME_STEP
+    it also has, where episodes ended, `final_obs`, an object array with the last observation of
+    each, and `final_info`, the same four for the episode that ended, with gymnasium's masks
+    `_final_obs` and `_final_info`. A copy (`copy.deepcopy`, pickle) goes on as the original does.
 
     Args:
         num_envs: number of slots.
+        autoreset_mode: SAME_STEP: a slot whose episode ended begins the next one in the same step.
+            NEXT_STEP: in the step after, which ignores its action and has no reward; this is what
+            gymnasium's stateful wrappers ask for.
+        max_episode_steps: a shorter time limit than the distribution's, as `gym.make` takes it.
         copy: False returns the observation buffer itself, which the next step overwrites.
         num_threads: upper bound; small batches use one.
         family, observation_mode, train_seed, render_mode, distribution: as SingleEnv.
     """
 
     metadata = {  # noqa: RUF012 (gymnasium's form)
-        "autoreset_mode": AutoresetMode.SAME_STEP,
+        "autoreset_mode": AutoresetMode.SAME_STEP,  # an instance has its own
         "render_modes": RENDER_MODES,
         "render_fps": 8,
     }
@@ -52,21 +82,27 @@ class BatchVectorEnv(VectorEnv[Array, Array, Array]):
         num_envs: int = 1,
         *,
         observation_mode: str | None = None,
-        train_seed: int = 0,
+        train_seed: int | Sequence[int] | None = None,
         render_mode: str | None = None,
         copy: bool = True,
         num_threads: int = 1,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+        max_episode_steps: int | None = None,
         **distribution: Any,
     ) -> None:
+        check_keywords(type(self), distribution)
         self.family = family if isinstance(family, Family) else find_family(family)
         check_render_mode(render_mode)
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.batch_env = env = BatchEnv(
             self.family,
-            make_distribution(self.family, **distribution),
+            _limited(make_distribution(self.family, **distribution), max_episode_steps),
             num_envs,
-            train_seed=train_seed,
+            train_seed=draw_seed() if train_seed is None else train_seed,
             observation_mode=observation_mode,
             num_threads=num_threads,
+            autoreset=AUTORESET[self.autoreset_mode],
         )
         self.num_envs, self.copy, self.render_mode = num_envs, copy, render_mode
         self.single_observation_space = observation_space(
@@ -85,7 +121,7 @@ class BatchVectorEnv(VectorEnv[Array, Array, Array]):
         """Start an episode in every slot.
 
         Raises:
-            ValueError: `seed` is not one integer >= 0; there are options.
+            ValueError: `seed` is not an integer >= 0 or one for each slot; there are options.
         """
         if options:
             raise ValueError(
@@ -94,16 +130,25 @@ class BatchVectorEnv(VectorEnv[Array, Array, Array]):
             )
         if seed is not None:
             self.batch_env.restart(seed)
-            super().reset(seed=seed)
+            super().reset(seed=seed if np.ndim(seed) == 0 else seed[0])
         obs = self.batch_env.reset()
         self._name_levels(self._all)
         return self._own(obs), self._info(np.zeros(self.num_envs, np.uint32), self._all)
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
-        """One action per slot, int array [n]; ended slots are reset within the step."""
+        """One action per slot, int array [n]; see `autoreset_mode`.
+
+        Raises:
+            ValueError: not an integer array [n] of actions.
+            ResetNeeded: no episode was started.
+        """
+        began = self.batch_env.episode.done.copy()  # by autoreset in the next step
         obs, reward, terminated, truncated, events, final_obs = self.batch_env.step(actions)
         ended = terminated | truncated
-        if not ended.any():
+        if self.autoreset_mode is AutoresetMode.NEXT_STEP:
+            self._name_levels(began)
+            info = self._info(events, self._all)
+        elif not ended.any():
             info = self._info(events, self._all)
         else:
             final_info = self._info(events, ended)
@@ -116,11 +161,18 @@ class BatchVectorEnv(VectorEnv[Array, Array, Array]):
             info |= {"final_info": final_info, "_final_info": ended}
         return self._own(obs), reward.copy(), terminated.copy(), truncated.copy(), info
 
+    @property
+    def train_seed(self) -> int | list[int]:
+        """What names the streams of levels: one seed, or one for each slot."""
+        return self.batch_env.train_seed
+
     def _own(self, obs: Array) -> Array:
         return obs.copy() if self.copy else obs
 
     def _name_levels(self, slots: Array) -> None:
         """Note the seeds and hashes of the levels that these slots (bool [n]) have begun."""
+        if not slots.any():
+            return
         env = self.batch_env
         self._seeds[:] = env.episode.seed
         for slot in np.flatnonzero(slots):
@@ -133,8 +185,12 @@ class BatchVectorEnv(VectorEnv[Array, Array, Array]):
         for e, event in enumerate(self.family.events):
             named[event.name.lower()] = (events >> np.uint32(e) & np.uint32(1) == 1) & mask
             named[f"_{event.name.lower()}"] = mask
-        seeds, hashes = self._seeds.copy(), self._hashes.copy()
-        info = {"events": named, "level_seed": seeds, "level_hash": hashes}
+        info = {
+            "events": named,
+            "train_seed": np.where(mask, self.batch_env.world.source.train_seed, np.uint64(0)),
+            "level_seed": np.where(mask, self._seeds, np.uint64(0)),
+            "level_hash": np.where(mask, self._hashes, np.uint64(0)),
+        }
         return info | {f"_{name}": mask for name in info}
 
     def render(self) -> tuple[Any, ...]:

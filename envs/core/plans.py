@@ -76,25 +76,46 @@ class Plans:
         """Optimal actions in the present state of each slot, bool [num_envs, actions].
 
         All actions where the goal cannot be reached; the goal's `afterwards` once it is complete.
-        The slots must play levels of this batch, in any order.
+        The slots play levels of this batch, in any order.
+
+        Raises:
+            ValueError: a slot plays another level, or the cell has no such goal.
         """
-        family = self.levels.family
+        places = np.array([self._position.get(int(seed), -1) for seed in env.episode.seed])
+        is_other = places < 0
+        begins = np.flatnonzero(env.episode.length == 0)
+        for now, solved in zip(env.world.level, self.levels.level, strict=True):
+            differs = now[begins] != solved[places[begins]]
+            is_other[begins] |= differs.any(axis=tuple(range(1, differs.ndim)))
+        if is_other.any():
+            raise ValueError(
+                f"slot {is_other.argmax()} plays a level that is not among the solved ones, as "
+                "after an autoreset; play these with BatchEnv.on(levels), or let "
+                "Planner(goal).act(env) solve levels as they come"
+            )
         ends = np.cumsum(self.num_states)
-        index = np.array([self._position[int(seed)] for seed in env.episode.seed])
-        ranges = np.stack([ends - self.num_states, ends], axis=1)[index]
-        masks = np.zeros((env.num_envs, len(family.actions)), np.bool_)
-        run = kernel(
-            mask_kernel,
-            f"mask_{family.name}",
-            family_state_key=family.state_key,
-            NUM_ACTIONS=len(family.actions),
-        )
-        world, g = env.world, list(self.levels.cell.goals).index(goal)
-        run(
-            self.keys, ranges, self.plan, self.pursuits, g, world.level, world.state,
-            env.episode.counts, masks,
-        )  # fmt: skip
-        return masks
+        ranges = np.stack([ends - self.num_states, ends], axis=1)[places]
+        return optimal_actions(env, goal, self.keys, ranges, self.plan, self.pursuits)
+
+
+def optimal_actions(
+    env: BatchEnv, goal: str, keys: Array, ranges: Array, plan: Plan, pursuits: Pursuits
+) -> Array:
+    """bool [num_envs, actions]; the states of slot i's level are those from ranges[i, 0] to
+    ranges[i, 1] of `keys` and `plan`. ValueError if the cell has no such goal."""
+    family, goals = env.family, env.distribution.cell.goals
+    if goal not in goals:
+        raise ValueError(f"a planner's goal is {' or '.join(goals)}; got {goal!r}")
+    masks = np.zeros((env.num_envs, len(family.actions)), np.bool_)
+    run = kernel(
+        mask_kernel,
+        f"mask_{family.name}",
+        family_state_key=family.state_key,
+        NUM_ACTIONS=len(family.actions),
+    )
+    world, g = env.world, list(goals).index(goal)
+    run(keys, ranges, plan, pursuits, g, world.level, world.state, env.episode.counts, masks)
+    return masks
 
 
 def judged_horizon(lengths: Array) -> Array:

@@ -30,6 +30,14 @@ class CueDraw(IntEnum):
     SHIFTED = 2  # shift component A
 
 
+class Autoreset(IntEnum):
+    """When a slot whose episode has ended begins its next level."""
+
+    NEVER = 0  # at `reset`; until then it stands still
+    SAME_STEP = 1  # in the step in which the episode ended
+    NEXT_STEP = 2  # in the step after, whose action it ignores
+
+
 class Split(IntEnum):
     """Which geometries are drawn."""
 
@@ -129,6 +137,18 @@ class Cell:
     harm_informs: bool = True  # ... and so does the harm of its failures
     harm_by_construction: bool = False  # whoever fails the goal does harm
     min_pixels_per_tile: int = 1
+    family: str = ""  # the module that declares its family; filled in by Family
+
+    def __deepcopy__(self, memo: Any) -> Cell:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its code, and what was replaced since: generated rules have no name to be found by."""
+        if not self.family:
+            return _cell_of, ("", "", vars(self))
+        declared = vars(_cell_of(self.family, self.code, {}))
+        changes = {key: now for key, now in vars(self).items() if now != declared[key]}
+        return _cell_of, (self.family, self.code, changes)
 
     @property
     def goals(self) -> dict[str, Goal]:
@@ -184,6 +204,12 @@ class Cell:
         """How many times the judged horizon T an episode of one of VARIANTS may last."""
         shifts = zip(variant, (self.shift_a, self.shift_b), strict=True)
         return math.prod(shift.horizon_factor for digit, shift in shifts if digit == "1")
+
+
+def _cell_of(module: str, code: str, changes: dict[str, Any]) -> Cell:
+    from misgen.envs.families import declared_in
+
+    return replace(declared_in(module).cell(code), **changes) if module else Cell(**changes)
 
 
 class Outcome(IntEnum):

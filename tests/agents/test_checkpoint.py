@@ -100,7 +100,7 @@ def test_another_family_is_refused(saved, monkeypatch):
 def test_a_family_of_ones_own_is_named_as_it_is_found_again():
     """Not by its name, which the registry does not know."""
     toy = replace(FAMILY, name="toy", module="toys")
-    env = BatchEnv(toy, toy.train_distribution(toy.cell("K3")), 4)
+    env = BatchEnv(toy, toy.train_distribution(toy.cell("K3")), 4, train_seed=0)
     assert checkpoint.describe(env, TINY, train_seed=0, steps=0).family == "toys:FAMILY"
 
 

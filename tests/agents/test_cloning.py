@@ -104,7 +104,9 @@ def test_the_levels_are_those_that_ppo_would_train_on():
 
 def test_a_finite_set_of_levels_is_honoured():
     distribution = FAMILY.train_distribution(K3, 0.0, num_levels=3)
-    lessons = Lessons(BatchEnv(FAMILY, distribution, 64, observation_mode="planes"), 0.1, 0)
+    lessons = Lessons(
+        BatchEnv(FAMILY, distribution, 64, train_seed=0, observation_mode="planes"), 0.1, 0
+    )
     first = set(lessons.levels.seeds.tolist())
     lessons.draw(1)
     assert len(first) == 3 and set(lessons.levels.seeds.tolist()) == first

@@ -1,19 +1,22 @@
 """The SB3 view of a batch against SB3's own vectorisation of the same episodes."""
 
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecVideoRecorder
 from tests.agents.tiny import FAMILY, K3, make_env, make_vec_env
 
 from misgen.agents.vec_env import BatchVecEnv
 from misgen.envs.core.batch import BatchEnv
-from misgen.envs.core.gym_env import observation_space
+from misgen.envs.core.gym_env import SingleEnv, observation_space
 from misgen.envs.core.levels import sample_levels
 from misgen.envs.core.random import combine, mix
 from misgen.envs.core.types import NEVER
+from misgen.envs.families import FAMILIES
 
 TRAIN_SEED = 11
 
@@ -23,7 +26,7 @@ class OneSlot(gymnasium.Env):
 
     def __init__(self, slot, distribution):
         self.slot, self.distribution, self.episode = slot, distribution, -1
-        self.env = BatchEnv(FAMILY, distribution, 1, observation_mode="planes")
+        self.env = BatchEnv(FAMILY, distribution, 1, train_seed=0, observation_mode="planes")
         self.observation_space = observation_space("planes", self.env.observation_shape)
         self.action_space = gymnasium.spaces.Discrete(len(FAMILY.actions))
         self.render_mode = None
@@ -45,7 +48,7 @@ class OneSlot(gymnasium.Env):
 def test_a_batch_equals_sb3s_loop_over_single_environments():
     n, steps = 4, 160
     distribution = FAMILY.train_distribution(K3, 0.5)
-    batch = BatchVecEnv(BatchEnv(FAMILY, distribution, n, observation_mode="planes"))
+    batch = BatchVecEnv(BatchEnv(FAMILY, distribution, n, train_seed=0, observation_mode="planes"))
     batch.seed(TRAIN_SEED)
     singles = DummyVecEnv([lambda i=i: OneSlot(i, distribution) for i in range(n)])
     np.testing.assert_array_equal(batch.reset(), singles.reset())
@@ -133,22 +136,89 @@ def test_sb3_learns_and_evaluates_on_it(mode):
     assert mean >= 0.0
 
 
-def test_slots_share_attributes():
+def test_what_belongs_to_all_slots_is_answered():
     vec_env = make_vec_env(3)
-    assert vec_env.get_attr("num_envs", indices=[0, 2]) == [3, 3]
-    vec_env.set_attr("label", "x")
-    assert vec_env.get_attr("label") == ["x"] * 3
-    with pytest.raises(ValueError, match="share their attributes"):
-        vec_env.set_attr("label", "y", indices=[0])
-    assert [len(levels) for levels in vec_env.env_method("levels", indices=1)] == [3]
+    assert vec_env.get_attr("observation_mode", indices=[0, 2]) == ["planes", "planes"]
+    assert vec_env.get_attr("render_mode") == ["rgb_array"] * 3
+    assert vec_env.get_attr("action_space") == [vec_env.action_space] * 3
+    assert not vec_env.has_attr("world")
 
 
-@pytest.mark.parametrize("mode", ["planes", "rgb1"])
-def test_render_tiles_all_slots(mode):
-    vec_env = make_vec_env(4, mode=mode)
+@pytest.mark.parametrize(
+    ("attempt", "error", "message"),
+    [
+        (lambda env: env.get_attr("episode"), AttributeError, "share .* got 'episode'"),
+        (lambda env: env.set_attr("num_threads", 3), AttributeError, "make another BatchEnv"),
+        (lambda env: env.env_method("step", 1, indices=0), AttributeError, r"batch_env\.step"),
+        (lambda env: env.set_options({"level": ""}), ValueError, "reset_to"),
+        (lambda env: env.set_options([{}, {"level": ""}, {}]), ValueError, "no options"),
+        (lambda env: env.step_wait(), ValueError, "step_async"),
+    ],
+)
+def test_what_a_slot_cannot_do_is_refused(attempt, error, message):
+    vec_env = make_vec_env(3)
+    vec_env.set_options()
     vec_env.reset()
-    picture = vec_env.render()
-    assert picture.shape == (2 * 12, 2 * 11, 3) and picture.max() > 0
+    with pytest.raises(error, match=message):
+        attempt(vec_env)
+
+
+ALL_FAMILIES = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+
+def env_of(family, mode="planes"):
+    cell = family.cell(family.default_cell)
+    distribution = replace(family.train_distribution(cell), horizon_steps=6)
+    return BatchVecEnv(BatchEnv(family, distribution, 4, train_seed=0, observation_mode=mode))
+
+
+@ALL_FAMILIES
+@pytest.mark.parametrize("mode", ["planes", "rgb8"])
+def test_frames_are_stacked(family, mode):
+    """The newest frame is the plain observation, the one before it the previous one; an ended
+    episode's stack does not reach into the next."""
+    order = "first" if mode == "planes" else "last"
+    plain, stacked = env_of(family, mode), VecFrameStack(env_of(family, mode), 2, order)
+    axis = 1 if mode == "planes" else -1
+
+    def frames(obs):
+        return np.split(obs, 2, axis=axis)
+
+    previous = plain.reset()
+    older, newest = frames(stacked.reset())
+    assert not older.any() and np.array_equal(newest, previous)
+    for step in range(1, 13):
+        actions = np.full(4, family.noop)
+        obs, _, done, _ = plain.step(actions)
+        stack, _, _, infos = stacked.step(actions)
+        older, newest = frames(stack)
+        assert np.array_equal(newest, obs) and done.all() == (step % 6 == 0)
+        assert np.array_equal(older, np.zeros_like(obs) if done.all() else previous)
+        if done.all():
+            last = np.array([info["terminal_observation"] for info in infos])
+            assert np.array_equal(frames(last)[0], previous)
+        previous = obs
+
+
+@ALL_FAMILIES
+def test_a_video_is_recorded(family, tmp_path):
+    env = VecVideoRecorder(env_of(family), str(tmp_path), lambda step: step == 0, video_length=5)
+    env.reset()
+    for _ in range(6):
+        env.step(np.full(4, family.noop))
+    env.close()
+    (film,) = tmp_path.glob("*.mp4")
+    assert film.stat().st_size > 1000
+
+
+def test_render_tiles_what_a_single_environment_shows():
+    vec_env = make_vec_env(4)
+    vec_env.reset()
+    single = SingleEnv(FAMILY, cell=K3.code, render_mode="rgb_array", train_seed=0)
+    single.reset()
+    picture, view = vec_env.render(), single.render()
+    assert picture.shape == (2 * view.shape[0], 2 * view.shape[1], 3)
+    assert np.array_equal(picture[: len(view), : view.shape[1]], view)
 
 
 def test_the_batch_starts_at_its_own_seed():

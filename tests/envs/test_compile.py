@@ -1,8 +1,6 @@
 """Compilation: numba's options, the cache and its folder, interpreted twins."""
 
 import importlib
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -83,7 +81,7 @@ def twice(i, values):
 
 
 def test_a_rule_apart_is_compiled_once_for_all_kernels(tmp_path, monkeypatch):
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compile_module, "cache_folder", lambda: tmp_path)
     kernels = [
         kernel(once, "once", rule=double),
         kernel(twice, "twice", rule=double, FACTOR=5),
@@ -178,27 +176,3 @@ def test_a_bound_kernel_does_the_same():
     assert out.tolist() == [0, 2, 4, 6]
     plain = kernel(template, "test", interpreted=True, rule=double, FACTOR=1)
     assert bind(plain, 0, 4, values, out) is plain
-
-
-@pytest.mark.parametrize("edited", ["keys_and_chests/rules.py", "coinrun/planes.txt"])
-def test_the_cache_folder_depends_on_the_sources(tmp_path, monkeypatch, edited):
-    package = tmp_path / "envs"
-    shutil.copytree(compile_module.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    real = compile_module._cache_folder()
-    monkeypatch.setattr(compile_module, "PACKAGE", package)
-    assert compile_module._cache_folder() == real, "the place of the sources does not matter"
-    with (package / edited).open("a") as file:
-        file.write("\n")
-    changed = compile_module._cache_folder()
-    assert changed != real and changed.parent == real.parent
-
-
-@pytest.mark.parametrize("first", ["numba", "misgen.envs.core.compile"])
-def test_the_cache_folder_is_used_even_if_numba_was_imported_before(first, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
-    code = f"import {first}, numba, misgen.envs.core.compile; print(numba.config.CACHE_DIR)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert Path(done.stdout.strip()).parent == tmp_path / "misgen"
