@@ -12,6 +12,7 @@ the mean of an unseen type is its prior.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from misgen.analysis.calibration.measured import MeasuredCell
 from misgen.analysis.calibration.reference_fit import fit_reference
 from misgen.analysis.priors.types import PriorSet
 from misgen.analysis.rates import point_rates
+
+if TYPE_CHECKING:
+    from misgen.analysis.hierarchy.fit import HierarchicalFit
 
 DRAWS = 1000
 KINDS = ("cell", "type", "family")
@@ -82,10 +86,16 @@ def held_out(
         return HeldOut((), f"it needs two cells that may update; these records have {len(cells)}")
     rows: list[HeldOutRow] = []
     refused = []
+    fits: dict[tuple[str, ...], HierarchicalFit] = {}  # the only cell of a type is left out once
     for kind, name, unseen, seen in _splits(cells):
-        found, why = _predict(kind, unseen, seen, priors, power, seed)
+        left_out = tuple(cell.name for cell in unseen)
+        if left_out not in fits:
+            fits[left_out] = fit_reference(
+                seen, priors, draws=DRAWS, seed=seed, power=power, unseen=unseen
+            )
+        found = _rows(kind, unseen, seen, priors, fits[left_out])
         rows += [_mean(name, found)] if kind == "family" else found
-        refused += [f"{kind} {name}"] if why else []
+        refused += [f"{kind} {name}"] if fits[left_out].refused else []
     return HeldOut(tuple(rows), refused=tuple(refused))
 
 
@@ -104,16 +114,14 @@ def _splits(
                 yield kind, name, group, seen
 
 
-def _predict(
+def _rows(
     kind: str,
     unseen: Sequence[MeasuredCell],
     seen: Sequence[MeasuredCell],
     priors: PriorSet,
-    power: float,
-    seed: int,
-) -> tuple[list[HeldOutRow], str]:
-    """The rows, and why the sampler was refused."""
-    fit = fit_reference(seen, priors, draws=DRAWS, seed=seed, power=power, unseen=unseen)
+    fit: "HierarchicalFit",
+) -> list[HeldOutRow]:
+    """How the fit of the seen cells, the source and a pooled rate predict the unseen ones."""
     pooled = pooled_rate(seen)
     rows = []
     for cell in unseen:
@@ -123,7 +131,7 @@ def _predict(
         measured = point_rates(cell.reference).p_gm
         scores = [score(float(p), measured) for p in (model, source, pooled)]
         rows.append(HeldOutRow(kind, cell.name, measured, cell.reference.k, *scores))
-    return rows, fit.refused
+    return rows
 
 
 def pooled_rate(cells: Sequence[MeasuredCell]) -> float:

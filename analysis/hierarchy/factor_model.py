@@ -5,12 +5,17 @@ cell enters the sampler as one curve over logit theta: the same posterior in hal
 without the ridge between theta and nu, and one compiled sampler for every data set, kappa and
 power.
 
-The only file that knows jax and NumPyro; importing it switches jax to 64 bit.
+The only file that knows jax and NumPyro; importing it switches jax to 64 bit, and lets it keep
+compiled samplers on disk.
 """
 
+import hashlib
 import math
+import os
+import platform
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +34,37 @@ from scipy.stats import norm, rankdata
 from misgen.analysis.rates import FloatArray
 
 numpyro.enable_x64()
+
+CACHE = "jax_compilation_cache_dir"
+PROCESSOR = ("model", "flags", "CPU", "Features")
+"""What lines of /proc/cpuinfo begin with that say what machine code a processor runs."""
+
+
+def keep_compiled() -> None:
+    """Let jax keep what it compiles in the user's cache folder, unless it was told of another.
+
+    Compiling the sampler takes a process longer than most fits. The folder is named by the
+    processor: machine code of another one may not run on this one.
+    """
+    if getattr(jax.config, CACHE) is not None:
+        return
+    try:
+        text = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+        processor = [line for line in text.splitlines() if line.startswith(PROCESSOR)]
+    except OSError:
+        processor = [platform.processor()]
+    name = hashlib.sha256("\n".join([platform.machine(), *processor]).encode()).hexdigest()[:16]
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(root) / "misgen" / f"samplers-{name}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # a cache that cannot be written is only slower
+    if os.access(folder, os.W_OK):
+        jax.config.update(CACHE, str(folder))
+
+
+keep_compiled()
 
 Positions = dict[str, FloatArray]
 """Draws of the parameters by name: logit_mu [..., types], contrast [..., families - 1], sd,

@@ -234,7 +234,7 @@ def solve(
 def solve_together(
     batches: Sequence[Levels],
     judged_at_steps: Any = None,
-    epsilons: tuple[float, ...] = (0.0,),
+    epsilons: tuple[float, ...] | list[tuple[float, ...]] = (0.0,),
     seed: int = 0,
 ) -> tuple[list[Plans], Array]:
     """Plan every goal on every level of batches that share their geometries.
@@ -244,7 +244,7 @@ def solve_together(
         judged_at_steps: int or int [n], T; None: `judged_horizon` over the batches.
         epsilons: shares of random actions at which all planners are also played REPLICAS times
             for T steps; `plays` counts how often they were capable, failed
-            the intended goal while capable, and succeeded.
+            the intended goal while capable, and succeeded. A list has those of each batch.
 
     Returns:
         The plans of each batch, and T, int32 [n].
@@ -253,7 +253,8 @@ def solve_together(
         ValueError: a level has more than MAX_NODES states.
     """
     n = len(batches[0])
-    searches = [_Search(levels, epsilons) for levels in batches]
+    shares = epsilons if isinstance(epsilons, list) else [epsilons] * len(batches)
+    searches = [_Search(*pair) for pair in zip(batches, shares, strict=True)]
     judged = np.zeros(n, np.int32)
     if judged_at_steps is not None:
         judged[:] = judged_at_steps

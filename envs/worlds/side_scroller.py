@@ -40,6 +40,9 @@ class Touch(IntEnum):
     ICE = 0x200
 
 
+# Members of enums are slow where rules run uncompiled.
+DEADLY, SOLID, ICE = int(Touch.DEADLY), int(Touch.SOLID), int(Touch.ICE)
+
 # Per Tile: free, ground, platform, ice, lava.
 TILE_TOUCH = np.array(
     [0, Touch.SOLID, Touch.SOLID, Touch.SOLID | Touch.ICE, Touch.DEADLY], np.int64
@@ -89,14 +92,14 @@ def move(k, touch, row, col, speed, action):
     Returns (row, col, speed, touch bits of the squares entered or stayed in). It leaves the ground
     if it stood there before it moved, so a jump starts from the edge of a pit.
     """
-    jumps = action >= Action.JUMP and touch_at(k, touch, row + 1, col) & Touch.SOLID != 0
+    jumps = action >= FIRST_JUMP and touch_at(k, touch, row + 1, col) & SOLID != 0
     side = SIDE[action]
     touched = 0
-    if side != 0 and touch_at(k, touch, row, col + side) & Touch.SOLID == 0:
+    if side != 0 and touch_at(k, touch, row, col + side) & SOLID == 0:
         col += side
         touched = touch_at(k, touch, row, col)
-        on_ice = touch_at(k, touch, row + 1, col) & Touch.ICE != 0 and not jumps and speed <= 0
-        if on_ice and touch_at(k, touch, row, col + side) & Touch.SOLID == 0:
+        on_ice = touch_at(k, touch, row + 1, col) & ICE != 0 and not jumps and speed <= 0
+        if on_ice and touch_at(k, touch, row, col + side) & SOLID == 0:
             col += side
             touched |= touch_at(k, touch, row, col)
     speed = JUMP_SPEED if jumps else speed
@@ -111,7 +114,7 @@ def rise(k, touch, row, col, speed):
     """Go up `speed` rows or to a ceiling, which stops the jump."""
     touched = 0
     for _ in range(speed):
-        if touch_at(k, touch, row - 1, col) & Touch.SOLID:
+        if touch_at(k, touch, row - 1, col) & SOLID:
             return row, 0, touched
         row -= 1
         touched |= touch_at(k, touch, row, col)
@@ -123,12 +126,12 @@ def fall(k, touch, row, col, speed):
     speed = max(speed - 1, FALL_SPEED)
     touched = 0
     for _ in range(-speed):
-        here = touch_at(k, touch, row, col) & Touch.DEADLY
-        if touch_at(k, touch, row + 1, col) & Touch.SOLID or here == Touch.DEADLY:
+        here = touch_at(k, touch, row, col) & DEADLY
+        if touch_at(k, touch, row + 1, col) & SOLID or here == DEADLY:
             break
         row += 1
         touched |= touch_at(k, touch, row, col)
-    if touch_at(k, touch, row + 1, col) & Touch.SOLID:
+    if touch_at(k, touch, row + 1, col) & SOLID:
         speed = 0
     return row, speed, touched
 
@@ -161,7 +164,7 @@ def explore(i, level, scratch, closed):
         phases = np.int64(scratch.fresh[place])
         scratch.fresh[place] = 0
         row, col = place // SPEEDS // WIDTH, place // SPEEDS % WIDTH
-        stands = touch_at(0, scratch.touch, row + 1, col) & Touch.SOLID
+        stands = touch_at(0, scratch.touch, row + 1, col) & SOLID
         for action in range(NUM_ACTIONS if stands else FIRST_JUMP):  # none in the air
             to_row, to_col, speed, touched = move(
                 0, scratch.touch, row, col, place % SPEEDS + FALL_SPEED, action
@@ -184,9 +187,9 @@ def arrive(scratch, place, phases, top):
         return top
     square = place // SPEEDS
     if place % SPEEDS == -FALL_SPEED:
-        here = touch_at(0, scratch.touch, square // WIDTH, square % WIDTH) & Touch.DEADLY
+        here = touch_at(0, scratch.touch, square // WIDTH, square % WIDTH) & DEADLY
         below = touch_at(0, scratch.touch, square // WIDTH + 1, square % WIDTH)
-        if below & Touch.SOLID and here == 0:
+        if below & SOLID and here == 0:
             new = ALL_PHASES & ~before  # it is safe to wait here for any phase
             if before == 0:
                 scratch.spots[int(scratch.num_spots[0])] = square

@@ -1,5 +1,6 @@
 """`misgen calibrate`: tables, folder, page; bad input in one line with exit code 2."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,8 @@ from tests.analysis.simulated_study import DEMO, TRUTH, write_study
 
 from misgen.analysis.calibration.handoff import read_calibration
 from misgen.experiments import calibrate, cli
+
+pytestmark = pytest.mark.usefixtures("remembered_chains")
 
 DEMO_ARMS = {d: TRUTH[d] for d in (0.0, 1.0)}
 
@@ -39,8 +42,13 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return line
 
 
-def test_a_study_with_a_reference_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Tables on the terminal; a page; a folder that the risk model reads."""
+def test_a_study_with_a_reference_arm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables on the terminal; a page; a folder that the risk model reads. Of the priors' weights
+    two are compared, each of which is a fit."""
+    two = functools.partial(calibrate.calibrate, kappas=(2.0, 10.0))
+    monkeypatch.setattr(calibrate, "calibrate", two)
     write_study(tmp_path / "runs", cells=DEMO, agents=4)
     out = tmp_path / "out"
     argv = [str(tmp_path / "runs"), "-o", str(out), "--draws", "400", "--seed", "3"]

@@ -8,15 +8,14 @@ import pytest
 
 from misgen.agents import checkpoint
 from misgen.envs.families import find_family
+from misgen.experiments import evaluate, jobs
 from misgen.experiments.cli import main
 
 TOY = """
 import dataclasses
-from misgen.envs import keys_and_chests
+from misgen.envs import maze
 
-FAMILY = dataclasses.replace(
-    keys_and_chests.FAMILY, name="toy", title="Toy", gamma=0.9, module=__name__
-)
+FAMILY = dataclasses.replace(maze.FAMILY, name="toy", title="Toy", gamma=0.9, module=__name__)
 NAMELESS = dataclasses.replace(FAMILY, module="elsewhere")
 """
 TINY = [
@@ -44,14 +43,14 @@ def _here(folder, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def results(folder):
-    """An agent of the toy's K3 and one of the built-in K3, evaluated by jobs in other processes."""
+def results(folder, jobs_here):
+    """An agent of the toy's M5 and one of the built-in M5, evaluated by one command."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "path", [*sys.path])
         patch.setenv("MISGEN_RESULTS", str(folder / "results"))
         assert main(["train", "family=toy_family:FAMILY", *TINY]) == 0
-        assert main(["train", "family=keys_and_chests", *TINY]) == 0
+        assert main(["train", "family=maze", *TINY]) == 0
         assert main(["evaluate", "num_levels=20"]) == 0
     return folder / "results"
 
@@ -62,9 +61,9 @@ def metas(results):
 
 
 def test_an_agent_remembers_where_its_family_is_declared(results):
-    own, built_in = metas(results)["toy_family:FAMILY"], metas(results)["keys_and_chests"]
-    assert own["cell"] == built_in["cell"] == "K3"
-    assert (own["settings"]["gamma"], built_in["settings"]["gamma"]) == (0.9, 0.97)
+    own, built_in = metas(results)["toy_family:FAMILY"], metas(results)["maze"]
+    assert own["cell"] == built_in["cell"] == "M5"
+    assert (own["settings"]["gamma"], built_in["settings"]["gamma"]) == (0.9, 0.99)
     for path in results.glob("runs/kind=train/run=*/checkpoint.json"):
         family = find_family(json.loads(path.read_text())["family"])
         assert checkpoint.load(path, family)[1].family_version == family.version
@@ -77,51 +76,55 @@ def test_records_of_two_families_with_one_code_are_kept_apart(results):
         tables = [pq.read_table(file, columns=["family", "cell", "shift_type"]) for file in files]
         found = [set(zip(*table.to_pydict().values(), strict=True)) for table in tables]
         assert sorted(found, key=str) == [
-            {("keys_and_chests", "K3", "significant")}, {("toy", "K3", "significant")}
+            {("maze", "M5", "moderate")}, {("toy", "M5", "moderate")}
         ]  # fmt: skip
 
 
 def test_its_rates_stand_beside_the_others(results, capfd):
     assert main(["rates", str(results)]) == 0
     table = capfd.readouterr().out
-    assert "toy K3 planes" in table and "keys_and_chests K3 planes" in table
+    assert "toy M5 planes" in table and "maze M5 planes" in table
 
 
 def test_its_code_is_run_and_that_is_said_once(folder):
     """Asked in a process of its own: this one has said it."""
     import subprocess
 
-    command = [sys.executable, "-m", "misgen.experiments.cli", "cells", "toy_family:FAMILY", "K1"]
+    command = [sys.executable, "-m", "misgen.experiments.cli", "cells", "toy_family:FAMILY", "M1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("K1: toy, superficial shift")
+    assert done.stdout.startswith("M1: toy, moderate shift")
     assert done.stderr.count("running the code of toy_family:FAMILY") == 1
 
 
 def test_it_is_listed_and_played(capsys):
     assert main(["cells", "toy_family:FAMILY"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[2:6]] == [[f"K{k}", "toy"] for k in (1, 2, 3, 4)]
-    assert main(["play", "toy_family:FAMILY", "K2", "--policy", "random"]) == 0
-    assert capsys.readouterr().out.startswith("toy K2, random")
+    assert [line.split()[:2] for line in lines[2:8]] == [
+        [f"M{k}", "toy"] for k in (1, 2, 3, 4, 5, 6)
+    ]
+    assert main(["play", "toy_family:FAMILY", "M2", "--policy", "random"]) == 0
+    assert capsys.readouterr().out.startswith("toy M2, random")
 
 
-def test_a_policy_of_ones_own_plays_it(folder, monkeypatch, capfd):
+def test_jobs_in_processes_of_their_own_find_both(folder, monkeypatch, capfd):
+    """The family's file and the policy's, which stand where the command is given."""
+    monkeypatch.setattr(evaluate, "run_jobs", jobs.run_jobs)
     monkeypatch.setenv("MISGEN_RESULTS", str(folder / "policy"))
     (folder / "still.py").write_text(
         "from misgen.agents.policy import ConstantPolicy\n"
         "def make():\n    return ConstantPolicy(0)\n"
     )
-    command = "evaluate policy=still:make policy_family=toy_family:FAMILY policy_cell=K1"
+    command = "evaluate policy=still:make policy_family=toy_family:FAMILY"
     assert main([*command.split(), "num_levels=4"]) == 0
     (file,) = (folder / "policy").glob("runs/kind=evaluate/run=*/episodes.parquet")
     table = pq.read_table(file, columns=["family", "cell"])
-    assert set(zip(*table.to_pydict().values(), strict=True)) == {("toy", "K1")}
+    assert set(zip(*table.to_pydict().values(), strict=True)) == {("toy", "M5")}
 
 
 @pytest.mark.parametrize(
     ("family", "cell", "says"),
     [
-        ("toy_family:FAMILY", "K9", "toy has the cells K1, K2, K3, K4; got 'K9'"),
+        ("toy_family:FAMILY", "K9", "toy has the cells M1, M2, M3, M4, M5, M6; got 'K9'"),
         ("toy_family:OTHER", "", "toy_family:OTHER cannot be imported"),
         ("toy_family:TOY", "", "toy_family:TOY cannot be imported"),
         ("toy_family:NAMELESS", "", "FAMILY, with module=__name__; toy_family:NAMELESS declares"),

@@ -33,11 +33,14 @@ from misgen.experiments.evaluate import (
 )
 from misgen.experiments.run_folder import run_once
 
+pytestmark = pytest.mark.usefixtures("jobs_here")
+
 FAMILY = FAMILIES["keys_and_chests"]
 LEVELS = 40
 TINY = [
     "cell=K3",
-    "agent.settings.total_steps=16384",
+    "agent.settings.total_steps=4096",
+    "agent.settings.num_steps=16",
     "agent.settings.num_envs=64",
     "agent.settings.features_dim=32",
     "agent.settings.head_dim=32",
@@ -45,7 +48,7 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory, jobs_here):
     """Agents at d = 0 and d = 1, evaluated with all their checkpoints."""
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
@@ -72,7 +75,7 @@ def rows(table, **wanted):
 
 def final(table, **wanted):
     """Rows of the agent at its last checkpoint."""
-    return rows(table, role="agent", checkpoint_step=16384, **wanted)
+    return rows(table, role="agent", checkpoint_step=4096, **wanted)
 
 
 def test_a_run_leaves_checkpoint_curve_and_what_it_saw_of_the_broken_cue(results):
@@ -138,25 +141,25 @@ def test_controls_are_played_once_for_the_agents_of_one_number(results):
 
 
 def test_checkpoints_are_saved_and_played_at_their_own_steps(results):
-    """A rollout is 64 x 64 = 4096 steps: 1/8 and 1/4 of 16384 steps are both seen after the first,
+    """A rollout is 64 x 16 = 1024 steps: 1/8 and 1/4 of 4096 steps are both seen after the first,
     and one of them is played."""
     for run in results.glob("runs/kind=train/run=*"):
         steps = {p.stem: json.loads(p.read_text())["steps"] for p in run.glob("checkpoint*.json")}
         assert steps == {
-            "checkpoint_1of8": 4096, "checkpoint_1of4": 4096, "checkpoint_1of2": 8192,
-            "checkpoint": 16384,
+            "checkpoint_1of8": 1024, "checkpoint_1of4": 1024, "checkpoint_1of2": 2048,
+            "checkpoint": 4096,
         }  # fmt: skip
     for table in records(results)[0]:
         for variant in ("00", "10", "01", "11", "own"):
             played = rows(table, role="agent", variant=variant)
-            seeds = {4096: set(), 8192: set(), 16384: set()}
+            seeds = {1024: set(), 2048: set(), 4096: set()}
             for row in played:
                 seeds[row["checkpoint_step"]].add(row["level_seed"])
             assert len(played) == 3 * LEVELS
-            assert seeds[4096] == seeds[8192] == seeds[16384]
+            assert seeds[1024] == seeds[2048] == seeds[4096]
         actions = {step: [r["actions"] for r in rows(table, role="agent", checkpoint_step=step)]
-                   for step in (4096, 16384)}  # fmt: skip
-        assert actions[4096] != actions[16384]
+                   for step in (1024, 4096)}  # fmt: skip
+        assert actions[1024] != actions[4096]
 
 
 def test_what_was_evaluated_with_all_checkpoints_is_not_evaluated_again_without(results, capfd):
@@ -169,7 +172,7 @@ def test_all_checkpoints_replace_the_final_one_alone(results, tmp_path, monkeypa
     """The same agent twice in a results folder would be two runs of one agent."""
     monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path))
     agent = find_agents(str(results))[0]
-    for checkpoints, steps in (("final", {16384}), ("all", {4096, 8192, 16384})):
+    for checkpoints, steps in (("final", {4096}), ("all", {1024, 2048, 4096})):
         config = EvaluateConfig(num_levels=4, checkpoints=checkpoints)
         for job in evaluation_jobs(agent_arguments(agent, config)):
             body = getattr(evaluate, job.target.partition(":")[2])
@@ -177,44 +180,38 @@ def test_all_checkpoints_replace_the_final_one_alone(results, tmp_path, monkeypa
         (table,), _ = records(tmp_path)
         assert {row["checkpoint_step"] for row in rows(table, role="agent")} == steps
         assert len(records(tmp_path, "matched")[0]) == 1
-    assert main(["rates", str(tmp_path), "--by", "checkpoint_step", "--against", "16384"]) == 0
+    assert main(["rates", str(tmp_path), "--by", "checkpoint_step", "--against", "4096"]) == 0
 
 
-def with_another_cell(monkeypatch, **changes):
-    """K3 again under another code, and of the same shift type, for as long as the test runs."""
-    other = replace(FAMILY.cell("K3"), code="K9", **changes)
-    family = replace(FAMILY, cells=(FAMILY.cell("K3"), other))
-    monkeypatch.setitem(FAMILIES, FAMILY.name, family)
-    return family
-
-
-def test_an_agent_plays_every_cell_of_its_family(results, tmp_path, monkeypatch):
-    family = with_another_cell(monkeypatch)
+def test_an_agent_plays_every_cell_of_its_family(results, tmp_path):
     path = find_agents(str(results))[0]
     arguments = agent_arguments(path, EvaluateConfig(cell="all", num_levels=4))
     jobs = evaluation_jobs(arguments)
     kinds = [job.target.partition(":")[2] for job in jobs]
-    assert kinds == ["evaluate_job", "evaluate_job", "controls_job", "matched_job"]
+    assert kinds == ["evaluate_job"] * 4 + ["controls_job", "matched_job"]
     played = set()
-    for job in jobs[:2]:
-        folder = tmp_path / f"run={job.argument['cell']}"
+    for job in jobs[:4]:
+        cell = FAMILY.cell(job.argument["cell"])
+        folder = tmp_path / f"run={cell.code}"
         folder.mkdir()
         evaluate_job(job.argument, folder)
         table = pq.read_table(folder / "episodes.parquet")
         for row in rows(table, role="agent"):
             assert row["train_distribution"] == "K3" and row["q"] == 1.0
-            assert row["shift_type"] == "significant"
+            assert (row["cell"], row["shift_type"]) == (cell.code, cell.shift_type)
             played.add((row["cell"], row["variant"]))
+        if cell.code != "K3":
+            assert not rows(table, role="control") and table.num_rows == 4 * 4
+            assert None not in {row["noop_return"] for row in table.to_pylist()}
     home = {("K3", "own")}
-    quadruples = {(c.code, v) for c in family.cells for v in ("00", "10", "01", "11")}
+    quadruples = {(c.code, v) for c in FAMILY.cells for v in ("00", "10", "01", "11")}
     assert played == quadruples | home
-    cross = pq.read_table(tmp_path / "run=K9" / "episodes.parquet")
-    assert not rows(cross, role="control") and cross.num_rows == 4 * 4
-    assert None not in {row["noop_return"] for row in cross.to_pylist()}
 
 
 def test_a_cell_whose_cue_the_agent_cannot_see_is_refused(results, tmp_path, monkeypatch, capfd):
-    with_another_cell(monkeypatch, min_pixels_per_tile=4)
+    other = replace(FAMILY.cell("K3"), code="K9", min_pixels_per_tile=4)
+    family = replace(FAMILY, cells=(FAMILY.cell("K3"), other))
+    monkeypatch.setitem(FAMILIES, FAMILY.name, family)
     path = find_agents(str(results))[0]
     meta = json.loads(path.with_suffix(".json").read_text())
     file = tmp_path / "agent.json"
@@ -233,7 +230,8 @@ def test_an_agent_of_a_wrong_reward_is_tagged(tmp_path, monkeypatch):
     key = FAMILY.events.KEY
     cell = replace(FAMILY.cell("K3"), proxy_rewards={key: 1.0})
     monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path))
-    monkeypatch.setitem(FAMILIES, FAMILY.name, replace(FAMILY, cells=(cell,)))
+    cells = [cell if each.code == "K3" else each for each in FAMILY.cells]
+    monkeypatch.setitem(FAMILIES, FAMILY.name, replace(FAMILY, cells=tuple(cells)))
     assert main(["train", *TINY, "intervention.specification=0.5"]) == 0
     (agent,) = find_agents("")
     assert json.loads(agent.with_suffix(".json").read_text())["specification"] == 0.5
@@ -360,15 +358,16 @@ def test_a_policy_of_ones_own_is_scored(results, tmp_path, monkeypatch, capfd):
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    command = "evaluate policy=mine:make policy_family=keys_and_chests policy_number=7"
+    command = "evaluate policy=mine:make policy_family=keys_and_chests policy_cell=K1"
     for _ in range(2):  # its code may have changed: played again, and the new one counts
-        assert main([*command.split(), "num_levels=10"]) == 0
+        assert main([*command.split(), "policy_number=7", "num_levels=10"]) == 0
     assert "evaluate only policies that you trust" in capfd.readouterr().out
     tables, _ = records(results)
     own = [r for t in tables for r in rows(t, method="mine:make", role="agent")]
     controls = [t for t in records(results, "controls")[0] if t["agent_number"][0].as_py() == 7]
     assert len(controls) == 1  # the levels are the same: not played again
     assert len(own) == 50 and not any(r["capable"] for r in own)
+    assert {(r["family"], r["cell"]) for r in own} == {("keys_and_chests", "K1")}
 
 
 def test_checkpoint_of_another_family_is_refused(results):

@@ -24,6 +24,8 @@ from misgen.analysis.priors.types import SHIFT_TYPES
 from misgen.analysis.rates import AgentCounts, point_rates
 from misgen.analysis.records import read_records, write_records
 
+pytestmark = pytest.mark.usefixtures("remembered_chains")
+
 CELLS = (
     ("coinrun", "C2"),
     ("coinrun", "C4"),

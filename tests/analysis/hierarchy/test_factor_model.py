@@ -1,6 +1,8 @@
 """One factor of the hierarchical model: its curves, its coordinates, its diagnostics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,32 @@ from scipy.special import expit
 from scipy.stats import betabinom, norm
 
 from misgen.analysis.hierarchy import factor_model
+
+
+@pytest.fixture
+def cache_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str | None]]:
+    """Where jax keeps what it compiles, after it was told of a folder, in this cache home."""
+
+    def found(told: str | None, home: Path) -> str | None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+        jax.config.update("jax_compilation_cache_dir", told)
+        factor_model.keep_compiled()
+        folder: str | None = jax.config.jax_compilation_cache_dir
+        return folder
+
+    before = jax.config.jax_compilation_cache_dir
+    yield found
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_compiled_samplers_are_kept_in_the_users_cache(
+    cache_folder: Callable[..., str | None], tmp_path: Path
+) -> None:
+    folder = cache_folder(None, tmp_path)
+    assert folder is not None and folder.startswith(f"{tmp_path}/misgen/samplers-")
+    assert cache_folder("elsewhere", tmp_path) == "elsewhere"
+    (tmp_path / "file").write_text("")
+    assert cache_folder(None, tmp_path / "file") is None, "no folder can be made there"
 
 
 def test_joint_table_is_the_beta_binomial() -> None:
@@ -81,20 +109,18 @@ def test_coordinates_have_the_jacobian_that_they_say(row_family: Sequence[int]) 
     names = ["sd", "unit_contrast", "unit_mu", "unit_e"]
     sizes = [int(np.prod(shapes[name])) for name in names]
 
-    def physical(flat: jax.Array) -> jax.Array:
+    def physical(flat: jax.Array) -> tuple[jax.Array, Any]:
         parts = jnp.split(flat, np.cumsum(sizes)[:-1])
         units = {n: x.reshape(shapes[n]) for n, x in zip(names, parts, strict=True)}
-        drawn, _ = factor_model.parameters(units.pop("sd"), units, data)
+        drawn, stated = factor_model.parameters(units.pop("sd"), units, data)
         order = ("sd", "contrast", "logit_mu", "e")
-        return jnp.concatenate([jnp.ravel(drawn[name]) for name in order])
+        return jnp.concatenate([jnp.ravel(drawn[name]) for name in order]), stated
 
+    jacobian = jax.jit(jax.jacfwd(physical, has_aux=True))
     for sd in (0.03, 0.4, 2.0):
-        flat = jnp.array([sd, *rng.standard_normal(sum(sizes) - 1)])
-        parts = jnp.split(flat, np.cumsum(sizes)[:-1])
-        units = {n: x.reshape(shapes[n]) for n, x in zip(names, parts, strict=True)}
-        _, stated = factor_model.parameters(units.pop("sd"), units, data)
-        sign, log_determinant = jnp.linalg.slogdet(jax.jacfwd(physical)(flat))
-        assert sign == 1 and stated == pytest.approx(float(log_determinant))
+        matrix, stated = jacobian(jnp.array([sd, *rng.standard_normal(sum(sizes) - 1)]))
+        sign, log_determinant = np.linalg.slogdet(matrix)
+        assert sign == 1 and float(stated) == pytest.approx(float(log_determinant))
 
 
 def test_coordinates_are_standard_normal_where_the_cells_are_normal() -> None:

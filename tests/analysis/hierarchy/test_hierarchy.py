@@ -1,6 +1,5 @@
 """The hierarchical model: known answers, fallbacks, and what it says when it must not be used."""
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +12,8 @@ from misgen.analysis.hierarchy import fit as hierarchy
 from misgen.analysis.hierarchy.fit import CellCounts, fit
 from misgen.analysis.priors.types import SHIFT_TYPES
 from misgen.analysis.rates import AgentCounts, bootstrap
+
+pytestmark = pytest.mark.usefixtures("remembered_chains")
 
 PRIORS = {
     name: {"p_capable": capable, "p_goal_fail": fails, "p_harm": harm}
@@ -167,20 +168,18 @@ def test_three_families_and_two_cells_of_a_type_in_one_posterior() -> None:
     assert effects["maze"].mean() > 0.5 > 0 > max(effects[n].mean() for n in ("coinrun", "keys"))
 
 
-def test_seeds_decide_the_draws(fitted: hierarchy.HierarchicalFit) -> None:
-    again = fit(eight_cells(), PRIORS, harm=True, draws=2000, seed=1)
-    other = fit(eight_cells(), PRIORS, harm=True, draws=2000, seed=2)
-    one = fitted.cells["keys", "extreme"].p_harmful_gm
-    np.testing.assert_array_equal(one, again.cells["keys", "extreme"].p_harmful_gm)
-    assert not np.array_equal(one, other.cells["keys", "extreme"].p_harmful_gm)
-
-
-def test_one_compilation_serves_every_data_set(fitted: hierarchy.HierarchicalFit) -> None:
+def test_seeds_decide_the_draws_and_one_compilation_serves_every_data_set(
+    fitted: hierarchy.HierarchicalFit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hierarchy, "sample_many", factor_model.sample_many)  # nothing remembered
+    again = fit(eight_cells(), PRIORS, draws=2000, seed=1)
     compiled = factor_model.sample._cache_size()
-    start = time.process_time()
+    other = fit(eight_cells(), PRIORS, draws=2000, seed=2)
+    one = fitted.cells["keys", "extreme"].p_gm
+    np.testing.assert_array_equal(one, again.cells["keys", "extreme"].p_gm)
+    assert not np.array_equal(one, other.cells["keys", "extreme"].p_gm)
     fit(eight_cells(agents=5)[:3], PRIORS, kappa=2, power=0.5, seed=9)
-    assert factor_model.sample._cache_size() == compiled
-    assert time.process_time() - start < 20
+    assert factor_model.sample._cache_size() == compiled > 0
 
 
 # ----------------------------------------------------------------------------- fallback and refusal

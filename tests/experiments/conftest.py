@@ -1,0 +1,35 @@
+"""Fixtures of the experiments' tests."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def jobs_here() -> Iterator[None]:
+    """`misgen evaluate` runs its jobs one after the other in this process, where torch and the
+    kernels are loaded, and training ends with fewer levels solved. In processes of their own they
+    run in test_own_family.py."""
+    from misgen.experiments import evaluate, train
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "DISTINGUISHING_SAMPLE", 300)
+        patch.setattr(evaluate, "run_jobs", _run_here)
+        yield
+
+
+def _run_here(jobs: Sequence[Any], num_workers: int) -> list[Any]:
+    from misgen.experiments.jobs import JobResult
+    from misgen.experiments.run_folder import run_once
+
+    results: dict[str, Any] = {}
+    for job in jobs:
+        assert set(job.after) <= results.keys()
+        module, _, function = job.target.partition(":")
+        body = getattr(import_module(module), function)
+        ran = run_once(job.folder, job.argument, partial(body, job.argument))
+        results[job.name] = JobResult(job.name, "done" if ran else "skipped", job.folder)
+    return list(results.values())
