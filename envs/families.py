@@ -2,6 +2,8 @@
 
 import importlib
 import sys
+from collections.abc import Iterable
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import gymnasium
@@ -26,13 +28,13 @@ def find_family(name: str) -> Family:
     """The family of this name, or `module:FAMILY` of a file of the user's own, which is executed.
 
     Raises:
-        ValueError: there is none; names the choices.
+        ValueError: there is none; names the choices, the nearest first.
     """
     if ":" in name:
         return _imported(name)
     if name not in FAMILIES:
         raise ValueError(
-            f"the families are {', '.join(FAMILIES)}, or module:FAMILY of your own; got {name!r}"
+            f"the families are {choices(name, FAMILIES)}; a family of your own is module:FAMILY"
         )
     return FAMILIES[name]
 
@@ -64,13 +66,39 @@ def reference(family: Family) -> str:
     return family.name if FAMILIES.get(family.name) is family else f"{family.module}:FAMILY"
 
 
-def find_cell(code: str) -> tuple[Family, Cell]:
-    """The cell of this code ("C2") among the built-in families, and its family; ValueError names
-    the choices."""
-    cells = {cell.code: (family, cell) for family in FAMILIES.values() for cell in family.cells}
+def find_cell(code: str, family: Family | None = None) -> tuple[Family, Cell]:
+    """The cell of this code ("C2"), and its family.
+
+    Args:
+        family: only cells of this one; None = of all built-in families.
+
+    Raises:
+        ValueError: there is none; names the choices, the nearest first.
+    """
+    among = [*FAMILIES.values()] if family is None else [family]
+    cells = {cell.code: (one, cell) for one in among for cell in one.cells}
     if code.upper() not in cells:
-        raise ValueError(f"the cells are {', '.join(cells)}; got {code!r}")
+        whose = "the cells are" if family is None else f"{family.name} has the cells"
+        raise ValueError(f"{whose} {choices(code, cells)}{other_sense(code, among)}")
     return cells[code.upper()]
+
+
+def choices(got: str, among: Iterable[str]) -> str:
+    """What there is, the most like `got` first, and `got`: the middle of an error message."""
+
+    def likeness(choice: str) -> float:
+        return SequenceMatcher(None, got.lower(), choice.lower()).ratio()
+
+    return f"{', '.join(sorted(among, key=likeness, reverse=True))}; got {got!r}"
+
+
+def other_sense(text: str, among: Iterable[Family]) -> str:
+    """A hint for those who say a cell's shift type or another family's cell; "" for other words."""
+    codes = [c.code for one in among for c in one.cells if c.shift_type == text.lower()]
+    if codes:
+        return f", which is the shift type of {', '.join(codes)}"
+    owners = [one.name for one in FAMILIES.values() for c in one.cells if c.code == text.upper()]
+    return f", a cell of {owners[0]}: give the cell alone" if owners else ""
 
 
 def register() -> None:

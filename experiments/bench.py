@@ -1,7 +1,8 @@
 """`misgen bench TOPIC`: measure speed on this machine."""
 
-import difflib
 import importlib
+
+from misgen.experiments.cli import hint
 
 TOPICS = {
     "envs": "steps per second of one core, level generation, planning, memory",
@@ -18,7 +19,5 @@ def main(argv: list[str]) -> int:
         return 0
     topic, *arguments = argv
     if topic not in TOPICS:
-        close = difflib.get_close_matches(topic, TOPICS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"the topics are {', '.join(TOPICS)}; got {topic!r}{hint}")
+        raise ValueError(f"bench has no topic {topic!r}; {hint(topic, TOPICS)}")
     return int(importlib.import_module(f"misgen.experiments.bench_{topic}").main(arguments))

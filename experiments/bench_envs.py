@@ -1,7 +1,7 @@
 """`misgen bench envs`: steps, levels and plans per second of one core, and memory."""
 
 import argparse
-import contextlib
+import itertools
 import os
 import shutil
 import statistics
@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from misgen.analysis.text import aligned
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
-from misgen.envs.core.levels import sample_levels
+from misgen.envs.core.levels import Levels, sample_levels
 from misgen.envs.core.plans import solve
 from misgen.envs.families import FAMILIES
 from misgen.experiments.run_folder import machine_kind, versions, write_json
@@ -44,19 +45,6 @@ class Task:
     rate: Callable[[float], float]
 
 
-@dataclass(frozen=True)
-class Result:
-    """Units (steps, levels, plans) per CPU-second of one core: median and range over rounds."""
-
-    name: str
-    family: str
-    mode: str
-    batch: int
-    median: float
-    low: float
-    high: float
-
-
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for wrong arguments."""
     options = _parser().parse_args(argv)
@@ -76,14 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="misgen bench envs", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--json", metavar="FILE", help="write the results here as well")
-    parser.add_argument(
-        "--peers", action="store_true", help="compare with Procgen and MiniGrid (uv fetches them)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=0.2, help="CPU time per round and line (default: 0.2)"
-    )
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
+    add = parser.add_argument
+    add("--json", metavar="FILE", help="write the results here as well")
+    add("--peers", action="store_true", help="compare with Procgen and MiniGrid (uv fetches them)")
+    add("--seconds", type=float, default=0.2, help="CPU time per round and line (default: 0.2)")
+    add("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
     return parser
 
 
@@ -91,10 +76,9 @@ def bench_envs(seconds: float, rounds: int, with_peers: bool) -> dict[str, Any]:
     """Everything measured, as JSON data."""
     tasks = [task for family in FAMILIES.values() for task in family_tasks(family)]
     notes: list[str] = []
-    with contextlib.ExitStack() as stack:
-        peers = PEERS if with_peers else ()
-        pairs = [task for peer in peers for pair in peer.pairs(stack, notes) for task in pair]
-        results = [asdict(result) for result in measure([*tasks, *pairs], seconds, rounds)]
+    peers = PEERS if with_peers else ()
+    pairs = [task for peer in peers for pair in peer.pairs(notes) for task in pair]
+    results = measure([*tasks, *pairs], seconds, rounds)
     compared = results[len(tasks) :]
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -109,24 +93,26 @@ def bench_envs(seconds: float, rounds: int, with_peers: bool) -> dict[str, Any]:
             for ours, peer in zip(compared[::2], compared[1::2], strict=True)
         ],
         "notes": notes,
-        "bytes_per_env": {family.name: memory(family) for family in FAMILIES.values()},
+        "bytes_per_env": {
+            family.name: {mode: batch_env(family, mode, 64).bytes_per_env for mode in family.modes}
+            for family in FAMILIES.values()
+        },
     }
 
 
-# --- Measuring -----------------------------------------------------------------------------------
-
-
-def measure(tasks: Sequence[Task], seconds: float, rounds: int) -> list[Result]:
-    """All tasks in turn, `rounds` times: a slow minute of the machine hits them all."""
+def measure(tasks: Sequence[Task], seconds: float, rounds: int) -> list[dict[str, Any]]:
+    """Units (steps, levels, plans) per CPU-second of one core, median and range over rounds: all
+    tasks in turn, `rounds` times, so that a slow minute of the machine hits them all."""
     rates: list[list[float]] = [[] for _ in tasks]
     for number in range(rounds):
         for task, own in zip(tasks, rates, strict=True):
             own.append(task.rate(seconds))
             _progress(f"round {number + 1}/{rounds}  {task.name} {task.family} {task.mode}")
     _progress("")
+    spread = [{"median": statistics.median(r), "low": min(r), "high": max(r)} for r in rates]
     return [
-        Result(t.name, t.family, t.mode, t.batch, statistics.median(own), min(own), max(own))
-        for t, own in zip(tasks, rates, strict=True)
+        {"name": t.name, "family": t.family, "mode": t.mode, "batch": t.batch, **rate}
+        for t, rate in zip(tasks, spread, strict=True)
     ]
 
 
@@ -149,9 +135,6 @@ def in_process(work: Work) -> Callable[[float], float]:
     return rate
 
 
-# --- What is measured ----------------------------------------------------------------------------
-
-
 def family_tasks(family: Family) -> Iterator[Task]:
     for mode in family.modes:
         for batch in BATCHES:
@@ -159,13 +142,9 @@ def family_tasks(family: Family) -> Iterator[Task]:
             yield Task("BatchEnv", family.name, mode, batch, rate)
     for mode in family.modes:
         yield Task("gymnasium.Env", family.name, mode, 1, in_process(single_steps(family, mode)))
-    yield Task("levels", family.name, "", 1, in_process(level_draws(family)))
-    yield Task("plans", family.name, "", 1, in_process(plans(family)))
-
-
-def memory(family: Family) -> dict[str, int]:
-    """Bytes of one environment in every mode."""
-    return {mode: batch_env(family, mode, 64).bytes_per_env for mode in family.modes}
+    yield Task("levels", family.name, "", 1, in_process(fresh_levels(family, AMOUNT["levels"])))
+    plans = fresh_levels(family, AMOUNT["plans"], solve)  # both planners
+    yield Task("plans", family.name, "", 1, in_process(plans))
 
 
 def batch_env(family: Family, mode: str, batch: int) -> BatchEnv:
@@ -189,7 +168,9 @@ def batch_steps(family: Family, mode: str, batch: int) -> Work:
 
 
 def single_steps(family: Family, mode: str) -> Work:
-    env = gymnasium.make(f"envs:{family.env_id}", observation_mode=mode, disable_env_checker=True)
+    env = gymnasium.make(
+        f"misgen.envs:{family.env_id}", observation_mode=mode, disable_env_checker=True
+    )
     actions = np.random.default_rng(0).integers(len(family.actions), size=AMOUNT["steps"]).tolist()
     env.reset(seed=0)
 
@@ -203,28 +184,13 @@ def single_steps(family: Family, mode: str) -> Work:
     return work
 
 
-def level_draws(family: Family) -> Work:
+def fresh_levels(family: Family, n: int, use: Callable[[Levels], Any] = len) -> Work:
+    """`use` of n training levels, others each time."""
     distribution = family.train_distribution(family.cell(family.default_cell))
-    first, n = 0, AMOUNT["levels"]
+    seeds = itertools.count(step=n)
 
     def work() -> int:
-        nonlocal first
-        sample_levels(family, distribution, np.arange(first, first + n))
-        first += n
-        return n
-
-    return work
-
-
-def plans(family: Family) -> Work:
-    """Both planners on training levels."""
-    distribution = family.train_distribution(family.cell(family.default_cell))
-    first, n = 0, AMOUNT["plans"]
-
-    def work() -> int:
-        nonlocal first
-        solve(sample_levels(family, distribution, np.arange(first, first + n)))
-        first += n
+        use(sample_levels(family, distribution, next(seeds) + np.arange(n)))
         return n
 
     return work
@@ -244,51 +210,46 @@ class Peer:
     packages: tuple[str, ...]
     lines: tuple[tuple[str, str, str, int], ...]
 
-    def pairs(self, stack: contextlib.ExitStack, notes: list[str]) -> list[tuple[Task, Task]]:
+    def pairs(self, notes: list[str]) -> list[tuple[Task, Task]]:
         """(ours, the peer's) to be measured in turn; a note and nothing if it cannot be run."""
         try:
-            return [self._pair(stack, line) for line in self.lines]
+            return [self._pair(*line) for line in self.lines]
         except (OSError, RuntimeError) as error:
             notes.append(f"{self.name} was not measured: {error}")
             return []
 
-    def _pair(
-        self, stack: contextlib.ExitStack, line: tuple[str, str, str, int]
-    ) -> tuple[Task, Task]:
-        what, name, mode, batch = line
-        process = _start_peer(self.packages, what, batch)
-        stack.callback(_stop_peer, process)
-        version = _answer(process)
-        _ask_peer(process, 0.01)
-        family = FAMILIES[name]
-        work = single_steps(family, mode) if batch == 1 else batch_steps(family, mode, batch)
-        ours = Task("ours", name, mode, batch, in_process(work))
-        return ours, Task(
-            f"{self.name} {version}", what, "", batch, lambda seconds: _ask_peer(process, seconds)
-        )
+    def _pair(self, what: str, name: str, mode: str, batch: int) -> tuple[Task, Task]:
+        run = partial(_run_peer, self.packages, what, batch)
+        version, _ = run(0.01)
+        steps = single_steps if batch == 1 else partial(batch_steps, batch=batch)
+        ours = Task("ours", name, mode, batch, in_process(steps(FAMILIES[name], mode)))
+        return ours, Task(f"{self.name} {version}", what, "", batch, lambda s: run(s)[1])
 
 
+COINRUNS = tuple(("coinrun", "coinrun", "rgb64", batch) for batch in (64, 1024))
+DOORKEYS = tuple(
+    (what, "keys_and_chests", mode, 1)
+    for what, mode in (("doorkey", "planes"), ("doorkey-rgb", "rgb8"))
+)
 PEERS = (
-    Peer(
-        "Procgen",
-        ("procgen-mirror", "numpy<2"),
-        (
-            ("coinrun", "coinrun", "rgb64", 64),
-            ("coinrun", "coinrun", "rgb64", 1024),
-        ),
-    ),
-    Peer(
-        "MiniGrid",
-        ("minigrid",),
-        (
-            ("doorkey", "keys_and_chests", "planes", 1),
-            ("doorkey-rgb", "keys_and_chests", "rgb8", 1),
-        ),
-    ),
+    Peer("Procgen", ("procgen-mirror", "numpy<2"), COINRUNS),
+    Peer("MiniGrid", ("minigrid",), DOORKEYS),
 )
 
 
-def _start_peer(packages: tuple[str, ...], what: str, batch: int) -> subprocess.Popen[str]:
+def _run_peer(packages: Sequence[str], what: str, batch: int, seconds: float) -> tuple[str, float]:
+    """Version and rate of a peer; RuntimeError with its last words if it fails."""
+    command = [*_peer_python(packages), what, str(batch), str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or ["it ended without a word"]
+        raise RuntimeError(next((line for line in words if line.startswith("error:")), words[-1]))
+    version, rate = done.stdout.split()
+    return version, float(rate)
+
+
+def _peer_python(packages: Sequence[str]) -> list[str]:
+    """The command that runs `bench_peers.py` where a peer's packages are."""
     uv = shutil.which("uv")
     if uv is None:
         raise RuntimeError("uv, which fetches it, is not on the PATH")
@@ -296,40 +257,8 @@ def _start_peer(packages: tuple[str, ...], what: str, batch: int) -> subprocess.
     for package in packages:
         command += ["--with", package]
     # -P: this folder's module names must not hide those of the peer's packages.
-    command += ["python", "-P", "-W", "ignore", str(Path(__file__).with_name("bench_peers.py"))]
-    return subprocess.Popen(
-        [*command, what, str(batch)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _ask_peer(process: subprocess.Popen[str], seconds: float) -> float:
-    """The peer's rate over one round."""
-    assert process.stdin
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(f"{seconds}\n")
-        process.stdin.flush()
-    return float(_answer(process))
-
-
-def _answer(process: subprocess.Popen[str]) -> str:
-    """The next line of a peer; RuntimeError with its last words if it has died."""
-    assert process.stdout and process.stderr
-    if answer := process.stdout.readline():
-        return answer.strip()
-    words = process.stderr.read().strip().splitlines() or ["it ended without a word"]
-    raise RuntimeError(next((line for line in words if line.startswith("error:")), words[-1]))
-
-
-def _stop_peer(process: subprocess.Popen[str]) -> None:
-    try:
-        process.communicate(timeout=10)  # closes its stdin, at which it ends
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
+    script = Path(__file__).with_name("bench_peers.py")
+    return [*command, "python", "-P", "-W", "ignore", str(script)]
 
 
 # --- As text -------------------------------------------------------------------------------------
@@ -350,15 +279,12 @@ def format_report(report: dict[str, Any]) -> str:
 
 def _steps_table(results: Sequence[dict[str, Any]]) -> str:
     header = ["steps per CPU-second of one core", "mode", "batch", "median", "range"]
-    return aligned(header, [[_title(r), r["mode"], str(r["batch"]), *_spread(r)] for r in results])
-
-
-def _title(result: dict[str, Any]) -> str:
-    return f"{result['name']} {result['family']}"
-
-
-def _spread(result: dict[str, Any]) -> list[str]:
-    return [_short(result["median"]), f"[{_short(result['low'])}, {_short(result['high'])}]"]
+    lines = []
+    for r in results:
+        median, low, high = (_short(r[name]) for name in ("median", "low", "high"))
+        title, batch = f"{r['name']} {r['family']}", str(r["batch"])
+        lines.append([title, r["mode"], batch, median, f"[{low}, {high}]"])
+    return aligned(header, lines)
 
 
 def _short(rate: float) -> str:
@@ -383,16 +309,10 @@ def _unit_table(report: dict[str, Any]) -> str:
 
 def _peers_table(pairs: Sequence[dict[str, Any]]) -> str:
     header = ["ours", "mode", "batch", "steps/s", "peer", "steps/s", "ours / peer"]
-    lines = [
-        [
-            pair["ours"]["family"],
-            pair["ours"]["mode"],
-            str(pair["ours"]["batch"]),
-            _short(pair["ours"]["median"]),
-            f"{pair['peer']['name']} {pair['peer']['family']}",
-            _short(pair["peer"]["median"]),
-            f"{pair['ratio']:.3g}",
-        ]
-        for pair in pairs
-    ]
+    lines = []
+    for pair in pairs:
+        ours, peer = pair["ours"], pair["peer"]
+        left = [ours["family"], ours["mode"], str(ours["batch"]), _short(ours["median"])]
+        right = [f"{peer['name']} {peer['family']}", _short(peer["median"]), f"{pair['ratio']:.3g}"]
+        lines.append(left + right)
     return aligned(header, lines)

@@ -1,7 +1,7 @@
 """Steps of other projects' environments; run by bench.py in an environment that has them.
 
-Arguments: what, batch. Prints the version of the project, and then, for every line with a number of
-CPU-seconds on stdin, the steps per CPU-second (all threads together). Imports nothing of ours.
+Arguments: what, batch, CPU-seconds. Prints the version of the project and the steps per CPU-second
+(all threads together). Imports nothing of ours.
 """
 
 import importlib.metadata
@@ -52,19 +52,17 @@ def minigrid_doorkey(batch: int, pictures: bool = False) -> Callable[[], int]:
     return work
 
 
-def main(what: str, batch: int) -> None:
+def main(what: str, batch: int, seconds: float) -> None:
     if what == "coinrun":
         work, package = procgen_coinrun(batch), "procgen-mirror"
     else:
         work, package = minigrid_doorkey(batch, pictures=what.endswith("-rgb")), "minigrid"
-    print(importlib.metadata.version(package), flush=True)
-    for line in sys.stdin:
-        work()
-        done, start = 0, time.process_time()
-        while (spent := time.process_time() - start) < float(line):
-            done += work()
-        print(done / spent, flush=True)
+    work()
+    done, start = 0, time.process_time()
+    while (spent := time.process_time() - start) < seconds:
+        done += work()
+    print(importlib.metadata.version(package), done / spent)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

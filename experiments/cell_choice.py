@@ -1,16 +1,14 @@
-"""Which family and cell a user's words mean. Words without meaning are answered with the choices,
-the nearest first."""
+"""Which family and cell the words of a command line mean."""
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterable, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Sequence
 
 from misgen.envs.core.family import Family
 from misgen.envs.core.types import Cell
-from misgen.envs.families import FAMILIES, find_cell, find_family, reference
+from misgen.envs.families import FAMILIES, choices, find_cell, find_family, other_sense, reference
 
 DEFAULT_CELL = "C2"
 
@@ -27,17 +25,9 @@ def choose_cell(family: str = "", cell: str = "") -> tuple[Family, Cell]:
         ValueError: there is no such family or cell, or the cell is another family's.
     """
     if not family:
-        code = cell or DEFAULT_CELL
-        if code.upper() not in built_in_codes():
-            raise ValueError(f"the cells are {_choices(code, built_in_codes())}{_shift_type(code)}")
-        return find_cell(code)
+        return find_cell(cell or DEFAULT_CELL)
     found = _find_family(family)
-    codes = [each.code for each in found.cells]
-    code = cell or found.default_cell
-    if code.upper() not in codes:
-        hint = _shift_type(code, [found]) or _family_of(code)
-        raise ValueError(f"{found.name} has the cells {_choices(code, codes)}{hint}")
-    return found, found.cell(code)
+    return find_cell(cell or found.default_cell, found)
 
 
 def choose(words: Sequence[str]) -> tuple[Family, Cell | None]:
@@ -56,8 +46,8 @@ def choose(words: Sequence[str]) -> tuple[Family, Cell | None]:
     if first.upper() in built_in_codes():
         return find_cell(first)
     raise ValueError(
-        f"the cells and families are {_choices(first, [*built_in_codes(), *FAMILIES])}"
-        f"{_shift_type(first)}; a family of your own is module:FAMILY"
+        f"the cells and families are {choices(first, [*built_in_codes(), *FAMILIES])}"
+        f"{other_sense(first, FAMILIES.values())}; a family of your own is module:FAMILY"
     )
 
 
@@ -86,16 +76,8 @@ def cell_label(family: Family, cell: Cell) -> str:
 
 
 def _find_family(name: str) -> Family:
-    if ":" in name:
-        return _own_family(name)
-    if name not in FAMILIES:
-        raise ValueError(
-            f"the families are {_choices(name, FAMILIES)}; a family of your own is module:FAMILY"
-        )
-    return FAMILIES[name]
-
-
-def _own_family(name: str) -> Family:
+    if ":" not in name:
+        return find_family(name)
     _announce(name)
     found = find_family(name)
     if reference(found) != name:
@@ -114,30 +96,3 @@ def _own_family(name: str) -> Family:
 @functools.cache
 def _announce(name: str) -> None:
     print(f"running the code of {name}: use only families that you trust", file=sys.stderr)
-
-
-def _choices(got: str, choices: Iterable[str]) -> str:
-    return f"{', '.join(nearest_first(got, choices))}; got {got!r}"
-
-
-def nearest_first(text: str, choices: Iterable[str]) -> list[str]:
-    """The choices, those most like `text` first."""
-
-    def likeness(choice: str) -> float:
-        return SequenceMatcher(None, text.lower(), choice.lower()).ratio()
-
-    return sorted(choices, key=likeness, reverse=True)
-
-
-def _shift_type(text: str, families: Iterable[Family] | None = None) -> str:
-    """A hint for those who name a cell by its shift type; "" for other words."""
-    among = FAMILIES.values() if families is None else families
-    codes = [c.code for family in among for c in family.cells if c.shift_type == text.lower()]
-    return f", which is the shift type of {', '.join(codes)}" if codes else ""
-
-
-def _family_of(code: str) -> str:
-    """A hint for those who name another family's cell; "" for other words."""
-    if code.upper() not in built_in_codes():
-        return ""
-    return f", a cell of {find_cell(code)[0].name}: give the cell alone"

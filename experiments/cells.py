@@ -6,22 +6,31 @@ import argparse
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from misgen.analysis.figures import Board, path_figure
 from misgen.analysis.records import atomic_write_bytes
 from misgen.analysis.text import aligned
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
-from misgen.envs.core.levels import Levels, sample_quadruples
+from misgen.envs.core.gym_env import make_distribution
+from misgen.envs.core.levels import Levels, sample_levels, sample_quadruples
 from misgen.envs.core.render import agent_squares, picture, visible_modes
 from misgen.envs.core.types import Array, Cell, Shift
 from misgen.envs.families import FAMILIES
 from misgen.experiments.cell_choice import choose, where_help
-from misgen.experiments.play import TITLES, quadruple
+
+if TYPE_CHECKING:  # imports matplotlib: a second, for pictures only
+    from misgen.analysis.figures import Board
 
 PX = 8  # of a tile in a picture
+TITLES = {
+    "00": "00: in distribution",
+    "10": "10: cue broken",
+    "01": "01: context changed",
+    "11": "11: both",
+}
 
 
 def main(argv: list[str]) -> int:
@@ -39,6 +48,8 @@ def main(argv: list[str]) -> int:
     print(f"\nOne level (seed {options.seed}), cue intact on the left and broken on the right:\n")
     print(quadruple(family, cell, options.seed))
     if options.png:
+        from misgen.analysis.figures import path_figure
+
         atomic_write_bytes(Path(options.png), path_figure(boards(family, cell, options.seed)))
         print(f"\npicture: {options.png}")
     return 0
@@ -99,6 +110,27 @@ def _shift(shift: Shift) -> str:
     return f"{shift.scenario}: {shift.description}" + (f" ({params})" if params else "") + horizon
 
 
+def quadruple(family: Family, cell: Cell, seed: int) -> str:
+    """The four variants of a level as text, cue intact on the left and broken on the right."""
+    drawn = {}
+    for variant, title in TITLES.items():
+        distribution = make_distribution(family, cell=cell.code, variant=variant)
+        # As plain Python: compiling takes longer than one level.
+        level = sample_levels(family, distribution, [seed], interpreted=True).level
+        drawn[variant] = [title, *family.draw(level, 0).splitlines()]
+    width = max(len(line) for variant in ("00", "01") for line in drawn[variant])
+    rows = [beside(drawn["00"], drawn["10"], width), beside(drawn["01"], drawn["11"], width)]
+    return "\n\n".join("\n".join(row) for row in rows)
+
+
+def beside(left: list[str], right: list[str], width: int) -> list[str]:
+    """Two columns of text. width: of the left one; escape codes do not count."""
+    size = max(len(left), len(right))
+    left = [line.ljust(width) for line in left] + [" " * width] * (size - len(left))
+    right = right + [""] * (size - len(right))
+    return [f"{a}   {b}".rstrip() for a, b in zip(left, right, strict=True)]
+
+
 def boards(family: Family, cell: Cell, seed: int) -> list[Board]:
     """The four variants of a level as pictures."""
     quadruples = sample_quadruples(family, cell, [seed])
@@ -111,6 +143,8 @@ def draw_path(levels: Levels, title: str, actions: bytes = b"") -> Board:
     Raises:
         ValueError: the family does not paint whole levels.
     """
+    from misgen.analysis.figures import Board
+
     family = levels.family
     env = BatchEnv.on(levels, max(len(actions), 1))
     board = env.whole_level(0)

@@ -6,7 +6,7 @@ import importlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -30,7 +30,9 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train": Command("train", "train agents (Hydra: key=value, --multirun)"),
         "evaluate": Command("evaluate", "record episodes of trained agents"),
         "run-cells": Command("run_cells", "train, evaluate and compare all cells (hours)"),
+        "report": Command("cells_report", "tables and figures of run-cells again, from its folder"),
         "rates": Command("rates", "misgeneralization rates from the records"),
+        "coverage": Command("coverage", "how often intervals over few agents hold the truth"),
         "migrate": Command("migrate", "rewrite records of misgen 0.3 for this version"),
     },
     "risk": {
@@ -38,6 +40,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
             "calibrate",
             "measured rates -> posterior of the risk model, report",
         ),
+        "trust": Command("trust", "how far the posterior can be trusted, by simulation"),
         "risk": Command("risk", "what the risk model says: table, gate, audit"),
     },
     "engineering": {
@@ -45,6 +48,14 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "gallery": Command("gallery", "draw every cell anew for envs/README.md"),
     },
 }
+
+MOVED = {
+    ("run-cells", "--report"): "misgen report FOLDER",
+    ("rates", "--coverage"): "misgen coverage",
+    ("calibrate", "--trust"): "misgen trust FOLDER",
+    ("calibrate", "--sets"): "misgen trust FOLDER --sets N",
+}
+"""Command and flag of misgen 0.3.0 -> the command that it has become."""
 
 RL_PACKAGES = {
     "gymnasium",
@@ -77,7 +88,11 @@ def main(argv: list[str] | None = None) -> int:
         _parser().print_help()
         return 0
     if arguments.command not in commands:
-        return _error(_unknown(arguments.command, list(commands)))
+        name = arguments.command
+        return _error(f"unknown command {name!r}; {hint(name, commands)}")
+    for word in arguments.rest:
+        if instead := MOVED.get((arguments.command, word.partition("=")[0])):
+            return _error(f"`{arguments.command} {word}` has become a command: {instead}")
     return _run(commands[arguments.command], arguments.rest)
 
 
@@ -128,10 +143,10 @@ def _version() -> str:
         return "misgen (not installed)"
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def hint(name: str, known: Iterable[str]) -> str:
+    """What else could have been meant by a name."""
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
-    return f"unknown command {name!r}; {hint}"
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
 
 
 def _error(message: str) -> int:

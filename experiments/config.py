@@ -7,13 +7,15 @@ plain dictionaries to jobs.
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
@@ -170,19 +172,14 @@ def _family_default(setting: str, *, _root_: DictConfig) -> Any:
     return getattr(choose_cell(_root_.family, _root_.cell)[0], setting)
 
 
-def _schema(kind: type) -> Any:
-    """An open structured config; OmegaConf makes frozen dataclasses read-only, flag and all."""
-    node = OmegaConf.structured(kind)
-    _clear_read_only(node)
+def _schema(kind: type) -> DictConfig:
+    """An open structured config: OmegaConf makes every frozen dataclass in one read-only."""
+    node: DictConfig = OmegaConf.structured(kind)
+    nodes = [node]
+    for each in nodes:
+        OmegaConf.set_readonly(each, None)
+        nodes += [child for child in each.values() if OmegaConf.is_dict(child)]
     return node
-
-
-def _clear_read_only(node: Any) -> None:
-    OmegaConf.set_readonly(node, None)
-    for key in node:
-        child = node._get_node(key)
-        if isinstance(child, DictConfig):
-            _clear_read_only(child)
 
 
 def compose(name: str, overrides: list[str]) -> Any:
@@ -191,13 +188,23 @@ def compose(name: str, overrides: list[str]) -> Any:
     register()
     _refuse_old_words(overrides)
     with hydra.initialize_config_module("misgen.configs", version_base="1.3"):
-        return _to_object(hydra.compose(name, overrides))
+        try:
+            composed = hydra.compose(name, overrides)
+        except HydraException as error:
+            words = f"{error} {error.__cause__ or ''}".split()
+            raise ValueError(" ".join(words)) from error
+    return _to_object(composed)
 
 
 def _to_object(composed: DictConfig) -> Any:
     """The config object; ValueError where a value is refused."""
     try:
         return OmegaConf.to_object(composed)
+    except FrozenInstanceError as error:  # only what was added is set on a finished object
+        name = str(error).partition(" field ")[2]
+        raise ValueError(
+            f"+ adds no setting that there is not; got {name}; --cfg job shows all that there are"
+        ) from error
     except (ValueError, OmegaConfBaseException) as error:
         raise ValueError(_refusal(error)) from error
 
@@ -256,14 +263,23 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
     application = hydra.main(
         version_base="1.3", config_path="pkg://misgen.configs", config_name=name
     )(run)
-    before, sys.argv = sys.argv, [f"misgen {name}", *map(quoted, argv)]
     try:
-        application()
+        with _command_line(f"misgen {name}", *map(quoted, argv)):
+            application()
     except SystemExit as stop:
         if refused is not None:
             raise refused from None
         code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         return 2 if code == 1 and not entered else code
+    return 0
+
+
+@contextlib.contextmanager
+def _command_line(*words: str) -> Iterator[None]:
+    """sys.argv, for `hydra.main`: it takes its words from nowhere else, and only it knows --help,
+    --cfg and --multirun; `hydra.compose` composes one config and launches nothing."""
+    before, sys.argv = sys.argv, [*words]
+    try:
+        yield
     finally:
         sys.argv = before
-    return 0

@@ -7,183 +7,49 @@ Interrupted or killed, the same command continues; finished, it only shows the r
 
 from __future__ import annotations
 
-import argparse
 import math
-import shutil
-import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from duckdb import DuckDBPyRelation
-
 from misgen.analysis.figures import Board, goal_failure_figure, goal_failure_panels, path_figure
 from misgen.analysis.rates import Estimate
-from misgen.analysis.records import Records, atomic_write_bytes, query, read_records
+from misgen.analysis.records import Records, atomic_write_bytes, query
 from misgen.analysis.table import Row, rates_table, to_csv
 from misgen.envs.core.levels import sample_quadruples
 from misgen.envs.families import find_cell, find_family
 from misgen.experiments.cells import draw_path
-from misgen.experiments.config import EvaluateConfig, TrainConfig, compose
-from misgen.experiments.evaluate import agent_arguments, evaluation_jobs
-from misgen.experiments.jobs import Job, JobResult, run_jobs
-from misgen.experiments.run_folder import (
-    provenance,
-    require_writable,
-    results_root,
-    usable_cores,
-    write_json,
-)
-from misgen.experiments.train import CHECKPOINT, run_name, train_folder
+from misgen.experiments.run_folder import provenance, require_writable, results_root, write_json
+from misgen.experiments.study import Measured, command
+from misgen.experiments.study_file import load_study
 
-DEMO_CELLS = ("C2", "K3")
 ARMS = (0.0, 1.0)
-FIRST_AGENT = 10  # settings were tried out on agents 0 and 1
-QUICK_STEPS = 32_768
-QUICK_LEVELS = 60
+"""The diversity d in the arms of the study that are compared."""
 
 
 def main(argv: list[str]) -> int:
-    options = _parser().parse_args(argv)
-    if options.agents < 1 or options.workers < 0:
-        raise ValueError(f"--agents is at least 1 and --workers at least 0; got {argv}")
-    started = time.monotonic()
-    require_writable(results_root())
-    configs = demo_configs(options.agents, options.quick)
-    workers = options.workers or usable_cores()
-    prepare(configs, options.quick, workers)
-    print(f"1 of 2: training {len(configs)} agents, {workers} at a time", flush=True)
-    require_done(run_jobs(train_jobs(configs), workers))
-    print("2 of 2: evaluating them on levels of their own, with all controls", flush=True)
-    jobs = demo_evaluations(configs, options.quick)
-    require_done(run_jobs(jobs, workers))
-    folder = report(jobs, options.quick, time.monotonic() - started)
-    if options.publish:
-        shutil.copytree(folder, options.publish, dirs_exist_ok=True)
-    return 0
+    return command(load_study("demo"), __doc__.split("\n\n")[0], argv, report, "misgen demo")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="misgen demo", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a smoke run: one minute, no result")
-    parser.add_argument("--agents", type=int, default=3, help="agents in each arm (default 3)")
-    parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core)")
-    parser.add_argument(
-        "--publish", type=Path, metavar="FOLDER", help="copy the table, figures and summary here"
-    )
-    return parser
-
-
-def demo_configs(agents: int, quick: bool) -> list[TrainConfig]:
-    """One training configuration per agent, as `misgen train` would compose it."""
-    configs = []
-    study = "demo-quick" if quick else "demo"
-    for code in DEMO_CELLS:
-        for d in ARMS:
-            overrides = [f"cell={code}", f"intervention.diversity={d}", f"study={study}"]
-            if quick:
-                overrides.append(f"agent.settings.total_steps={QUICK_STEPS}")
-            config: TrainConfig = compose("train", overrides)
-            seeds = range(FIRST_AGENT, FIRST_AGENT + (1 if quick else agents))
-            configs += [replace(config, train_seed=seed) for seed in seeds]
-    return configs
-
-
-def train_jobs(configs: Sequence[TrainConfig]) -> list[Job]:
-    jobs = []
-    for config in configs:
-        folder = train_folder(config)
-        jobs.append(
-            Job(
-                name=f"train {run_name(config)}",
-                target="misgen.experiments.train:train_job",
-                argument=dict(folder.config),
-                folder=folder.path,
-                weight=config.agent.settings.total_steps / 1e6,
-            )
-        )
-    return jobs
-
-
-def demo_evaluations(configs: Sequence[TrainConfig], quick: bool) -> list[Job]:
-    settings = EvaluateConfig(num_levels=QUICK_LEVELS if quick else 0)
-    checkpoints = [train_folder(config).path / CHECKPOINT for config in configs]
-    return evaluation_jobs(
-        [found for path in checkpoints for found in agent_arguments(path, settings)]
-    )
-
-
-def prepare(configs: Sequence[TrainConfig], quick: bool, workers: int) -> None:
-    """Say what kind of run this is, and compile the rules if there is something to train."""
-    if quick:
-        print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
-    if not all(train_folder(config).is_done for config in configs):
-        compile_rules(sorted({config.family for config in configs}), workers)
-
-
-def compile_rules(families: Sequence[str], workers: int) -> None:
-    """Compile the rules of these families once, before many processes would do the same."""
-    started = time.monotonic()
-    print("compiling the rules (once per version) ...", flush=True)
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        list(pool.map(compile_family, families))
-    print(f"compiled in {time.monotonic() - started:.0f} s", flush=True)
-
-
-def compile_family(name: str) -> None:
-    """Call every kernel that training and evaluation use."""
-    from misgen.envs.core.batch import BatchEnv
-    from misgen.envs.core.levels import sample_levels
-    from misgen.envs.core.plans import solve
-
-    family = find_family(name)
-    distribution = family.train_distribution(family.cell(family.default_cell))
-    levels = sample_levels(family, distribution, range(2))
-    env = BatchEnv.on(levels)
-    env.step(np.array([family.noop] * 2))
-    solve(levels, distribution.horizon_steps, (0.0,)).action_mask(env, "intended")
-
-
-def require_done(results: Sequence[JobResult]) -> None:
-    """Exit code 1, and how to go on, if a job failed."""
-    if any(result.status not in ("done", "skipped") for result in results):
-        print("some jobs failed (see above); the same command tries them again", file=sys.stderr)
-        raise SystemExit(1)
-
-
-# --- What was seen -------------------------------------------------------------------------------
-
-
-def report(jobs: Sequence[Job], quick: bool, seconds: float) -> Path:
+def report(measured: Measured) -> Path:
     """Print the table and write the demo's files, whose folder is returned; everything comes from
     the records."""
-    records = records_of(jobs)
-    rows = rates_table(records)
-    folder = require_writable(results_root() / ("demo-quick" if quick else "demo"))
+    rows = rates_table(measured.records)
+    folder = require_writable(measured.plan.folder)
     table = demo_table(rows)
     words = in_words(rows)
     atomic_write_bytes(folder / "table.txt", f"{table}\n\n{words}\n".encode())
     atomic_write_bytes(folder / "rates.csv", to_csv(rows).encode())
     atomic_write_bytes(folder / "goal_failure.png", goal_failure_figure(goal_failure_panels(rows)))
-    write_json(folder / "summary.json", summary(rows, quick, jobs))
-    boards = example_paths(records)
+    write_json(folder / "summary.json", summary(rows, measured))
+    boards = example_paths(measured.records, measured.plan.cells)
     if boards:
         atomic_write_bytes(folder / "paths.png", path_figure(boards))
     print(f"\n{table}\n\n{words}\n")
-    print(f"files: {folder}; agents and records: {results_root() / 'runs'}; {seconds:.0f} s")
+    runs, seconds = results_root() / "runs", measured.seconds
+    print(f"files: {folder}; agents and records: {runs}; {seconds:.0f} s")
     print(f"next: misgen calibrate {results_root()}  # beside a published risk model")
     return folder
-
-
-def records_of(jobs: Sequence[Job]) -> DuckDBPyRelation:
-    """The episodes that these evaluations recorded."""
-    ids = ", ".join(f"'{job.folder.name.removeprefix('run=')}'" for job in jobs)
-    return read_records(results_root()).filter(f"run_id in ({ids})")
 
 
 def demo_table(rows: Sequence[Row]) -> str:
@@ -302,11 +168,11 @@ def in_words(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def example_paths(records: Records) -> list[Board]:
+def example_paths(records: Records, codes: Sequence[str]) -> list[Board]:
     """For each cell: the first level that an agent of the d = 0 arm solves with the cue intact and
     fails with the cue broken, in both variants."""
     boards = []
-    for code in DEMO_CELLS:
+    for code in codes:
         family, cell = find_cell(code)
         found = query(
             records,
@@ -333,12 +199,12 @@ def _agents(row: Row) -> str:
     return f"{row.agents} agent{'' if row.agents == 1 else 's'}"
 
 
-def summary(rows: Sequence[Row], quick: bool, jobs: Sequence[Job]) -> dict[str, Any]:
+def summary(rows: Sequence[Row], measured: Measured) -> dict[str, Any]:
     """The demo's numbers as data; NaN becomes null."""
     return {
-        "smoke_run": quick,
+        "smoke_run": measured.plan.quick,
         "rows": [_plain(_row(row)) for row in rows],
-        "runs": [job.folder.name for job in jobs],
+        "runs": [job.folder.name for job in measured.evaluations],
         "provenance": provenance(),
     }
 

@@ -19,8 +19,7 @@ from misgen.envs.core.levels import sample_levels, variant_distribution
 from misgen.envs.core.plans import GOALS, Plans, is_distinguishing, solve_together
 from misgen.envs.core.render import picture
 from misgen.envs.core.types import Array, Cell, Goal, event_bits, target_bits
-from misgen.experiments.cells import agent_place
-from misgen.experiments.play import TITLES
+from misgen.experiments.cells import TITLES, agent_place
 
 VARIANTS = ("00", "10")  # the columns of a picture
 SEEDS = 40  # held-out levels among which the example is chosen

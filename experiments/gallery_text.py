@@ -46,7 +46,9 @@ def filled(page: str, families: Iterable[Family], manifest: Mapping[str, Any]) -
 
 
 def _family_gallery(family: Family, manifest: Mapping[str, Any]) -> str:
-    title = f"### {family.title}\n\n{_first_line(family)} Its card is in {_card_link(family)}."
+    name = family.module.removeprefix("misgen.envs.").replace(".", "/")
+    file = f"{name}/__init__.py" if (ENVS / name).is_dir() else f"{name}.py"
+    title = f"### {family.title}\n\n{_first_line(family)} Its card is in [`{file}`]({file})."
     return "\n\n".join([title, *(_cell_entry(family, cell, manifest) for cell in family.cells)])
 
 
@@ -57,15 +59,10 @@ def _first_line(family: Family) -> str:
     return said[:1].upper() + said[1:]
 
 
-def _card_link(family: Family) -> str:
-    name = family.module.removeprefix("misgen.envs.").replace(".", "/")
-    file = f"{name}/__init__.py" if (ENVS / name).is_dir() else f"{name}.py"
-    return f"[`{file}`]({file})"
-
-
 def _cell_entry(family: Family, cell: Cell, manifest: Mapping[str, Any]) -> str:
     planes = _codes(manifest[cell.code]["cue_planes"])
     events = _event_names(family)
+    rewards = ", ".join(f"{events[event]} {reward:+g}" for event, reward in cell.rewards.items())
     pictures = [
         f"![{cell.code}: a level with the cue intact and with the cue broken, both goals outlined]"
         f"(gallery/{cell.code}.png)",
@@ -78,7 +75,7 @@ def _cell_entry(family: Family, cell: Cell, manifest: Mapping[str, Any]) -> str:
             "",
             f"Cue in training: {cell.cue.description} (visible in {planes}; modes "
             f"{_codes(visible_modes(family, cell))}). "
-            f"Reward: {_rewards(cell, events)}. {_shift('A', cell.shift_a)} "
+            f"Reward: {rewards}. {_shift('A', cell.shift_a)} "
             f"{_shift('B', cell.shift_b)}",
             "",
             _table(["at the start", "the planners at play"], [pictures]),
@@ -89,10 +86,6 @@ def _cell_entry(family: Family, cell: Cell, manifest: Mapping[str, Any]) -> str:
 def _shift(letter: str, shift: Shift) -> str:
     longer = f", to {shift.horizon_factor} times the horizon" if shift.horizon_factor > 1 else ""
     return f"{letter} (`{shift.scenario}`): {shift.description}{longer}."
-
-
-def _rewards(cell: Cell, events: Mapping[int, str]) -> str:
-    return ", ".join(f"{events[event]} {reward:+g}" for event, reward in cell.rewards.items())
 
 
 def _event_names(family: Family) -> dict[int, str]:

@@ -8,9 +8,8 @@ import shutil
 import sys
 import termios
 import tty
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,16 +21,11 @@ from misgen.envs.core.family import Family
 from misgen.envs.core.gym_env import make_distribution
 from misgen.envs.core.levels import Levels, drawn_levels, sample_levels
 from misgen.envs.core.planes import Plane
-from misgen.envs.core.types import VARIANTS, Array, Cell, LevelDistribution
-from misgen.experiments.cell_choice import choose, choose_cell, where_help
+from misgen.envs.core.types import VARIANTS, Array, LevelDistribution
+from misgen.experiments.cell_choice import DEFAULT_CELL, choose, where_help
+from misgen.experiments.cells import beside, quadruple
 
 POLICIES = ("human", "planner", "proxy", "random")
-TITLES = {
-    "00": "00: in distribution",
-    "10": "10: cue broken",
-    "01": "01: context changed",
-    "11": "11: both",
-}
 WATCH_DELAY_S = 0.15
 HELP = """\
 arrows or WASD: move; Shift with them: jump sideways; space: jump, or stay;
@@ -67,7 +61,8 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     if options.seed < 0:
         raise ValueError(f"--seed is an integer >= 0; got {options.seed}")
-    family, cell = asked_cell(options.where)
+    family, named = choose(options.where or [DEFAULT_CELL])
+    cell = named or family.cell(family.default_cell)
     if options.draw:
         print(quadruple(family, cell, options.seed))
         return 0
@@ -87,66 +82,23 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def asked_cell(words: Sequence[str]) -> tuple[Family, Cell]:
-    """The cell to play in: the one named, or the family's default."""
-    family, cell = choose(words) if words else choose_cell()
-    return family, cell or family.cell(family.default_cell)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="misgen play", description=__doc__, epilog=f"Keys: {HELP}", allow_abbrev=False
     )
-    parser.add_argument("where", nargs="*", metavar="CELL", help=where_help())
-    parser.add_argument(
-        "--variant",
-        default="11",
-        choices=[*VARIANTS, "train"],
-        help="1 in the first place: cue broken, in the second: context changed (default: 11)",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="level seed (default: 0)")
-    parser.add_argument("--level", type=Path, metavar="FILE", help="a drawn level (see --draw)")
-    parser.add_argument(
-        "--policy",
-        help=f"{', '.join(POLICIES)} or a checkpoint (default: human, planner without a terminal)",
-    )
-    parser.add_argument("--draw", action="store_true", help="print the four variants of the level")
+    add = parser.add_argument
+    add("where", nargs="*", metavar="CELL", help=where_help())
+    text = "1 in the first place: cue broken, in the second: context changed (default: 11)"
+    add("--variant", default="11", choices=[*VARIANTS, "train"], help=text)
+    add("--seed", type=int, default=0, metavar="N", help="level seed (default: 0)")
+    add("--level", type=Path, metavar="FILE", help="a drawn level (see --draw)")
+    text = f"{', '.join(POLICIES)} or a checkpoint (default: human, planner without a terminal)"
+    add("--policy", help=text)
+    add("--draw", action="store_true", help="print the four variants of the level")
     return parser
 
 
-# --- Levels --------------------------------------------------------------------------------------
-
-
-def quadruple(family: Family, cell: Cell, seed: int) -> str:
-    """The four variants of a level as text, cue intact on the left and broken on the right."""
-    drawn = {}
-    for variant, title in TITLES.items():
-        distribution = make_distribution(family, cell=cell.code, variant=variant)
-        level = make_levels(family, distribution, seed, None).level
-        drawn[variant] = [title, *family.draw(level, 0).splitlines()]
-    rows = [_beside(drawn["00"], drawn["10"]), _beside(drawn["01"], drawn["11"])]
-    return "\n\n".join("\n".join(row) for row in rows)
-
-
-def _beside(left: list[str], right: list[str], width: int | None = None) -> list[str]:
-    """Two columns of text. width: of the left one, where escape codes hide it."""
-    if width is None:
-        width = max(map(len, left))
-        left = [line.ljust(width) for line in left]
-    pairs = zip_longest(left, right, fillvalue=None)
-    return [f"{' ' * width if a is None else a}   {b or ''}".rstrip() for a, b in pairs]
-
-
-def make_levels(
-    family: Family, distribution: LevelDistribution, seed: int, text: str | None
-) -> Levels:
-    """One level: drawn, or sampled. Run as plain Python: compiling takes longer than one level."""
-    if text is not None:
-        return drawn_levels(family, distribution.cell, text)
-    return sample_levels(family, distribution, [seed], interpreted=True)
-
-
-# --- Policies ------------------------------------------------------------------------------------
+# --- Sessions ------------------------------------------------------------------------------------
 
 
 def session_maker(
@@ -157,7 +109,11 @@ def session_maker(
     title = f"{family.name} {distribution.cell.code}, {policy}"
 
     def begin(seed: int) -> Session:
-        levels = make_levels(family, distribution, seed, text)
+        # As plain Python: compiling takes longer than one level.
+        if text is not None:
+            levels = drawn_levels(family, distribution.cell, text)
+        else:
+            levels = sample_levels(family, distribution, [seed], interpreted=True)
         horizon = distribution.horizon_steps
         env = BatchEnv.on(levels, horizon, observation_mode=mode, interpreted=True)
         act = _agent_act(agent, env, seed) if agent else _simple_act(policy, levels, seed)
@@ -220,7 +176,7 @@ def play(begin: Callable[[int], Session], seed: int, keyboard: int, out: TextIO)
     session = begin(seed)
     while True:
         env = session.env
-        tint = _cell_columns(env)
+        tint = _square_columns(env)
         text = f"{session.title}\n\n{show(session, tint)}\n\n{_legend(env.family, tint)}\n{HELP}\n"
         out.write("\x1b[H" + text.replace("\n", "\x1b[K\n") + "\x1b[J")
         out.flush()
@@ -276,25 +232,27 @@ def _screen(keyboard: int, out: TextIO) -> Iterator[None]:
 def show(session: Session, tint: int = 0) -> str:
     """The accounts of the episode, the whole level, and what the agent sees of it.
 
-    tint: columns that a cell takes in colour; 0 = plain text.
+    tint: columns that a square takes in colour; 0 = plain text.
     """
     env = session.env
-    cells = env.whole_level(0)
-    if cells is None:
+    squares = env.whole_level(0)
+    if squares is None:  # not painted: as it was at the beginning
         board = env.family.draw(env.world.level, 0).splitlines()
-        width = len(board[0])
+        width = max(map(len, board))
     else:
-        board, width = paint(env.family, cells, tint).splitlines(), cells.shape[1] * (tint or 1)
+        board = paint(env.family, squares, tint).splitlines()
+        width = squares.shape[1] * (tint or 1)
     size = max(width, len("level"))
     left = ["level".ljust(size), *(line + " " * (size - width) for line in board)]
-    right = ["agent's view", *frame(env, 0, tint).splitlines()]
-    return "\n".join([_account(session), *_beside(left, right, size)])
+    right = ["agent's view", *paint(env.family, env.cells[0], tint).splitlines()]
+    return "\n".join([_account(session), *beside(left, right, size)])
 
 
-def _cell_columns(env: BatchEnv) -> int:
-    """2 columns a cell are nearly square; 1 where the terminal is too narrow for that."""
-    cells = len(env.family.draw(env.world.level, 0).splitlines()[0]) + env.family.view_shape[1]
-    return 2 if 2 * cells + 3 <= shutil.get_terminal_size().columns else 1
+def _square_columns(env: BatchEnv) -> int:
+    """2 columns a square are nearly square; 1 where the terminal is too narrow for that."""
+    level = env.whole_level(0)
+    squares = env.family.view_shape[1] + (0 if level is None else level.shape[1])
+    return 2 if 2 * squares + 3 <= shutil.get_terminal_size().columns else 1
 
 
 def _account(session: Session) -> str:
@@ -309,13 +267,8 @@ def _account(session: Session) -> str:
     )
 
 
-def frame(env: BatchEnv, i: int, tint: int = 0) -> str:
-    """What the agent of slot i sees, status row included; tint: see `show`."""
-    return paint(env.family, env.cells[i], tint)
-
-
 def paint(family: Family, cells: Array, tint: int = 0) -> str:
-    """Cells ([rows, cols], bit per plane) as text: the foremost plane of each."""
+    """Squares ([rows, cols], bit per plane) as text: the foremost plane of each; see `show`."""
     if tint == 0:
         return render.text(family, cells)
     tiles = [_tinted(" " * tint, (0, 0, 0)), *(_tile(plane, tint) for plane in family.planes)]
@@ -323,11 +276,8 @@ def paint(family: Family, cells: Array, tint: int = 0) -> str:
 
 
 def _tile(plane: Plane, tint: int) -> str:
-    return _tinted(_glyph(plane).ljust(tint), plane.colour) if tint else _glyph(plane)
-
-
-def _glyph(plane: Plane) -> str:
-    return render.GLYPHS.get(plane.name, plane.name[0])
+    glyph = render.GLYPHS.get(plane.name, plane.name[0])
+    return _tinted(glyph.ljust(tint), plane.colour) if tint else glyph
 
 
 def _tinted(text: str, rgb: tuple[int, int, int]) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
 
 from misgen.analysis.blocks import check_column
-from misgen.analysis.hierarchy.coverage import format_coverage, interval_coverage
 from misgen.analysis.records import Records, atomic_write_bytes, query, read_records
 from misgen.analysis.table import format_table, rates_table, to_csv
 from misgen.experiments.run_folder import results_root
@@ -20,9 +19,6 @@ DEFAULT_AGAINST = {"d": 1.0}
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for a bad folder, column or value."""
     options = _parser().parse_args(argv)
-    if options.coverage:
-        print(format_coverage(interval_coverage()), end="")
-        return 0
     records = read_records(options.results or results_root())
     if options.study:
         records = of_study(records, options.study)
@@ -38,25 +34,14 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="misgen rates", description=__doc__, allow_abbrev=False)
-    parser.add_argument(
-        "results", nargs="?", type=Path, help="folder of runs (default: $MISGEN_RESULTS or results)"
-    )
-    parser.add_argument(
-        "--by",
-        default="d",
-        metavar="COLUMN",
-        help="record column along which arms are compared (default: d, the diversity)",
-    )
-    parser.add_argument(
-        "--against", metavar="VALUE", help="its value in the control arm (default for d: 1)"
-    )
-    parser.add_argument("--study", metavar="NAME", help="only the records of this study")
-    parser.add_argument("--csv", metavar="FILE", help="write every number here; - prints only them")
-    parser.add_argument(
-        "--coverage",
-        action="store_true",
-        help="show by simulation how often the intervals hold the truth with 3 to 30 agents",
-    )
+    add = parser.add_argument
+    text = "folder of runs (default: $MISGEN_RESULTS or results)"
+    add("results", nargs="?", type=Path, help=text)
+    text = "record column along which arms are compared (default: d, the diversity)"
+    add("--by", default="d", metavar="COLUMN", help=text)
+    add("--against", metavar="VALUE", help="its value in the control arm (default for d: 1)")
+    add("--study", metavar="NAME", help="only the records of this study")
+    add("--csv", metavar="FILE", help="write every number here; - prints only them")
     return parser
 
 

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from duckdb import DuckDBPyRelation
 
 from misgen.agents.play import play_episodes
 from misgen.agents.policy import PlannerPolicy, Policy
-from misgen.analysis.records import FILE_NAME, Records, query, read_records
+from misgen.analysis.records import Records, query
 from misgen.envs.core.family import Family
 from misgen.envs.core.levels import Levels, sample_quadruples
 from misgen.envs.core.plans import INTENDED, Plans, judged_horizon, solve
@@ -230,19 +229,18 @@ _CONTROL_RETURNS = """
 # --- Rows ----------------------------------------------------------------------------------------
 
 
-def shift_rows(results: Path | Records, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def shift_rows(records: Records, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """One row for each cell and shifted variant, ready to print.
 
     Args:
-        results: a results folder or its records, for (c): `return_drop` is NaN and
-            `control_agents` 0 where there is no control arm.
+        records: for (c): `return_drop` is NaN and `control_agents` 0 where they have no control
+            arm.
         jobs: those of `job_of`, finished.
 
     Raises:
         ValueError: a job is not finished; see also `return_drops`.
     """
-    records = _records_under(results) if isinstance(results, Path) else results
-    drops = {} if records is None else return_drops(records)
+    drops = return_drops(records)
     rows = []
     for job in jobs:
         family = find_family(job.argument["family"])
@@ -256,10 +254,3 @@ def shift_rows(results: Path | Records, jobs: Sequence[Job]) -> list[dict[str, A
             control = {"return_drop": drop, "control_agents": agents}
             rows.append({**where, "variant": variant, **measured[variant], **control})
     return rows
-
-
-def _records_under(root: Path) -> DuckDBPyRelation | None:
-    """The records of a results folder; None where no evaluation has finished."""
-    if any((file.parent / "done.json").is_file() for file in root.rglob(FILE_NAME)):
-        return read_records(root)
-    return None

@@ -1,6 +1,5 @@
 """`misgen bench`: tasks are measured in turn, and peers that cannot be run are only a note."""
 
-import contextlib
 import json
 import os
 import subprocess
@@ -32,7 +31,7 @@ def test_without_a_topic_the_topics_are_listed(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["env"], "the topics are envs, risk; got 'env'; did you mean 'envs'?"),
+        (["env"], r"bench has no topic 'env'; did you mean 'envs'\?"),
         (["risk", "--draws", "0"], "at least 1; got 0 and 3"),
         (["envs", "--seconds", "0"], "got 0 and 5"),
         (["envs", "--rounds", "0"], "got 0.2 and 0"),
@@ -55,8 +54,8 @@ def test_tasks_are_measured_in_turn() -> None:
 
     first, second = bench_envs.measure([task("a", [5, 1, 9]), task("b", [2, 2, 2])], 0.1, 3)
     assert order == ["a", "b"] * 3
-    assert (first.median, first.low, first.high) == (5, 1, 9)
-    assert second.median == 2
+    assert (first["median"], first["low"], first["high"]) == (5, 1, 9)
+    assert second["median"] == 2
 
 
 def test_a_rate_is_work_per_second_of_this_process() -> None:
@@ -99,23 +98,16 @@ def test_rates_have_three_digits(rate: float, shown: str) -> None:
 
 def peer(monkeypatch: pytest.MonkeyPatch, *command: str) -> tuple[list[float], list[str]]:
     """Rates of a peer that is this command, and the notes."""
-
-    def start(packages: tuple[str, ...], what: str, batch: int) -> subprocess.Popen[str]:
-        pipe = subprocess.PIPE
-        arguments = [sys.executable, *command, what, str(batch)]
-        return subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-
-    monkeypatch.setattr(bench_envs, "_start_peer", start)
+    python = [sys.executable, *command]
+    monkeypatch.setattr(bench_envs, "_peer_python", lambda packages: python)
     monkeypatch.setattr(bench_envs, "single_steps", lambda family, mode: lambda: 1)
     notes: list[str] = []
     toy = bench_envs.Peer("Toy", ("toy",), (("coinrun", "coinrun", "planes", 1),))
-    with contextlib.ExitStack() as stack:
-        return [theirs.rate(0.5) for _, theirs in toy.pairs(stack, notes)], notes
+    return [theirs.rate(0.5) for _, theirs in toy.pairs(notes)], notes
 
 
-def test_a_peer_answers_over_pipes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    script = "import sys\nprint('1.0', flush=True)\n"
-    script += "for line in sys.stdin: print(1000 * float(line), flush=True)"
+def test_a_peer_says_its_version_and_rate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = "import sys\nprint('1.0', 1000 * float(sys.argv[3]))"
     (tmp_path / "toy.py").write_text(script)
     assert peer(monkeypatch, str(tmp_path / "toy.py")) == ([500.0], [])
 
@@ -129,8 +121,7 @@ def test_a_peer_that_is_not_installed_is_a_note(monkeypatch: pytest.MonkeyPatch)
 def test_without_uv_there_are_no_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_envs.shutil, "which", lambda name: None)
     notes: list[str] = []
-    with contextlib.ExitStack() as stack:
-        assert [pair for peer in bench_envs.PEERS for pair in peer.pairs(stack, notes)] == []
+    assert [pair for peer in bench_envs.PEERS for pair in peer.pairs(notes)] == []
     assert notes[0].startswith("Procgen was not measured: uv") and len(notes) == 2
 
 

@@ -4,7 +4,6 @@ import functools
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -80,11 +79,6 @@ def test_the_demo_has_no_reference_arm(
     file = read_calibration(tmp_path / "out")
     assert file.feed_rates("side_by_side", "moderate").p_gm.shape == (4000,)
     assert not (tmp_path / "out" / "index.html").exists()
-
-
-def test_too_few_simulated_sets(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--sets is at least 20; got 0"):
-        calibrate.main(["--trust", str(tmp_path / "trust"), "--sets", "0"])
 
 
 def test_a_published_folder(demo: Path, tmp_path: Path) -> None:
@@ -193,27 +187,6 @@ def test_a_power_out_of_range(
     assert "within 0 (ignored) and 1 (full); got 2" in line
 
 
-@pytest.mark.parametrize(("failures", "code"), [([], 0), (["p_capable/mu: coverage"], 1)])
-def test_trust_is_written_instead(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    failures: list[str],
-    code: int,
-) -> None:
-    """Simulating takes minutes, and tests of its own: here only what is asked of it."""
-    from misgen.analysis.hierarchy import trust
-
-    def write(folder: Path, num_sets: int, seed: int, **more: object) -> SimpleNamespace:
-        (folder / "trust.txt").write_text(f"{num_sets} sets, seed {seed}, {sorted(more)}\n")
-        return SimpleNamespace(failures=failures)
-
-    monkeypatch.setattr(trust, "write_trust", write)
-    argv = ["calibrate", "--trust", str(tmp_path / "trust"), "--sets", "70", "--seed", "5"]
-    assert cli.main(argv) == code
-    assert capsys.readouterr().out == "70 sets, seed 5, ['provenance']\n"
-
-
 def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         calibrate.main(["--help"])
@@ -224,8 +197,6 @@ def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None
         "--power",
         "--harm",
         "--overflow",
-        "--trust",
-        "--sets",
         "--no-report",
     ):
         assert option in text

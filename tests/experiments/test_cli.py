@@ -106,6 +106,22 @@ def test_a_missing_extra_is_named(command, capsys):
         cli.main(["rates"])
 
 
+@pytest.mark.parametrize(
+    ("typed", "instead"),
+    [
+        ("run-cells --report folder", "misgen report FOLDER"),
+        ("run-cells --report=folder", "misgen report FOLDER"),
+        ("rates results --coverage", "misgen coverage"),
+        ("calibrate --trust folder", "misgen trust FOLDER"),
+        ("calibrate --sets 20", "misgen trust FOLDER --sets N"),
+    ],
+)
+def test_a_flag_that_became_a_command_names_it(typed, instead, capsys):
+    assert cli.main(typed.split()) == 2
+    error = capsys.readouterr().err
+    assert error.endswith(f"has become a command: {instead}\n") and error.count("\n") == 1
+
+
 # --- Doctor --------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from misgen.experiments.train import train_argument
 GROUPS = sorted(
     (path.parent.name, path.stem)
     for path in (Path(__file__).parents[2] / "configs").glob("*/*.yaml")
+    if path.parent.name != "studies"  # not Hydra's
 )
 
 
@@ -67,6 +68,11 @@ def test_what_decides_the_learning_is_the_familys_unless_said(family):
     said = ["agent.settings.gamma=0.5", "agent=cloning", "intervention=control"]
     asked = compose("train", [f"cell={family.cells[-1].code}", *said]).agent.settings
     assert (asked.total_steps, asked.gamma) == (family.total_steps, 0.5)
+
+
+def test_the_label_of_a_study_is_no_group_of_files():
+    """Though there are files of studies, one of this name too."""
+    assert compose("train", ["study=cells"]) == replace(compose("train", []), study="cells")
 
 
 def test_a_run_is_made_of_plain_values():
@@ -139,6 +145,7 @@ def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
         ("train intervention.diversity=-0.1", "a probability in [0, 1]"),
         ("train intervention.specification=1.5", "the weight q in [0, 1]"),
         ("train intervention.diversty=1", "Key 'diversty' not in 'InterventionConfig'"),
+        ("train +agent.settings.weight_decay=.1", "+ adds no setting that there is not; got"),
         ("train train_seed=abc", "could not be converted to Integer"),
         ("train train_seed=-1", "the number of the agent"),
         ("train agent.settings.batch_size=1000", "try batch_size="),

@@ -77,7 +77,7 @@ def places(text: str, glyph: str) -> list[int]:
 def test_the_view_has_the_status_row_and_the_agent() -> None:
     game = session(BOARD)
     walk(game, "rr")
-    lines = play.frame(game.env, 0).splitlines()
+    lines = play.paint(game.env.family, game.env.cells[0]).splitlines()
     assert lines[0] == "i.........." and lines[6][5] == "A"
 
 

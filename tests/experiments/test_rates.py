@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from tests.analysis.conftest import EVENTS, episodes
 
-from misgen.analysis.hierarchy.coverage import Coverage
 from misgen.analysis.records import write_records
 from misgen.experiments import cli, rates
 
@@ -104,12 +103,3 @@ def test_errors_name_what_is_wrong(
 def test_a_missing_folder_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert cli.main(["rates", str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_coverage_needs_no_results(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    row = Coverage("alike", 3, "p_gm", 0.5, 0.9, 0.4)
-    monkeypatch.setattr(rates, "interval_coverage", lambda: [row])
-    assert rates.main(["--coverage"]) == 0
-    assert "alike       3       p_gm  .500   .900              .400" in capsys.readouterr().out

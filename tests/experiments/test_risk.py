@@ -12,7 +12,7 @@ from tests.analysis.calibration.calibrated_folder import write_folder
 
 from misgen.analysis.priors import PriorSet, load_priors
 from misgen.analysis.risk.model import RiskModel
-from misgen.experiments import cli, risk
+from misgen.experiments import cli, risk, risk_options
 
 FEW = ["--draws", "2000"]
 GAME_AI = ["scenario", "--domain", "game_ai"]
@@ -301,7 +301,7 @@ def test_table_takes_modifier_levels(capsys: pytest.CaptureFixture[str]) -> None
     ],
 )
 def test_transport_is_a_number_or_a_range(text: str, value: object) -> None:
-    assert risk._number_or_range(text) == value
+    assert risk_options._number_or_range(text) == value
 
 
 def test_another_transport_is_refused_in_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -315,7 +315,7 @@ def test_the_help_explains_every_feed(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         risk.main(["table", "--help"])
     text = capsys.readouterr().out
-    assert all(f"{feed}:" in text for feed in risk.FEEDS)
+    assert all(f"{feed}:" in text for feed in risk_options.FEEDS)
     assert text.index("--json FILE  ") < text.index("--csv FILE  ")
 
 

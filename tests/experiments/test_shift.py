@@ -161,7 +161,7 @@ def test_a_job_and_its_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path))
     job = shift.job_of(FAMILY, CELL, num_levels=20)
     with pytest.raises(ValueError, match="must have been run"):
-        shift.shift_rows(tmp_path, [job])
+        shift.shift_rows(returns(CONTROL_ARM), [job])
     run_once(job.folder, job.argument, lambda folder: shift.shift_job(job.argument, folder))
     assert job.folder.parent.name == "kind=shift"
     rows = shift.shift_rows(returns(CONTROL_ARM), [job])
@@ -171,7 +171,8 @@ def test_a_job_and_its_rows(tmp_path, monkeypatch):
     assert [row["auc"] for row in rows] == [measured[v]["auc"] for v in ("10", "01", "11")]
     assert math.isnan(rows[0]["return_drop"]) and rows[0]["control_agents"] == 0
     assert rows[2]["return_drop"] == pytest.approx(0.5) and rows[2]["control_agents"] == 2
-    assert all(math.isnan(row["return_drop"]) for row in shift.shift_rows(tmp_path, [job]))
+    elsewhere = returns(CONTROL_ARM, "K9")
+    assert all(math.isnan(row["return_drop"]) for row in shift.shift_rows(elsewhere, [job]))
 
 
 def test_the_levels_are_nobodys_evaluation_block():

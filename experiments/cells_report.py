@@ -1,0 +1,85 @@
+"""`misgen report FOLDER`: the tables and figures of `misgen run-cells` again, from its records."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from misgen.analysis.cells import (
+    cell_lines,
+    cell_panels,
+    format_arms,
+    format_cells,
+    format_checkpoints,
+    format_cross,
+    format_shifts,
+)
+from misgen.analysis.figures import Board, curve_figure, goal_failure_figure, path_figure
+from misgen.analysis.records import atomic_write_bytes, read_records
+from misgen.analysis.table import rates_table, to_csv
+from misgen.envs.core.levels import sample_quadruples
+from misgen.envs.core.types import VARIANTS
+from misgen.envs.families import find_cell
+from misgen.experiments.cells import draw_path
+from misgen.experiments.run_folder import read_json
+
+
+def main(argv: list[str]) -> int:
+    """Exit code 0. Raises ValueError or FileNotFoundError for a folder of other things."""
+    parser = argparse.ArgumentParser(prog="misgen report", description=__doc__, allow_abbrev=False)
+    text = "what run-cells left, or a published copy of it"
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help=text)
+    print(report(parser.parse_args(argv).folder), end="")
+    return 0
+
+
+def report(folder: Path) -> str:
+    """Make the tables and figures of a folder from the data in it; returns the first table."""
+    records = read_records(folder / "records")
+    rows = rates_table(records)
+    lines = cell_lines(rows)
+    tables = {
+        "cells": format_cells(lines),
+        "shifts": format_shifts(_load(folder / "shifts.json")["rows"]),
+        "cross": format_cross(rows),
+        "arms": format_arms(rows),
+        "checkpoints": format_checkpoints(rates_table(records, "checkpoint_step")),
+    }
+    for name, text in tables.items():
+        atomic_write_bytes(folder / f"{name}.txt", text.encode())
+    atomic_write_bytes(folder / "rates.csv", to_csv(rows).encode())
+    panels = cell_panels(lines, "11")
+    if panels:
+        atomic_write_bytes(folder / "cells.png", goal_failure_figure(panels))
+    boards = contact_sheet(_load(folder / "examples.json"))
+    if boards:
+        atomic_write_bytes(folder / "contact_sheet.png", path_figure(boards, 4))
+    curves = _load(folder / "curves.json")
+    if curves:
+        atomic_write_bytes(folder / "curves.png", curve_figure(curves))
+    return tables["cells"]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    found = read_json(path)
+    if found is None:
+        raise ValueError(
+            f"a folder of results of `misgen run-cells` holds {path.name}; {path} is missing or "
+            "damaged; run the command again"
+        )
+    return found
+
+
+def contact_sheet(examples: dict[str, Any]) -> list[Board]:
+    """Four boards a cell: the variants of one level with one agent's way through each."""
+    boards = []
+    for code, one in sorted(examples.items()):
+        if one is None:
+            continue
+        quadruples = sample_quadruples(*find_cell(code), [one["level_seed"]])
+        for variant in VARIANTS:
+            actions = bytes.fromhex(one["actions"][variant])
+            title = f"{code} {variant}, agent {one['agent_number']}"
+            boards.append(draw_path(quadruples[variant], title, actions))
+    return boards

@@ -1,0 +1,270 @@
+"""What `misgen risk` is asked: the options of its actions, and the model that they mean."""
+
+import argparse
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.types import PRIOR_SETS, SHIFT_TYPES, PriorSet
+from misgen.analysis.risk.draws import RATES
+from misgen.analysis.risk.formula import OVERFLOWS, TARGETS
+from misgen.analysis.risk.model import DOMAIN_CHOICES, HARM_CHOICES, RiskModel
+from misgen.analysis.risk.sensitivity import ORDERS
+
+FEEDS = ("side_by_side", "update", "replace")
+DRAWS = 100_000
+"""Without a calibration: Monte Carlo errors stay below the digits printed."""
+MODIFIER_HELP = {
+    "spec": "specification quality (default: reference, or a domain's own): 0..1, or high, medium, "
+    "low",
+    "capability": "below_human or superhuman",
+    "diversity": "share d of training levels with the broken cue: 0..1, or narrow, diverse",
+    "method": "behavioral_cloning or interpretability_verified",
+}
+
+
+# ------------------------------------------------------------------------------------ the options
+
+
+def _json_option(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--json", metavar="FILE", help="write the numbers; - prints only them")
+
+
+def _csv_option(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--csv", metavar="FILE", help="likewise as CSV, a line per row")
+
+
+def _prior_options(action: argparse.ArgumentParser) -> None:
+    sets = ", ".join(PRIOR_SETS)
+    action.add_argument(
+        "--prior", metavar="NAME|FILE", help=f"{sets}, or a YAML file that replaces figures"
+    )
+
+
+def _model_options(action: argparse.ArgumentParser) -> None:
+    add = action.add_argument
+    text = (
+        "equivalent sample size of every prior mean (default: the prior set's, 10); not with "
+        "--calibration, which has its own"
+    )
+    add("--kappa", type=float, metavar="K", help=text)
+    add("--calibration", type=Path, metavar="DIR", help="what misgen calibrate wrote")
+    text = (
+        "what the calibration's data do. side_by_side: they enter no prediction (default); "
+        "update: factors and multipliers are the posterior of prior and data; replace: they are "
+        "the data alone, where there are any. In a domain they need --domain-data too; in a table "
+        "of domains the feed is enough"
+    )
+    add("--feed", choices=FEEDS, help=text)
+    text = (
+        "whether data of toy agents enter a domain, times the transport factor (default: "
+        "prior, they do not); calibrated without --feed is the feed update"
+    )
+    add("--domain-data", choices=DOMAIN_CHOICES, help=text)
+    text = (
+        "P(harm | fails): implied by the source's products (default); U(.5, .7) of its note; "
+        "or measured, with a feed of a calibration that was asked for it"
+    )
+    add("--harm", choices=HARM_CHOICES, default=HARM_CHOICES[0], help=text)
+    _draw_options(action)
+
+
+def _draw_options(action: argparse.ArgumentParser) -> None:
+    text = f"default: {DRAWS}, or all of a calibration"
+    action.add_argument("--draws", type=int, metavar="N", help=text)
+    action.add_argument("--seed", type=int, default=0)
+
+
+def _policy_options(action: argparse.ArgumentParser) -> None:
+    add = action.add_argument
+    text = "such as ai_control_protocols; may be repeated"
+    add("--intervention", action="append", default=[], metavar="NAME", help=text)
+    text = "what a product above 1 becomes"
+    add("--overflow", choices=tuple(OVERFLOWS), default="clip", help=text)
+    add("--target", choices=TARGETS, default="product", help="what the multipliers multiply")
+    text = (
+        "factor from toy agents to a domain, such as 0.8, .5-1.5 or .5,1.5 (default: .5-1.5 "
+        "where data enter one)"
+    )
+    add("--transport", type=_number_or_range, metavar="X|LOW-HIGH", help=text)
+    text = "share of situations that tell the goals apart (default: 1)"
+    add("--exposure", type=float, default=1.0, metavar="SHARE", help=text)
+
+
+def _level_options(action: argparse.ArgumentParser) -> None:
+    for name, text in MODIFIER_HELP.items():
+        action.add_argument(
+            f"--{name}", type=_level, metavar="LEVEL", help=f"{text}; or reference, unknown"
+        )
+
+
+def _scenario_options(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--shift", metavar="TYPE", help=", ".join(SHIFT_TYPES))
+    action.add_argument("--domain", metavar="NAME", help="such as ai_assistants: two shift types")
+    action.add_argument("--period", metavar="YEARS", help="such as 2026-2027 or after-2030")
+
+
+def _sensitivity_options(action: argparse.ArgumentParser) -> None:
+    _of_option(action)
+    action.add_argument("--by", choices=ORDERS, default=ORDERS[0], help="order of the tornado")
+    action.add_argument("--sobol", action="store_true", help="shares of the variance instead")
+    text = "size of the Sobol design: a power of 2"
+    action.add_argument("--base", type=int, default=1024, metavar="N", help=text)
+
+
+def _gate_options(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--max", type=float, required=True, metavar="P", help="the limit, 0..1")
+    text = "compare this quantile (default: the mean)"
+    action.add_argument("--quantile", type=float, metavar="Q", help=text)
+    _of_option(action)
+
+
+def _of_option(action: argparse.ArgumentParser) -> None:
+    text = "which of the two rates"
+    action.add_argument("--of", choices=tuple(RATES), default="harmful_gm", help=text)
+
+
+def _mesa_options(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "--exponents", type=float, nargs=2, metavar=("ALPHA", "BETA"), help="default: 2 1.5"
+    )
+    _draw_options(action)
+
+
+def _level(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+_DASH = re.compile(r"(?<=[\d.])-")
+"""Between two numbers; the one of 1e-3 follows its e."""
+
+
+def _number_or_range(text: str) -> float | tuple[float, float]:
+    """`0.8`, `.5-1.5` or `.5,1.5`."""
+    try:
+        numbers = [float(part) for part in _DASH.sub(",", text).split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise argparse.ArgumentTypeError(
+            f"a factor such as 0.8, or a range low-high such as .5-1.5; got {text!r}"
+        )
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+_MODEL = (_prior_options, _model_options, _level_options, _policy_options)
+_SCENARIO = (*_MODEL, _scenario_options)
+OPTIONS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
+    "table": (*_MODEL, _json_option, _csv_option),
+    "audit": (_prior_options, _json_option),
+    "scenario": (*_SCENARIO, _json_option),
+    "sensitivity": (*_SCENARIO, _sensitivity_options, _json_option, _csv_option),
+    "gate": (*_SCENARIO, _gate_options),
+    "mesa": (_prior_options, _mesa_options, _json_option, _csv_option),
+}
+"""Action -> groups of its options."""
+
+# --------------------------------------------------------------------------- options -> the model
+
+
+class Data(NamedTuple):
+    """Which data enter a prediction: the feed, whether into domains, and the option that says so
+    ("" where none enter)."""
+
+    feed: str
+    domains: str
+    option: str
+
+
+def data_of(options: argparse.Namespace) -> Data:
+    """What --feed and --domain-data ask for. In a table of domains data enter domains or nothing;
+    elsewhere a feed is for toy agents, unless --domain-data says more."""
+    is_table = options.action == "table"
+    opens = options.domain_data == "calibrated"
+    feed = options.feed or ("update" if opens else FEEDS[0])
+    option = f"--feed {feed}" if feed != FEEDS[0] and not opens else ""
+    option = "--domain-data calibrated" if opens else option
+    if option and options.calibration is None:
+        raise ValueError(f"{option} reads a calibration; got none; give --calibration DIR")
+    if is_table and options.domain_data == "prior" and option:
+        raise ValueError(
+            f"--domain-data prior keeps data out of every domain of the table; got {option} too; "
+            "leave one out"
+        )
+    if opens and not is_table and options.domain is None:
+        raise ValueError(f"{option} is about a domain; got none; give --domain NAME, or --feed")
+    domains = "calibrated" if opens or (is_table and option) else "prior"
+    return Data(feed, domains, option)
+
+
+def priors_of(options: argparse.Namespace) -> PriorSet:
+    """--prior names a set, or else a file; kappa and log_sd are those of a calibration."""
+    kappa, log_sd = getattr(options, "kappa", None), None
+    if getattr(options, "calibration", None) is not None:
+        from misgen.analysis.calibration.handoff import read_calibration
+
+        settings = read_calibration(options.calibration).summary["settings"]
+        kappa, log_sd = settings["kappa"], settings["log_sd"]
+    return chosen_priors(options.prior or PRIOR_SETS[0], kappa, log_sd)
+
+
+def chosen_priors(name: str, kappa: float | None, log_sd: float | None = None) -> PriorSet:
+    """A named prior set, or a user's file."""
+    if name in PRIOR_SETS:
+        return load_priors(name, kappa=kappa, log_sd=log_sd)
+    if not Path(name).is_file():
+        raise ValueError(
+            f"--prior is one of {', '.join(PRIOR_SETS)}, or a YAML file; got {name!r}, which is "
+            "neither; check the spelling"
+        )
+    return load_priors(kappa=kappa, log_sd=log_sd, file=Path(name))
+
+
+def prior_model(options: argparse.Namespace, priors: PriorSet) -> RiskModel:
+    harm = "implied" if options.calibration and options.harm == "measured" else options.harm
+    return RiskModel.from_prior(priors, draws_of(options), options.seed, harm)
+
+
+def draws_of(options: argparse.Namespace) -> int:
+    """How many random numbers, where there is no calibration that says it."""
+    return DRAWS if options.draws is None else int(options.draws)
+
+
+def model_of(options: argparse.Namespace, data: Data) -> RiskModel:
+    if options.calibration is None:
+        return prior_model(options, priors_of(options))
+    if options.kappa is not None:
+        raise ValueError(
+            f"a calibration has its own kappa; got --kappa {options.kappa:g} with --calibration; "
+            f"leave it out, or run misgen calibrate --kappa {options.kappa:g}"
+        )
+    model = RiskModel.from_calibration(
+        options.calibration,
+        data.feed,
+        options.harm,
+        domains=data.domains,
+        priors=priors_of(options) if options.prior else None,
+        draws=options.draws,
+        seed=options.seed,
+    )
+    return replace(model, opened_by=data.option)
+
+
+def levels_of(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in MODIFIER_HELP}
+
+
+def policy_of(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "interventions": options.intervention,
+        "overflow": options.overflow,
+        "target": options.target,
+        "transport": options.transport,
+        "exposure": options.exposure,
+    }

@@ -1,0 +1,129 @@
+"""What `misgen risk` says: tables, notes, and the same numbers as JSON and CSV."""
+
+import argparse
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from misgen.analysis.audit import audit, warn
+from misgen.analysis.priors.types import PriorSet
+from misgen.analysis.records import atomic_write_bytes
+from misgen.analysis.risk.formula import Prediction
+from misgen.analysis.risk.table import Summary
+from misgen.analysis.text import aligned
+
+
+def prediction_record(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as JSON data."""
+    factors = {name: _summary(values) for name, values in vars(prediction.factors).items()}
+    return {
+        "shift_types": list(prediction.scenario.shifts),
+        "overflow": prediction.scenario.overflow,
+        "target": prediction.scenario.target,
+        "p_harmful_gm": asdict(Summary.of(prediction.p_harmful_gm)),
+        "p_gm": asdict(Summary.of(prediction.p_gm)),
+        "factors": factors,
+        "inputs": {
+            name: {"what": item.label, "acts_on": item.acts_on, **_summary(item.values)}
+            for name, item in prediction.inputs.items()
+        },
+        "clipped_share": prediction.clipped_share,
+        "harmful_clipped_share": prediction.harmful_clipped_share,
+        "factor_inconsistent_share": prediction.factor_inconsistent_share,
+        "by_shift": {
+            shift: {
+                "p_harmful_gm": asdict(Summary.of(part.p_harmful_gm)),
+                "p_gm": asdict(Summary.of(part.p_gm)),
+            }
+            for shift, part in prediction.by_shift.items()
+        },
+        "warnings": list(prediction.warnings),
+    }
+
+
+def _summary(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> dict[str, float]:
+    low, median, high = np.quantile(values, [0.05, 0.5, 0.95]).tolist()
+    return {"mean": float(values.mean()), "median": median, "low": low, "high": high}
+
+
+def format_prediction(prediction: Prediction) -> str:
+    """Three small tables: the rates, by shift type, and the inputs."""
+    record = prediction_record(prediction)
+
+    def line(name: str, of: Mapping[str, Any]) -> list[str]:
+        return [name, *(f"{of[key]:.4f}" for key in ("mean", "median", "low", "high"))]
+
+    rates = [
+        line("p_harmful_gm, three factors", record["p_harmful_gm"]),
+        line("p_gm, two factors (ours)", record["p_gm"]),
+        line("multiplier", _summary(prediction.multiplier)),
+    ]
+    rates += [
+        line(f"{shift}: {name}", of)
+        for shift, part in record["by_shift"].items()
+        for name, of in part.items()
+    ]
+    base = "base: " if prediction.scenario.target == "product" else ""
+    rates += [line(f"{base}{name}", of) for name, of in record["factors"].items()]
+    inputs = [
+        [*line(name, of), of["acts_on"] or "-", of["what"]] for name, of in record["inputs"].items()
+    ]
+    columns = ["mean", "median", "5 %", "95 %"]
+    return (
+        f"{', '.join(prediction.scenario.shifts)}\n\n"
+        f"{aligned(['rate', *columns], rates)}\n\n"
+        f"{aligned(['input', *columns, 'acts on', 'what'], inputs)}\n"
+    )
+
+
+def written(options: argparse.Namespace, data: Any) -> bool:
+    """Write what --json and --csv ask for; whether one of them takes the place of the tables."""
+    texts = {"json": json.dumps(data, indent=1) + "\n"}
+    if "csv" in options:
+        texts["csv"] = _csv(data)
+    for name, text in texts.items():
+        path = getattr(options, name)
+        if path == "-":
+            sys.stdout.write(text)
+        elif path:
+            atomic_write_bytes(Path(path), text.encode())
+    return "-" in (options.json, getattr(options, "csv", None))
+
+
+def finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: the log-span of an input that may be 0 becomes null."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    for note in dict.fromkeys(notes):
+        print(f"note: {note}")
+
+
+def print_warnings(priors: PriorSet, *topics: str) -> None:
+    """Name what does not add up in the figures that a result uses; `audit` says the rest."""
+    titles = {item.line: f"{item.id} {item.title}" for item in audit(priors)}
+    lines = [titles[line] for topic in topics for line in warn(topic, priors)]
+    if lines:
+        print("The source's figures do not add up (misgen risk audit):", file=sys.stderr)
+    for line in lines:
+        print(f"  {line}", file=sys.stderr)

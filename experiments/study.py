@@ -1,0 +1,266 @@
+"""From a study to what it measured: training configs, evaluations and jobs, made and run.
+
+What is finished is not done again, so the same command continues, and with more agents it adds
+what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from duckdb import DuckDBPyRelation
+
+from misgen.analysis.records import read_records
+from misgen.analysis.table import rates_table
+from misgen.envs.families import find_cell, find_family
+from misgen.experiments.cell_choice import built_in_codes
+from misgen.experiments.config import EvaluateConfig, TrainConfig, compose
+from misgen.experiments.evaluate import agent_arguments, evaluation_jobs
+from misgen.experiments.jobs import Job, run_jobs
+from misgen.experiments.run_folder import require_writable, results_root, usable_cores
+from misgen.experiments.shift import job_of
+from misgen.experiments.study_file import Longer, Study
+from misgen.experiments.train import CHECKPOINT, run_name, train_folder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study as it is asked for. agents: in each arm."""
+
+    study: Study
+    cells: Sequence[str]
+    agents: int
+    quick: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.study.name}-quick" if self.quick else self.study.name
+
+    @property
+    def folder(self) -> Path:
+        """Where its tables and figures go."""
+        return results_root() / self.name
+
+
+def train_configs(plan: Plan) -> dict[str, list[TrainConfig]]:
+    """The agents of every arm, as `misgen train` would compose them."""
+    return {name: arm_configs(plan, name) for name in plan.study.arms}
+
+
+def arm_configs(plan: Plan, name: str) -> list[TrainConfig]:
+    """The agents of one arm; ValueError names it where an override is refused."""
+    study, arm = plan.study, plan.study.arms[name]
+    limits = (plan.agents, arm.agents, study.quick.agents if plan.quick else None)
+    number = min(limit for limit in limits if limit is not None)
+    seeds = range(study.first_agent, study.first_agent + number)
+    few = study.quick.overrides if plan.quick else ()
+    only = {code.upper() for code in arm.cells} or {*plan.cells}
+    configs: list[TrainConfig] = []
+    for code in [code for code in plan.cells if code in only]:
+        try:
+            one = compose("train", [f"cell={code}", f"study={plan.name}", *few, *arm.overrides])
+            configs += [replace(one, train_seed=seed) for seed in seeds]
+        except ValueError as error:
+            raise ValueError(f"arm {name!r} of the study {study.name}: {error}") from error
+    return configs
+
+
+def train_jobs(configs: Iterable[TrainConfig]) -> list[Job]:
+    """The first agents of all arms before the second ones: an interrupted study has something of
+    everything."""
+    jobs = []
+    for config in sorted(configs, key=lambda config: config.train_seed):
+        folder = train_folder(config)
+        jobs.append(
+            Job(
+                name=f"train {run_name(config)}",
+                target="misgen.experiments.train:train_job",
+                argument=dict(folder.config),
+                folder=folder.path,
+                weight=config.agent.settings.total_steps / 1e6,
+            )
+        )
+    return jobs
+
+
+def evaluation_arguments(
+    plan: Plan, configs: Mapping[str, Sequence[TrainConfig]]
+) -> list[dict[str, Any]]:
+    """What is evaluated: trained agents by arm in, job arguments out."""
+    asked = plan.study.evaluation
+    plain = EvaluateConfig(num_levels=plan.study.quick.num_levels if plan.quick else 0)
+    first_ones = range(plan.study.first_agent, plan.study.first_agent + asked.cross_play_agents)
+    found = []
+    for arm, members in configs.items():
+        at_home = replace(plain, checkpoints="all" if arm in asked.checkpoints_of else "final")
+        for config in members:
+            path = train_folder(config).path / CHECKPOINT
+            found += agent_arguments(path, at_home)
+            if arm in asked.cross_play_of and config.train_seed in first_ones:
+                for cell in config.get_family().cells:
+                    if cell.code != config.cell:
+                        found += agent_arguments(path, replace(plain, cell=cell.code))
+    return found
+
+
+def longer_configs(
+    longer: Longer, controls: Sequence[TrainConfig], codes: Iterable[str]
+) -> list[TrainConfig]:
+    """The first agent of an arm in each of these cells, with more steps."""
+    configs = []
+    for code in codes:
+        config = next(config for config in controls if config.cell == code)
+        settings = config.agent.settings
+        more = replace(settings, total_steps=longer.times * settings.total_steps)
+        configs.append(replace(config, agent=replace(config.agent, settings=more)))
+    return configs
+
+
+# --- Running it ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is there when a study has run. shifts: jobs of `misgen.experiments.shift`."""
+
+    plan: Plan
+    records: DuckDBPyRelation
+    evaluations: Sequence[Job]
+    shifts: Sequence[Job]
+    longer: Sequence[TrainConfig]
+    seconds: float
+
+
+def command(
+    study: Study, about: str, argv: list[str], report: Callable[[Measured], Path], prog: str
+) -> int:
+    """Run a study as the command `prog`; `report` prints what was seen and returns its folder.
+
+    Returns exit code 0. Raises ValueError for wrong arguments, SystemExit(1) if a job failed.
+    """
+    options = _parser(study, prog, about).parse_args(argv)
+    if options.agents < 1 or options.workers < 0:
+        raise ValueError(f"--agents is at least 1 and --workers at least 0; got {argv}")
+    asked = options.cells or study.cells or built_in_codes()
+    cells = [*dict.fromkeys(find_cell(code)[1].code for code in asked)]
+    require_writable(results_root())
+    plan = Plan(study, cells, options.agents, options.quick)
+    folder = report(run(plan, options.workers or usable_cores()))
+    if options.publish:
+        shutil.copytree(folder, options.publish, dirs_exist_ok=True)
+    return 0
+
+
+def _parser(study: Study, prog: str, about: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog, description=f"{about} {study.question}", allow_abbrev=False
+    )
+    add = parser.add_argument
+    cells = ", ".join(study.cells) or "all"
+    add("--cells", nargs="+", metavar="CODE", help=f"only these (default: {cells})")
+    limit = "; some arms have fewer" if any(arm.agents for arm in study.arms.values()) else ""
+    text = f"in each arm (default: {study.agents}{limit})"
+    add("--agents", type=int, default=study.agents, metavar="N", help=text)
+    add("--workers", type=int, default=0, metavar="N", help="processes (default: one a core)")
+    text = "a smoke run: barely trained, the numbers mean nothing"
+    add("--quick", action="store_true", help=text)
+    add("--publish", type=Path, metavar="FOLDER", help="copy the results here")
+    return parser
+
+
+def run(plan: Plan, workers: int) -> Measured:
+    """Train, evaluate and measure what is not there yet. SystemExit(1) if a job failed."""
+    started = time.monotonic()
+    configs, study = train_configs(plan), plan.study
+    everyone = [config for members in configs.values() for config in members]
+    if plan.quick:
+        print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
+    if not all(train_folder(config).is_done for config in everyone):
+        compile_rules(sorted({config.family for config in everyone}), workers)
+    steps = 2 + study.shifts + (study.longer is not None)
+    print(f"1 of {steps}: training {len(everyone)} agents, {workers} at a time", flush=True)
+    finish(train_jobs(everyone), workers)
+    print(f"2 of {steps}: evaluating them on levels of their own, with all controls", flush=True)
+    evaluations = evaluation_jobs(evaluation_arguments(plan, configs))
+    finish(evaluations, workers)
+    records = records_of(evaluations)
+    shifts = [job_of(*find_cell(code)) for code in plan.cells] if study.shifts else []
+    if shifts:
+        print(f"3 of {steps}: how far the shifts are from training", flush=True)
+        finish(shifts, workers)
+    longer = []
+    if study.longer:
+        controls = configs[study.longer.arm]
+        codes = unlearned(records, controls, study.longer.below)
+        print(f"{steps} of {steps}: longer training in: {', '.join(codes) or 'no cell'}")
+        longer = longer_configs(study.longer, controls, codes)
+        finish(train_jobs(longer), workers)
+    return Measured(plan, records, evaluations, shifts, longer, time.monotonic() - started)
+
+
+def finish(jobs: Sequence[Job], workers: int) -> None:
+    """Run jobs; SystemExit(1), and how to go on, if one failed."""
+    results = run_jobs(jobs, workers)
+    if any(result.status not in ("done", "skipped") for result in results):
+        print("some jobs failed (see above); the same command tries them again", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def records_of(jobs: Sequence[Job]) -> DuckDBPyRelation:
+    """The episodes that these evaluations recorded."""
+    ids = ", ".join(f"'{job.folder.name.removeprefix('run=')}'" for job in jobs)
+    return read_records(results_root()).filter(f"run_id in ({ids})")
+
+
+def unlearned(
+    records: DuckDBPyRelation, controls: Sequence[TrainConfig], below: float
+) -> list[str]:
+    """Codes of the cells where the competent agents of an arm stay below this share of the
+    planner's success on their own distribution, or where there are none."""
+    arms = {
+        (c.cell, c.agent.method, c.intervention.diversity, c.intervention.specification)
+        for c in controls
+    }
+    return sorted(
+        {
+            row.cell
+            for row in rates_table(records)
+            if (row.cell, row.method, row.d, row.q) in arms
+            and row.train_distribution == row.cell
+            and row.population == "competent"
+            and not row.own_success >= below * row.planner_own_success
+        }
+    )
+
+
+def compile_rules(families: Sequence[str], workers: int) -> None:
+    """Compile the rules of these families once, before many processes would do the same."""
+    started = time.monotonic()
+    print("compiling the rules (once per version) ...", flush=True)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        list(pool.map(compile_family, families))
+    print(f"compiled in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def compile_family(name: str) -> None:
+    """Call every kernel that training and evaluation use."""
+    from misgen.envs.core.batch import BatchEnv
+    from misgen.envs.core.levels import sample_levels
+    from misgen.envs.core.plans import solve
+
+    family = find_family(name)
+    distribution = family.train_distribution(family.cell(family.default_cell))
+    levels = sample_levels(family, distribution, range(2))
+    env = BatchEnv.on(levels)
+    env.step(np.array([family.noop] * 2))
+    solve(levels, distribution.horizon_steps, (0.0,)).action_mask(env, "intended")

@@ -1,0 +1,188 @@
+"""A study is a file: what it may say, and which agents, jobs and evaluations it means."""
+
+import functools
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from misgen.envs.families import FAMILIES, find_cell
+from misgen.experiments import study as study_module
+from misgen.experiments.cell_choice import built_in_codes
+from misgen.experiments.config import compose
+from misgen.experiments.study import (
+    Plan,
+    arm_configs,
+    evaluation_arguments,
+    longer_configs,
+    train_configs,
+    train_jobs,
+)
+from misgen.experiments.study_file import load_study, read_study
+from misgen.experiments.train import train_folder
+
+CODES = built_in_codes()
+CELLS, DEMO = load_study("cells"), load_study("demo")
+SMALL = """
+question: Does it work?
+agents: 2
+arms:
+  plain: {overrides: [intervention.diversity=0]}
+  control: {overrides: [intervention.diversity=1], agents: 1, cells: [K3]}
+quick: {overrides: [], num_levels: 5}
+"""
+
+
+@functools.cache
+def all_of(agents: int = 8):
+    """Every agent of run-cells."""
+    by_arm = train_configs(Plan(CELLS, CODES, agents))
+    return [config for configs in by_arm.values() for config in configs]
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    """read(old, new): the study of SMALL with this change."""
+
+    def read(old="", new=""):
+        (tmp_path / "small.yaml").write_text(SMALL.replace(old, new))
+        return read_study(tmp_path / "small.yaml")
+
+    return read
+
+
+# --- Ours ----------------------------------------------------------------------------------------
+
+
+def test_the_cells_have_the_agents_that_the_statistics_need():
+    """8 at d = 0, 8 at d = .1, 5 at d = 1 and 5 clones in every cell; 5 in each further arm."""
+    counted = Counter(
+        (
+            config.cell,
+            config.agent.method,
+            config.intervention.diversity,
+            config.intervention.specification,
+        )
+        for config in all_of()
+    )
+    for code in CODES:
+        reference = [("ppo", 0.0), ("ppo", 0.1), ("ppo", 1.0), ("cloning", 0.0)]
+        assert [counted[code, *arm, 1.0] for arm in reference] == [8, 8, 5, 5]
+    for code in ("C2", "K3"):
+        further = [(0.02, 1.0), (0.3, 1.0), (0.0, 0.5), (0.0, 0.0)]
+        assert [counted[code, "ppo", *arm] for arm in further] == [5, 5, 5, 5]
+    assert sum(counted.values()) == len(CODES) * 26 + 2 * 20
+
+
+def test_few_agents_are_the_first_ones_of_the_whole_study():
+    """So that more agents only add to what is there."""
+    few, all_of_them = ([job.folder for job in train_jobs(all_of(n))] for n in (2, 8))
+    assert len(few) == 2 * (4 * len(CODES) + 4 * 2) and set(few) < set(all_of_them)
+    seeds = [job.argument["train_seed"] for job in train_jobs(all_of(2))]
+    assert seeds == sorted(seeds) and seeds[0] == CELLS.first_agent
+
+
+def test_the_demo_trains_two_arms_in_each_of_its_cells():
+    configs = train_configs(Plan(DEMO, DEMO.cells, 5))
+    found = [(c.cell, c.intervention.diversity, c.train_seed) for c in configs["d=1"]]
+    assert found == [(code, 1.0, seed) for code in ("C2", "K3") for seed in range(10, 15)]
+    budgets = {c.cell: c.agent.settings.total_steps for c in configs["d=0"]}
+    assert budgets == {code: find_cell(code)[0].total_steps for code in DEMO.cells}
+    quick = Plan(DEMO, DEMO.cells, 5, quick=True)
+    assert [c.train_seed for c in arm_configs(quick, "d=0")] == [10, 10]
+    assert quick.folder.name == "demo-quick"
+
+
+def test_an_agent_is_what_misgen_train_would_make():
+    overrides = ["cell=K3", "agent=cloning", "intervention.diversity=0"]
+    said = compose("train", [*overrides, "study=cells", "train_seed=11"])
+    assert arm_configs(Plan(CELLS, ["K3"], 2), "clones")[1] == said
+
+
+def test_two_cells_of_one_shift_type_are_two_cells(monkeypatch):
+    family, cell = find_cell("K3")
+    twin = replace(family, cells=(*family.cells, replace(cell, code="K9")))
+    monkeypatch.setitem(FAMILIES, family.name, twin)
+    after = CODES.index("K4") + 1
+    assert built_in_codes() == [*CODES[:after], "K9", *CODES[after:]]
+    configs = arm_configs(Plan(CELLS, ["K3", "K9"], 2), "d=0")
+    assert [config.cell for config in configs] == ["K3", "K3", "K9", "K9"]
+    jobs = train_jobs(configs)
+    assert len({job.name for job in jobs}) == len({job.folder for job in jobs}) == 4
+
+
+def test_longer_training_differs_in_its_steps_only():
+    controls = arm_configs(Plan(CELLS, ["K1", "K3"], 2), "d=1")
+    (config,) = longer_configs(CELLS.longer, controls, ["K1"])
+    settings = controls[0].agent.settings
+    more = replace(settings, total_steps=4 * settings.total_steps)
+    assert config == replace(controls[0], agent=replace(controls[0].agent, settings=more))
+
+
+def test_what_is_evaluated_besides_every_agent_at_home(monkeypatch):
+    monkeypatch.setattr(study_module, "agent_arguments", lambda path, asked: [(path, asked)])
+    plan = Plan(CELLS, ["K3"], 5)
+    configs = train_configs(plan)
+    found = evaluation_arguments(plan, configs)
+    folders = [train_folder(config).path for arm in configs.values() for config in arm]
+    at_home = [path.parent for path, asked in found if not asked.cell]
+    assert at_home == folders
+    cued = {train_folder(config).path for config in configs["d=0"]}
+    assert {path.parent for path, asked in found if asked.checkpoints == "all"} == cued
+    elsewhere = Counter(path.parent for path, asked in found if asked.cell)
+    first_ones = [train_folder(config).path for config in configs["d=0"][:3]]
+    assert elsewhere == dict.fromkeys(first_ones, 3)
+
+
+# --- A file --------------------------------------------------------------------------------------
+
+
+def test_a_file_says_the_arms(read):
+    study = read()
+    assert (study.name, study.first_agent, study.longer) == ("small", 0, None)
+    configs = train_configs(Plan(study, ["C2", "K3"], 2))
+    assert [config.cell for config in configs["plain"]] == ["C2", "C2", "K3", "K3"]
+    assert [(c.cell, c.train_seed) for c in configs["control"]] == [("K3", 0)]
+    assert {config.study for config in configs["plain"]} == {"small"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("agents: 2", "agent: 2", "the study names no known key: 'agent'; did you mean 'agents'?"),
+        ("overrides: [i", "override: [i", "key: 'override'; did you mean 'overrides'?"),
+        ("agents: 2", "", "the study has no 'agents'; say it"),
+        ("agents: 2", "agents: many", "'agents' is a whole number; got 'many'"),
+        ("agents: 2", "agents: true", "'agents' is a whole number; got True"),
+        ("agents: 2", "agents: 0", "at least one agent; got 2 and 0"),
+        ("[K3]", "K3", "'cells' is a list; got 'K3'"),
+        ("[K3]", "[moderate]", "the shift type of C2, K2"),
+        ("arms:", "arms: {}\nshift:", "key: 'shift'; did you mean 'shifts'?"),
+        ("agents: 2", "agents: 2\nlonger: {arm: contrl, times: 4, below: 1}", "mean 'control'"),
+        ("agents: 2", "agents: 2\nevaluation: {checkpoints_of: [x]}", "choose from plain, control"),
+        ("diversity=1", "diversity=1, cell=C2", "in 'control'; that is the study's 'cells'"),
+        (SMALL, "- a list", "a study has keys"),
+        ("[]", "[", "small.yaml: while parsing"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_message_that_names_the_file(read, old, new, message):
+    with pytest.raises(ValueError) as error:
+        read(old, new)
+    assert message in str(error.value) and "small.yaml: " in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("intervention.diversity=7", "a probability in [0, 1]; got 7"),
+        ("intervention.diversty=1", "Key 'diversty' not in 'InterventionConfig'"),
+        ("intervention.diversity=x", "'x' of type 'str' could not be converted to Float"),
+    ],
+)
+def test_a_refused_override_names_its_arm(read, override, message):
+    with pytest.raises(ValueError) as error:
+        train_configs(Plan(read("intervention.diversity=1", override), ["K3"], 1))
+    assert str(error.value).startswith("arm 'control' of the study small: ")
+    assert message in str(error.value) and "\n" not in str(error.value)
