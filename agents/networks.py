@@ -170,7 +170,7 @@ def autocast_bf16() -> bool:
 def _cpu_info() -> dict[str, str]:
     """The first processor's entries of /proc/cpuinfo; empty elsewhere than on Linux."""
     try:
-        text = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
     except OSError:
         return {}
     pairs = (line.partition(":") for line in text.splitlines())
@@ -182,13 +182,13 @@ def _remembered_speedup(key: str) -> float:
     path = Path(root) / "misgen" / "bf16_speedup.json"
     known: dict[str, float] = {}
     with suppress(OSError, ValueError):
-        known = json.loads(path.read_text())
+        known = json.loads(path.read_text(encoding="utf-8"))
     if key not in known:
         known[key] = bf16_speedup()
         with suppress(OSError):  # a cache that cannot be written is only slower
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}-{platform.node()}-{os.getpid()}")
-            temporary.write_text(json.dumps(known))
+            temporary.write_text(json.dumps(known), encoding="utf-8")
             os.replace(temporary, path)
     return known[key]
 

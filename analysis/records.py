@@ -6,11 +6,9 @@ the run is unfinished and is not read.
 """
 
 import contextlib
-import errno
 import json
 import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,9 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from misgen.analysis.files import atomic_write_bytes, files_under, utf8
 from misgen.analysis.priors.types import SHIFT_TYPES
 
 Records: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
+Columns: TypeAlias = Mapping[str, Any]
 
 SCHEMA_VERSION = 3
 """Rises when columns change; older records are rewritten by `misgen migrate`."""
@@ -91,63 +91,21 @@ SCHEMA = pa.schema(
 )
 
 
-_NO_PLACE_FOR_A_FILE = {
-    *(errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
-    *(errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS),
-}
-
-
-def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: a killed writer leaves only a hidden temporary file.
-
-    Raises ValueError where no file can be at `path`, OSError if the write fails (a full disk).
-    """
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        _write_and_replace(path, data)
-    except OSError as error:
-        # Its own text names the temporary file, which the reader of the message never saw.
-        if error.errno in _NO_PLACE_FOR_A_FILE:
-            raise ValueError(
-                f"a file is written into a folder that exists and may be written to; {path} "
-                f"cannot be written ({error.strerror}); make its folder, or name another file"
-            ) from error
-        if error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-
-
-def _write_and_replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
-    # Not `tempfile`: its mode 0600 would hide results from colleagues on a shared disk.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def write_records(path: Path, columns: Mapping[str, Any], event_names: Sequence[str]) -> None:
+def write_records(
+    path: Path, columns: Columns | Sequence[Columns], event_names: Sequence[str]
+) -> None:
     """Write one run's episodes.
 
-    columns: name -> array-like of length E, or one scalar for all rows; `None`, NaN and masked
+    columns: name -> array-like of length E, or one scalar for all E rows; `None`, NaN and masked
     entries are null; event counts [E, events], actions E x bytes. `schema_version` is added and
-    `tags` defaults to "". event_names: the family's events, kept in the file's metadata.
+    `tags` defaults to "". Several such: their rows one after the other. event_names: the family's
+    events, kept in the file's metadata.
     Raises ValueError when the rows break the contract.
     """
-    columns = {"tags": "", **columns, "schema_version": SCHEMA_VERSION}
-    table = pa.table(_arrays(columns), schema=SCHEMA)
+    parts = [columns] if isinstance(columns, Mapping) else columns
+    always = {"schema_version": SCHEMA_VERSION}
+    arrays = [_arrays({"tags": "", **part, **always}) for part in parts]
+    table = pa.concat_tables(pa.table(each, schema=SCHEMA) for each in arrays).combine_chunks()
     _check_rows(table, len(event_names))
     write_table(path, table, event_names)
 
@@ -280,7 +238,7 @@ def _open(files: Sequence[Path]) -> duckdb.DuckDBPyRelation:
     """The columns of SCHEMA, and where a row is: `filename`, `file_row_number` (from 0)."""
     try:
         source = duckdb.connect().read_parquet(
-            [str(file) for file in files],
+            [utf8(file) for file in files],
             union_by_name=True,
             filename=True,
             hive_partitioning=False,
@@ -310,7 +268,7 @@ def _torn_file_named(records: duckdb.DuckDBPyRelation) -> Iterator[None]:
         yield
     except duckdb.Error:
         paths = re.findall(rf"'((?:[^']|'')*{re.escape(FILE_NAME)})'", records.sql_query())
-        _refuse_torn([Path(path.replace("''", "'")) for path in paths])
+        _refuse_torn([Path(os.fsdecode(path.replace("''", "'").encode())) for path in paths])
         raise
 
 
@@ -318,7 +276,7 @@ def _refuse_torn(files: Sequence[Path]) -> None:
     """Reads every page of the files."""
     for file in files:
         try:
-            source = duckdb.connect().read_parquet(str(file), hive_partitioning=False)
+            source = duckdb.connect().read_parquet(utf8(file), hive_partitioning=False)
             columns = ", ".join(name for name in SCHEMA.names if name in source.columns)
             source.aggregate(f"max(hash({columns}))").fetchall()
         except duckdb.Error as error:
@@ -339,7 +297,8 @@ def _finished(results: Path) -> list[Path]:
             f"results must be a folder; {results} is a file; name the folder that holds the runs"
         )
     runs = results / "runs"  # beside it, a study may have gathered copies to be published
-    found = sorted((runs if runs.is_dir() else results).rglob(FILE_NAME))
+    files = files_under(runs if runs.is_dir() else results)
+    found = sorted(file for file in files if file.name == FILE_NAME)
     finished = [file for file in found if (file.parent / "done.json").is_file()]
     if not finished:
         raise ValueError(
@@ -354,7 +313,7 @@ _MAKE_AGAIN = "delete the folder of this run and run it again, or copy its file 
 
 def _footer(file: Path) -> pq.ParquetFile:
     try:
-        footer = pq.ParquetFile(file)
+        footer = pq.ParquetFile(utf8(file))
         footer.schema_arrow.names  # noqa: B018 - decodes the names, which may be torn too
         return footer
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -385,7 +344,7 @@ def _check_version(file: Path, version: int) -> None:
     if version in (0, SCHEMA_VERSION):
         return
     is_older = version < SCHEMA_VERSION
-    remedy = "run `misgen migrate FOLDER` on its results folder" if is_older else "update misgen"
+    remedy = "run `misgen migrate --results FOLDER`" if is_older else "update misgen"
     raise ValueError(
         f"records of schema version {SCHEMA_VERSION} can be read; {file} has {version}; {remedy}"
     )

@@ -24,7 +24,8 @@ from misgen.envs.core.family import Family
 from misgen.envs.core.levels import Levels, sample_levels
 from misgen.envs.core.plans import solve
 from misgen.envs.families import FAMILIES
-from misgen.experiments.run_folder import machine_kind, versions, write_json
+from misgen.experiments.provenance import machine_kind, versions
+from misgen.experiments.run_folder import write_json
 
 ROUNDS = 5
 BATCHES = (1, 32, 1024)
@@ -240,7 +241,7 @@ PEERS = (
 def _run_peer(packages: Sequence[str], what: str, batch: int, seconds: float) -> tuple[str, float]:
     """Version and rate of a peer; RuntimeError with its last words if it fails."""
     command = [*_peer_python(packages), what, str(batch), str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     if done.returncode:
         words = done.stderr.strip().splitlines() or ["it ended without a word"]
         raise RuntimeError(next((line for line in words if line.startswith("error:")), words[-1]))

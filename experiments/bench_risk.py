@@ -10,7 +10,8 @@ from typing import Any
 from misgen.analysis.priors import load_priors
 from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.risk.table import domain_table
-from misgen.experiments.run_folder import machine_kind, versions, write_json
+from misgen.experiments.provenance import machine_kind, versions
+from misgen.experiments.run_folder import write_json
 
 AIM_S = 2.0
 """CPU time for 10^6 joint draws of all domains and periods, both rates and their quantiles."""

@@ -1,6 +1,7 @@
 """`misgen calibrate`: from measured rates to the posterior of the risk model, with its report."""
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 
@@ -9,17 +10,27 @@ from misgen.analysis.calibration.write import write_calibration
 from misgen.analysis.priors.types import PRIOR_SETS
 from misgen.analysis.records import read_records
 from misgen.analysis.risk.formula import OVERFLOWS
+from misgen.experiments.provenance import provenance
 from misgen.experiments.risk_options import chosen_priors
-from misgen.experiments.run_folder import provenance, read_json, require_writable, results_root
+from misgen.experiments.run_folder import (
+    RESULTS_HELP,
+    parse_flags,
+    read_json,
+    require_writable,
+    results_root,
+    run_folders,
+)
 
 
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for bad records, a bad prior file or a bad setting."""
-    options = _parser().parse_args(argv)
+    options = parse_flags(_parser(), argv)
+    results = os.environ.get("MISGEN_RESULTS") or "results"  # as it was typed
+    command = shlex.join(["misgen", "calibrate", "--results", results, *argv])
+    made_by = {**provenance(), "command": os.fsencode(command).decode("utf-8", "replace")}
     priors = chosen_priors(options.prior, options.kappa)
-    results = options.results or results_root()
-    records = read_records(records_folder(results))
-    folder = require_writable(options.output)
+    records = read_records(records_folder(results_root()))
+    folder = require_writable(options.output, "--output")
     calibration = calibrate(
         records,
         priors,
@@ -28,11 +39,10 @@ def main(argv: list[str]) -> int:
         overflow=options.overflow,
         draws=options.draws,
         seed=options.seed,
-        broken_episodes=broken_episodes(results),
+        broken_episodes=broken_episodes(results_root()),
     )
-    made_by = {**provenance(), "command": shlex.join(["misgen", "calibrate", *argv])}
     write_calibration(calibration, folder, made_by)
-    print((folder / "calibration.txt").read_text(), end="")
+    print((folder / "calibration.txt").read_text(encoding="utf-8"), end="")
     print(f"\nfiles: {folder}")
     if options.report:
         from misgen.analysis.report.report import write_report
@@ -43,14 +53,12 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="misgen calibrate", description=__doc__, allow_abbrev=False
+        prog="misgen calibrate",
+        description=__doc__,
+        epilog=f"{RESULTS_HELP}; or a published one with records/ in it",
+        allow_abbrev=False,
     )
     add = parser.add_argument
-    text = (
-        "folder of runs, or a published one with records/ in it (default: $MISGEN_RESULTS or "
-        "results)"
-    )
-    add("results", nargs="?", type=Path, metavar="RESULTS", help=text)
     text = "folder to write (default: calibration)"
     add("-o", "--output", type=Path, default=Path("calibration"), metavar="DIR", help=text)
     text = f"{', '.join(PRIOR_SETS)}, or a YAML file that replaces figures"
@@ -94,9 +102,9 @@ def broken_episodes(results: Path) -> dict[str, float] | None:
     if (published := read_json(results / BROKEN_EPISODES)) is not None:
         return published
     found = {}
-    for path in sorted((results / "runs" / "kind=evaluate").glob("run=*/config.json")):
-        location = Path((read_json(path) or {}).get("location", ""))
+    for folder in run_folders(results, "evaluate"):
+        location = Path((read_json(folder / "config.json") or {}).get("location", ""))
         trained = read_json(results / "runs" / "kind=train" / location.parent.name / "train.json")
         if trained is not None:
-            found[path.parent.name.removeprefix("run=")] = float(trained["broken_episodes"])
+            found[folder.name.removeprefix("run=")] = float(trained["broken_episodes"])
     return found or None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from misgen.analysis.records import atomic_write_bytes
+from misgen.analysis.figures import Board
+from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.text import aligned
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family

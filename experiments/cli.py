@@ -1,14 +1,18 @@
 """The `misgen` command. Nothing heavy is imported before a subcommand is chosen."""
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import importlib.metadata
+import io
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
+
+from misgen.analysis.files import is_disk_full
 
 
 @dataclass(frozen=True)
@@ -70,18 +74,53 @@ RL_PACKAGES = {
 
 
 WRONG_INPUT = (
-    ValueError,
     FileExistsError,
     FileNotFoundError,
     IsADirectoryError,
     NotADirectoryError,
     PermissionError,
 )
-"""Errors that say what to correct; any other keeps its traceback."""
+"""Errors of files that say what to correct even if they name no file."""
+
+PIPE_CLOSED = 141  # as shells call the end by SIGPIPE
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code: 0 good, 1 the subcommand failed, 2 wrong input, 130 interrupted."""
+    """Exit code: 0 good, 1 the subcommand failed, 2 wrong input or a full disk, 130 interrupted,
+    141 whoever read the output has stopped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that cannot be shown is shown in escapes
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _main(sys.argv[1:] if argv is None else argv)
+        finally:  # what fails when the interpreter ends cannot be answered any more
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        if error.filename is not None or not is_disk_full(error):
+            raise
+        _discard_output()
+        return _error(_full("the output or a cache"))
+
+
+def _discard_output() -> None:
+    """Let what cannot be written go nowhere when the interpreter flushes at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError):  # a stream without a file
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _main(argv: list[str]) -> int:
+    try:
+        argv, results = _without_results(argv)
+    except ValueError as error:
+        return _error(str(error))
     arguments = _parser().parse_args(argv)
     commands = {name: command for group in COMMANDS.values() for name, command in group.items()}
     if arguments.command is None:
@@ -93,7 +132,42 @@ def main(argv: list[str] | None = None) -> int:
     for word in arguments.rest:
         if instead := MOVED.get((arguments.command, word.partition("=")[0])):
             return _error(f"`{arguments.command} {word}` has become a command: {instead}")
-    return _run(commands[arguments.command], arguments.rest)
+    with _results(results):
+        return _run(commands[arguments.command], arguments.rest)
+
+
+def _without_results(argv: list[str]) -> tuple[list[str], str | None]:
+    """The command line without `--results FOLDER`, which every command takes, and the folder."""
+    kept, results = list[str](), None
+    words = iter(argv)
+    for word in words:
+        name, is_joined, value = word.partition("=")
+        if word == "--":
+            return [*kept, word, *words], results
+        if name != "--results":
+            kept.append(word)
+            continue
+        results = value if is_joined else next(words, "")
+        if not results or results.startswith("-"):
+            raise ValueError(
+                f"--results names the folder of runs; got {results!r}; write --results FOLDER"
+            )
+    return kept, results
+
+
+@contextlib.contextmanager
+def _results(folder: str | None) -> Iterator[None]:
+    """Results are in `folder` for the time of a command, in this process and its children."""
+    before = os.environ.get("MISGEN_RESULTS")
+    if folder is not None:
+        os.environ["MISGEN_RESULTS"] = folder
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.environ.pop("MISGEN_RESULTS")
+        if before is not None:
+            os.environ["MISGEN_RESULTS"] = before
 
 
 def _run(command: Command, argv: list[str]) -> int:
@@ -102,15 +176,36 @@ def _run(command: Command, argv: list[str]) -> int:
         return cast(Callable[[list[str]], int], module.main)(argv)
     except KeyboardInterrupt:
         return 130
-    except WRONG_INPUT as error:
-        if os.environ.get("MISGEN_TRACEBACK") == "1":
+    except (ValueError, OSError) as error:
+        message = _what_to_correct(error)
+        if message is None or os.environ.get("MISGEN_TRACEBACK") == "1":
             raise
-        return _error(str(error) or type(error).__name__)
+        return _error(message)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in RL_PACKAGES or os.environ.get("MISGEN_TRACEBACK") == "1":
             raise
         return _error(f"this needs {package}, which is not installed: pip install 'misgen[rl]'")
+
+
+def _what_to_correct(error: ValueError | OSError) -> str | None:
+    """One line for the user; None for an error that is ours, or of the output."""
+    if not isinstance(error, OSError) or (
+        isinstance(error, WRONG_INPUT) and error.filename is None
+    ):
+        return str(error) or type(error).__name__
+    if error.filename is None:
+        return None
+    if is_disk_full(error):
+        return _full(error.filename)
+    return f"{error.filename}: {error.strerror}; check its path, its folder and its disk"
+
+
+def _full(name: str) -> str:
+    return (
+        f"{name} cannot be written: its disk is full; make room there, or keep results elsewhere "
+        "with --results FOLDER"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,7 +228,11 @@ def _command_list() -> str:
     lines = []
     for group, commands in COMMANDS.items():
         lines += [f"{group}:", *(f"  {name:<10}{c.help}" for name, c in commands.items()), ""]
-    return "\n".join([*lines, "`misgen COMMAND --help` explains a command."])
+    lines += [
+        "Every command takes --results FOLDER, where runs are kept and looked for (default:",
+        "$MISGEN_RESULTS or results). `misgen COMMAND --help` explains a command.",
+    ]
+    return "\n".join(lines)
 
 
 def _version() -> str:

@@ -112,37 +112,6 @@ class TrainConfig:
         return self.get_family().train_distribution(cell, asked.diversity, asked.num_levels)
 
 
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """How trained agents, or a policy of one's own, are evaluated."""
-
-    agents: str = ""  # checkpoint or results folder; "" = every trained agent in the results
-    cell: str = ""  # where agents play: a code of their family, or all; "" = where they trained
-    policy: str = ""  # module:function of a policy of one's own (its code is executed)
-    policy_family: str = ""  # what it plays; this and the next as in TrainConfig
-    policy_cell: str = ""  # the one that its records call its training distribution
-    policy_observation_mode: str = ""  # "" = the family's default
-    policy_d: float = 0.0  # the diversity that its records are labelled with
-    policy_number: int = 0  # its agent number, which names its block of levels
-    num_levels: int = 0  # quadruples an agent; 0 = the cell's default
-    checkpoints: str = "final"  # or all: also those at 1/8, 1/4 and 1/2 of the training
-    eval_base: int = 10**12  # first level seed of agent number 0
-    eval_seed: int = 0  # names the random numbers of sampled actions and tie-breaks
-    num_workers: int = 0  # processes; 0 = one a core
-    study: str = ""  # "" = the agent's
-
-    def __post_init__(self) -> None:
-        if self.num_levels < 0 or self.num_levels > 10**6:
-            raise ValueError(f"num_levels is in [0, 10^6]; got {self.num_levels}")
-        for name in ("eval_base", "eval_seed", "num_workers", "policy_number"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is at least 0; got {getattr(self, name)}")
-        if self.checkpoints not in ("final", "all"):
-            raise ValueError(f"checkpoints is final or all; got {self.checkpoints!r}")
-        if self.policy and self.agents:
-            raise ValueError("evaluate either agents=... or policy=module:function, not both")
-
-
 def as_dict(config: Any) -> dict[str, Any]:
     """A config object as plain data: what a run's identity is made of."""
     return asdict(config)
@@ -161,9 +130,7 @@ def from_dict(kind: type, data: Mapping[str, Any]) -> Any:
 
 def register() -> None:
     """Store the schemas where configs/*.yaml find them, and the resolver that these name."""
-    store = ConfigStore.instance()
-    for name, schema in (("train_schema", TrainConfig), ("evaluate_schema", EvaluateConfig)):
-        store.store(name=name, node=_schema(schema))
+    ConfigStore.instance().store(name="train_schema", node=_schema(TrainConfig))
     OmegaConf.register_new_resolver("family_default", _family_default, replace=True)
 
 
@@ -247,7 +214,7 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
     register()
     _refuse_old_words(argv)
     entered = False
-    refused: ValueError | None = None
+    refused: ValueError | OSError | None = None
 
     def run(composed: DictConfig) -> None:
         nonlocal entered, refused
@@ -256,7 +223,7 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
             config = _to_object(composed)
             assert isinstance(config, kind)
             job(config)
-        except ValueError as error:  # Hydra would print it in its own way
+        except (ValueError, OSError) as error:  # Hydra would print it in its own way
             refused = error
             raise SystemExit(2) from error
 

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from misgen.analysis.figures import Board, goal_failure_figure, goal_failure_panels, path_figure
+from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.rates import Estimate
-from misgen.analysis.records import Records, atomic_write_bytes, query
+from misgen.analysis.records import Records, query
 from misgen.analysis.table import Row, rates_table, to_csv
 from misgen.envs.core.levels import sample_quadruples
 from misgen.envs.families import find_cell, find_family
 from misgen.experiments.cells import draw_path
-from misgen.experiments.run_folder import provenance, require_writable, results_root, write_json
+from misgen.experiments.provenance import provenance
+from misgen.experiments.run_folder import require_writable, results_root, write_json
 from misgen.experiments.study import Measured, command
 from misgen.experiments.study_file import load_study
 
@@ -48,7 +50,7 @@ def report(measured: Measured) -> Path:
     print(f"\n{table}\n\n{words}\n")
     runs, seconds = results_root() / "runs", measured.seconds
     print(f"files: {folder}; agents and records: {runs}; {seconds:.0f} s")
-    print(f"next: misgen calibrate {results_root()}  # beside a published risk model")
+    print(f"next: misgen calibrate --results {results_root()}  # beside a published risk model")
     return folder
 
 

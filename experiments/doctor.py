@@ -10,7 +10,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal
 
-from misgen.experiments.run_folder import machine_kind, require_writable, results_root, versions
+from misgen.experiments.provenance import machine_kind, versions
+from misgen.experiments.run_folder import require_writable, results_root
 
 IMPORT_NAMES = {"stable-baselines3": "stable_baselines3", "hydra-core": "hydra"}
 RL_DISTRIBUTIONS = ("torch", "stable-baselines3", "gymnasium", "numba", "hydra-core")

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from misgen.analysis.records import atomic_write_bytes
+from misgen.analysis.files import atomic_write_bytes
 from misgen.envs.core.family import Family
 from misgen.envs.families import FAMILIES
 from misgen.experiments.gallery_pictures import Example, animation, cue_planes, example, still
@@ -32,9 +32,10 @@ def main(argv: list[str]) -> int:
             f"the gallery is part of envs/README.md in a checkout, and {page} does not exist; "
             "give the folder of such a page by --to"
         )
-    filled(page.read_text(), [], {})  # refuses a page without places before anything is drawn
+    text = page.read_text(encoding="utf-8")
+    filled(text, [], {})  # refuses a page without places before anything is drawn
     manifest = draw(folder / "gallery", FAMILIES.values())
-    atomic_write_bytes(page, filled(page.read_text(), FAMILIES.values(), manifest).encode())
+    atomic_write_bytes(page, filled(text, FAMILIES.values(), manifest).encode())
     print(f"{len(manifest)} cells in {page}")
     return 0
 

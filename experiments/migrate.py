@@ -15,10 +15,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from misgen.analysis.files import files_under, utf8
 from misgen.analysis.records import FILE_NAME, SCHEMA, SCHEMA_VERSION, event_names, write_table
 from misgen.envs.families import find_cell
-from misgen.experiments.evaluate import fingerprint
-from misgen.experiments.run_folder import read_json, write_json
+from misgen.experiments.episode_records import fingerprint
+from misgen.experiments.run_folder import (
+    RESULTS_HELP,
+    parse_flags,
+    read_json,
+    results_root,
+    write_json,
+)
 
 CODES = {
     ("coinrun", "superficial"): "C1",
@@ -39,25 +46,29 @@ COMPRESSION_LEVEL = 19
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for a folder without records, a torn file, an unknown cell."""
     parser = argparse.ArgumentParser(
-        prog="misgen migrate", description=(__doc__ or "").split("\n\n")[0], allow_abbrev=False
+        prog="misgen migrate",
+        description=(__doc__ or "").split("\n\n")[0],
+        epilog=f"{RESULTS_HELP}; or a published one",
+        allow_abbrev=False,
     )
-    parser.add_argument("folder", type=Path, help="folder of runs, or a published one")
-    print(migrate(parser.parse_args(argv).folder))
+    parse_flags(parser, argv)
+    print(migrate(results_root()))
     return 0
 
 
 def migrate(folder: Path) -> str:
     """Rewrite every finished run's records under a folder, and the results beside them that name
     cells; returns what was done, in words."""
-    files = sorted(folder.rglob(FILE_NAME)) if folder.is_dir() else []
-    files = [file for file in files if (file.parent / "done.json").is_file()]
+    everything = sorted(files_under(folder)) if folder.is_dir() else []
+    found = [file for file in everything if file.name == FILE_NAME]
+    files = [file for file in found if (file.parent / "done.json").is_file()]
     if not files:
         raise ValueError(
             f"a folder to migrate holds finished runs, each with {FILE_NAME} and done.json; "
             f"{folder} has none; name a results folder"
         )
     rewritten = sum(map(_migrate_file, files))
-    results = sum(map(_migrate_results, sorted(folder.rglob("*.json"))))
+    results = sum(map(_migrate_results, [file for file in everything if file.suffix == ".json"]))
     return (
         f"{rewritten} of {len(files)} record files rewritten to schema version {SCHEMA_VERSION}, "
         f"{len(files) - rewritten} were current; {results} files of results likewise"
@@ -70,9 +81,9 @@ def migrate(folder: Path) -> str:
 def _migrate_file(file: Path) -> bool:
     """Whether it had to be rewritten."""
     try:
-        if "shift_type" in pq.read_schema(file).names:
+        if "shift_type" in pq.read_schema(utf8(file)).names:
             return False
-        table = pq.read_table(file)
+        table = pq.read_table(utf8(file))
         names = event_names(file)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(

@@ -6,8 +6,6 @@ import os
 import select
 import shutil
 import sys
-import termios
-import tty
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +68,7 @@ def main(argv: list[str]) -> int:
     policy = options.policy or ("human" if has_terminal else "planner")
     if policy == "human" and not has_terminal:
         raise ValueError("a person plays in a terminal, and this is none; use --policy planner")
-    text = options.level.read_text() if options.level else None
+    text = options.level.read_text(encoding="utf-8") if options.level else None
     variant = None if options.variant == "train" else options.variant
     distribution = make_distribution(family, cell=cell.code, variant=variant)
     begin = session_maker(family, distribution, policy, text)
@@ -215,6 +213,14 @@ def read_key(keyboard: int, timeout_s: float | None) -> bytes | None:
 @contextlib.contextmanager
 def _screen(keyboard: int, out: TextIO) -> Iterator[None]:
     """Single keys without echo on a screen of its own; Ctrl-C still interrupts."""
+    try:
+        import termios
+        import tty
+    except ImportError as error:
+        raise ValueError(
+            "single keys are read from a POSIX terminal, and this system has none; use Linux, "
+            "macOS or WSL, or watch a policy with `misgen play --policy planner`"
+        ) from error
     saved = termios.tcgetattr(keyboard)
     try:
         tty.setcbreak(keyboard)

@@ -8,9 +8,10 @@ from typing import Any
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
 
 from misgen.analysis.blocks import check_column
-from misgen.analysis.records import Records, atomic_write_bytes, query, read_records
+from misgen.analysis.files import atomic_write_bytes
+from misgen.analysis.records import Records, query, read_records
 from misgen.analysis.table import format_table, rates_table, to_csv
-from misgen.experiments.run_folder import results_root
+from misgen.experiments.run_folder import RESULTS_HELP, parse_flags, results_root
 
 DEFAULT_AGAINST = {"d": 1.0}
 """Columns whose control arm goes without saying; for these it may also be missing."""
@@ -18,8 +19,8 @@ DEFAULT_AGAINST = {"d": 1.0}
 
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for a bad folder, column or value."""
-    options = _parser().parse_args(argv)
-    records = read_records(options.results or results_root())
+    options = parse_flags(_parser(), argv)
+    records = read_records(results_root())
     if options.study:
         records = of_study(records, options.study)
     rows = rates_table(records, options.by, control_value(records, options.by, options.against))
@@ -33,10 +34,10 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="misgen rates", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="misgen rates", description=__doc__, epilog=RESULTS_HELP, allow_abbrev=False
+    )
     add = parser.add_argument
-    text = "folder of runs (default: $MISGEN_RESULTS or results)"
-    add("results", nargs="?", type=Path, help=text)
     text = "record column along which arms are compared (default: d, the diversity)"
     add("--by", default="d", metavar="COLUMN", help=text)
     add("--against", metavar="VALUE", help="its value in the control arm (default for d: 1)")

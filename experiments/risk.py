@@ -22,7 +22,6 @@ from misgen.analysis.risk.table import (
     reference_condition,
 )
 from misgen.analysis.text import aligned
-from misgen.experiments.cli import WRONG_INPUT
 from misgen.experiments.risk_options import (
     OPTIONS,
     Data,
@@ -56,7 +55,7 @@ CORRELATED = 0.1
 def main(argv: list[str]) -> int:
     """Exit code 0; 1 from `gate` above its limit, and for nothing else; 3 with a traceback.
 
-    Raises one of WRONG_INPUT, of which the command line makes exit code 2.
+    Raises ValueError or OSError, of which the command line makes exit code 2.
     """
     parser = _parser()
     options = parser.parse_args(argv)
@@ -67,7 +66,7 @@ def main(argv: list[str]) -> int:
         code: int = options.run(options)
     except Exception as error:
         # With its traceback shown by the command line, wrong input too would end in exit code 1.
-        if isinstance(error, WRONG_INPUT) and os.environ.get("MISGEN_TRACEBACK") != "1":
+        if isinstance(error, (ValueError, OSError)) and os.environ.get("MISGEN_TRACEBACK") != "1":
             raise
         traceback.print_exc()
         return UNEXPECTED

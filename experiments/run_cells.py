@@ -17,7 +17,8 @@ from misgen.envs.families import find_cell
 from misgen.experiments.calibrate import BROKEN_EPISODES, broken_episodes
 from misgen.experiments.cells_report import report
 from misgen.experiments.config import TrainConfig
-from misgen.experiments.run_folder import provenance, require_writable, results_root, write_json
+from misgen.experiments.provenance import provenance
+from misgen.experiments.run_folder import require_writable, results_root, write_json
 from misgen.experiments.shift import shift_rows
 from misgen.experiments.study import Measured, command
 from misgen.experiments.study_file import load_study
@@ -72,7 +73,7 @@ _AGENT_RUNS = "select distinct run_id from records where role = 'agent'"
 
 def curve(config: TrainConfig, times: int) -> dict[str, Any]:
     """Steps and success rate of a learning curve; it has `times` the default number of steps."""
-    rows = (train_folder(config).path / "curve.csv").read_text().splitlines()
+    rows = (train_folder(config).path / "curve.csv").read_text(encoding="utf-8").splitlines()
     names, *lines = (line.split(",") for line in rows)
     columns = {name: [line[k] for line in lines] for k, name in enumerate(names)}
     return {

@@ -26,7 +26,8 @@ from misgen.envs.core.plans import INTENDED, Plans, judged_horizon, solve
 from misgen.envs.core.types import VARIANTS, Array, Cell
 from misgen.envs.families import find_family, reference
 from misgen.experiments.cell_choice import cell_label
-from misgen.experiments.jobs import Job, report_progress
+from misgen.experiments.jobs import Job
+from misgen.experiments.jobs_child import report_progress
 from misgen.experiments.run_folder import RunFolder, is_done, read_json, results_root, write_json
 
 FILE = "shift.json"

@@ -10,10 +10,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from misgen.analysis.records import atomic_write_bytes
+from misgen.analysis.files import atomic_write_bytes
+from misgen.experiments.attempt import run_once
 from misgen.experiments.cell_choice import cell_label
 from misgen.experiments.config import TrainConfig, as_dict, from_dict, hydra_main
-from misgen.experiments.jobs import report_progress
+from misgen.experiments.jobs_child import report_progress
 from misgen.experiments.run_folder import RunFolder, require_writable, results_root, write_json
 
 if TYPE_CHECKING:  # imported when there is something to train
@@ -53,7 +54,7 @@ def train_here(config: TrainConfig) -> None:
         print(f"{label}: already trained, {folder.path}")
         return
     print(f"{label}: training, {folder.path}", flush=True)
-    folder.run(lambda path: train_job(folder.config, path, _Meter(label)))
+    run_once(folder.path, folder.config, lambda path: train_job(folder.config, path, _Meter(label)))
     print(f"{label}: done, {folder.path}")
 
 

@@ -122,7 +122,7 @@ def test_the_base_install_calibrates_and_predicts(uv, wheels, tmp_path):
     where = "import misgen.analysis as a; print(a.__path__[0])"
     cells = Path(run("python", "-c", f"{absent}; {where}").strip()) / "published/cells"
     assert tmp_path in cells.parents
-    run("misgen", "calibrate", cells, "-o", tmp_path / "calibration")
+    run("misgen", "calibrate", "--results", cells, "-o", tmp_path / "calibration")
     table = run("misgen", "risk", "table", "--calibration", tmp_path / "calibration")
     assert "Game AI" in table and "C2 " in table
     assert "http" not in (tmp_path / "calibration/index.html").read_text().split("<body")[0]

@@ -33,6 +33,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from misgen.analysis.files import utf8
 from misgen.analysis.rates import Rates
 
 FloatArray = npt.NDArray[np.float64]
@@ -45,7 +46,7 @@ FEEDS = ("side_by_side", "update", "replace")
 COLUMNS_OF = {"side_by_side": "prior", "update": "update", "replace": "replace"}
 """Feed -> first part of its columns: side by side, the measured rates move nothing."""
 
-REMEDY = "run `misgen calibrate RESULTS -o FOLDER` with this misgen again"
+REMEDY = "run `misgen calibrate --results RESULTS -o FOLDER` with this misgen again"
 
 
 def exact(values: npt.ArrayLike) -> FloatArray:
@@ -132,7 +133,8 @@ class CalibrationFile:
         if assumption == "measured":
             raise ValueError(
                 f"measured harm enters only where it was asked for; {self.folder} was calibrated "
-                f"with --harm {asked}; run `misgen calibrate RESULTS -o FOLDER --harm measured`"
+                f"with --harm {asked}; run `misgen calibrate --results RESULTS -o FOLDER --harm "
+                "measured`"
             )
         return self.column(f"harm/{assumption}/{shift}")
 
@@ -158,7 +160,7 @@ def _read_summary(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"a calibration folder holds {SUMMARY}; {path.parent} has none; {REMEDY}")
     try:
-        summary = json.loads(path.read_text())
+        summary = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(
             f"{SUMMARY} must be JSON; {path} cannot be read ({error}); {REMEDY}"
@@ -183,7 +185,7 @@ def _check_version(version: Any, path: Path) -> None:
 @functools.cache
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of summary.json."""
-    text = (Path(__file__).parent / "calibration.schema.json").read_text()
+    text = (Path(__file__).parent / "calibration.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
 
@@ -203,7 +205,7 @@ def validate(summary: Mapping[str, Any], path: Path) -> None:
 
 def _read_draws(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(utf8(path))
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(
             f"{DRAWS} must be a whole Parquet file; {path} cannot be read ({error}); {REMEDY}"

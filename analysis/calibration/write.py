@@ -16,7 +16,7 @@ from misgen.analysis.calibration.calibrate import Calibration
 from misgen.analysis.calibration.handoff import DRAWS, SCHEMA_VERSION, SUMMARY, FloatArray, validate
 from misgen.analysis.calibration.summary import summary_of
 from misgen.analysis.calibration.table import tables
-from misgen.analysis.records import atomic_write_bytes
+from misgen.analysis.files import atomic_write_bytes
 
 PACKAGES = ("misgen", "numpy", "scipy", "pyarrow", "duckdb", "numpyro", "jax")
 

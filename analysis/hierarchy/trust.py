@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import binom, chisquare
 
+from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.hierarchy.coverage import fixed_truth_coverage, format_coverage
 from misgen.analysis.hierarchy.factor_model import (
     LOG_NU,
@@ -37,7 +38,6 @@ from misgen.analysis.hierarchy.fit import WARMUP, CellCounts, fit
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES
 from misgen.analysis.rates import LEVEL, AgentCounts, FloatArray, IntArray
-from misgen.analysis.records import atomic_write_bytes
 from misgen.analysis.text import aligned, number
 
 __all__ = [

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from misgen.analysis.audit import audit
 from misgen.analysis.calibration.handoff import read_calibration
+from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.priors.types import PriorSet
-from misgen.analysis.records import atomic_write_bytes
 from misgen.analysis.report import check_sections as check
 from misgen.analysis.report import measured_sections as measured
 from misgen.analysis.report import model_sections as model

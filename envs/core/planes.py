@@ -38,7 +38,7 @@ def read_planes(source: Path | str) -> tuple[Plane, ...]:
         ValueError: names the file and the plane.
     """
     where = source.name if isinstance(source, Path) else "planes"
-    text = source.read_text() if isinstance(source, Path) else source
+    text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
     planes = tuple(_plane(where, head, rows) for head, rows in _paragraphs(text))
     names = [plane.name for plane in planes]
     if len(set(names)) < len(names):
@@ -114,5 +114,5 @@ def _sprite(where: str, name: str, rows: list[str]) -> str:
 @cache
 def sprites() -> dict[str, str]:
     """The sprites that planes may name."""
-    paragraphs = _paragraphs(SPRITES.read_text())
+    paragraphs = _paragraphs(SPRITES.read_text(encoding="utf-8"))
     return {name: _sprite(SPRITES.name, name, rows) for name, rows in paragraphs}

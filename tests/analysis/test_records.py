@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.records import (
     SCHEMA,
-    atomic_write_bytes,
     event_names,
     query,
     read_records,
@@ -192,7 +192,10 @@ def test_older_records_are_refused_with_the_command_that_rewrites_them(
     table = pq.read_table(file).drop_columns(["shift_type", "informs_type", "harm_informs"])
     pq.write_table(table.replace_schema_metadata({"schema_version": "2"}), file)
     message = refusal(tmp_path)
-    assert f"of schema version 3 can be read; {file} has 2; run `misgen migrate FOLDER`" in message
+    assert (
+        f"of schema version 3 can be read; {file} has 2; run `misgen migrate --results FOLDER`"
+        in message
+    )
 
 
 def test_rows_of_another_version_are_refused_where_the_footer_says_nothing(

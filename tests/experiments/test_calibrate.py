@@ -35,7 +35,7 @@ def a_record(runs: Path) -> Path:
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """The one line on stderr; exit code 2, and nothing was written."""
-    assert cli.main(["calibrate", *map(str, arguments), "--no-report"]) == 2
+    assert cli.main(["calibrate", "--results", *map(str, arguments), "--no-report"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("misgen: error: ")
     return line
@@ -50,8 +50,8 @@ def test_a_study_with_a_reference_arm(
     monkeypatch.setattr(calibrate, "calibrate", two)
     write_study(tmp_path / "runs", cells=DEMO, agents=4)
     out = tmp_path / "out"
-    argv = [str(tmp_path / "runs"), "-o", str(out), "--draws", "400", "--seed", "3"]
-    assert calibrate.main(argv) == 0
+    argv = ["--results", str(tmp_path / "runs"), "-o", str(out), "--draws", "400", "--seed", "3"]
+    assert cli.main(["calibrate", *argv]) == 0
     text = capsys.readouterr().out
     assert "source" in text and "measured" in text and "update" in text
     (line,) = [line for line in text.splitlines() if line.startswith("2 moderate")]
@@ -61,7 +61,10 @@ def test_a_study_with_a_reference_arm(
     file.require("update")
     assert file.summary["settings"]["seed"] == 3 and file.num_draws == 400
     provenance = file.summary["provenance"]
-    assert provenance["command"].startswith("misgen calibrate ") and provenance["date_utc"]
+    assert (
+        provenance["command"].startswith(f"misgen calibrate --results {tmp_path / 'runs'} ")
+        and provenance["date_utc"]
+    )
     assert {"misgen", "numpyro", "numpy"} <= provenance["versions"].keys()
     assert (out / "calibration.txt").read_text() in text
     assert (out / "index.html").is_file()
@@ -71,7 +74,8 @@ def test_a_study_with_a_reference_arm(
 def test_the_demo_has_no_reference_arm(
     demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert calibrate.main([str(demo), "-o", str(tmp_path / "out"), "--no-report"]) == 0
+    argv = ["--results", str(demo), "-o", str(tmp_path / "out"), "--no-report"]
+    assert cli.main(["calibrate", *argv]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "No update, no replace: these records have no agents of the reference arm" in text
     assert "run `misgen run-cells`" in text
@@ -110,7 +114,7 @@ def test_a_named_prior_and_a_users_file(demo: Path, tmp_path: Path) -> None:
     file.write_text("shifts:\n  moderate: {p_capable: 0.9}\n")
     out = tmp_path / "out"
     argv = ["--no-report", "--prior", str(file), "--kappa", "20"]
-    calibrate.main([str(demo), "-o", str(out), *argv])
+    assert cli.main(["calibrate", "--results", str(demo), "-o", str(out), *argv]) == 0
     summary = read_calibration(out).summary
     assert summary["settings"]["kappa"] == 20
     (moderate,) = [row for row in summary["types"] if row["type"] == "moderate"]
@@ -164,7 +168,7 @@ def test_older_records(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({"schema_version": "1"}), path)
     line = refused(capsys, runs)
-    assert f"{path} has 1; run `misgen migrate FOLDER`" in line
+    assert f"{path} has 1; run `misgen migrate --results FOLDER`" in line
 
 
 def test_probabilities_outside_0_to_1(

@@ -10,13 +10,13 @@ from misgen.envs.families import FAMILIES
 from misgen.experiments.cli import main
 from misgen.experiments.config import (
     AgentConfig,
-    EvaluateConfig,
     TrainConfig,
     as_dict,
     compose,
     from_dict,
 )
 from misgen.experiments.run_folder import run_id
+from misgen.experiments.subjects import EvaluateConfig
 from misgen.experiments.train import train_argument
 
 GROUPS = sorted(
@@ -151,14 +151,18 @@ def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
         ("train agent.settings.batch_size=1000", "try batch_size="),
         ("train device=tpu", "device is auto, cpu or cuda"),
         ("evaluate", "train some with `misgen train`"),
-        ("evaluate agents=/nowhere", "train some with `misgen train`"),
-        ("evaluate agents=runs/kind=train/run=1", "no trained agent in runs/kind=train/run=1"),
-        ("evaluate policy=os:nothing", "cannot be imported"),
-        ("evaluate policy=nothing", "module:function"),
-        ("evaluate policy=os:fspath policy_family=pong", "the families are"),
-        ("evaluate policy=os:fspath policy_cell=moderate", "the shift type of C2, K2"),
-        ("evaluate num_levels=-1", "num_levels"),
-        ("evaluate checkpoints=some", "checkpoints is final or all"),
+        ("evaluate --agents /nowhere", "train some with `misgen train`"),
+        ("evaluate --agents runs/kind=train/run=1", "no trained agent in runs/kind=train/run=1"),
+        ("evaluate --policy os:nothing", "cannot be imported"),
+        ("evaluate --policy nothing", "module:function"),
+        ("evaluate --policy os:fspath --policy-family pong", "the families are"),
+        ("evaluate --policy os:fspath --policy-cell moderate", "the shift type of C2, K2"),
+        ("evaluate --levels -1", "--levels is at least 0; got -1"),
+        ("evaluate --checkpoints some", "--checkpoints is final or all"),
+        # Up to 0.3 evaluate took key=value
+        ("evaluate num_workers=2", "got num_workers=2; write --workers 2"),
+        ("evaluate +num_levels=20 cell=all", "got +num_levels=20; write --levels 20"),
+        ("evaluate policy_d=0.1", "got policy_d=0.1; write --policy-d 0.1"),
     ],
 )
 def test_bad_input_gets_one_message_with_the_remedy_and_exit_code_2(command, remedy, capfd):
@@ -173,7 +177,7 @@ def test_results_folder_that_is_a_file(tmp_path, monkeypatch, capfd):
     path.write_text("mine")
     monkeypatch.setenv("MISGEN_RESULTS", str(path))
     assert main(["train", "agent.settings.total_steps=1"]) == 2
-    assert "set MISGEN_RESULTS to another folder" in capfd.readouterr().err
+    assert "name another folder with --results or MISGEN_RESULTS" in capfd.readouterr().err
     assert path.read_text() == "mine"
 
 

@@ -68,7 +68,14 @@ def test_killed_at_random_moments_the_same_command_finishes(tmp_path):
     assert tables[0] == tables[1]
     assert files == {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("*") if p.is_file()}
     # What it leaves can be calibrated: without a reference arm nothing is updated.
-    command = [*COMMAND[:-2], "calibrate", str(tmp_path), "-o", str(tmp_path / "calibration")]
+    command = [
+        *COMMAND[:-2],
+        "calibrate",
+        "--results",
+        str(tmp_path),
+        "-o",
+        str(tmp_path / "calibration"),
+    ]
     calibrated = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "No update, no replace: these records have no agents of the reference" in (
         " ".join(calibrated.stdout.split())

@@ -6,20 +6,23 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from misgen.experiments.jobs import Job, report_progress, run_jobs
-from misgen.experiments.run_folder import claim, read_json
+from misgen.experiments.claim import claim
+from misgen.experiments.jobs import Job, run_jobs
+from misgen.experiments.jobs_child import report_progress
+from misgen.experiments.run_folder import read_json
 
 # What the jobs of these tests run. Every start is noted in the folder `starts`.
 TOY = """
 import os, signal, time
 from pathlib import Path
-from misgen.experiments.jobs import report_progress
+from misgen.experiments.jobs_child import report_progress
 
 def note(argument, folder):
     starts = Path(argument["starts"])
@@ -297,8 +300,10 @@ def test_a_terminal_shows_bars_and_the_time_left(toy, tmp_path):
 
 
 def test_long_silence_is_broken_by_a_line(toy, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("misgen.experiments.jobs.LINE_S", 0.05)
+    monkeypatch.setattr("misgen.experiments.jobs_display.LINE_S", 0.05)
     monkeypatch.setattr("misgen.experiments.jobs.POLL_S", 0.3)
-    (tmp_path / "gate").touch()
+    opening = threading.Timer(2.0, (tmp_path / "gate").touch)
+    opening.start()
     run_jobs([toy("train-0", "wait")], 1)
+    opening.join()
     assert "running: train-0 " in capfd.readouterr().err

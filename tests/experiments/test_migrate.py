@@ -12,7 +12,7 @@ from tests.analysis.conftest import EVENTS, episodes, stack
 
 from misgen.analysis.records import SCHEMA, event_names, query, read_records, write_records
 from misgen.experiments import cli, migrate
-from misgen.experiments.evaluate import fingerprint
+from misgen.experiments.episode_records import fingerprint
 
 NEW = ("shift_type", "informs_type", "harm_informs")
 Save = Callable[..., Path]
@@ -155,7 +155,7 @@ def test_tables_beside_the_records_name_cells_by_code(old_run: Save, tmp_path: P
 
 def refused(capsys: pytest.CaptureFixture[str], folder: Path) -> str:
     """The one line on stderr; exit code 2."""
-    assert cli.main(["migrate", str(folder)]) == 2
+    assert cli.main(["migrate", "--results", str(folder)]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     return line
 

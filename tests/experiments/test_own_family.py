@@ -51,7 +51,7 @@ def results(folder, jobs_here):
         patch.setenv("MISGEN_RESULTS", str(folder / "results"))
         assert main(["train", "family=toy_family:FAMILY", *TINY]) == 0
         assert main(["train", "family=maze", *TINY]) == 0
-        assert main(["evaluate", "num_levels=20"]) == 0
+        assert main(["evaluate", "--levels=20"]) == 0
     return folder / "results"
 
 
@@ -81,7 +81,7 @@ def test_records_of_two_families_with_one_code_are_kept_apart(results):
 
 
 def test_its_rates_stand_beside_the_others(results, capfd):
-    assert main(["rates", str(results)]) == 0
+    assert main(["rates", "--results", str(results)]) == 0
     table = capfd.readouterr().out
     assert "toy M5 planes" in table and "maze M5 planes" in table
 
@@ -114,8 +114,8 @@ def test_jobs_in_processes_of_their_own_find_both(folder, monkeypatch, capfd):
         "from misgen.agents.policy import ConstantPolicy\n"
         "def make():\n    return ConstantPolicy(0)\n"
     )
-    command = "evaluate policy=still:make policy_family=toy_family:FAMILY"
-    assert main([*command.split(), "num_levels=4"]) == 0
+    command = "evaluate --policy still:make --policy-family toy_family:FAMILY"
+    assert main([*command.split(), "--levels=4"]) == 0
     (file,) = (folder / "policy").glob("runs/kind=evaluate/run=*/episodes.parquet")
     table = pq.read_table(file, columns=["family", "cell"])
     assert set(zip(*table.to_pydict().values(), strict=True)) == {("toy", "M5")}

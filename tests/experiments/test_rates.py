@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def rates_of(results: Path, arguments: Sequence[str]) -> int:
+    """`misgen rates` of a results folder; errors pass."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MISGEN_RESULTS", str(results))
+        return rates.main([*arguments])
+
+
 def test_the_table_compares_arms(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert rates.main([str(results)]) == 0
+    assert rates_of(results, []) == 0
     text = capsys.readouterr().out
     (line,) = [line for line in text.splitlines() if "d=0" in line and "competent" in line]
     assert "3 x 30" in line and line.count("1.000 [") == 5  # rates, and differences to d = 1
@@ -33,9 +41,9 @@ def test_the_table_compares_arms(results: Path, capsys: pytest.CaptureFixture[st
 def test_csv_to_a_file_and_to_stdout(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rates.main([str(results), "--csv", str(tmp_path / "rates.csv")])
+    rates_of(results, ["--csv", str(tmp_path / "rates.csv")])
     assert "goal fails" in capsys.readouterr().out
-    rates.main([str(results), "--csv", "-"])
+    rates_of(results, ["--csv", "-"])
     text = capsys.readouterr().out
     assert text == (tmp_path / "rates.csv").read_text()
     rows = [row for row in csv.DictReader(io.StringIO(text)) if row["population"] == "competent"]
@@ -43,9 +51,9 @@ def test_csv_to_a_file_and_to_stdout(
 
 
 def test_one_study(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rates.main([str(results)])
+    rates_of(results, [])
     everything = capsys.readouterr().out
-    rates.main([str(results), "--study", "test"])
+    rates_of(results, ["--study", "test"])
     assert capsys.readouterr().out == everything
 
 
@@ -55,9 +63,9 @@ def test_other_studies_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixtur
         columns = episodes(["P"] * 30, agent=agent, study=study)
         write_records(run / "episodes.parquet", columns, EVENTS)
         (run / "done.json").write_text("{}")
-    rates.main([str(tmp_path)])
+    rates_of(tmp_path, [])
     assert "2 x 30" in capsys.readouterr().out
-    rates.main([str(tmp_path), "--study", "it's"])
+    rates_of(tmp_path, ["--study", "it's"])
     assert "1 x 30" in capsys.readouterr().out
 
 
@@ -70,11 +78,11 @@ def test_controls_belong_to_every_study(tmp_path: Path, capsys: pytest.CaptureFi
         write_records(tmp_path / run / "episodes.parquet", columns, EVENTS)
         (tmp_path / run / "done.json").write_text("{}")
     for study, arm in (("one", "d=0"), ("two", "d=1")):
-        rates.main([str(tmp_path), "--study", study])
+        rates_of(tmp_path, ["--study", study])
         controls = capsys.readouterr().out.partition("Controls on the same levels")[2]
         assert "random" in controls and arm in controls
     with pytest.raises(ValueError, match=r"they have one, two$"):
-        rates.main([str(tmp_path), "--study", "three"])
+        rates_of(tmp_path, ["--study", "three"])
 
 
 def test_the_default_folder(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,9 +105,17 @@ def test_errors_name_what_is_wrong(
 ) -> None:
     monkeypatch.chdir(results)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        rates.main([".", *arguments])
+        rates_of(results, arguments)
 
 
 def test_a_missing_folder_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert cli.main(["rates", str(tmp_path / "nowhere")]) == 2
+    assert cli.main(["rates", "--results", str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_results_are_named_by_a_flag(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["rates", f"--results={results}"]) == 0
+    capsys.readouterr()
+    for words in (["some folder", "--by", "d"], ["--by", "d", "some folder"]):
+        assert cli.main(["rates", *words]) == 2
+        assert "got some folder; write --results 'some folder'" in capsys.readouterr().err

@@ -9,19 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from misgen.experiments import claim as claims
 from misgen.experiments import run_folder
+from misgen.experiments.attempt import run_once
+from misgen.experiments.claim import CLAIM_STALE_S, ClaimedError, claim, claimed_by
 from misgen.experiments.run_folder import (
-    CLAIM_STALE_S,
-    ClaimedError,
     RunFolder,
-    claim,
-    claimed_by,
     is_done,
     read_json,
     require_writable,
     results_root,
     run_id,
-    run_once,
     write_json,
 )
 
@@ -99,7 +97,7 @@ def test_a_finished_run_has_its_files_and_is_not_repeated(tmp_path):
     folder = RunFolder(tmp_path, "train", CONFIG)
     assert folder.path == tmp_path / "runs" / "kind=train" / f"run={folder.id}"
     assert not folder.is_done
-    assert folder.run(lambda path: (path / "weights").write_bytes(b"abc"))
+    assert run_once(folder.path, CONFIG, lambda path: (path / "weights").write_bytes(b"abc"))
     assert folder.is_done
     done = json.loads((folder.path / "done.json").read_text())
     assert set(done) == {"id", "schema", "seconds", "sha256", "versions"}
@@ -108,7 +106,7 @@ def test_a_finished_run_has_its_files_and_is_not_repeated(tmp_path):
     assert done["sha256"]["weights"].startswith("ba7816bf")  # SHA-256 of "abc"
     assert read_json(folder.path / "config.json") == CONFIG
     assert not (folder.path / "claim.json").exists()
-    assert not folder.run(lambda path: pytest.fail("ran twice"))
+    assert not run_once(folder.path, CONFIG, lambda path: pytest.fail("ran twice"))
 
 
 def test_provenance_says_what_made_the_run_and_not_who(tmp_path):
@@ -161,7 +159,7 @@ def test_only_one_live_process_holds_a_claim(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from misgen.experiments.run_folder import claim
+from misgen.experiments.claim import claim
 with claim(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -170,21 +168,21 @@ with claim(Path(sys.argv[1])):
 RUN_AND_LOG = """
 import os, sys, time
 from pathlib import Path
-from misgen.experiments import run_folder
-look = run_folder.claimed_by
+from misgen.experiments import attempt, claim
+look = claim.claimed_by
 def look_slowly(folder):  # so that rivals overlap between looking and claiming
     seen = look(folder)
     time.sleep(0.3)
     return seen
-run_folder.claimed_by = look_slowly
+claim.claimed_by = look_slowly
 def body(folder):
     with open(folder / "journal", "a") as file:
         file.write(f"{os.getpid()}\\n")
 while True:
     try:
-        run_folder.run_once(Path(sys.argv[1]), {}, body)
+        attempt.run_once(Path(sys.argv[1]), {}, body)
         break
-    except run_folder.ClaimedError:
+    except claim.ClaimedError:
         pass
 """
 
@@ -222,7 +220,7 @@ def test_a_claim_that_cannot_be_checked_lives_by_its_heartbeat(tmp_path, text):
 
 
 def test_the_heartbeat_renews_the_claim(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(claims, "HEARTBEAT_S", 0.01)
     with claim(tmp_path):
         path = tmp_path / "claim.json"
         os.utime(path, (1, 1))
@@ -278,7 +276,7 @@ def test_a_results_folder_that_is_a_file_is_refused(tmp_path):
         with pytest.raises(ValueError, match="must be a folder") as refusal:
             require_writable(path)
         assert f"{str(path)!r} is not" in str(refusal.value)
-        assert "name another folder (if you named none, set MISGEN_RESULTS" in str(refusal.value)
+        assert "name another folder with --results or MISGEN_RESULTS" in str(refusal.value)
     with pytest.raises(ValueError, match="must be a folder"):
         run_once(tmp_path / "file" / "run", CONFIG, lambda path: None)
 

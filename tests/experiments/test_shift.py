@@ -12,7 +12,7 @@ from misgen.envs.core.levels import drawn_levels, sample_quadruples
 from misgen.envs.core.plans import solve
 from misgen.envs.families import FAMILIES
 from misgen.experiments import shift
-from misgen.experiments.run_folder import run_once
+from misgen.experiments.attempt import run_once
 
 FAMILY = FAMILIES["keys_and_chests"]
 CELL = FAMILY.cell("K3")

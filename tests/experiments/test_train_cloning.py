@@ -7,7 +7,7 @@ import pytest
 
 from misgen.experiments.cli import main
 from misgen.experiments.config import compose
-from misgen.experiments.evaluate import find_agents
+from misgen.experiments.subjects import find_agents
 
 TINY = [
     "agent=cloning",

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pkgutil
 import sys
 from dataclasses import replace
 from functools import partial
@@ -17,21 +18,13 @@ from misgen.analysis.records import event_names
 from misgen.envs.core.levels import sample_quadruples
 from misgen.envs.core.types import NEVER
 from misgen.envs.families import FAMILIES
-from misgen.experiments import evaluate
+from misgen.experiments.attempt import run_once
 from misgen.experiments.cli import main
-from misgen.experiments.config import EvaluateConfig
-from misgen.experiments.evaluate import (
-    EPSILONS,
-    Variant,
-    agent_arguments,
-    evaluate_job,
-    evaluation_jobs,
-    find_agents,
-    fit_epsilon,
-    regret_share,
-    setting_of,
-)
-from misgen.experiments.run_folder import run_once
+from misgen.experiments.episode_records import regret_share
+from misgen.experiments.evaluation_jobs import evaluate_job, evaluation_jobs
+from misgen.experiments.evaluation_levels import Variant, block_seeds
+from misgen.experiments.noise_matching import EPSILONS, fit_epsilon
+from misgen.experiments.subjects import EvaluateConfig, agent_arguments, find_agents, setting_of
 
 pytestmark = pytest.mark.usefixtures("jobs_here")
 
@@ -54,7 +47,7 @@ def results(tmp_path_factory, jobs_here):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MISGEN_RESULTS", str(folder))
         assert main(["train", "-m", *TINY, "intervention.diversity=0,1"]) == 0
-        assert main(["evaluate", f"num_levels={LEVELS}", "checkpoints=all"]) == 0
+        assert main(["evaluate", f"--levels={LEVELS}", "--checkpoints=all"]) == 0
     return folder
 
 
@@ -100,7 +93,7 @@ def test_a_finished_run_is_not_trained_again(results, capfd, tmp_path, monkeypat
     before = {p: p.stat().st_mtime_ns for p in results.rglob("*") if p.is_file()}
     assert main(["train", "-m", *TINY, "intervention.diversity=0,1"]) == 0
     assert capfd.readouterr().out.count("already trained") == 2
-    assert main(["evaluate", f"num_levels={LEVELS}"]) == 0
+    assert main(["evaluate", f"--levels={LEVELS}"]) == 0
     assert not list(tmp_path.iterdir())  # nor is anything left where the command was given
     before.pop(results / "sweeps" / "multirun.yaml")
     after = {p: p.stat().st_mtime_ns for p in results.rglob("*") if p.is_file()}
@@ -164,7 +157,7 @@ def test_checkpoints_are_saved_and_played_at_their_own_steps(results):
 
 def test_what_was_evaluated_with_all_checkpoints_is_not_evaluated_again_without(results, capfd):
     before = sorted(results.rglob("done.json"))
-    assert main(["evaluate", f"num_levels={LEVELS}"]) == 0
+    assert main(["evaluate", f"--levels={LEVELS}"]) == 0
     assert sorted(results.rglob("done.json")) == before
 
 
@@ -175,12 +168,15 @@ def test_all_checkpoints_replace_the_final_one_alone(results, tmp_path, monkeypa
     for checkpoints, steps in (("final", {4096}), ("all", {1024, 2048, 4096})):
         config = EvaluateConfig(num_levels=4, checkpoints=checkpoints)
         for job in evaluation_jobs(agent_arguments(agent, config)):
-            body = getattr(evaluate, job.target.partition(":")[2])
+            body = pkgutil.resolve_name(job.target)
             run_once(job.folder, job.argument, partial(body, job.argument))
         (table,), _ = records(tmp_path)
         assert {row["checkpoint_step"] for row in rows(table, role="agent")} == steps
         assert len(records(tmp_path, "matched")[0]) == 1
-    assert main(["rates", str(tmp_path), "--by", "checkpoint_step", "--against", "4096"]) == 0
+    assert (
+        main(["rates", "--results", str(tmp_path), "--by", "checkpoint_step", "--against", "4096"])
+        == 0
+    )
 
 
 def test_an_agent_plays_every_cell_of_its_family(results, tmp_path):
@@ -221,7 +217,7 @@ def test_a_cell_whose_cue_the_agent_cannot_see_is_refused(results, tmp_path, mon
     ):
         agent_arguments(tmp_path / "agent", EvaluateConfig(cell="K9"))
     assert agent_arguments(tmp_path / "agent", EvaluateConfig())[0]["cell"] == "K3"
-    assert main(["evaluate", f"agents={path}", "cell=mild"]) == 2
+    assert main(["evaluate", f"--agents={path}", "--cell=mild"]) == 2
     assert "has the cells K3, K9; got 'mild'" in capfd.readouterr().err
 
 
@@ -317,8 +313,6 @@ def test_a_recorded_episode_replays_to_the_same_record(results):
 
 
 def test_blocks_of_agents_do_not_overlap():
-    from misgen.experiments.evaluate import block_seeds
-
     argument = {"eval_base": 10**12, "num_levels": 10**6}
     blocks = [block_seeds({**argument, "subject": {"agent_number": a}}) for a in (0, 1)]
     assert blocks[0][-1] + 1 == blocks[1][0]
@@ -342,7 +336,7 @@ def test_an_arm_has_noise_matched_planners(results):
 
 
 def test_rates_are_read_from_the_results(results, capfd):
-    assert main(["rates", str(results)]) == 0
+    assert main(["rates", "--results", str(results)]) == 0
     table = capfd.readouterr().out
     assert "keys_and_chests" in table and "d=0" in table and "d=1" in table
 
@@ -358,9 +352,9 @@ def test_a_policy_of_ones_own_is_scored(results, tmp_path, monkeypatch, capfd):
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    command = "evaluate policy=mine:make policy_family=keys_and_chests policy_cell=K1"
+    command = "evaluate --policy mine:make --policy-cell K1 --policy-number 7"
     for _ in range(2):  # its code may have changed: played again, and the new one counts
-        assert main([*command.split(), "policy_number=7", "num_levels=10"]) == 0
+        assert main([*command.split(), "--levels=10"]) == 0
     assert "evaluate only policies that you trust" in capfd.readouterr().out
     tables, _ = records(results)
     own = [r for t in tables for r in rows(t, method="mine:make", role="agent")]
@@ -420,7 +414,7 @@ def test_a_bad_checkpoint_is_refused_before_anything_is_written(
     path = copied_checkpoint(results, tmp_path)
     damage(path)
     before = sorted(results.rglob("*"))
-    assert main(["evaluate", f"agents={path}"]) == 2
+    assert main(["evaluate", f"--agents={path}"]) == 2
     error = capfd.readouterr().err
     assert says in error and "Traceback" not in error
     assert sorted(results.rglob("*")) == before

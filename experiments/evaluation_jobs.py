@@ -1,0 +1,135 @@
+"""The jobs of an evaluation.
+
+Each agent is one job for each cell that it plays, normally its own. One job for each block of
+levels plays the controls that depend on nothing else; afterwards one job an arm plays the
+noise-matched planners, whose noise needs the arm's mean success.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from misgen.agents.own_policy import own_policy
+from misgen.agents.policy import ConstantPolicy, PlannerPolicy, Policy, RandomPolicy, noop_policy
+from misgen.envs.core.family import Family
+from misgen.envs.core.types import VARIANTS
+from misgen.experiments.cell_choice import cell_label
+from misgen.experiments.episode_records import Player, play_all, write
+from misgen.experiments.evaluation_levels import block, quadruples
+from misgen.experiments.jobs import Job
+from misgen.experiments.jobs_child import report_progress
+from misgen.experiments.noise_matching import matched_job
+from misgen.experiments.run_folder import RunFolder, remove_run, results_root
+from misgen.experiments.subjects import arm_of, cell_of, family_of, is_at_home, load_agent
+
+
+def evaluation_jobs(arguments: Sequence[dict[str, Any]]) -> list[Job]:
+    """One job for each subject and cell, one for the controls of each block of levels in the
+    subjects' own cells, and one for each arm's noise-matched planners."""
+    jobs, blocks, arms = [], {}, defaultdict(list)
+    for argument in sorted(arguments, key=lambda each: each["subject"]["agent_number"]):
+        number = argument["subject"]["agent_number"]
+        name = f"evaluate {_label(argument)} agent {number}"
+        if is_at_home(argument):
+            jobs.append(_job("evaluate", name, argument))
+            arms[arm_of(argument)].append(jobs[-1])
+            cell = cell_label(family_of(argument), cell_of(argument))
+            name = f"controls {cell}{_mode(argument)} block {number}"
+            blocks[name] = _job("controls", name, controls_argument(argument))
+        else:
+            jobs.append(_job("evaluate", f"{name} in {argument['cell']}", argument))
+    jobs += blocks.values()
+    for members in arms.values():
+        argument = {"members": [job.argument for job in members], "kind": "matched"}
+        job = _job("matched", f"match noise {_label(members[0].argument)}", argument)
+        jobs.append(replace(job, after=tuple(member.name for member in members)))
+    return jobs
+
+
+def _job(kind: str, name: str, argument: dict[str, Any]) -> Job:
+    body = {"evaluate": evaluate_job, "controls": controls_job, "matched": matched_job}[kind]
+    target = f"{body.__module__}:{body.__name__}"
+    return Job(name, target, argument, RunFolder(results_root(), kind, argument).path)
+
+
+def controls_argument(argument: Mapping[str, Any]) -> dict[str, Any]:
+    """The job argument of the controls on the levels that a subject plays: nothing of it depends
+    on how the subject was made, so arms share it."""
+    number = argument["subject"]["agent_number"]
+    nobody = {"method": "control", "d": 0.0, "q": 1.0, "train_seed": number, "steps": 0}
+    return {
+        **argument,
+        "subject": {**argument["subject"], **nobody, "identity": ""},
+        "setting": "",
+        "study": "",
+        "checkpoints": [],
+        "location": "",
+    }
+
+
+def _label(argument: dict[str, Any]) -> str:
+    subject = argument["subject"]
+    family = family_of(argument)
+    cell = cell_label(family, family.cell(subject["cell"]))
+    q = "" if subject["q"] == 1 else f" q={subject['q']:g}"
+    arm = f"{cell} {subject['method']} d={subject['d']:g}{q}{_mode(argument)}"
+    return f"{arm} ({argument['setting'][:4]})"
+
+
+def _mode(argument: dict[str, Any]) -> str:
+    mode = argument["subject"]["observation_mode"]
+    return "" if mode == "planes" else f" {mode}"
+
+
+def evaluate_job(argument: dict[str, Any], folder: Path) -> None:
+    """Play the subject on its block; leaves episodes.parquet.
+
+    Two controls accompany it on its own distribution, whose levels depend on its d.
+    """
+    agents = load_agents(argument)
+    parts: list[dict[str, Any]] = []
+    total = len(VARIANTS) + is_at_home(argument)
+    for number, variant in enumerate(block(argument)):
+        players = [*agents]
+        if variant.name == "own":
+            players += [Player(PlannerPolicy(variant.plans, "intended")), Player(RandomPolicy())]
+        parts += play_all(players, variant, argument, folder)
+        report_progress(folder, number + 1, total, f"variant {variant.name}")
+    write(parts, family_of(argument), folder)
+    final_only = RunFolder(results_root(), "evaluate", {**argument, "checkpoints": []}).path
+    if final_only != folder:
+        remove_run(final_only)  # all of it is in this run, too
+
+
+def controls_job(argument: dict[str, Any], folder: Path) -> None:
+    """Play planners, random, no-op and constant policies on a block; leaves episodes.parquet."""
+    parts: list[dict[str, Any]] = []
+    for number, variant in enumerate(quadruples(argument)):
+        goals = variant.levels.cell.goals
+        planners = [PlannerPolicy(variant.plans, goal) for goal in goals]
+        policies = (*planners, *simple_controls(variant.levels.family))
+        parts += play_all([Player(policy) for policy in policies], variant, argument, folder)
+        report_progress(folder, number + 1, len(VARIANTS), f"variant {variant.name}")
+    write(parts, family_of(argument), folder)
+
+
+def load_agents(argument: dict[str, Any]) -> list[Player]:
+    """The subject, and its earlier checkpoints if they are wanted."""
+    location, family = argument["location"], family_of(argument)
+    is_own = ":" in location and not Path(location).with_suffix(".json").is_file()
+    policy = own_policy(location) if is_own else load_agent(Path(location), family)
+    agents = [Player(policy, "agent")]
+    for earlier in argument["checkpoints"]:
+        policy = load_agent(Path(location).with_name(earlier["name"]), family)
+        agents.append(Player(policy, "agent", steps=earlier["steps"]))
+    return agents
+
+
+def simple_controls(family: Family) -> list[Policy]:
+    """Controls that need no plan."""
+    constant = [ConstantPolicy(a) for a in range(len(family.actions)) if a != family.noop]
+    return [RandomPolicy(), noop_policy(family), *constant]

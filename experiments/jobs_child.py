@@ -1,0 +1,118 @@
+"""The process of one job: starting it, and in it running the job and reporting progress."""
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+from misgen.analysis.files import is_disk_full
+from misgen.experiments.attempt import run_once
+from misgen.experiments.claim import ClaimedError
+
+PROGRESS_S = 1.0
+
+EXIT_RECORDED = 3  # the job failed and failed.json says why
+EXIT_DISK_FULL = 4  # likewise, if there was room for it
+EXIT_CLAIMED = 75  # another process holds the run folder, or has just finished it
+_PR_SET_PDEATHSIG = 1
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+# The child takes over sys.path, so it imports the same code wherever it starts; -P keeps a folder
+# called `misgen` in the current directory from shadowing ours before that.
+_CHILD = (
+    "import json, sys; order = json.load(sys.stdin); sys.path[:] = order['sys_path']; "
+    "from misgen.experiments.jobs_child import run_child; run_child(order)"
+)
+
+
+def start_child(
+    name: str, target: str, argument: dict[str, Any], folder: Path
+) -> subprocess.Popen[bytes]:
+    """A process that runs a job in its folder, whose train.log takes what it prints."""
+    environment = dict(os.environ, PYTHONUNBUFFERED="1", PYTHONFAULTHANDLER="1")
+    environment.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # read when numpy, torch are imported
+    order = {
+        "sys_path": sys.path,
+        "parent": os.getpid(),
+        "target": target,
+        "argument": argument,
+        "folder": str(folder.absolute()),
+    }
+    with open(folder / "train.log", "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CHILD, name.encode(errors="backslashreplace")],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches this process only, which then stops the jobs
+        )
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # already dead: its exit status says so
+        process.stdin.write(json.dumps(order).encode())
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    return process
+
+
+def run_child(order: dict[str, Any]) -> NoReturn:
+    """Run one job and end the process; the exit code tells the scheduler what happened."""
+    _die_with(order["parent"])
+
+    def body(folder: Path) -> None:
+        module, _, function = order["target"].partition(":")
+        getattr(importlib.import_module(module), function)(order["argument"], folder)
+
+    try:
+        ran = run_once(Path(order["folder"]), order["argument"], body)
+    except ClaimedError as error:
+        print(error)
+        sys.exit(EXIT_CLAIMED)
+    except (Exception, SystemExit) as error:
+        with contextlib.suppress(OSError):  # the log may be on the full disk
+            traceback.print_exc()
+        sys.exit(EXIT_DISK_FULL if is_disk_full(error) else EXIT_RECORDED)
+    sys.exit(0 if ran else EXIT_CLAIMED)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when `parent` dies, even by SIGKILL (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the request above
+        os._exit(1)
+
+
+def report_progress(folder: Path, done: float, total: float, message: str = "") -> None:
+    """Called by a job: `done` of `total` in any unit. Cheap: writes at most once in PROGRESS_S."""
+    path = folder / "progress.json"
+    now = time.monotonic()
+    if done < total and now - _last_report.get(path, -PROGRESS_S) < PROGRESS_S:
+        return
+    _last_report[path] = now
+    hidden = path.with_name(f".tmp-{os.getpid()}-progress.json")
+    # Replaced, so never read half-written; not fsynced, because it may be lost.
+    try:
+        hidden.write_text(
+            json.dumps({"done": done, "total": total, "message": message}), encoding="utf-8"
+        )
+        os.replace(hidden, path)
+    except OSError:
+        hidden.unlink(missing_ok=True)
+
+
+_last_report: dict[Path, float] = {}

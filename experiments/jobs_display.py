@@ -1,0 +1,167 @@
+"""What the user sees of a sweep of jobs, on stderr: bars on a terminal, otherwise lines."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from misgen.experiments.run_folder import read_json
+
+if TYPE_CHECKING:
+    from misgen.experiments.jobs import JobResult, Sweep, Worker
+
+LINE_S = 10.0
+
+
+class _Display(Protocol):
+    def update(self, sweep: Sweep) -> None: ...
+
+
+@contextlib.contextmanager
+def display_on_stderr(progress: bool) -> Iterator[_Display]:
+    """Bars on a terminal, otherwise lines, on stderr."""
+    if not progress:
+        yield _Silent()
+    elif sys.stderr.isatty():
+        with contextlib.closing(_Bars()) as bars:
+            yield bars
+    else:
+        yield _Lines()
+
+
+class _Silent:
+    def update(self, sweep: Sweep) -> None:
+        sweep.new.clear()
+
+
+class _Lines:
+    """A line per ended job, and one every LINE_S while nothing ends."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def update(self, sweep: Sweep) -> None:
+        shown = _ended_lines(sweep)
+        if not shown and time.monotonic() - self.last > LINE_S:
+            running = ", ".join(_running_line(worker) for worker in sweep.workers.values())
+            running = running or "only in another process, waiting for it"
+            shown = [f"running: {running}; {count(sweep)}, {_eta(sweep)}"]
+        for line in shown:
+            say(line)
+            self.last = time.monotonic()
+
+
+class _Bars:
+    """A bar for the whole sweep and one for each running job; ended jobs scroll above them."""
+
+    def __init__(self) -> None:
+        # Imported here: pipes, tests and clusters never need it.
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+        self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.all = self.progress.add_task("all jobs", total=1.0, note="")
+        self.bars: dict[str, Any] = {}
+        self.last = 0.0
+        self.progress.start()
+
+    def update(self, sweep: Sweep) -> None:
+        for line in _ended_lines(sweep):
+            self.progress.console.print(line, markup=False, highlight=False)
+        if time.monotonic() - self.last < 0.25 and sweep.workers:
+            return
+        self.last = time.monotonic()
+        note = f"{count(sweep)}, {_eta(sweep)}"
+        self.progress.update(self.all, completed=_fraction(sweep), note=note)
+        for name in set(self.bars) - set(sweep.workers):
+            self.progress.remove_task(self.bars.pop(name))
+        for name, worker in sweep.workers.items():
+            done, message = _read_progress(worker)
+            if name not in self.bars:
+                self.bars[name] = self.progress.add_task(name, total=1.0, note="")
+            self.progress.update(self.bars[name], completed=done, note=message)
+
+    def close(self) -> None:
+        self.progress.stop()
+
+
+def _ended_lines(sweep: Sweep) -> list[str]:
+    ended, sweep.new = sweep.new, []
+    skipped = [result for result in ended if result.status == "skipped"]
+    lines = [f"{len(skipped)} already finished; {count(sweep)}"] if skipped else []
+    for result in ended:
+        if result.status != "skipped":
+            took = f" in {_duration(result.seconds)}" if result.seconds else ""
+            why = f": {result.error}" if result.error else ""
+            progress = f"{count(sweep)}, {_eta(sweep)}"
+            lines.append(f"{result.status}: {result.name}{took}{why}; {progress}")
+    return lines
+
+
+def _running_line(worker: Worker) -> str:
+    done, message = _read_progress(worker)
+    return f"{worker.job.name} {done:.0%} {message}".rstrip()
+
+
+def _read_progress(worker: Worker) -> tuple[float, str]:
+    """Share done in [0, 1] and the job's message."""
+    report = read_json(worker.job.folder / "progress.json")
+    if report is None or not report.get("total"):
+        return 0.0, ""
+    return min(1.0, report["done"] / report["total"]), str(report.get("message", ""))
+
+
+def count(sweep: Sweep) -> str:
+    finished = [r for r in sweep.results.values() if r.status in ("done", "skipped")]
+    return f"{len(finished)} of {len(sweep.jobs)} jobs finished"
+
+
+def _weights(sweep: Sweep) -> tuple[float, float]:
+    """Weight worked off by this call (running jobs in part), and weight still to do."""
+    worked = remaining = 0.0
+    for name, job in sweep.jobs.items():
+        if name in sweep.workers:
+            done = _read_progress(sweep.workers[name])[0] * job.weight
+            worked, remaining = worked + done, remaining + job.weight - done
+        elif name not in sweep.results:
+            remaining += job.weight
+        elif sweep.results[name].status in ("done", "failed"):
+            worked += job.weight
+    return worked, remaining
+
+
+def _fraction(sweep: Sweep) -> float:
+    total = sum(job.weight for job in sweep.jobs.values())
+    return 1.0 - _weights(sweep)[1] / total if total > 0 else 1.0
+
+
+def _eta(sweep: Sweep) -> str:
+    worked, remaining = _weights(sweep)
+    if worked <= 0:
+        return "time left unknown"
+    return f"about {_duration((time.monotonic() - sweep.started) * remaining / worked)} left"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def report_failures(results: Sequence[JobResult]) -> None:
+    failed = [result for result in results if result.status == "failed"]
+    for result in failed:
+        say(f"\nfailed: {result.name}: {result.error}\n  log: {result.folder / 'train.log'}")
+        say("\n".join(f"  | {line}" for line in result.log_tail.splitlines()))
+    if failed:
+        say(f"\n{len(failed)} failed; the same command tries them again")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
