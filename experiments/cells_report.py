@@ -16,7 +16,8 @@ from misgen.analysis.cells import (
     format_shifts,
 )
 from misgen.analysis.figures import Board, curve_figure, goal_failure_figure, path_figure
-from misgen.analysis.records import atomic_write_bytes, read_records
+from misgen.analysis.files import atomic_write_bytes
+from misgen.analysis.records import read_records
 from misgen.analysis.table import rates_table, to_csv
 from misgen.envs.core.levels import sample_quadruples
 from misgen.envs.core.types import VARIANTS

@@ -194,15 +194,6 @@ def _refuse_old_words(overrides: list[str]) -> None:
             raise ValueError(f"{key}= is not a word any more: {RENAMED[key]}; got {override}")
 
 
-def quoted(override: str) -> str:
-    """Put quotes where Hydra's grammar needs them: around a value with "=" in it, as in the path
-    of a run folder."""
-    key, _, value = override.partition("=")
-    if "=" not in value or value[0] in "'\"[{":
-        return override
-    return f"{key}='{value}'"
-
-
 def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str]) -> int:
     """Run `job(config object)` as a Hydra application with the config configs/`name`.yaml.
 
@@ -231,7 +222,7 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
         version_base="1.3", config_path="pkg://misgen.configs", config_name=name
     )(run)
     try:
-        with _command_line(f"misgen {name}", *map(quoted, argv)):
+        with _command_line(f"misgen {name}", *argv):
             application()
     except SystemExit as stop:
         if refused is not None:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from misgen.analysis.audit import audit, warn
+from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.priors.types import PriorSet
-from misgen.analysis.records import atomic_write_bytes
 from misgen.analysis.risk.formula import Prediction
 from misgen.analysis.risk.table import Summary
 from misgen.analysis.text import aligned

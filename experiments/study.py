@@ -24,12 +24,14 @@ from misgen.analysis.records import read_records
 from misgen.analysis.table import rates_table
 from misgen.envs.families import find_cell, find_family
 from misgen.experiments.cell_choice import built_in_codes
-from misgen.experiments.config import EvaluateConfig, TrainConfig, compose
-from misgen.experiments.evaluate import agent_arguments, evaluation_jobs
+from misgen.experiments.config import TrainConfig, compose
+from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.jobs import Job, run_jobs
-from misgen.experiments.run_folder import require_writable, results_root, usable_cores
+from misgen.experiments.provenance import usable_cores
+from misgen.experiments.run_folder import require_writable, results_root
 from misgen.experiments.shift import job_of
 from misgen.experiments.study_file import Longer, Study
+from misgen.experiments.subjects import EvaluateConfig, agent_arguments
 from misgen.experiments.train import CHECKPOINT, run_name, train_folder
 
 

@@ -114,7 +114,7 @@ def read_study(file: Traversable) -> Study:
     """
     name = file.name.removesuffix(".yaml")
     try:
-        data = yaml.safe_load(file.read_text())
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
         if not isinstance(data, dict):
             raise ValueError("a study has keys, such as `arms`")
         study: Study = _parsed(Study, {"name": name, **data}, "the study")

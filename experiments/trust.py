@@ -4,7 +4,8 @@ import argparse
 import shlex
 from pathlib import Path
 
-from misgen.experiments.run_folder import provenance, require_writable
+from misgen.experiments.provenance import provenance
+from misgen.experiments.run_folder import require_writable
 
 MIN_SETS = 20
 
@@ -19,10 +20,10 @@ def main(argv: list[str]) -> int:
         )
     from misgen.analysis.hierarchy.trust import write_trust  # a second to import
 
-    folder = require_writable(options.folder)
+    folder = require_writable(options.folder, "misgen trust FOLDER")
     made_by = {**provenance(), "command": shlex.join(["misgen", "trust", *argv])}
     result = write_trust(folder, options.sets, options.seed, provenance=made_by)
-    print((folder / "trust.txt").read_text(), end="")
+    print((folder / "trust.txt").read_text(encoding="utf-8"), end="")
     return 1 if result.failures else 0
 
 

@@ -1,5 +1,6 @@
-"""What the README shows runs, and what it quotes is what was published."""
+"""What the pages show runs, and what they quote is what was published."""
 
+import csv
 import re
 import tomllib
 from pathlib import Path
@@ -9,13 +10,28 @@ import pytest
 from misgen.experiments.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-PAGES = ("README.md", "envs/README.md")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGES = [
+    "README.md",
+    *(f"{folder}/README.md" for folder in ("envs", "agents", "experiments", "analysis")),
+    ".github/CONTRIBUTING.md",
+    ".github/CHANGELOG.md",
+]
 PUBLISHED = ROOT / "analysis" / "published"
 
 
-@pytest.mark.parametrize("code", BLOCKS, ids=["risk", "gymnasium", "stable_baselines3"])
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+BLOCKS = [
+    pytest.param(code, id=f"{page}-{k}")
+    for page in PAGES
+    for k, code in enumerate(re.findall(r"```python\n(.*?)```", text_of(page), re.DOTALL))
+    if code.startswith(("import ", "from ")) and "FAMILY" not in code
+]
+
+
+@pytest.mark.parametrize("code", BLOCKS)
 @pytest.mark.filterwarnings("default")
 def test_the_ten_lines_run(code, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -23,18 +39,42 @@ def test_the_ten_lines_run(code, capsys, monkeypatch):
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
 
-@pytest.mark.parametrize(
-    ("marker", "file"),
-    [
-        ("demo table", "demo/table.txt"),
-        ("cells results", "cells/cells.txt"),
-        ("factors", "calibration/factors.txt"),
-    ],
-)
-def test_the_tables_are_the_published_ones(marker, file):
-    quoted = re.search(rf"<!-- {marker} -->\n```text\n(.*?)```\n<!-- /{marker} -->", README, re.S)
-    assert quoted, f"the README quotes analysis/published/{file} between its markers"
-    assert quoted[1] == (PUBLISHED / file).read_text()
+def test_every_page_is_a_page():
+    """The first one is read to its end."""
+    assert len(text_of("README.md").splitlines()) <= 200
+    assert len(BLOCKS) >= 5
+    for page in PAGES:
+        assert text_of(page).startswith("# "), page
+
+
+def test_the_demo_table_is_what_was_published():
+    with (PUBLISHED / "demo" / "rates.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["population"] == "competent"]
+    lines = []
+    for row in rows:
+        if row["variant"] in ("10", "11") and float(row["value"]) == 0:
+            (control,) = (
+                each
+                for each in rows
+                if float(each["value"]) == 1
+                and (each["cell"], each["variant"]) == (row["cell"], row["variant"])
+            )
+            cells = (
+                f"{row['cell']}, {row['variant']}",
+                f"{row['agents']} + {control['agents']}",
+                interval(row, "p_capable"),
+                interval(row, "p_goal_fail"),
+                interval(control, "p_goal_fail"),
+                interval(row, "difference_goal_fail"),
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    quoted = re.search(r"<!-- demo headline -->\n(.*?)<!-- /", text_of("README.md"), re.DOTALL)
+    assert quoted and quoted[1].splitlines()[2:] == lines
+
+
+def interval(row: dict[str, str], name: str) -> str:
+    value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def test_the_published_records_are_small():
@@ -45,15 +85,14 @@ def test_the_published_records_are_small():
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_every_link_leads_somewhere(page):
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text())
-    assert links
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text_of(page))
     for path in links:
         assert (ROOT / page).parent.joinpath(path).exists(), path
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_every_command_it_names_exists(page):
-    text = (ROOT / page).read_text().replace("The misgen developers", "")
+    text = text_of(page).replace("The misgen developers", "")
     commands = {name for group in COMMANDS.values() for name in group}
     assert set(re.findall(r"misgen ([a-z][a-z-]*)", text)) <= commands
 

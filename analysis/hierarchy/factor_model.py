@@ -49,7 +49,7 @@ def keep_compiled() -> None:
     if getattr(jax.config, CACHE) is not None:
         return
     try:
-        text = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
         processor = [line for line in text.splitlines() if line.startswith(PROCESSOR)]
     except OSError:
         processor = [platform.processor()]

@@ -21,20 +21,17 @@ from misgen.envs.core.episode import (
     START_SAME,
     STEP,
     Buffers,
-    World,
     check_buffers,
     empty_buffers,
-    empty_episode,
-    empty_source,
+    new_world,
     run_kernel,
     seed_of,
     set_seed,
 )
 from misgen.envs.core.family import Family
-from misgen.envs.core.levels import Levels, no_level, rule_holes, sampler_of
-from misgen.envs.core.random import empty_rng
+from misgen.envs.core.levels import Levels, no_level, rule_holes
 from misgen.envs.core.render import Renderer, empty_view
-from misgen.envs.core.types import Array, Autoreset, LevelDistribution, StepResult, event_bits
+from misgen.envs.core.types import Array, Autoreset, LevelDistribution, StepResult
 
 MIN_CHUNK = 256  # environments a thread must have before another one is worth waking
 
@@ -86,7 +83,8 @@ class BatchEnv:
         self._pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
         self._scratch = [family.empty_scratch() for _ in range(num_threads)]  # one a thread
         self._view = empty_view(num_envs, family)
-        self._build_world()
+        self.world = new_world(family, distribution, num_envs, self.autoreset)
+        self.episode, self.finished = self.world.episode, self.world.finished
         self.restart(train_seed)
         self.buffers = self.empty_buffers()
         holes = {
@@ -126,25 +124,6 @@ class BatchEnv:
         )
         env.reset_to(levels, horizon_steps)
         return env
-
-    def _build_world(self) -> None:
-        family, distribution, n = self.family, self.distribution, self.num_envs
-        cell, num_events = distribution.cell, len(family.events)
-        self.episode = empty_episode(n, num_events)
-        self.finished = empty_episode(n, num_events)
-        self.episode.horizon[:] = distribution.horizon_steps
-        self.world = World(
-            level=family.empty_level(n),
-            state=family.empty_state(n),
-            rng=empty_rng(n),
-            episode=self.episode,
-            finished=self.finished,
-            source=empty_source(n, distribution.num_levels, self.autoreset),
-            sampler=sampler_of(family, distribution),
-            params=distribution.params,
-            rewards=cell.reward_weights(num_events),
-            terminal=event_bits(cell.terminal),
-        )
 
     @property
     def buffers(self) -> Buffers:

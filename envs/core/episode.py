@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from misgen.envs.core.compile import hole
-from misgen.envs.core.levels import Sampler, as_seed, cue_of, draw_level
-from misgen.envs.core.random import Rng, Stream, bernoulli, combine, mix, seed_rng
-from misgen.envs.core.types import NEVER, Array, Autoreset
+from misgen.envs.core.family import Family
+from misgen.envs.core.levels import Sampler, as_seed, cue_of, draw_level, sampler_of
+from misgen.envs.core.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
+from misgen.envs.core.types import NEVER, Array, Autoreset, LevelDistribution, event_bits
 
 STEP, START_NEXT, START_SAME = range(3)  # commands to the kernel
 family_reset = hole("family_reset")
@@ -103,11 +104,6 @@ def check_buffers(buffers: Buffers, n: int, observation_shape: tuple[int, ...]) 
             )
 
 
-def empty_source(n: int, num_levels: int, autoreset: Autoreset) -> Source:
-    seeds, slots = np.zeros(n, np.uint64), np.arange(n)
-    return Source(seeds, slots, np.int64(num_levels), np.int64(autoreset))
-
-
 def set_seed(source: Source, train_seed: int | Sequence[int]) -> None:
     """Name the streams: by one seed, or by one for each slot; see `BatchEnv.restart`."""
     if np.ndim(train_seed) == 0:
@@ -138,6 +134,30 @@ def empty_episode(n: int, num_events: int) -> Episode:
         total=np.zeros(n, np.float64),
         counts=np.zeros((n, num_events), np.int32),
         first=np.full((n, num_events), NEVER, np.int32),
+    )
+
+
+def new_world(
+    family: Family, distribution: LevelDistribution, n: int, autoreset: Autoreset
+) -> World:
+    """n environments that were never reset."""
+    cell, num_events = distribution.cell, len(family.events)
+    return World(
+        level=family.empty_level(n),
+        state=family.empty_state(n),
+        rng=empty_rng(n),
+        episode=empty_episode(n, num_events),
+        finished=empty_episode(n, num_events),
+        source=Source(
+            train_seed=np.zeros(n, np.uint64),
+            slot=np.arange(n),
+            num_levels=np.int64(distribution.num_levels),
+            autoreset=np.int64(autoreset),
+        ),
+        sampler=sampler_of(family, distribution),
+        params=distribution.params,
+        rewards=cell.reward_weights(num_events),
+        terminal=event_bits(cell.terminal),
     )
 
 

@@ -122,8 +122,10 @@ class Family:
             )
         for cell in self.cells:
             self.check_params(cell.params)
-        cells = tuple(replace(cell, family=self.module) for cell in self.cells)
-        object.__setattr__(self, "cells", cells)
+        named = [
+            c if c.family == self.module else replace(c, family=self.module) for c in self.cells
+        ]
+        object.__setattr__(self, "cells", tuple(named))
 
     def __deepcopy__(self, memo: Any) -> Family:
         return self

@@ -144,9 +144,10 @@ class Cell:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """By its code, and what was replaced since: generated rules have no name to be found by."""
-        if not self.family:
+        try:
+            declared = vars(_cell_of(self.family, self.code, {}))
+        except (TypeError, ValueError):  # of no family, or not of that one any more
             return _cell_of, ("", "", vars(self))
-        declared = vars(_cell_of(self.family, self.code, {}))
         changes = {key: now for key, now in vars(self).items() if now != declared[key]}
         return _cell_of, (self.family, self.code, changes)
 

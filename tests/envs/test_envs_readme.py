@@ -40,7 +40,7 @@ def imported(folder: Path, monkeypatch, text: str):
 
 
 def test_its_first_lines_run(capsys):
-    (code,) = re.findall(r"```python\n(import gymnasium.*?)```", README, re.DOTALL)
+    code = re.findall(r"```python\n(import gymnasium.*?)```", README, re.DOTALL)[0]
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     assert "'coin': " in capsys.readouterr().out
 

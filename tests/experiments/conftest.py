@@ -22,8 +22,8 @@ def jobs_here() -> Iterator[None]:
 
 
 def _run_here(jobs: Sequence[Any], num_workers: int) -> list[Any]:
+    from misgen.experiments.attempt import run_once
     from misgen.experiments.jobs import JobResult
-    from misgen.experiments.run_folder import run_once
 
     results: dict[str, Any] = {}
     for job in jobs:

@@ -14,7 +14,6 @@ from tests.analysis.conftest import EVENTS, episodes
 
 from misgen.agents import checkpoint
 from misgen.analysis.records import FILE_NAME, write_records
-from misgen.envs.core import compile as compiling
 from misgen.experiments import attempt, cli, migrate
 from misgen.experiments.attempt import run_once
 from misgen.experiments.calibrate import broken_episodes
@@ -295,26 +294,11 @@ def test_the_setting_that_moves_a_folder_is_named(
         require_writable(tmp_path / "file")
     commands = {
         "--output": ["calibrate", "-o", str(tmp_path / "file"), "--results", str(results)],
-        "--trust": ["calibrate", "--trust", str(tmp_path / "file")],
+        "misgen trust FOLDER": ["trust", str(tmp_path / "file")],
     }
     for setting, words in commands.items():
         assert cli.main(words) == 2
         assert f"name another folder with {setting}\n" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "NUMBA_CACHE_DIR"])
-def test_the_setting_that_moves_compiled_rules_is_named(variable: str, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    code = "from misgen.experiments.demo import compile_family; compile_family('keys_and_chests')"
-    env = {name: value for name, value in PLAIN.items() if name != "NUMBA_CACHE_DIR"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=env | {variable: str(tmp_path / "file")},
-        capture_output=True,
-        text=True,
-    )
-    assert "name another with XDG_CACHE_HOME or NUMBA_CACHE_DIR" in done.stderr.splitlines()[-1]
-    assert not list((Path(compiling.__file__).parent / "__pycache__").glob("*.nbi"))
 
 
 # --- Names and locales ---------------------------------------------------------------------------
