@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from misgen.agents.vec_env import BatchVecEnv
-from misgen.envs.core.batch import MIN_CHUNK, BatchEnv
+from misgen.envs.core import batch
+from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.gym_env import SingleEnv
 from misgen.envs.core.gym_vector import BatchVectorEnv
 from misgen.envs.families import FAMILIES
@@ -47,7 +48,7 @@ def make_vector(family, mode="SameStep"):
     )
 
 
-def make_batch(family, slots=2 * MIN_CHUNK, threads=2):
+def make_batch(family, slots=4, threads=2):
     distribution = family.train_distribution(family.cells[0], DIVERSITY)
     return BatchEnv(family, distribution, slots, train_seed=3, num_threads=threads)
 
@@ -80,14 +81,14 @@ def flat(value) -> list:
 
 def played(env, steps: int, seed: int) -> list:
     """What it shows in some steps of fixed actions, with resets of single environments."""
-    batch, rng = inside(env), np.random.default_rng(seed)
+    inner, rng = inside(env), np.random.default_rng(seed)
     is_single = isinstance(env, gym.Env)
     seen = []
     for _ in range(steps):
-        actions = rng.integers(0, len(batch.family.actions), batch.num_envs)
+        actions = rng.integers(0, len(inner.family.actions), inner.num_envs)
         result = env.step(int(actions[0]) if is_single else actions)
         seen += flat(list(result))
-        seen += flat([batch.cells, batch.episode, batch.world.level, batch.world.rng])
+        seen += flat([inner.cells, inner.episode, inner.world.level, inner.world.rng])
         if hasattr(env, "render"):
             seen += flat(env.render())
         if is_single and (result[2] or result[3]):
@@ -97,8 +98,9 @@ def played(env, steps: int, seed: int) -> list:
 
 @pytest.mark.parametrize("how", COPIES)
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_copy_goes_on_as_the_original(family, kind, how):
+def test_a_copy_goes_on_as_the_original(family, kind, how, monkeypatch):
     """Before the first reset and in mid-episode; the copy plays alone first."""
+    monkeypatch.setattr(batch, "MIN_CHUNK", 1)  # so that threads are used
     env = MAKERS[kind](family)
     copied = COPIES[how](env)
     assert flat(copied.reset()) == flat(env.reset())
