@@ -204,9 +204,10 @@ def check_unique(blocks: Sequence[Block]) -> None:
         other = runs.setdefault(block.agent_number, block.run_id)
         if other != block.run_id:
             raise ValueError(
-                f"an arm has one run per agent number; {block.arm} has agent "
-                f"{block.agent_number} in the runs {other} and {block.run_id}; "
-                "keep one of them, or filter the records (by study, for example) first"
+                f"an arm has one run per agent number; {block.arm.cell} has agent "
+                f"{block.agent_number} in the runs {other} and {block.run_id}, as after "
+                "evaluations with different numbers of levels; remove one of them, or keep "
+                "them apart (--results)"
             )
 
 

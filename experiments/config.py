@@ -25,6 +25,7 @@ from misgen.envs.core.render import Renderer
 from misgen.envs.core.types import Cell, LevelDistribution
 from misgen.envs.families import find_family, reference
 from misgen.experiments.cell_choice import DEFAULT_CELL, choose_cell
+from misgen.experiments.cli import hint
 
 MAX_AGENT_NUMBER = 10**6  # evaluation blocks of agents are 10^6 level seeds apart
 RENAMED = {
@@ -154,6 +155,7 @@ def compose(name: str, overrides: list[str]) -> Any:
     is refused."""
     register()
     _refuse_old_words(overrides)
+    _refuse_unknown(overrides)
     with hydra.initialize_config_module("misgen.configs", version_base="1.3"):
         try:
             composed = hydra.compose(name, overrides)
@@ -194,6 +196,24 @@ def _refuse_old_words(overrides: list[str]) -> None:
             raise ValueError(f"{key}= is not a word any more: {RENAMED[key]}; got {override}")
 
 
+def _keys(kind: type, prefix: str = "") -> Iterator[str]:
+    """The settings of a dataclass and of those in it, as overrides name them."""
+    for name, hint_ in get_type_hints(kind).items():
+        yield prefix + name
+        if isinstance(hint_, type) and is_dataclass(hint_):
+            yield from _keys(hint_, f"{prefix}{name}.")
+
+
+def _refuse_unknown(overrides: list[str]) -> None:
+    """ValueError with the nearest for a setting that there is not; Hydra advises to add it."""
+    known = [*_keys(TrainConfig)]
+    for override in overrides:
+        key, is_set, _ = override.partition("=")
+        is_hydras = key.startswith(("+", "~", "-", "hydra")) or "/" in key or "@" in key
+        if is_set and not is_hydras and key not in known:
+            raise ValueError(f"there is no setting {key!r}; {hint(key, known)}")
+
+
 def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str]) -> int:
     """Run `job(config object)` as a Hydra application with the config configs/`name`.yaml.
 
@@ -204,6 +224,7 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
     """
     register()
     _refuse_old_words(argv)
+    _refuse_unknown(argv)
     entered = False
     refused: ValueError | OSError | None = None
 

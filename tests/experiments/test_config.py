@@ -144,7 +144,7 @@ def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
         ("train intervention.diversity=1.5", "a probability in [0, 1]"),
         ("train intervention.diversity=-0.1", "a probability in [0, 1]"),
         ("train intervention.specification=1.5", "the weight q in [0, 1]"),
-        ("train intervention.diversty=1", "Key 'diversty' not in 'InterventionConfig'"),
+        ("train intervention.diversty=1", "did you mean 'intervention.diversity'"),
         ("train +agent.settings.weight_decay=.1", "+ adds no setting that there is not; got"),
         ("train train_seed=abc", "could not be converted to Integer"),
         ("train train_seed=-1", "the number of the agent"),

@@ -181,7 +181,7 @@ def test_a_mistake_is_one_message_that_names_the_file(read, old, new, message):
     ("override", "message"),
     [
         ("intervention.diversity=7", "a probability in [0, 1]; got 7"),
-        ("intervention.diversty=1", "Key 'diversty' not in 'InterventionConfig'"),
+        ("intervention.diversty=1", "did you mean 'intervention.diversity'"),
         ("intervention.diversity=x", "'x' of type 'str' could not be converted to Float"),
     ],
 )
