@@ -231,7 +231,13 @@ class BatchEnv:
                 f"actions are an integer array [{self.num_envs}]; got {given.dtype} "
                 f"{list(given.shape)}: {actions!r:.80}"
             )
-        actions = np.ascontiguousarray(given, np.int64)
+        out = self.step_checked(np.ascontiguousarray(given, np.int64))
+        return StepResult(
+            out.obs, out.reward, out.terminated, out.truncated, out.events, out.final_obs
+        )
+
+    def step_checked(self, actions: Array) -> Buffers:
+        """`step` after a reset, for a C-contiguous int64 array [n]; returns the buffers."""
         wrong = self._run(STEP, actions)
         if wrong > 0:
             raise ValueError(
@@ -239,10 +245,7 @@ class BatchEnv:
                 f"({', '.join(self.family.actions)}); {wrong} are not, among "
                 f"{sorted({*actions.tolist()})[:10]}"
             )
-        out = self.buffers
-        return StepResult(
-            out.obs, out.reward, out.terminated, out.truncated, out.events, out.final_obs
-        )
+        return self._buffers
 
     def levels(self) -> Levels:
         """A copy of the levels being played."""

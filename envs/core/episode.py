@@ -288,9 +288,9 @@ def wait(i, out, begins):
 def run_kernel(lo, hi, world, scratch, command, actions, view, themes, out):
     """Step or start environments lo..hi-1 and show them.
 
-    One kernel for all commands with one call of `show`, which is half of what is compiled.
-    Returns the number of wrong actions (if there is any, nothing is stepped), or minus the number
-    of environments for which no level could be drawn.
+    One kernel for all commands, because compiling takes seconds. Returns the number of wrong
+    actions (if there is any, nothing is stepped), or minus the number of environments for which no
+    level could be drawn.
     """
     failed = 0
     same_step = world.source.autoreset == Autoreset.SAME_STEP
@@ -308,10 +308,11 @@ def run_kernel(lo, hi, world, scratch, command, actions, view, themes, out):
         elif command == STEP:
             ended = take_step(i, world, np.int64(actions[i]), out)
             begins = ended and same_step
-        for last in range(0 if ended else 1, 2):
-            if last and begins:
-                if command != START_SAME and next_level(i, world, scratch) == 0:
-                    failed += 1
-                begin(i, world)
-            show(i, world, view, themes, out.obs if last else out.final_obs)
+        if ended:
+            show(i, world, view, themes, out.final_obs)
+        if begins:
+            if command != START_SAME and next_level(i, world, scratch) == 0:
+                failed += 1
+            begin(i, world)
+        show(i, world, view, themes, out.obs)
     return -failed

@@ -247,11 +247,11 @@ class SingleEnv(gymnasium.Env[Array, Any]):
         if self._ended:
             raise ResetNeeded("the episode has ended, or none was started; call reset() first")
         self._action[0] = as_action(action, len(self.family.actions))
-        obs, reward, terminated, truncated, events, _ = self.batch_env.step(self._action)
-        is_terminated, is_truncated = bool(terminated[0]), bool(truncated[0])
+        out = self.batch_env.step_checked(self._action)
+        is_terminated, is_truncated = bool(out.terminated[0]), bool(out.truncated[0])
         self._ended = is_terminated or is_truncated
-        info = self._info(int(events[0]))
-        return obs[0].copy(), float(reward[0]), is_terminated, is_truncated, info
+        info = self._info(int(out.events[0]))
+        return out.obs[0].copy(), float(out.reward[0]), is_terminated, is_truncated, info
 
     def _info(self, events: int) -> dict[str, Any]:
         named = self._infos.get(events)
