@@ -7,6 +7,7 @@ family's `Level`: a NamedTuple of arrays [n, ...].
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -126,6 +127,13 @@ class Levels:
     @cached_property
     def _hashes(self) -> Array:  # every policy that plays a block asks for them
         return np.array([level_hash(self.level, i) for i in range(len(self))], np.uint64)
+
+
+def differ(level: Iterable[Array], other: Iterable[Array]) -> Array:
+    """bool [n]: which of n levels (the arrays of a Level, [n, ...]) are not the same in both."""
+    fields = zip(level, other, strict=True)
+    apart = [(a != b).any(axis=tuple(range(1, a.ndim))) for a, b in fields]
+    return np.logical_or.reduce(apart)
 
 
 def as_seed(seed: Any) -> np.uint64:

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import SyncVectorEnv
 
 from misgen.envs.core.batch import BatchEnv
-from misgen.envs.core.levels import Levels
+from misgen.envs.core.levels import Levels, differ
 from misgen.envs.core.planner import Plan
 from misgen.envs.core.plans import optimal_actions, solve
 from misgen.envs.core.types import Array
@@ -58,12 +58,11 @@ class Planner:
     def optimal(self, env: BatchEnv) -> Array:
         """bool [n, actions]: the optimal actions in the present state of each slot; all where the
         goal cannot be reached."""
-        levels = env.levels()
         solved = self._solved.get(env)
         if solved is None:
-            solved = self._solved[env] = _Solved(levels)
+            solved = self._solved[env] = _Solved(env.levels())
         else:
-            solved.update(levels)
+            solved.update(env)
         return optimal_actions(
             env, self.goal, solved.keys, solved.ranges, solved.plan, solved.goals
         )
@@ -77,13 +76,11 @@ class _Solved:
         self._parts: list[Any] = [None] * len(levels)  # keys and plan of each
         self._solve(np.arange(len(levels)))
 
-    def update(self, levels: Levels) -> None:
+    def update(self, env: BatchEnv) -> None:
         """Solve the levels that are not what they were."""
-        is_new = np.zeros(len(levels), np.bool_)
-        for now, before in zip(levels.level, self.levels.level, strict=True):
-            is_new |= (now != before).any(axis=tuple(range(1, now.ndim)))
+        is_new = differ(env.world.level, self.levels.level)
         if is_new.any():
-            self.levels = levels
+            self.levels = env.levels()
             self._solve(np.flatnonzero(is_new))
 
     def _solve(self, slots: Array) -> None:

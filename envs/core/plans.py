@@ -14,7 +14,7 @@ import numpy as np
 
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.compile import kernel
-from misgen.envs.core.levels import Levels
+from misgen.envs.core.levels import Levels, differ
 from misgen.envs.core.planner import (
     Plan,
     empty_places,
@@ -84,9 +84,9 @@ class Plans:
         places = np.array([self._position.get(int(seed), -1) for seed in env.episode.seed])
         is_other = places < 0
         begins = np.flatnonzero(env.episode.length == 0)
-        for now, solved in zip(env.world.level, self.levels.level, strict=True):
-            differs = now[begins] != solved[places[begins]]
-            is_other[begins] |= differs.any(axis=tuple(range(1, differs.ndim)))
+        if len(begins):
+            solved = (array[places[begins]] for array in self.levels.level)
+            is_other[begins] |= differ((array[begins] for array in env.world.level), solved)
         if is_other.any():
             raise ValueError(
                 f"slot {is_other.argmax()} plays a level that is not among the solved ones, as "
