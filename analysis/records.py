@@ -6,6 +6,7 @@ the run is unfinished and is not read.
 """
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -136,8 +137,7 @@ def write_slim(path: Path, records: Records, event_names: Sequence[str]) -> None
     event_names: see `write_records`.
     """
     order = "variant, agent_number, level_seed, role, method, d, q, policy, checkpoint_step, run_id"
-    if isinstance(records, pa.Table):
-        records = duckdb.connect().from_arrow(records)
+    records = relation_of(records)
     left_out = "''::blob as actions, []::integer[] as event_counts"
     with _torn_file_named(records):
         sorted_records = records.query(
@@ -201,13 +201,12 @@ def _check_rows(table: pa.Table, num_events: int) -> None:
     }
     numbered = f"select *, count(*) over (partition by {_PLAY}) as plays from records"
     _check_declarations(table)
-    row = "(run_id, policy, variant, level_seed)"
-    found = ", ".join(
-        f"count(*) filter ({where}), first({row}) filter ({where})" for where in rules.values()
-    )
+    found = ", ".join(f"count(*) filter ({where})" for where in rules.values())
     (result,) = query(table, f"select {found} from ({numbered})")
-    for rule, rows, first in zip(rules, result[::2], result[1::2], strict=True):
+    for (rule, where), rows in zip(rules.items(), result, strict=True):
         if rows:
+            row = "run_id, policy, variant, level_seed"
+            first = query(table, f"select {row} from ({numbered}) where {where} limit 1")[0]
             raise ValueError(
                 f"{rule}; {rows} rows break this, the first is (run, policy, variant, level seed) "
                 f"{first}; correct the evaluation that made them"
@@ -237,7 +236,7 @@ def read_records(results: Path) -> duckdb.DuckDBPyRelation:
 def _open(files: Sequence[Path]) -> duckdb.DuckDBPyRelation:
     """The columns of SCHEMA, and where a row is: `filename`, `file_row_number` (from 0)."""
     try:
-        source = duckdb.connect().read_parquet(
+        source = _connect().read_parquet(
             [utf8(file) for file in files],
             union_by_name=True,
             filename=True,
@@ -250,11 +249,26 @@ def _open(files: Sequence[Path]) -> duckdb.DuckDBPyRelation:
     return source.select(*SCHEMA.names, "filename", "file_row_number")
 
 
+@functools.cache
+def _database(process: int) -> duckdb.DuckDBPyConnection:
+    """An empty database: making one takes longer than most queries. None outlives a fork."""
+    return duckdb.connect()
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    """A connection of the caller's own."""
+    return _database(os.getpid()).cursor()
+
+
+def relation_of(records: Records) -> duckdb.DuckDBPyRelation:
+    """Records as a lazy DuckDB relation."""
+    return _connect().from_arrow(records) if isinstance(records, pa.Table) else records
+
+
 def query(records: Records, sql: str) -> list[tuple[Any, ...]]:
     """Rows of a SQL query over the table `records`. Raises ValueError for a file of
     `read_records` whose data cannot be read: only now, because records are read lazily."""
-    if isinstance(records, pa.Table):
-        records = duckdb.connect().from_arrow(records)
+    records = relation_of(records)
     with _torn_file_named(records):
         relation = records.query("records", sql)
         return relation.fetchall() if relation else []
@@ -276,7 +290,7 @@ def _refuse_torn(files: Sequence[Path]) -> None:
     """Reads every page of the files."""
     for file in files:
         try:
-            source = duckdb.connect().read_parquet(utf8(file), hive_partitioning=False)
+            source = _connect().read_parquet(utf8(file), hive_partitioning=False)
             columns = ", ".join(name for name in SCHEMA.names if name in source.columns)
             source.aggregate(f"max(hash({columns}))").fetchall()
         except duckdb.Error as error:

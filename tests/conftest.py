@@ -66,10 +66,14 @@ def _compile(family: Any) -> None:
 @pytest.fixture(scope="module")
 def remembered_chains(shared_folder: Path) -> Iterator[None]:
     """Within a session the sampler of the hierarchical model runs once for the same data, seed and
-    lengths. That these decide the chains is tested in test_hierarchy.py, without memory."""
+    lengths, and for a quarter of its usual length: its diagnostics still accept that here. That
+    data and seed decide the chains is tested in test_hierarchy.py, without memory; commands in
+    processes of their own have the usual length."""
     from misgen.analysis.hierarchy import fit
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "WARMUP", fit.WARMUP // 2)
+        patch.setattr(fit, "SAMPLES", fit.SAMPLES // 4)
         patch.setattr(fit, "sample_many", _remembered(shared_folder, fit.sample_many))
         yield
 

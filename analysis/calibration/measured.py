@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import duckdb
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from misgen.analysis.blocks import Arm, BlockIndex, read_blocks
 from misgen.analysis.rates import (
@@ -23,7 +22,7 @@ from misgen.analysis.rates import (
     MIN_AGENTS,
     AgentCounts,
 )
-from misgen.analysis.records import Records, query
+from misgen.analysis.records import Records, query, relation_of
 from misgen.analysis.table import Row, arm_rows, gated
 
 VARIANT = "11"
@@ -104,7 +103,7 @@ def measure_cells(records: Records) -> list[MeasuredCell]:
     """The cells of the records in which PPO agents with q = 1 were trained at d = .1, 0 or 1, and
     evaluated at variant 11; ordered by family and code.
     """
-    relation = _relation(records)
+    relation = relation_of(records)
     chosen, notes = _main_settings(relation)
     index = BlockIndex(read_blocks(_needed(relation), "d"))
     found: dict[tuple[str, str], dict[str, MeasuredArm]] = {}
@@ -121,10 +120,6 @@ def measure_cells(records: Records) -> list[MeasuredCell]:
         cells.append(replace(cell, stream=seen[kind]))
         seen[kind] += 1
     return cells
-
-
-def _relation(records: Records) -> duckdb.DuckDBPyRelation:
-    return duckdb.connect().from_arrow(records) if isinstance(records, pa.Table) else records
 
 
 _AGENTS = f"role = 'agent' and method = '{METHOD}' and q = {Q} and d in {tuple(ARMS.values())}"
@@ -158,7 +153,7 @@ def _main_settings(
 
 def of_main_settings(records: Records) -> duckdb.DuckDBPyRelation:
     """The records without the agents of other settings than each cell's main one."""
-    relation = _relation(records)
+    relation = relation_of(records)
     chosen, _ = _main_settings(relation)
     columns = "(family, cell, observation_mode, setting)"
     kept = [f"{columns} = {(*where, *setting)}" for where, setting in chosen.items()]

@@ -45,6 +45,7 @@ def test_its_first_lines_run(capsys):
     assert "'coin': " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_cell_added_to_a_family_added(tmp_path, monkeypatch):
     """The file with both cells keeps the contract."""
     toy, _ = blocks("Add a family", "python")

@@ -128,9 +128,15 @@ def test_a_run_behind_a_link_is_taken_out_and_not_deleted(tmp_path: Path) -> Non
 # --- Closed pipes --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
-    "command", ["rates", "rates --csv -", "cells", "cells C2", "train --help", "play C2 --draw"]
+    ("command", "unbuffered"),
+    [
+        *(("rates", text) for text in ("", "1")),
+        ("rates --csv -", ""),
+        *(("cells C2", text) for text in ("", "1")),
+        ("train --help", ""),
+        ("play C2 --draw", "1"),
+    ],
 )
 def test_a_closed_pipe_ends_a_command_quietly(command: str, unbuffered: str, results: Path) -> None:
     reader, writer = os.pipe()

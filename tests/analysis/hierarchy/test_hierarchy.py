@@ -1,6 +1,7 @@
 """The hierarchical model: known answers, fallbacks, and what it says when it must not be used."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from scipy.stats import beta, betabinom
 
 from misgen.analysis.hierarchy import factor_model
 from misgen.analysis.hierarchy import fit as hierarchy
-from misgen.analysis.hierarchy.fit import CellCounts, fit
+from misgen.analysis.hierarchy.fit import CellCounts
 from misgen.analysis.priors.types import SHIFT_TYPES
 from misgen.analysis.rates import AgentCounts, bootstrap
 
+fit = partial(hierarchy.fit, draws=2000)  # a sampler is compiled for every number
 pytestmark = pytest.mark.usefixtures("remembered_chains")
 
 PRIORS = {
@@ -49,7 +51,7 @@ def eight_cells(agents: int = 8, seed: int = 0) -> list[CellCounts]:
 
 @pytest.fixture(scope="module")
 def fitted() -> hierarchy.HierarchicalFit:
-    return fit(eight_cells(), PRIORS, harm=True, draws=2000, seed=1)
+    return fit(eight_cells(), PRIORS, harm=True, seed=1)
 
 
 def test_all_cells_converge(fitted: hierarchy.HierarchicalFit) -> None:
@@ -69,7 +71,7 @@ def test_the_factors_multiply_in_every_draw(fitted: hierarchy.HierarchicalFit) -
 
 
 def test_harm_counts_only_where_asked_for(fitted: hierarchy.HierarchicalFit) -> None:
-    without = fit(eight_cells(), PRIORS, draws=2000, seed=1)
+    without = fit(eight_cells(), PRIORS, seed=1)
     assert without.p_harm is None and fitted.p_harm is not None
     assert all(np.isnan(rates.p_harm).all() for rates in without.cells.values())
     prior = beta(3.5, 6.5)
@@ -83,7 +85,7 @@ def test_posterior_equals_weighted_prior_draws() -> None:
     """Known answer: prior draws weighted by the exact likelihood, log nu and all, no grid."""
     seen = {"one moderate": [3, 9, 14], "two moderate": [8, 12, 18], "two extreme": [2, 0, 5]}
     cells = [cell(slot, 20, c, [0, 0, 0]) for slot, c in seen.items()]
-    result = fit(cells, PRIORS, kappa=5, draws=8000, seed=2).p_capable
+    result = fit(cells, PRIORS, kappa=5, seed=2).p_capable
     rng, draws = np.random.default_rng(3), 400_000
     mean = np.array([PRIORS[name]["p_capable"] for name in ("moderate", "extreme")])
     mu = rng.beta(5 * mean, 5 * (1 - mean), (draws, 2))
@@ -116,7 +118,7 @@ def test_posterior_equals_weighted_prior_draws() -> None:
 
 
 def test_types_without_a_cell_keep_their_prior() -> None:
-    result = fit([c for c in eight_cells() if c.cell == "moderate"], PRIORS, draws=4000, seed=1)
+    result = fit([c for c in eight_cells() if c.cell == "moderate"], PRIORS, seed=1)
     for q in (0.05, 0.5, 0.95):
         drawn = np.quantile(result.p_goal_fail.mu["significant"], q)
         assert drawn == pytest.approx(beta(5.5, 4.5).ppf(q), abs=0.02)
@@ -124,7 +126,7 @@ def test_types_without_a_cell_keep_their_prior() -> None:
 
 
 def test_no_power_gives_the_prior() -> None:
-    result = fit(eight_cells(), PRIORS, power=0, draws=4000, seed=1)
+    result = fit(eight_cells(), PRIORS, power=0, seed=1)
     for q in (0.05, 0.5, 0.95):
         drawn = np.quantile(result.p_goal_fail.mu["moderate"], q)
         assert drawn == pytest.approx(beta(2.8, 7.2).ppf(q), abs=0.02)
@@ -137,7 +139,7 @@ def test_half_the_power_is_half_the_data() -> None:
 
 
 def test_one_family_leaves_the_contrast_alone() -> None:
-    result = fit([c for c in eight_cells() if c.family == "keys"], PRIORS, draws=4000, seed=1)
+    result = fit([c for c in eight_cells() if c.family == "keys"], PRIORS, seed=1)
     assert result.refused == ""
     # What all types of one family have in common may be the family's: the priors alone tell.
     assert 0.2 < result.p_goal_fail.effects["keys"].std() < 0.53
@@ -158,7 +160,7 @@ def test_three_families_and_two_cells_of_a_type_in_one_posterior() -> None:
         for family, p in rates.items()
         for name in [*SHIFT_TYPES, *["moderate-2"] * (family == "maze")]
     ]
-    result = fit(cells, PRIORS, draws=2000, seed=1)
+    result = fit(cells, PRIORS, seed=1)
     assert result.refused == "" and set(result.cells) == {one.slot for one in cells}
     for one in cells:
         found = result.estimates(*one.slot)["p_goal_fail"]
@@ -172,9 +174,9 @@ def test_seeds_decide_the_draws_and_one_compilation_serves_every_data_set(
     fitted: hierarchy.HierarchicalFit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hierarchy, "sample_many", factor_model.sample_many)  # nothing remembered
-    again = fit(eight_cells(), PRIORS, draws=2000, seed=1)
+    again = fit(eight_cells(), PRIORS, seed=1)
     compiled = factor_model.sample._cache_size()
-    other = fit(eight_cells(), PRIORS, draws=2000, seed=2)
+    other = fit(eight_cells(), PRIORS, seed=2)
     one = fitted.cells["keys", "extreme"].p_gm
     np.testing.assert_array_equal(one, again.cells["keys", "extreme"].p_gm)
     assert not np.array_equal(one, other.cells["keys", "extreme"].p_gm)
@@ -192,7 +194,7 @@ def related() -> CellCounts:
 
 def test_agents_whose_factors_are_related_fall_back() -> None:
     kept = [c for c in eight_cells() if c.slot != ("coinrun", "moderate")]
-    result = fit([*kept, related()], PRIORS, harm=True, draws=2000, seed=4)
+    result = fit([*kept, related()], PRIORS, harm=True, seed=4)
     slot = ("coinrun", "moderate")
     assert result.refused == "" and list(result.fallback) == [slot]
     assert "bootstrap draws instead" in result.fallback[slot]
@@ -206,7 +208,7 @@ def test_agents_whose_factors_are_related_fall_back() -> None:
     product = rates.p_capable * rates.p_goal_fail * rates.p_harm
     np.testing.assert_allclose(product, rates.p_harmful_gm, rtol=1e-12)
     # It still informs its type, by the spread of its bootstrap draws.
-    without = fit(kept, PRIORS, harm=True, draws=2000, seed=4)
+    without = fit(kept, PRIORS, harm=True, seed=4)
     assert result.p_capable.mu["moderate"].mean() < without.p_capable.mu["moderate"].mean() - 0.02
     assert slot not in result.p_capable.log_nu
 
@@ -215,7 +217,7 @@ def test_a_refused_fit_gives_way_to_the_bootstrap(
     monkeypatch: pytest.MonkeyPatch, fitted: hierarchy.HierarchicalFit
 ) -> None:
     monkeypatch.setattr(hierarchy, "MIN_ESS", 10**9)
-    result = fit(eight_cells(), PRIORS, harm=True, draws=2000, seed=1)
+    result = fit(eight_cells(), PRIORS, harm=True, seed=1)
     assert "effective sample size" in result.refused
     assert "bootstrap draws instead" in result.refused
     effective = int(result.refused.split("(")[-1].split()[0].replace(",", ""))
