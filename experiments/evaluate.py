@@ -20,6 +20,7 @@ from misgen.experiments.subjects import (
     find_agents,
     flag_of,
     policy_arguments,
+    refuse_second_evaluation,
     remove_earlier,
 )
 
@@ -34,6 +35,7 @@ def main(argv: list[str]) -> int:
     else:
         paths = find_agents(config.agents)
         arguments = [found for path in paths for found in agent_arguments(path, config)]
+        refuse_second_evaluation(arguments)
     results = run_jobs(evaluation_jobs(arguments), config.num_workers or usable_cores())
     if any(result.status not in ("done", "skipped") for result in results):
         return 1

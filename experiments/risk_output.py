@@ -6,6 +6,7 @@ import io
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -120,10 +121,12 @@ def print_notes(notes: Iterable[str]) -> None:
 
 
 def print_warnings(priors: PriorSet, *topics: str) -> None:
-    """Name what does not add up in the figures that a result uses; `audit` says the rest."""
-    titles = {item.line: f"{item.id} {item.title}" for item in audit(priors)}
-    lines = [titles[line] for topic in topics for line in warn(topic, priors)]
-    if lines:
-        print("The source's figures do not add up (misgen risk audit):", file=sys.stderr)
-    for line in lines:
-        print(f"  {line}", file=sys.stderr)
+    """Name what does not add up in the figures that a result uses; `audit` says what it is."""
+    names = {item.line: item.id for item in audit(priors)}
+    found = [names[line] for topic in topics for line in warn(topic, priors)]
+    if found:
+        text = (
+            f"{len(found)} of the source's figures used here do not add up "
+            f"({', '.join(found)}): misgen risk audit"
+        )
+        print(textwrap.fill(text, 80, break_on_hyphens=False), end="\n\n", file=sys.stderr)

@@ -4,8 +4,9 @@ the job argument of each."""
 from __future__ import annotations
 
 import secrets
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,23 @@ def policy_arguments(config: EvaluateConfig) -> list[dict[str, Any]]:
     labels = (config.study or "policy", config.policy, run_id({"policy": config.policy}))
     codes = played_cells(subject, config.cell)
     return [_argument(subject, code, config, *labels) for code in codes]
+
+
+def refuse_second_evaluation(arguments: Sequence[Mapping[str, Any]]) -> None:
+    """ValueError where an agent has been evaluated on other levels in the same cell: rates are of
+    one evaluation per agent."""
+    planned = {(one["subject"]["identity"], one["cell"]): one for one in arguments}
+    for folder in run_folders(results_root(), "evaluate"):
+        done = (read_json(folder / "config.json") or {}) if is_done(folder) else {}
+        one = planned.get((done.get("subject", {}).get("identity"), done.get("cell")), done)
+        for name in ("num_levels", "eval_base", "eval_seed"):
+            if one.get(name) != done.get(name):
+                raise ValueError(
+                    f"an agent is evaluated once in a cell; {folder} has agent "
+                    f"{one['subject']['agent_number']} in {one['cell']} with {flag_of(name)} "
+                    f"{done[name]}, asked for is {one[name]}; remove that folder, or keep both "
+                    f"apart: --results OTHER --agents {shlex.quote(one['location'])}"
+                )
 
 
 def remove_earlier(argument: dict[str, Any]) -> None:

@@ -263,6 +263,16 @@ def test_goal_failure_is_defined_only_where_the_cue_is_broken(results):
                 assert row["is_distinguishing"] is None and row["goal_failure"] is None
 
 
+@pytest.mark.parametrize("other", ["--levels=5", "--eval-seed=1", "--eval-base=7"])
+def test_an_agent_is_not_evaluated_on_other_levels_beside(results, capsys, other):
+    """`rates` would refuse to read both; said before hours of evaluation, not after."""
+    flag, _, value = other.partition("=")
+    words = f"--levels={LEVELS}" if flag != "--levels" else ""
+    assert main(["evaluate", other, *words.split()]) == 2
+    text = capsys.readouterr().err
+    assert f"with {flag} " in text and f"asked for is {value}; remove that folder" in text
+
+
 def test_controls_hold_on_distinguishing_levels(results):
     for table in records(results, "controls")[0]:
         for variant in ("10", "11"):
