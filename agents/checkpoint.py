@@ -5,36 +5,25 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import torch
-from gymnasium import spaces
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from stable_baselines3 import PPO
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.vec_env import VecTransposeImage
 from torch import Tensor
 
 from misgen.agents.description import REMEDY, Meta, read_entries
-from misgen.agents.networks import Network
+from misgen.agents.files import write_whole
+from misgen.agents.networks import Architecture, Network, Weights, shapes_of
 from misgen.agents.policy import NetworkPolicy
-from misgen.agents.ppo import make_ppo, network_of
+from misgen.agents.ppo import architecture_for
 from misgen.agents.settings import CloningSettings, PPOSettings
-from misgen.agents.vec_env import BatchVecEnv
+from misgen.agents.stacked import Stack
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
-from misgen.envs.core.gym_env import observation_space
-from misgen.envs.families import find_family, reference
-
-ALIASES = ("pi_features_extractor.", "vf_features_extractor.")  # SB3's other names of the shared
+from misgen.envs.families import reference
 
 
 def describe(
@@ -54,7 +43,7 @@ def describe(
         observation_mode=env.observation_mode,
         observation_shape=env.observation_shape,
         num_actions=len(env.family.actions),
-        network=network_of(settings, BatchVecEnv(env)),
+        network=architecture_for(settings, env).network,
         method=method,
         settings=asdict(settings),
         train_seed=train_seed,
@@ -65,15 +54,14 @@ def describe(
     )
 
 
-def save(path: Path | str, policy: ActorCriticPolicy, meta: Meta) -> None:
+def save(path: Path | str, weights: Weights, meta: Meta) -> None:
     """Write `path`.safetensors and then `path`.json, each whole or not at all."""
-    names = {key: value for key, value in policy.state_dict().items() if not _is_alias(key)}
-    weights = save_tensors({key: value.detach().cpu().contiguous() for key, value in names.items()})
-    meta = replace(meta, weights_sha256=hashlib.sha256(weights).hexdigest())
+    data = save_tensors(weights)
+    meta = replace(meta, weights_sha256=hashlib.sha256(data).hexdigest())
     weights_path, meta_path = _files(path)
     weights_path.parent.mkdir(parents=True, exist_ok=True)
-    _write(weights_path, weights)
-    _write(meta_path, json.dumps(asdict(meta), indent=2).encode())
+    write_whole(weights_path, data)
+    write_whole(meta_path, json.dumps(asdict(meta), indent=2).encode())
 
 
 def load(
@@ -93,81 +81,15 @@ def load(
     meta = _read_meta(meta_path)
     if family is not None:
         _check_family(meta, family, meta_path)
-    policy = build_policy(meta)
-    tensors = _read_weights(weights_path, meta)
-    _check_shapes(weights_path, tensors, policy.state_dict())
-    aliases = {key: tensors[_shared(key)] for key in policy.state_dict() if _is_alias(key)}
-    policy.load_state_dict({**tensors, **aliases})
-    return NetworkPolicy(policy.to(device), name=meta.method), meta
+    weights, architecture = _read_weights(weights_path, meta), architecture_of(meta)
+    _check_shapes(weights_path, weights, shapes_of(architecture))
+    return NetworkPolicy(Stack(architecture, [weights], device), name=meta.method), meta
 
 
-def build_policy(meta: Meta, *, optimizer: bool = False) -> ActorCriticPolicy:
-    """An untrained network of the described shape, with an optimizer if it is to be trained."""
-    space: spaces.Space[Any] = observation_space(meta.observation_mode, meta.observation_shape)
-    if is_image_space(space):
-        space = VecTransposeImage.transpose_space(space)  # type: ignore[arg-type]
-    settings = meta.network.policy_kwargs()
-    if not optimizer:
-        settings["optimizer_class"] = _no_optimizer
-    with torch.random.fork_rng(devices=[]):
-        return ActorCriticPolicy(
-            space, spaces.Discrete(meta.num_actions), lambda _: 0.0, **settings
-        )
-
-
-def _no_optimizer(parameters: Any, **settings: Any) -> None:
-    """In place of Adam, whose construction imports torch's compiler: 3 s that acting never uses."""
-
-
-def export_sb3(path: Path | str, zip_path: Path | str) -> None:
-    """Write a checkpoint of PPO as a Stable-Baselines3 .zip.
-
-    `PPO.load(zip_path)` reads it wherever misgen is installed (it names misgen.agents). Unlike
-    a checkpoint, a .zip runs code when it is loaded: SB3 unpickles it.
-
-    The file of a family of the user's own is executed, too.
-
-    Raises:
-        ValueError: see `load`; the agent was not trained with PPO.
-    """
-    loaded, meta = load(path)
-    if meta.method != "ppo":
-        raise ValueError(f"only an agent of PPO can be exported; {path} was made by {meta.method}")
-    family, settings = find_family(meta.family), PPOSettings(**meta.settings)
-    cell = family.cell(meta.cell).at_specification(meta.specification)
-    distribution = family.train_distribution(cell, meta.diversity)
-    env = BatchEnv(
-        family,
-        distribution,
-        settings.num_envs,
-        train_seed=0,
-        observation_mode=meta.observation_mode,
-    )
-    model = make_ppo(BatchVecEnv(env), settings, device="cpu", train_seed=meta.train_seed)
-    model.policy.load_state_dict(loaded.network.state_dict())
-    model.num_timesteps = meta.steps
-    _plain_rate(model, settings)
-    zip_path = Path(zip_path)
-    temporary = zip_path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}.zip")
-    try:
-        model.save(temporary)
-        os.replace(temporary, zip_path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _plain_rate(model: PPO, settings: PPOSettings) -> None:
-    """Replace the schedule by a number, so that the .zip does not name our class for it."""
-    model.learning_rate = settings.learning_rate
-    model._setup_lr_schedule()
-
-
-def _is_alias(key: str) -> bool:
-    return key.startswith(ALIASES)
-
-
-def _shared(key: str) -> str:
-    return "features_extractor." + key.split(".", 1)[1]
+def architecture_of(meta: Meta) -> Architecture:
+    """The network that a description means."""
+    shape = tuple(meta.observation_shape)
+    return Architecture.of(meta.network, meta.observation_mode, shape, meta.num_actions)
 
 
 def _files(path: Path | str) -> tuple[Path, Path]:
@@ -175,19 +97,6 @@ def _files(path: Path | str) -> tuple[Path, Path]:
     if path.suffix in (".safetensors", ".json"):
         path = path.with_suffix("")
     return path.with_name(path.name + ".safetensors"), path.with_name(path.name + ".json")
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:  # a full disk; the temporary file's name says nothing
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_meta(path: Path) -> Meta:
@@ -232,15 +141,13 @@ def _read_weights(path: Path, meta: Meta) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_shapes(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+def _check_shapes(
+    path: Path, found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]
+) -> None:
     shapes = {key: tuple(value.shape) for key, value in found.items()}
-    expected = {key: tuple(value.shape) for key, value in wanted.items() if not _is_alias(key)}
     for key in sorted(set(shapes) | set(expected)):
         if shapes.get(key) != expected.get(key):
             raise ValueError(
                 f"weights must fit the network that the .json describes; {key} of {path} has the "
                 f"shape {shapes.get(key)}, described {expected.get(key)}; restore the .json"
             )
-
-
-__all__ = ["Meta", "build_policy", "describe", "export_sb3", "load", "save"]

@@ -3,21 +3,23 @@ train on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.utils import update_learning_rate
 
-from misgen.agents.checkpoint import build_policy, describe
+from misgen.agents.adam import Adam, LinearRate
+from misgen.agents.curve import Checkpoint, Checkpoints, Progress, Snapshot, Trained
+from misgen.agents.memory import Memory, memory_for
+from misgen.agents.networks import initial_weights
 from misgen.agents.play import outcomes, play_episodes
 from misgen.agents.policy import NetworkPolicy
-from misgen.agents.ppo import LinearRate, check_fractions, choose_device, network_of
+from misgen.agents.ppo import architecture_for, choose_device
 from misgen.agents.settings import CloningSettings
-from misgen.agents.vec_env import BatchVecEnv
+from misgen.agents.stacked import Stack
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.levels import Levels
 from misgen.envs.core.plans import Plans, solve
@@ -40,26 +42,6 @@ class CloneRow:
     accuracy: float  # probability of an optimal action
     success_rate: float  # of sampled play on the next levels of the stream, after the last pass
     broken_episodes: int  # since the start of training, on levels that took the broken draw
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clone:
-    """A network as it is at some point of its training; the names are those of SB3's models."""
-
-    policy: ActorCriticPolicy
-    num_timesteps: int  # labelled states learned from
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cloning:
-    """A trained clone and its learning curve, one row per chunk."""
-
-    model: Clone
-    curve: tuple[CloneRow, ...]
-
-
-Checkpoint = Callable[[Clone, float], None]  # (clone, fraction)
-Progress = Callable[[int, int, CloneRow], None]  # (labelled states, of how many, newest row)
 
 
 def demonstrate(
@@ -128,14 +110,6 @@ class Lessons:
         return np.concatenate([obs for obs, _ in parts]), np.concatenate([o for _, o in parts])
 
 
-def log_probs(policy: ActorCriticPolicy, obs: torch.Tensor, bf16: bool) -> torch.Tensor:
-    """float32 [n, actions]; in bf16 up to the last layer, as in PPO's updates."""
-    with torch.autocast(obs.device.type, torch.bfloat16, enabled=bf16):
-        features = policy.extract_features(obs)
-        latent = policy.mlp_extractor.forward_actor(features)  # type: ignore[arg-type]
-    return torch.log_softmax(policy.action_net(latent.float()), dim=1)
-
-
 def cross_entropy(log_p: torch.Tensor, optimal: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy to the uniform distribution over each row's optimal actions, nats."""
     target = optimal / optimal.sum(dim=1, keepdim=True)
@@ -145,10 +119,9 @@ def cross_entropy(log_p: torch.Tensor, optimal: torch.Tensor) -> torch.Tensor:
 class Learner:
     """A network, its optimiser and its falling learning rate."""
 
-    def __init__(
-        self, policy: ActorCriticPolicy, settings: CloningSettings, train_seed: int, bf16: bool
-    ) -> None:
-        self.policy, self.settings, self.bf16 = policy, settings, bf16
+    def __init__(self, stack: Stack, settings: CloningSettings, train_seed: int) -> None:
+        self.stack, self.settings = stack, settings
+        self.adam = Adam(stack.parameters)
         self.order = torch.Generator().manual_seed(train_seed)
         start = settings.learning_rate
         self.rate = LinearRate(start, start * settings.final_learning_rate_frac)
@@ -157,32 +130,36 @@ class Learner:
             -(-size // settings.batch_size) for size in chunk_sizes(settings.num_states)
         )
 
+    def snapshot(self) -> Snapshot:
+        """The network as it is now."""
+        return Snapshot(self.stack.weights(), self.num_states)
+
     def learn(self, obs: Array, optimal: Array) -> tuple[float, float]:
         """All passes over one chunk; returns loss and accuracy of the first."""
-        self.policy.set_training_mode(True)
-        rows: Any = self.policy.obs_to_tensor(obs)[0]  # pictures: channels first
-        labels = torch.from_numpy(optimal).to(self.policy.device)
-        self.num_states += len(rows)
-        passes = [self._pass(rows, labels) for _ in range(self.settings.num_epochs)]
+        memory = memory_for(self.stack.architecture, 1, len(obs), self.stack.device)
+        memory.put(0, obs, 0)
+        labels = torch.from_numpy(optimal).to(self.stack.device)
+        self.num_states += len(obs)
+        passes = [self._pass(memory, labels) for _ in range(self.settings.num_epochs)]
         return passes[0]
 
-    def _pass(self, rows: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+    def _pass(self, memory: Memory, labels: torch.Tensor) -> tuple[float, float]:
         sums = torch.zeros(2)
-        order = torch.randperm(len(rows), generator=self.order).to(rows.device)
-        for batch in order.split(self.settings.batch_size):
-            sums += len(batch) * self._update(rows[batch], labels[batch])
-        loss, accuracy = (sums / len(rows)).tolist()
+        for rows in torch.randperm(len(labels), generator=self.order).split(
+            self.settings.batch_size
+        ):
+            inputs = memory.inputs(rows.numpy()[None])
+            sums += len(rows) * self._update(inputs, labels[rows.to(labels.device)])
+        loss, accuracy = (sums / len(labels)).tolist()
         return loss, accuracy
 
-    def _update(self, obs: torch.Tensor, optimal: torch.Tensor) -> torch.Tensor:
+    def _update(self, inputs: Any, optimal: torch.Tensor) -> torch.Tensor:
         """One step of Adam; loss and accuracy before it, float32 [2]."""
-        optimizer = self.policy.optimizer
-        update_learning_rate(optimizer, self.rate(1 - self.updates / self.total_updates))
-        log_p = log_probs(self.policy, obs, self.bf16)
+        log_p = self.stack(inputs)[0][0].log_softmax(-1)
         loss = cross_entropy(log_p, optimal)
-        optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
+        rate = self.rate(1 - self.updates / self.total_updates)
+        self.adam.step([rate], math.inf, [True])
         self.updates += 1
         accuracy = (log_p.detach().exp() * optimal).sum(dim=1).mean()
         return torch.stack([loss.detach(), accuracy]).cpu()
@@ -194,22 +171,12 @@ def chunk_sizes(num_states: int) -> Iterator[int]:
         yield min(CHUNK_STATES, num_states - done)
 
 
-def new_policy(
-    env: BatchEnv, settings: CloningSettings, train_seed: int, device: str
-) -> ActorCriticPolicy:
-    """An untrained network."""
-    meta = describe(env, settings, train_seed=train_seed, steps=0, method="cloning")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(train_seed)
-        return build_policy(meta, optimizer=True).to(device)
-
-
-def success_rate(policy: ActorCriticPolicy, lessons: Lessons, train_seed: int) -> float:
+def success_rate(stack: Stack, lessons: Lessons, train_seed: int) -> float:
     """Share of the next levels on which sampled play completes the intended goal."""
     levels: Levels = lessons.levels.take(np.arange(min(CURVE_LEVELS, len(lessons.levels))))
     horizon = lessons.env.distribution.horizon_steps
     episodes = play_episodes(
-        NetworkPolicy(policy, "cloning"),
+        NetworkPolicy(stack, "cloning"),
         levels,
         horizon_steps=horizon,
         judged_at_steps=horizon,
@@ -228,7 +195,7 @@ def learn_chunk(learner: Learner, lessons: Lessons, size: int, train_seed: int) 
         episodes=lessons.episodes - episodes,
         loss=loss,
         accuracy=accuracy,
-        success_rate=success_rate(learner.policy, lessons, train_seed),
+        success_rate=success_rate(learner.stack, lessons, train_seed),
         broken_episodes=lessons.broken_episodes,
     )
 
@@ -239,11 +206,10 @@ def train_cloning(
     *,
     train_seed: int,
     device: str = "auto",
-    bf16: bool = False,
     checkpoint_fracs: Sequence[float] = (),
     on_checkpoint: Checkpoint | None = None,
     on_progress: Progress | None = None,
-) -> Cloning:
+) -> Trained:
     """Train a new agent on demonstrations on the levels that `train_seed` names in the
     distribution of `env`.
 
@@ -256,24 +222,16 @@ def train_cloning(
     Raises:
         ValueError: a fraction outside [0, 1]; see also `choose_device`.
     """
-    check_fractions(checkpoint_fracs)
-    due, curve = sorted(checkpoint_fracs), []
+    checkpoints = Checkpoints(checkpoint_fracs, settings.num_states, on_checkpoint)
+    architecture = architecture_for(settings, env)
+    device = choose_device(device, architecture.network)
     lessons = Lessons(env, settings.random_action_frac, train_seed)
-    device = choose_device(device, network_of(settings, BatchVecEnv(env)))
-    policy = new_policy(env, settings, train_seed, device)
-    learner = Learner(policy, settings, train_seed, bf16)
-
-    def take_checkpoints(steps: int) -> None:
-        while due and steps >= due[0] * settings.num_states:
-            fraction = due.pop(0)
-            if on_checkpoint is not None:
-                on_checkpoint(Clone(policy=policy, num_timesteps=steps), fraction)
-
-    take_checkpoints(0)
+    stack = Stack(architecture, [initial_weights(architecture, train_seed)], device)
+    learner, curve = Learner(stack, settings, train_seed), []
+    checkpoints.take(0, learner.snapshot)
     for size in chunk_sizes(settings.num_states):
-        row = learn_chunk(learner, lessons, size, train_seed)
-        curve.append(row)
-        take_checkpoints(row.steps)
+        curve.append(learn_chunk(learner, lessons, size, train_seed))
+        checkpoints.take(learner.num_states, learner.snapshot)
         if on_progress is not None:
-            on_progress(row.steps, settings.num_states, row)
-    return Cloning(model=Clone(policy=policy, num_timesteps=row.steps), curve=tuple(curve))
+            on_progress(learner.num_states, settings.num_states, curve[-1])
+    return Trained(learner.snapshot(), tuple(curve))

@@ -13,8 +13,7 @@ from misgen.envs.core.plans import Plans
 from misgen.envs.core.types import Array
 
 if TYPE_CHECKING:  # planners and controls play without torch, whose import takes seconds
-    import torch
-    from stable_baselines3.common.policies import ActorCriticPolicy
+    from misgen.agents.stacked import Stack
 
 FORWARD_BATCH = 512  # rows of one forward pass: activations of pictures should fit the cache
 
@@ -47,10 +46,10 @@ def choose(logits: Array, noise: Array) -> Array:
 
 
 class NetworkPolicy:
-    """A network in float32 and without gradients. Slots that have ended are not computed."""
+    """The network of one agent, without gradients. Slots that have ended are not computed."""
 
-    def __init__(self, network: ActorCriticPolicy, name: str = "ppo") -> None:
-        self.network, self.name = network, name
+    def __init__(self, stack: Stack, name: str = "ppo") -> None:
+        self.stack, self.name = stack, name
 
     def start(self, env: BatchEnv) -> BatchEnv:
         return env
@@ -66,25 +65,23 @@ class NetworkPolicy:
         return choose(logits, noise), state, logits
 
     def logits(self, obs: Array) -> Array:
-        """float32 [n, num_actions]: log-probabilities; pictures may have their channels last."""
+        """float32 [n, num_actions]: log-probabilities. obs: uint8, as the environment shows it."""
+        logits = np.zeros((len(obs), self.stack.architecture.num_actions), np.float32)
+        for lo in range(0, len(obs), FORWARD_BATCH):
+            logits[lo : lo + FORWARD_BATCH] = self._part(obs[lo : lo + FORWARD_BATCH])
+        return logits
+
+    def _part(self, obs: Array) -> Array:
         import torch
 
-        self.network.set_training_mode(False)
-        rows = torch.from_numpy(obs)
-        if rows.shape[1:] != self.network.observation_space.shape:
-            rows = rows.permute(0, 3, 1, 2)
-        with torch.no_grad():
-            parts = [
-                self._part(rows[lo : lo + FORWARD_BATCH])
-                for lo in range(0, len(rows), FORWARD_BATCH)
-            ]
-        num_actions = int(self.network.action_space.n)  # type: ignore[attr-defined]
-        return torch.cat([torch.empty(0, num_actions), *parts]).numpy()
+        from misgen.agents.memory import memory_for
 
-    def _part(self, rows: torch.Tensor) -> torch.Tensor:
-        distribution: Any = self.network.get_distribution(rows.to(self.network.device)).distribution
-        logits: torch.Tensor = distribution.logits
-        return logits.float().cpu()
+        memory = memory_for(self.stack.architecture, 1, len(obs), self.stack.device)
+        memory.put(0, np.ascontiguousarray(obs), 0)
+        with torch.no_grad():
+            logits, _ = self.stack(memory.inputs(np.arange(len(obs))[None]))
+            found: Array = logits[0].log_softmax(-1).cpu().numpy()
+        return found
 
 
 class PlannerPolicy:

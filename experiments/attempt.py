@@ -51,7 +51,7 @@ def _begin(folder: Path, config: Mapping[str, Any]) -> None:
 
 def _make_room(folder: Path) -> None:
     """Take away what the attempt made: of no use to the next one, and the other runs need room."""
-    kept = _STATUS_FILES | {"config.json", "provenance.json", ".claim.lock"}
+    kept = _STATUS_FILES | {"config.json", "provenance.json", ".claim.lock", "resume.safetensors"}
     for path in folder.iterdir():
         if path.is_file() and path.name not in kept:
             path.unlink()

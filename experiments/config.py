@@ -27,6 +27,7 @@ from misgen.envs.families import find_family, reference
 from misgen.experiments.cell_choice import DEFAULT_CELL, choose_cell
 from misgen.experiments.cli import hint
 
+METHODS = ("ppo", "sb3_ppo", "cloning")
 MAX_AGENT_NUMBER = 10**6  # evaluation blocks of agents are 10^6 level seeds apart
 RENAMED = {
     "family.name": f"family=NAME, or the cell alone, as cell={DEFAULT_CELL}",
@@ -45,8 +46,8 @@ class InterventionConfig:
 
 @dataclass(frozen=True)
 class AgentConfig:
-    method: str = "ppo"  # or cloning
-    settings: PPOSettings = field(default_factory=PPOSettings)  # of ppo
+    method: str = "ppo"  # or sb3_ppo, or cloning
+    settings: PPOSettings = field(default_factory=PPOSettings)  # of ppo and sb3_ppo
     cloning: CloningSettings = field(default_factory=CloningSettings)
 
     def settings_of_method(self) -> PPOSettings | CloningSettings:
@@ -69,7 +70,7 @@ class TrainConfig:
     train_seed: int = 0  # names the agent: network, levels and evaluation block
     study: str = "train"
     device: str = "auto"  # auto, cpu or cuda
-    precision: str = "auto"  # float32, bfloat16 (CPU autocast), or auto = what is faster here
+    precision: str = "auto"  # float32, bfloat16 (on a GPU only), or auto = what the device has
     num_threads: int = 1  # of torch and of the environments
 
     def __post_init__(self) -> None:
@@ -86,8 +87,10 @@ class TrainConfig:
                 f"train_seed is an integer in [0, {MAX_AGENT_NUMBER}), the number of the agent; "
                 f"got {self.train_seed}"
             )
-        if self.agent.method not in ("ppo", "cloning"):
-            raise ValueError(f"agent.method is ppo or cloning; got {self.agent.method!r}")
+        if self.agent.method not in METHODS:
+            raise ValueError(
+                f"agent.method is one of {', '.join(METHODS)}; got {self.agent.method!r}"
+            )
         if self.agent.method == "cloning" and self.intervention.specification != 1:
             raise ValueError(
                 "cloning learns from no reward, so intervention.specification is 1; got "
@@ -97,6 +100,8 @@ class TrainConfig:
             raise ValueError(f"device is auto, cpu or cuda; got {self.device!r}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision is auto, float32 or bfloat16; got {self.precision!r}")
+        if self.precision == "bfloat16" and self.device == "cpu":
+            raise ValueError("on a CPU precision is float32; got bfloat16; use device=cuda")
         if self.num_threads < 1:
             raise ValueError(f"num_threads is at least 1; got {self.num_threads}")
 

@@ -1,10 +1,8 @@
 """`misgen doctor`: does this installation work, and what can this machine do?"""
 
 import argparse
-import contextlib
 import importlib
 import importlib.metadata
-import importlib.util
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -66,14 +64,10 @@ def check_packages_present(found: dict[str, str | None]) -> list[Check]:
 
 def check_machine() -> list[Check]:
     machine = machine_kind()
-    checks = [
+    return [
         Check("cpu", "ok", f"{machine['cpu']}, {machine['cores']} usable cores"),
         Check("gpu", *_gpu(machine["gpu"])),
     ]
-    if importlib.util.find_spec("torch") is not None:
-        with contextlib.suppress(Exception):  # reported by check_packages
-            checks.append(_bf16())
-    return checks
 
 
 def _gpu(driver_name: str | None) -> tuple[Literal["ok", "note", "broken"], str]:
@@ -86,14 +80,6 @@ def _gpu(driver_name: str | None) -> tuple[Literal["ok", "note", "broken"], str]
     if driver_name:
         return "note", f"{driver_name}, but torch {torch.__version__} cannot use it; CPU is used"
     return "ok", "none; CPU is used"
-
-
-def _bf16() -> Check:
-    """The gate that training uses, and what it measures."""
-    networks = importlib.import_module("misgen.agents.networks")
-    use = "yes" if networks.autocast_bf16() else "no"
-    detail = f"{use} (a training step takes 1/{networks.bf16_speedup():.2f} of float32's time)"
-    return Check("use bf16 on the CPU", "ok", detail)
 
 
 def check_kernel_cache() -> Check:

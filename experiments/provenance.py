@@ -14,7 +14,7 @@ from typing import Any
 SCHEMA = 1
 """Layout of the JSON files in a run folder."""
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Part of every id. Raise it by hand when the same configuration would give other results, or when
 what a run leaves has another form (2: cells are named by their codes)."""
 

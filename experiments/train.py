@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +19,14 @@ from misgen.experiments.jobs_child import report_progress
 from misgen.experiments.run_folder import RunFolder, require_writable, results_root, write_json
 
 if TYPE_CHECKING:  # imported when there is something to train
-    from stable_baselines3 import PPO
-
-    from misgen.agents.cloning import Clone
+    from misgen.agents.curve import Snapshot
     from misgen.envs.core.batch import BatchEnv
 
 Progress = Callable[[int, int, Any], None] | None  # (steps, of steps, newest row of the curve)
 
 CHECKPOINT = "checkpoint"
 EARLIER_CHECKPOINTS = {1 / 8: "checkpoint_1of8", 1 / 4: "checkpoint_1of4", 1 / 2: "checkpoint_1of2"}
+RESUME = "resume.safetensors"  # from which a killed training goes on
 DISTINGUISHING_SAMPLE = 2000  # levels of the training distribution
 
 
@@ -53,7 +53,7 @@ def train_here(config: TrainConfig) -> None:
     if folder.is_done:
         print(f"{label}: already trained, {folder.path}")
         return
-    print(f"{label}: training, {folder.path}", flush=True)
+    print(f"{label}: training{_rounded(config)}, {folder.path}", flush=True)
     run_once(folder.path, folder.config, lambda path: train_job(folder.config, path, _Meter(label)))
     print(f"{label}: done, {folder.path}")
 
@@ -92,6 +92,16 @@ class _Meter:
         print(text, end=end, file=sys.stderr, flush=True)
 
 
+def _rounded(config: TrainConfig) -> str:
+    """Where a training is longer than asked for, how long it is."""
+    if config.agent.method == "cloning":
+        return ""
+    own = config.agent.settings
+    rollout = own.num_envs * own.num_steps
+    steps = -(-own.total_steps // rollout) * rollout
+    return f" ({steps:,} steps, whole rollouts)" if steps > own.total_steps else ""
+
+
 def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress = None) -> None:
     """Train the agent that `argument` (see `train_argument`) describes, into `folder`.
 
@@ -100,33 +110,42 @@ def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress =
     """
     import torch
 
-    from misgen.agents.cloning import train_cloning
-    from misgen.agents.ppo import train_ppo
-
     config: TrainConfig = from_dict(TrainConfig, argument)
     torch.set_num_threads(config.num_threads)
     env = training_env(config)
-    device, bf16 = device_and_bf16(config, env)
-    learn: Any = train_cloning if config.agent.method == "cloning" else train_ppo
-    training = learn(
+    how = device_and_precision(config, env)
+    training = learner(config, how, folder / RESUME)(
         env,
         config.agent.settings_of_method(),
         train_seed=config.train_seed,
-        device=device,
-        bf16=bf16,
+        device=how["device"],
         checkpoint_fracs=tuple(EARLIER_CHECKPOINTS),
-        on_checkpoint=lambda model, frac: save_agent(
-            folder / EARLIER_CHECKPOINTS[frac], model, env, config
+        on_checkpoint=lambda agent, frac: save_agent(
+            folder / EARLIER_CHECKPOINTS[frac], agent, env, config
         ),
         on_progress=_reporter(folder, on_progress),
     )
-    save_agent(folder / CHECKPOINT, training.model, env, config)
+    save_agent(folder / CHECKPOINT, training.agent, env, config)
     write_curve(folder / "curve.csv", training.curve)
-    how = {"device": device, "precision": "bfloat16" if bf16 else "float32"}
     write_json(folder / "train.json", {**how, **summary(config, training.curve)})
 
 
-def save_agent(path: Path, model: PPO | Clone, env: BatchEnv, config: TrainConfig) -> None:
+def learner(config: TrainConfig, how: Mapping[str, str], resume: Path) -> Any:
+    """The function that trains by the method of the configuration."""
+    if config.agent.method == "cloning":
+        from misgen.agents.cloning import train_cloning
+
+        return train_cloning
+    if config.agent.method == "sb3_ppo":
+        from misgen.agents.sb3_ppo import train_sb3_ppo
+
+        return train_sb3_ppo
+    from misgen.agents.ppo import train_ppo
+
+    return partial(train_ppo, is_bf16=how["precision"] == "bfloat16", resume=resume)
+
+
+def save_agent(path: Path, agent: Snapshot, env: BatchEnv, config: TrainConfig) -> None:
     """Write a checkpoint of an agent as it is now."""
     from misgen.agents.checkpoint import describe, save
 
@@ -134,11 +153,11 @@ def save_agent(path: Path, model: PPO | Clone, env: BatchEnv, config: TrainConfi
         env,
         config.agent.settings_of_method(),
         train_seed=config.train_seed,
-        steps=model.num_timesteps,
+        steps=agent.steps,
         method=config.agent.method,
         specification=config.intervention.specification,
     )
-    save(path, model.policy, meta)
+    save(path, agent.weights, meta)
 
 
 def training_env(config: TrainConfig) -> BatchEnv:
@@ -155,18 +174,14 @@ def training_env(config: TrainConfig) -> BatchEnv:
     )
 
 
-def device_and_bf16(config: TrainConfig, env: BatchEnv) -> tuple[str, bool]:
-    """Where the network is trained, and whether under bfloat16 autocast (CPU only)."""
-    from misgen.agents.networks import autocast_bf16
-    from misgen.agents.ppo import choose_device, network_of
-    from misgen.agents.vec_env import BatchVecEnv
+def device_and_precision(config: TrainConfig, env: BatchEnv) -> dict[str, str]:
+    """Where the network is trained, and in what its hidden layers are computed there."""
+    from misgen.agents.ppo import architecture_for, choose_device
 
-    device = choose_device(
-        config.device, network_of(config.agent.settings_of_method(), BatchVecEnv(env))
-    )
-    if device != "cpu":
-        return device, False
-    return device, autocast_bf16() if config.precision == "auto" else config.precision == "bfloat16"
+    network = architecture_for(config.agent.settings_of_method(), env).network
+    device = choose_device(config.device, network)
+    has_bf16 = device == "cuda" and config.agent.method == "ppo" and config.precision != "float32"
+    return {"device": device, "precision": "bfloat16" if has_bf16 else "float32"}
 
 
 def _reporter(folder: Path, on_progress: Progress) -> Callable[[int, int, Any], None]:

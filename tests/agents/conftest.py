@@ -17,9 +17,9 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def trained():
-    """A model after a tiny budget: its policy is neither uniform nor any good."""
+    """An agent after a tiny budget: it is neither uniform nor any good."""
     from tests.agents.tiny import TINY, make_env
 
     from misgen.agents.ppo import train_ppo
 
-    return train_ppo(make_env(diversity=0.5), TINY, train_seed=5).model
+    return train_ppo(make_env(diversity=0.5), TINY, train_seed=5).agent

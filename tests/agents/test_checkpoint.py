@@ -1,6 +1,7 @@
 """Checkpoints: the same agent comes back, nothing else does, and nothing is executed."""
 
 import json
+import os
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from tests.agents.tiny import FAMILY, TINY, make_env
 
 from misgen.agents import checkpoint
 from misgen.agents.description import SCHEMA_VERSION
-from misgen.agents.ppo import make_ppo
+from misgen.agents.sb3_ppo import export_sb3, make_ppo, sb3_policy, weights_of
 from misgen.agents.settings import PPOSettings
 from misgen.agents.vec_env import BatchVecEnv
 from misgen.envs.core.batch import BatchEnv
@@ -22,7 +23,7 @@ from misgen.envs.families import FAMILIES
 @pytest.fixture
 def saved(trained, tmp_path):
     meta = checkpoint.describe(make_env(diversity=0.5), TINY, train_seed=5, steps=1024)
-    checkpoint.save(tmp_path / "agents" / "step_1024", trained.policy, meta)
+    checkpoint.save(tmp_path / "agents" / "step_1024", trained.weights, meta)
     return tmp_path / "agents" / "step_1024"
 
 
@@ -33,14 +34,13 @@ def edit(path, **changes):
 
 def test_round_trip(saved, trained):
     policy, meta = checkpoint.load(saved, FAMILY)
-    assert policy.network.optimizer is None  # acting needs none
+    loaded = policy.stack.weights()
+    assert loaded.keys() == trained.weights.keys()
+    assert all(torch.equal(value, loaded[key]) for key, value in trained.weights.items())
+    sb3 = sb3_policy(policy.stack.architecture, loaded)
     obs = make_env(50).reset()
-    for key, value in trained.policy.state_dict().items():
-        assert torch.equal(value, policy.network.state_dict()[key])
-    np.testing.assert_array_equal(
-        policy.network.predict(obs, deterministic=True)[0],
-        trained.predict(obs, deterministic=True)[0],
-    )
+    actions = policy.act(obs, None, np.zeros((50, 5), np.float32))[0]
+    np.testing.assert_array_equal(actions, sb3.predict(obs, deterministic=True)[0])
     assert policy.name == "ppo"
     assert (meta.family, meta.cell, meta.diversity) == ("keys_and_chests", "K3", 0.5)
     assert (meta.train_seed, meta.steps, meta.observation_mode) == (5, 1024, "planes")
@@ -58,7 +58,7 @@ def test_pictures_come_back_channels_first(mode, tmp_path):
     env = make_env(mode=mode)
     model = make_ppo(BatchVecEnv(env), TINY, train_seed=1)
     meta = checkpoint.describe(env, TINY, train_seed=1, steps=0)
-    checkpoint.save(tmp_path / "agent", model.policy, meta)
+    checkpoint.save(tmp_path / "agent", weights_of(model.policy), meta)
     policy, _ = checkpoint.load(tmp_path / "agent.safetensors")
     obs = env.reset()
     actions = policy.act(obs, None, np.zeros((16, 5), np.float32))[0]
@@ -75,7 +75,7 @@ def test_nothing_but_the_two_files_is_left(saved):
 
 def _again(saved):
     policy, meta = checkpoint.load(saved)
-    return policy.network, meta
+    return policy.stack.weights(), meta
 
 
 def test_loading_leaves_the_random_state_alone(saved):
@@ -200,19 +200,20 @@ def test_another_agents_weights_are_refused(saved):
 
 def test_a_killed_save_leaves_the_old_checkpoint(saved, monkeypatch):
     policy, meta = _again(saved)
-    monkeypatch.setattr(checkpoint.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         checkpoint.save(saved, policy, replace(meta, steps=9))
     assert checkpoint.load(saved)[1] == meta and len(list(saved.parent.iterdir())) == 2
 
 
 def test_export_loads_in_sb3_and_acts_the_same(saved, trained, tmp_path):
-    checkpoint.export_sb3(saved, tmp_path / "agent.zip")
+    export_sb3(saved, tmp_path / "agent.zip")
     model = PPO.load(tmp_path / "agent.zip", device="cpu")
     env = make_env(100)
     obs = env.reset()
     np.testing.assert_array_equal(
-        model.predict(obs, deterministic=True)[0], trained.predict(obs, deterministic=True)[0]
+        model.predict(obs, deterministic=True)[0],
+        checkpoint.load(saved)[0].act(obs, None, np.zeros((100, 5), np.float32))[0],
     )
     assert model.num_timesteps == 1024 and model.learning_rate == TINY.learning_rate
     model.set_env(BatchVecEnv(make_env()))
@@ -224,7 +225,7 @@ def test_only_ppo_is_exported(saved, tmp_path):
     policy, meta = _again(saved)
     checkpoint.save(saved, policy, replace(meta, method="cloning"))
     with pytest.raises(ValueError, match="made by cloning"):
-        checkpoint.export_sb3(saved, tmp_path / "agent.zip")
+        export_sb3(saved, tmp_path / "agent.zip")
 
 
 def test_the_description_is_plain_json(saved):

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests.agents.tiny import FAMILY, K3, held_out_levels
+from tests.agents.tiny import FAMILY, K3, held_out_levels, network_policy
 
 from misgen.agents.play import Episodes, gumbel_noise, outcomes, play_episodes, replay
-from misgen.agents.policy import ConstantPolicy, NetworkPolicy, PlannerPolicy, RandomPolicy
+from misgen.agents.policy import ConstantPolicy, PlannerPolicy, RandomPolicy
 from misgen.envs.core.levels import Levels
 from misgen.envs.core.plans import solve
 from misgen.envs.core.types import NEVER
@@ -84,7 +84,7 @@ def test_an_episode_is_the_same_alone_and_in_any_batch(kind, trained):
     levels = held_out_levels(60)
     policy = {
         "random": RandomPolicy(),
-        "network": NetworkPolicy(trained.policy),
+        "network": network_policy(trained.weights),
         "planner": PlannerPolicy(solve(levels), "intended", epsilon=0.2),
     }[kind]
     horizon = 20 + np.arange(60) % 7

@@ -4,18 +4,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from tests.agents.tiny import FAMILY, TINY, held_out_levels, make_env, make_vec_env
+from tests.agents.tiny import (
+    FAMILY,
+    TINY,
+    held_out_levels,
+    make_env,
+    make_vec_env,
+    network_policy,
+)
 
 from misgen.agents.play import gumbel_noise
 from misgen.agents.policy import (
     ConstantPolicy,
-    NetworkPolicy,
     PlannerPolicy,
     RandomPolicy,
     choose,
     noop_policy,
 )
-from misgen.agents.ppo import make_ppo
+from misgen.agents.sb3_ppo import make_ppo, sb3_policy, weights_of
 
 N, ACTIONS = 400, 5
 
@@ -86,22 +92,27 @@ def test_constant_and_noop():
         ConstantPolicy(5).start(env)
 
 
+def seen(obs, mode):
+    """As an SB3 policy without a VecTransposeImage takes it."""
+    return obs if mode == "planes" else np.moveaxis(obs, -1, 1)
+
+
 @pytest.mark.parametrize("mode", ["planes", "rgb1"])
 def test_a_network_acts_as_sb3_predicts(trained, mode):
-    if mode == "planes":
-        model, env = trained, make_env(700)
-    else:
-        model, env = make_ppo(make_vec_env(mode=mode), TINY), make_env(700, mode=mode)
-    policy = NetworkPolicy(model.policy)
+    env, weights = make_env(700, mode=mode), trained.weights
+    if mode != "planes":
+        weights = weights_of(make_ppo(make_vec_env(mode=mode), TINY).policy)
+    policy = network_policy(weights, mode)
+    model = sb3_policy(policy.stack.architecture, weights)
     obs = env.reset()
     actions, _, logits = policy.act(obs, policy.start(env), np.zeros((700, 5), np.float32))
-    np.testing.assert_array_equal(actions, model.predict(obs, deterministic=True)[0])
+    np.testing.assert_array_equal(actions, model.predict(seen(obs, mode), deterministic=True)[0])
     np.testing.assert_allclose(np.exp(logits).sum(axis=1), 1.0, rtol=1e-5)
     assert logits.dtype == np.float32
 
 
 def test_a_network_skips_slots_that_have_ended(trained, monkeypatch):
-    policy, env = NetworkPolicy(trained.policy), make_env(6)
+    policy, env = network_policy(trained.weights), make_env(6)
     obs = env.reset()
     state = policy.start(env)
     everywhere = policy.logits(obs)
@@ -114,4 +125,5 @@ def test_a_network_skips_slots_that_have_ended(trained, monkeypatch):
 
 
 def test_no_rows_at_all(trained):
-    assert NetworkPolicy(trained.policy).logits(np.zeros((0, 12, 12, 11), np.uint8)).shape == (0, 5)
+    policy = network_policy(trained.weights)
+    assert policy.logits(np.zeros((0, 12, 12, 11), np.uint8)).shape == (0, 5)

@@ -1,4 +1,5 @@
-"""PPO: settings, the same seed twice, the learning curve, checkpoints, devices."""
+"""Training one agent: the same seed twice, the learning curve, checkpoints, devices; the same with
+Stable-Baselines3."""
 
 import dataclasses
 
@@ -8,13 +9,13 @@ import torch
 from stable_baselines3 import PPO
 from tests.agents.tiny import TINY, make_env, make_vec_env
 
+from misgen.agents.adam import LinearRate
 from misgen.agents.networks import Network
-from misgen.agents.ppo import LinearRate, choose_device, make_ppo, train_ppo
+from misgen.agents.ppo import Population, choose_device, train_ppo
+from misgen.agents.sb3_ppo import make_ppo, policy_kwargs, train_sb3_ppo, weights_of
 from misgen.agents.settings import PPOSettings
 
-
-def weights(model):
-    return {key: value.clone() for key, value in model.policy.state_dict().items()}
+TRAINERS = pytest.mark.parametrize("train", [train_ppo, train_sb3_ppo])
 
 
 def equal(a, b):
@@ -22,16 +23,15 @@ def equal(a, b):
 
 
 def test_the_same_seed_gives_the_same_weights(trained):
-    again = train_ppo(make_env(diversity=0.5), TINY, train_seed=5).model
-    other = train_ppo(make_env(diversity=0.5), TINY, train_seed=6).model
-    assert equal(weights(trained), weights(again))
-    assert not equal(weights(trained), weights(other))
+    again = train_ppo(make_env(diversity=0.5), TINY, train_seed=5).agent
+    other = train_ppo(make_env(diversity=0.5), TINY, train_seed=6).agent
+    assert equal(trained.weights, again.weights)
+    assert not equal(trained.weights, other.weights)
 
 
 def test_it_is_sb3s_ppo_with_sb3s_own_policy():
     """The same weights as PPO spelled out by hand."""
-    ours = make_ppo(make_vec_env(), TINY, train_seed=1).learn(1024)
-    assert type(ours) is PPO
+    ours = train_sb3_ppo(make_env(), TINY, train_seed=1).agent
     theirs = PPO(
         "MlpPolicy",
         make_vec_env(),
@@ -41,34 +41,26 @@ def test_it_is_sb3s_ppo_with_sb3s_own_policy():
         n_epochs=2,
         gamma=0.97,
         ent_coef=0.01,
-        policy_kwargs=Network(name="flat").policy_kwargs(),
+        policy_kwargs=policy_kwargs(Network(name="flat")),
         seed=1,
         device="cpu",
     ).learn(1024)
-    assert equal(weights(ours), weights(theirs))
-
-
-@pytest.mark.parametrize("mode", ["planes", "rgb1"])
-def test_bf16_trains_float32_parameters(mode):
-    before = weights(make_ppo(make_vec_env(mode=mode), TINY, train_seed=2, bf16=True))
-    after = weights(train_ppo(make_env(mode=mode), TINY, train_seed=2, bf16=True).model)
-    assert not equal(before, after)
-    assert all(value.dtype == torch.float32 for value in after.values())
-    assert all(torch.isfinite(value).all() for value in after.values())
+    assert equal(ours.weights, weights_of(theirs.policy))
 
 
 def test_impala_trains():
     settings = dataclasses.replace(
         TINY, total_steps=32, num_envs=2, num_steps=16, batch_size=32, num_epochs=1
     )
-    model = train_ppo(make_env(2, mode="rgb8"), settings, train_seed=0).model
-    assert type(model.policy.features_extractor).__name__ == "ImpalaFeatures"
+    weights = train_ppo(make_env(2, mode="rgb8"), settings, train_seed=0).agent.weights
+    assert "features_extractor.stages.0.0.weight" in weights
 
 
-def test_the_curve_counts_every_episode_once():
+@TRAINERS
+def test_the_curve_counts_every_episode_once(train):
     settings = dataclasses.replace(TINY, total_steps=4096)
     seen = []
-    training = train_ppo(
+    training = train(
         make_env(diversity=0.5),
         settings,
         train_seed=0,
@@ -86,32 +78,40 @@ def test_the_curve_counts_every_episode_once():
     assert broken == sorted(broken) and 0 < broken[-1] < sum(row.episodes for row in curve)
 
 
-def test_checkpoints_are_taken_after_the_update_that_used_the_steps():
+@TRAINERS
+def test_checkpoints_are_taken_after_the_update_that_used_the_steps(train):
     taken = {}
 
-    def keep(model, fraction):
-        taken[fraction] = (model.num_timesteps, model._n_updates, weights(model))
+    def keep(agent, fraction):
+        taken[fraction] = agent
 
-    model = train_ppo(
+    trained = train(
         make_env(),
         dataclasses.replace(TINY, total_steps=2048),
         train_seed=3,
         checkpoint_fracs=(1.0, 0.0, 0.4, 0.5),
         on_checkpoint=keep,
-    ).model
-    assert {f: t[:2] for f, t in taken.items()} == {
-        0.0: (0, 0), 0.4: (1024, 4), 0.5: (1024, 4), 1.0: (2048, 8)
-    }  # fmt: skip
-    assert equal(taken[1.0][2], weights(model)) and not equal(taken[0.5][2], weights(model))
+    ).agent
+    assert {f: t.steps for f, t in taken.items()} == {0.0: 0, 0.4: 1024, 0.5: 1024, 1.0: 2048}
+    assert equal(taken[1.0].weights, trained.weights)
+    assert not equal(taken[0.5].weights, trained.weights)
+    assert not equal(taken[0.5].weights, taken[0.0].weights)
     with pytest.raises(ValueError, match="shares"):
-        train_ppo(make_env(), TINY, train_seed=3, checkpoint_fracs=(1.5,))
+        train(make_env(), TINY, train_seed=3, checkpoint_fracs=(1.5,))
 
 
-def test_the_learning_rate_falls_linearly_to_5_percent():
+def test_the_learning_rate_falls_linearly_to_5_percent(monkeypatch):
+    """By rollout, as SB3's."""
     rate = LinearRate(2e-3, 1e-4)
     assert [rate(p) for p in (1.0, 0.5, 0.0, -0.1)] == pytest.approx([2e-3, 1.05e-3, 1e-4, 1e-4])
-    model = train_ppo(make_env(), TINY, train_seed=0).model
-    assert model.policy.optimizer.param_groups[0]["lr"] == pytest.approx(1e-4)
+    rates, update = [], Population.update
+    monkeypatch.setattr(
+        Population, "update", lambda self, *args: rates.append(args[2][0]) or update(self, *args)
+    )
+    train_ppo(make_env(), TINY, train_seed=0)
+    assert rates == pytest.approx([rate(0.5)] * 4 + [rate(0.0)] * 4)
+    model = make_ppo(make_vec_env(), TINY).learn(1024)
+    assert model.policy.optimizer.param_groups[0]["lr"] == pytest.approx(rates[-1])
 
 
 def test_batch_size_must_divide_the_rollout():

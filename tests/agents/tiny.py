@@ -25,6 +25,15 @@ def make_vec_env(num_envs=16, **kwargs):
     return BatchVecEnv(make_env(num_envs, **kwargs))
 
 
+def network_policy(weights, mode="planes"):
+    """The agent of these weights, whose network has the sizes of TINY."""
+    from misgen.agents.policy import NetworkPolicy
+    from misgen.agents.ppo import architecture_for
+    from misgen.agents.stacked import Stack
+
+    return NetworkPolicy(Stack(architecture_for(TINY, make_env(mode=mode)), [weights]))
+
+
 def held_out_levels(n, first_seed=10**9, diversity=0.5):
     distribution = FAMILY.train_distribution(K3, diversity).held_out()
     return sample_levels(FAMILY, distribution, first_seed + np.arange(n))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.analysis.conftest import EVENTS, episodes
 
-from misgen.agents import checkpoint
+from misgen.agents.files import write_whole
 from misgen.analysis.records import FILE_NAME, write_records
 from misgen.experiments import attempt, cli, migrate
 from misgen.experiments.attempt import run_once
@@ -196,7 +196,7 @@ def test_a_checkpoint_is_whole_or_not_there(
 ) -> None:
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space left") as error:
-        checkpoint._write(tmp_path / "agent.safetensors", b"weights")
+        write_whole(tmp_path / "agent.safetensors", b"weights")
     assert error.value.filename == str(tmp_path / "agent.safetensors")
     assert not list(tmp_path.iterdir())
 

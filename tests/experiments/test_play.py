@@ -144,14 +144,14 @@ def test_without_a_terminal_frames_are_printed(
 def test_a_checkpoint_is_watched(
     board: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.agents.tiny import TINY, make_env, make_vec_env
+    from tests.agents.tiny import TINY, make_env
 
     from misgen.agents import checkpoint
-    from misgen.agents.ppo import make_ppo
+    from misgen.agents.networks import initial_weights
 
     meta = checkpoint.describe(make_env(mode="rgb1"), TINY, train_seed=0, steps=0)
-    policy = make_ppo(make_vec_env(mode="rgb1"), TINY).policy
-    checkpoint.save(tmp_path / "agent", policy, meta)
+    weights = initial_weights(checkpoint.architecture_of(meta), 0)
+    checkpoint.save(tmp_path / "agent", weights, meta)
     arguments = ["--level", str(board), "--policy", str(tmp_path / "agent")]
     assert play.main(["keys_and_chests", *arguments]) == 0
     assert "OVER" in capsys.readouterr().out

@@ -1,0 +1,107 @@
+"""Adam (Kingma and Ba 2015) for K agents at once, with clipped gradients and a rate of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from misgen.agents.sparse import Kernel
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-5  # eps: SB3's
+
+
+@dataclass(frozen=True)
+class LinearRate:
+    """A learning rate that falls linearly; called with the share of the training still to come."""
+
+    start: float
+    end: float
+
+    def __call__(self, progress_remaining: float) -> float:
+        return self.end + (self.start - self.end) * max(0.0, progress_remaining)
+
+
+def move(weight, grad, mean, square, scale, rate, keep1, keep2, root2, eps):
+    """One step of Adam for weights [n], all float32; the gradient is 0 then.
+
+    scale: what clipping leaves of the gradient; rate: the learning rate over the correction of the
+    mean; root2: the correction of the root."""
+    one = scale / scale
+    for i in range(weight.shape[0]):
+        g = scale * grad[i]
+        mean[i] = keep1 * mean[i] + (one - keep1) * g
+        square[i] = keep2 * square[i] + (one - keep2) * g * g
+        weight[i] -= rate * mean[i] / (np.sqrt(square[i]) / root2 + eps)
+        grad[i] = 0
+
+
+_move = Kernel(move)
+
+
+class Adam:
+    """Steps the parameters [K, ...] of a population; agents do not depend on each other.
+
+    Attributes:
+        steps: taken so far.
+        means, squares: of the gradients, by the names of the parameters.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
+        self.parameters, self.steps = parameters, 0
+        self.means = {name: torch.zeros_like(value) for name, value in parameters.items()}
+        self.squares = {name: torch.zeros_like(value) for name, value in parameters.items()}
+
+    def step(self, rates: Any, max_norm: float, learns: Any) -> Tensor:
+        """Follow the gradients, which are 0 then.
+
+        Args:
+            rates: learning rate of each agent, float [K].
+            max_norm: to which an agent's gradient is clipped; inf leaves it.
+            learns: bool [K]: the weights of the others stay.
+
+        Returns:
+            The norms of the gradients before, float32 [K].
+        """
+        self.steps += 1
+        grads: Any = {name: value.grad for name, value in self.parameters.items()}
+        own = [torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in grads.values()]
+        norms = torch.linalg.vector_norm(torch.stack(own), dim=0)
+        scales = (max_norm / (norms + 1e-6)).clamp(max=1.0)
+        move_all = self._move_here if norms.device.type == "cpu" else self._move_there
+        for name, grad in grads.items():
+            parts = (self.parameters[name].detach(), grad, self.means[name], self.squares[name])
+            move_all(parts, scales, rates, learns)
+        return norms
+
+    def _corrections(self) -> tuple[float, float]:
+        return 1 - BETA1**self.steps, math.sqrt(1 - BETA2**self.steps)
+
+    def _move_here(self, parts: Any, scales: Tensor, rates: Any, learns: Any) -> None:
+        """On the CPU: one loop over the weights of each agent."""
+        first, second = self._corrections()
+        for k in np.flatnonzero(learns):
+            own = [part[k].view(-1).numpy() for part in parts]
+            numbers = (float(scales[k]), rates[k] / first, BETA1, BETA2, second, EPS)
+            _move(*own, *map(np.float32, numbers))
+        parts[1].zero_() if not np.all(learns) else None
+
+    def _move_there(self, parts: Any, scales: Tensor, rates: Any, learns: Any) -> None:
+        """On a GPU: all agents together."""
+        weight, grad, mean, square = parts
+        first, second = self._corrections()
+        shape = (-1, *[1] * (weight.dim() - 1))
+        there = {"device": weight.device, "dtype": weight.dtype}
+        rate = torch.as_tensor(rates, **there).view(shape) / first
+        on = torch.as_tensor(learns, device=weight.device).view(shape)
+        grad = grad * scales.view(shape)
+        mean.copy_(torch.where(on, BETA1 * mean + (1 - BETA1) * grad, mean))
+        square.copy_(torch.where(on, BETA2 * square + (1 - BETA2) * grad**2, square))
+        moved = weight - rate * mean / (square.sqrt() / second + EPS)
+        weight.copy_(torch.where(on, moved, weight))
+        parts[1].zero_()

@@ -1,0 +1,151 @@
+"""K networks of one architecture that are computed, and learn, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from misgen.agents.networks import HEADS, OUTPUTS, Architecture, Weights
+from misgen.agents.sparse import Lit, add_lit
+from misgen.envs.core.types import Array
+
+FIRST = "features_extractor.layers.1"
+
+
+class Rows(NamedTuple):
+    """Observations of each of K agents, by the lit inputs of binary planes."""
+
+    lit: Sequence[Lit]  # of every agent
+    rows: Array  # int64 [K, n]
+
+
+class Stack:
+    """K networks. What one of them computes does not depend on the others.
+
+    Args:
+        weights: of each agent.
+        device: where the networks are.
+
+        is_bf16: whether all but the last layers are computed in bfloat16, on a GPU.
+
+    Attributes:
+        parameters: by name, float32 [K, ...]; they keep their gradients, which are added to. The
+            first layer of a flat network is transposed, [K, inputs, units], and the hidden layers
+            of policy and value are one, [K, 2 x units, features], so that few and large products
+            are left.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Sequence[Weights],
+        device: str = "cpu",
+        is_bf16: bool = False,
+    ) -> None:
+        self.architecture, self.device, self.is_bf16 = architecture, device, is_bf16
+        self.convolutions = architecture.features()
+        laid_out = [_laid_out(architecture, each) for each in weights]
+        self.parameters = {
+            name: torch.stack([each[name] for each in laid_out]).to(device).requires_grad_()
+            for name in laid_out[0]
+        }
+        for value in self.parameters.values():
+            value.grad = torch.zeros_like(value)
+
+    def __len__(self) -> int:
+        return len(self.parameters["action_net.bias"])
+
+    def weights(self, k: int = 0) -> Weights:
+        """A copy of agent k's, on the CPU."""
+        own = {name: value[k].detach().cpu().clone() for name, value in self.parameters.items()}
+        if f"{FIRST}.weight" in own:
+            own[f"{FIRST}.weight"] = own[f"{FIRST}.weight"].T.contiguous()
+        for part in ("weight", "bias"):
+            if f"heads.{part}" in own:
+                both = own.pop(f"heads.{part}").chunk(2)
+                own |= {
+                    f"{head}.{part}": half.clone() for head, half in zip(HEADS, both, strict=True)
+                }
+        return own
+
+    def __call__(self, inputs: Rows | Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [K, n, actions] and values [K, n], float32.
+
+        inputs: what the agents see: lit inputs, or uint8 or float [K, n, *input_shape].
+        """
+        p = self.parameters
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.is_bf16):
+            features = self._features(inputs)
+            hidden = [features, features]
+            if self.architecture.network.head_dim:
+                both = _linear(features, p["heads.weight"], p["heads.bias"]).relu()
+                hidden = list(both.chunk(2, dim=-1))
+        logits, values = (
+            _linear(each.float(), p[f"{name}.weight"], p[f"{name}.bias"])
+            for name, each in zip(OUTPUTS, hidden, strict=True)
+        )
+        return logits, values.squeeze(-1)
+
+    def _features(self, inputs: Rows | Tensor) -> Tensor:
+        """[K, n, features]."""
+        if isinstance(inputs, Rows):
+            return self._lit(inputs)
+        seen = inputs.float()
+        if self.architecture.is_picture:
+            seen = seen / 255
+        if self.architecture.network.name != "flat":
+            return self._convolved(seen)
+        weight, bias = (self.parameters[f"{FIRST}.{part}"] for part in ("weight", "bias"))
+        return torch.baddbmm(bias.unsqueeze(1), seen.flatten(2), weight).relu()
+
+    def _lit(self, inputs: Rows) -> Tensor:
+        weight, bias = (self.parameters[f"{FIRST}.{part}"] for part in ("weight", "bias"))
+        grad = weight.grad
+        assert grad is not None  # see Attributes
+        if len(self) == 1:  # without a copy
+            one = bias.squeeze(0), weight[0], grad[0], inputs.lit[0], inputs.rows[0]
+            return add_lit(*one).relu().unsqueeze(0)
+        parts = zip(bias.unbind(), weight, grad, *inputs, strict=True)
+        return torch.stack([add_lit(*each) for each in parts]).relu()
+
+    def _convolved(self, seen: Tensor) -> Tensor:
+        prefix = "features_extractor."
+        own = {
+            name.removeprefix(prefix): value
+            for name, value in self.parameters.items()
+            if name.startswith(prefix)
+        }
+
+        def convolved(weights: Any, x: Tensor) -> Any:
+            return functional_call(self.convolutions, weights, (x,))
+
+        if len(self) == 1:  # vmap would group convolutions of one
+            return convolved({name: v[0] for name, v in own.items()}, seen[0]).unsqueeze(0)
+        features: Tensor = vmap(convolved)(own, seen)
+        return features
+
+
+def _linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """[K, n, inputs], [K, units, inputs], [K, units] -> [K, n, units]."""
+    return torch.baddbmm(bias.unsqueeze(1), inputs, weight.transpose(1, 2))
+
+
+def _laid_out(architecture: Architecture, weights: Weights) -> Weights:
+    """One agent's weights as `Stack.parameters` keeps them."""
+    own = dict(weights)
+    if architecture.network.name == "flat":
+        own[f"{FIRST}.weight"] = own[f"{FIRST}.weight"].T.contiguous()
+    for part in ("weight", "bias"):
+        if architecture.network.head_dim:
+            own[f"heads.{part}"] = torch.cat([own.pop(f"{head}.{part}") for head in HEADS])
+    return own
+
+
+def as_seen(obs: Array, architecture: Architecture) -> Tensor:
+    """uint8 [n, *input_shape] of what environments show: pictures have their channels last."""
+    rows = torch.from_numpy(obs)
+    return rows.permute(0, 3, 1, 2) if architecture.is_picture else rows

@@ -1,0 +1,332 @@
+"""The population trainer: Stable-Baselines3's arithmetic, K agents that do not disturb each other,
+and trainings that go on where they were killed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from tests.agents.tiny import TINY, make_env
+
+from misgen.agents import ppo
+from misgen.agents.networks import initial_weights
+from misgen.agents.ppo import Population, Rollout, generalized_advantages, train_ppo
+from misgen.agents.resume import keep, restore
+from misgen.agents.sb3_ppo import load_weights, make_ppo, weights_of
+from misgen.agents.stacked import Stack
+from misgen.agents.vec_env import BatchVecEnv
+
+SMALL = replace(TINY, num_envs=8, num_steps=8, batch_size=32, total_steps=256)
+CASES = {
+    "sparse": ("planes", replace(SMALL, features_dim=48, head_dim=32)),
+    "dense": ("rgb1", replace(SMALL, features_dim=48, head_dim=0)),
+    "impala": ("rgb1", replace(SMALL, features_dim=48, network="impala")),
+}
+"""First layers: what is seen, and the settings."""
+
+
+class Quiet(BaseCallback):
+    def _on_step(self):
+        return True
+
+
+def short_env(settings, mode="planes", horizon=11, **kwargs):
+    """Episodes are cut soon, so that there is something to bootstrap."""
+    env = make_env(settings.num_envs, mode=mode, **kwargs)
+    env.distribution = replace(env.distribution, horizon_steps=horizon)
+    return env
+
+
+@pytest.fixture(params=CASES)
+def reference(request):
+    """An SB3 model after two updates and one more rollout, and a population with its weights."""
+    mode, settings = CASES[request.param]
+    vec_env = BatchVecEnv(short_env(settings, mode))
+    model = make_ppo(vec_env, settings, device="cpu", train_seed=3)
+    model.learn(2 * 64)
+    before = model._last_obs.copy(), model.env.batch_env.get_state()
+    callback = model._init_callback(Quiet())
+    model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
+    population = Population([short_env(settings, mode)], [settings], [3])
+    population.envs[0].set_state(before[1])
+    copy_weights(model, population)
+    return model, population
+
+
+def copy_weights(model, population):
+    weights = Stack(population.architecture, [weights_of(model.policy)]).parameters
+    for name, own in population.stack.parameters.items():
+        own.data.copy_(weights[name])
+
+
+class Chosen:
+    """A generator whose noise chooses the actions of SB3's rollout."""
+
+    def __init__(self, actions):
+        self.actions = actions
+
+    def gumbel(self, size):
+        return np.where(np.arange(size[-1]) == self.actions[..., None], 1e9, 0.0)
+
+
+def roll_out(model, population):
+    population.rngs = [Chosen(model.rollout_buffer.actions[..., 0])]
+    return population._roll_out(np.array([True]))
+
+
+def test_a_rollout_is_that_of_sb3(reference):
+    """Values, log-probabilities, advantages, returns; time limits are bootstrapped."""
+    model, population = reference
+    rollout = roll_out(model, population)
+    theirs = model.rollout_buffer
+    assert (theirs.episode_starts[1:] > 0).any()
+    for ours, name in zip(
+        (rollout.actions, rollout.log_probs, rollout.advantages, rollout.returns),
+        ("actions", "log_probs", "advantages", "returns"),
+        strict=True,
+    ):
+        expected = getattr(theirs, name).reshape(8, 8)
+        np.testing.assert_allclose(ours.reshape(8, 8).numpy(), expected, atol=2e-5, err_msg=name)
+
+
+def test_the_time_limit_is_bootstrapped(reference):
+    """Without it the comparison above would show nothing."""
+    _, population = reference
+    values = [population._values([np.zeros_like(population.envs[0].buffers.obs)])]
+    rewards = np.zeros((8, 1, 8), np.float32)
+    cut = ppo._Cut(1)
+    obs = population.envs[0].buffers.obs * 0
+    cut.add(0, 5, np.array([2]), obs)
+    cut.bootstrap(population, rewards)
+    assert rewards[5, 0, 2] == pytest.approx(SMALL.gamma * values[0][0, 2], rel=1e-5)
+    assert np.count_nonzero(rewards) == 1
+
+
+def test_ten_minibatches_are_those_of_sb3(reference, monkeypatch):
+    """Loss, clipping of ratios and gradients, Adam: from equal weights and moments each time."""
+    model, population = reference
+    rollout = roll_out(model, population)
+    model.n_epochs = 1
+    rng = np.random.default_rng(0)
+    buffer = model.rollout_buffer
+    list(buffer.get(64))  # flattened now, environment by environment
+    for number in range(10):
+        rows = rng.permutation(64)[: SMALL.batch_size]
+        theirs = torch.from_numpy(rows % 8 * 8 + rows // 8)
+        samples = buffer._get_samples(theirs.numpy())
+        monkeypatch.setattr(buffer, "get", lambda _, samples=samples: iter([samples]))
+        copy_weights(model, population)
+        copy_moments(model, population)
+        model.train()
+        rate = model.policy.optimizer.param_groups[0]["lr"]
+        population.update(rollout, rows[None], [rate], np.array([True]))
+        expected, found = weights_of(model.policy), population.stack.weights()
+        assert expected.keys() == found.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, atol=1e-5, rtol=0, msg=name)
+        assert population.adam.steps == 2 * 2 * TINY.num_epochs + number + 1
+
+
+def copy_moments(model, population):
+    """Adam's memory, laid out as the population's."""
+    names = dict(model.policy.named_parameters())
+    state = model.policy.optimizer.state
+    for kind, own in (("exp_avg", population.adam.means), ("exp_avg_sq", population.adam.squares)):
+        there = {name: state[value][kind] for name, value in names.items()}
+        for name, value in Stack(population.architecture, [there]).parameters.items():
+            own[name].copy_(value.detach())
+    population.adam.steps = int(next(iter(state.values()))["step"])
+
+
+def test_advantages_by_hand():
+    """Two steps of two environments; the first episode of the second one ends at once."""
+    rewards = np.array([[[1, 2]], [[3, 4]]], np.float32)
+    values = np.array([[[0.5, 1]], [[1.5, 2]]], np.float32)
+    dones = np.array([[[False, True]], [[False, False]]])
+    last = np.array([[10, 20]], np.float32)
+    found = generalized_advantages(rewards, values, dones, last, np.float32([[0.5]]), 0.5)
+    late = [3 + 5 - 1.5, 4 + 10 - 2]
+    np.testing.assert_allclose(found[1, 0], late)
+    np.testing.assert_allclose(found[0, 0], [1 + 0.75 - 0.5 + 0.25 * late[0], 2 - 1])
+
+
+# Populations
+
+
+def population(seeds, case="sparse", changes=None, diversity=None):
+    """changes: agent -> settings that it alone has; diversity: agent -> d."""
+    mode, shared = CASES[case]
+    settings = [replace(shared, **(changes or {}).get(k, {})) for k in range(len(seeds))]
+    envs = [
+        short_env(shared, mode, seed=seed, diversity=(diversity or {}).get(k, 0.0))
+        for k, seed in enumerate(seeds)
+    ]
+    return Population(envs, settings, seeds)
+
+
+def bits(population, k):
+    return {name: value.numpy().tobytes() for name, value in population.stack.weights(k).items()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_four_agents_learn_what_each_would_learn_alone(case):
+    """One minibatch after the other, from equal weights and moments each time."""
+    four = population([1, 2, 3, 4], case)
+    alone = [population([seed], case) for seed in (1, 2, 3, 4)]
+    learns = np.ones(4, bool)
+    rollout = four._roll_out(learns)
+    own = [one._roll_out(learns[:1]) for one in alone]
+    for k, one in enumerate(own):
+        assert torch.equal(rollout.actions[k], one.actions[0])
+        torch.testing.assert_close(rollout.advantages[k], one.advantages[0], atol=1e-4, rtol=0)
+    rng, apart = np.random.default_rng(0), []
+    for _ in range(10):
+        rows = np.stack([rng.permutation(64)[:32] for _ in range(4)])
+        four.update(rollout, rows, [1e-3] * 4, learns)
+        for k, one in enumerate(alone):
+            one.update(own[k], rows[k : k + 1], [1e-3], learns[:1])
+            ours, theirs = four.stack.weights(k), one.stack.weights()
+            apart.append(max(float((ours[name] - theirs[name]).abs().max()) for name in theirs))
+            resynchronise(four, k, one)
+    kinks = 2 if case == "impala" else 0  # where equal squares are pooled, rounding chooses one
+    assert np.median(apart) < 1e-6 and sum(a > 1e-5 for a in apart) <= kinks, apart
+
+
+def resynchronise(four, k, one):
+    pairs = (
+        (four.stack.parameters, one.stack.parameters),
+        (four.adam.means, one.adam.means),
+        (four.adam.squares, one.adam.squares),
+    )
+    for ours, theirs in pairs:
+        for name, value in theirs.items():
+            ours[name].data[k] = value.data[0]
+
+
+def test_the_number_of_agents_changes_no_stream():
+    """The k-th agent sees the levels and draws the numbers that its seed names."""
+    three, one = population([7, 8, 9]), population([8])
+    three.advance(), one.advance()
+    assert three.curves[1] == one.curves[0]
+    np.testing.assert_array_equal(three.envs[1].buffers.obs, one.envs[0].buffers.obs)
+
+
+@pytest.mark.parametrize("case", ["sparse", "impala"])
+@pytest.mark.parametrize("what", ["nan", "finishes early", "other d and rate"])
+def test_one_agent_leaves_the_others_alone(what, case):
+    """To the bit."""
+    changes, diversity = {}, {}
+    if what == "finishes early":
+        changes = {1: {"total_steps": 64}}
+    if what == "other d and rate":
+        changes = {1: {"learning_rate": 1e-4, "gamma": 0.5, "ent_coef": 0.0}}
+        diversity = {1: 1.0}
+    usual = population([1, 2, 3], case)
+    other = population([1, 2, 3], case, changes, diversity)
+    if what == "nan":
+        next(iter(other.stack.parameters.values())).data[1] = float("nan")
+    while usual.is_learning(0):
+        usual.advance(), other.advance()
+    assert bits(usual, 0) == bits(other, 0) and bits(usual, 2) == bits(other, 2)
+    assert bits(usual, 1) != bits(other, 1)
+    assert usual.curves[2] == other.curves[2]
+    failed = {1: "a gradient is not finite after 64 steps"} if what == "nan" else {}
+    assert other.failures == failed
+    assert len(other.curves[1]) == (4 if what == "other d and rate" else 1)
+
+
+def test_agents_that_do_not_fit_are_refused():
+    with pytest.raises(
+        ValueError, match=r"in total_steps, learning_rate.*only; got num_steps \[4, 8\]"
+    ):
+        population([1, 2], changes={1: {"num_steps": 4}})
+    envs = [short_env(SMALL), short_env(SMALL, "rgb1")]
+    with pytest.raises(ValueError, match="see and do the same"):
+        Population(envs, [SMALL] * 2, [1, 2])
+    with pytest.raises(ValueError, match="num_envs=8"):
+        Population([make_env(4)], [SMALL], [1])
+
+
+# Going on
+
+
+@pytest.mark.parametrize("case", ["sparse", "impala"])
+def test_a_killed_training_goes_on_as_if_it_had_not_been(case, tmp_path, monkeypatch):
+    """Killed at three moments, one after the other."""
+    monkeypatch.setattr(ppo, "RESUME_S", 0.0)
+    mode, settings = CASES[case]
+    settings = replace(settings, total_steps=64 * 9)
+    whole_taken, taken = [], []
+    keyed = {"checkpoint_fracs": (0.0, 0.25, 0.5), "train_seed": 4}
+
+    def env():
+        return short_env(settings, mode, diversity=0.5)
+
+    def note(into):
+        return lambda agent, frac: into.append((frac, agent.steps))
+
+    whole = train_ppo(env(), settings, on_checkpoint=note(whole_taken), **keyed)
+    file = tmp_path / "resume.safetensors"
+    kills = sorted(np.random.default_rng().choice(np.arange(1, 9), 3, replace=False) * 64)
+    for at in [*kills, None]:
+
+        def on_progress(steps, total, row, at=at):
+            if steps == at:
+                raise KeyboardInterrupt
+
+        try:
+            again = train_ppo(
+                env(), settings, resume=file, on_progress=on_progress,
+                on_checkpoint=note(taken), **keyed,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            assert file.exists() or at == 64  # killed in its first rollout
+    assert not file.exists()
+    for name, value in whole.agent.weights.items():
+        assert torch.equal(value, again.agent.weights[name]), (kills, name)
+    assert repr(whole.curve) == repr(again.curve)  # NaN differs from itself
+    assert sorted(set(taken)) == sorted(whole_taken)
+
+
+def test_a_damaged_file_begins_anew(tmp_path):
+    one, file = population([1]), tmp_path / "resume.safetensors"
+    assert not restore(one, file)
+    one.advance()
+    keep(one, file)
+    file.write_bytes(file.read_bytes()[:-9])
+    assert not restore(population([1]), file)
+
+
+# Networks
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_weights_come_back_and_predict_as_in_sb3(case):
+    """The layout of a stack and the sparse layer change nothing but the last bits."""
+    mode, settings = CASES[case]
+    env = make_env(8, mode=mode)
+    obs = env.reset()
+    architecture = ppo.architecture_for(settings, env)
+    weights = [initial_weights(architecture, seed) for seed in (0, 1)]
+    stack = Stack(architecture, weights)
+    for k, own in enumerate(weights):
+        back = stack.weights(k)
+        assert own.keys() == back.keys()
+        assert all(torch.equal(value, back[name]) for name, value in own.items())
+    model = make_ppo(BatchVecEnv(env), settings, device="cpu")
+    load_weights(model.policy, weights[1])
+    memory = ppo.memory_for(architecture, 2, 8, "cpu")
+    for k in range(2):
+        memory.put(k, obs, 0)
+    logits, values = stack(memory.inputs(np.tile(np.arange(8), (2, 1))))
+    tensor = model.policy.obs_to_tensor(np.moveaxis(obs, -1, 1) if mode != "planes" else obs)[0]
+    theirs = model.policy.get_distribution(tensor).distribution.logits
+    torch.testing.assert_close(logits[1].log_softmax(-1), theirs, atol=1e-5, rtol=0)
+    expected = model.policy.predict_values(tensor)[:, 0]
+    torch.testing.assert_close(values[1], expected, atol=1e-5, rtol=0)
+
+
+def test_rollouts_take_rows():
+    rollout = Rollout(*(torch.arange(6).reshape(2, 3) for _ in range(4)))
+    assert rollout.take(torch.tensor([[2, 0], [1, 1]])).actions.tolist() == [[2, 0], [4, 4]]
