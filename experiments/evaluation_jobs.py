@@ -7,6 +7,7 @@ noise-matched planners, whose noise needs the arm's mean success.
 
 from __future__ import annotations
 
+import importlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from misgen.experiments.episode_records import Player, play_all, write
 from misgen.experiments.evaluation_levels import block, quadruples
 from misgen.experiments.jobs import Job
 from misgen.experiments.jobs_child import report_progress
+from misgen.experiments.kernels import load_kernels
 from misgen.experiments.noise_matching import matched_job
 from misgen.experiments.run_folder import RunFolder, remove_run, results_root
 from misgen.experiments.subjects import arm_of, cell_of, family_of, is_at_home, load_agent
@@ -83,6 +85,14 @@ def _label(argument: dict[str, Any]) -> str:
 def _mode(argument: dict[str, Any]) -> str:
     mode = argument["subject"]["observation_mode"]
     return "" if mode == "planes" else f" {mode}"
+
+
+def warm(argument: Mapping[str, Any]) -> None:
+    """Import and load what evaluating by `argument` needs."""
+    importlib.import_module("misgen.agents.checkpoint")
+    subject = argument["subject"]
+    if ":" not in subject["family"]:  # a user's own file is executed by its job
+        load_kernels(subject["family"], argument["cell"], subject["observation_mode"])
 
 
 def evaluate_job(argument: dict[str, Any], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one scheduler: a fresh single-thread process per job, progress, failures contained, resume.
+"""The one scheduler: a single-thread process per job, progress, failures contained, resume.
 
 A job names a function "module:function" that takes (argument, folder) and leaves its results in the
 run folder (run_folder.py). Finished folders are skipped, so calling `run_jobs` again with the same
@@ -28,9 +28,9 @@ from misgen.experiments.jobs_child import (
     EXIT_CLAIMED,
     EXIT_DISK_FULL,
     EXIT_RECORDED,
-    start_child,
 )
 from misgen.experiments.jobs_display import count, display_on_stderr, report_failures, say
+from misgen.experiments.jobs_start import EXIT_SERVER_DIED, Process, start
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import is_done, read_json, require_writable
 
@@ -73,7 +73,7 @@ class JobResult:
 @dataclass
 class Worker:
     job: Job
-    process: subprocess.Popen[bytes]
+    process: Process
     started: float  # time.monotonic()
 
 
@@ -209,12 +209,13 @@ def _consider(sweep: Sweep, job: Job) -> None:
 def _start(job: Job) -> Worker:
     require_writable(job.folder)
     (job.folder / "failed.json").unlink(missing_ok=True)  # of an earlier attempt
-    process = start_child(job.name, job.target, job.argument, job.folder)
+    process = start(job.name, job.target, job.argument, job.folder)
     return Worker(job, process, time.monotonic())
 
 
 def _collect(sweep: Sweep, worker: Worker) -> None:
     job, code = worker.job, worker.process.returncode
+    assert code is not None  # it has ended
     seconds = time.monotonic() - worker.started
     if code == EXIT_CLAIMED:
         sweep.not_before[job.name] = time.monotonic() + RETRY_CLAIMED_S
@@ -237,6 +238,8 @@ def _failure(folder: Path, code: int) -> str:
     if code < 0:
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""
         error = f"killed by {signal.Signals(-code).name}{hint}"
+    elif code == EXIT_SERVER_DIED:
+        error = "the process that jobs are forked from was killed, and its jobs with it"
     else:
         error = f"the process ended with exit code {code} before the job was finished"
     with contextlib.suppress(OSError):  # a full disk must not end the other jobs

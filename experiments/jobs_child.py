@@ -1,4 +1,4 @@
-"""The process of one job: starting it, and in it running the job and reporting progress."""
+"""In the process of a job: running it and reporting its progress."""
 
 import contextlib
 import ctypes
@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -23,50 +22,6 @@ EXIT_RECORDED = 3  # the job failed and failed.json says why
 EXIT_DISK_FULL = 4  # likewise, if there was room for it
 EXIT_CLAIMED = 75  # another process holds the run folder, or has just finished it
 _PR_SET_PDEATHSIG = 1
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-
-# The child takes over sys.path, so it imports the same code wherever it starts; -P keeps a folder
-# called `misgen` in the current directory from shadowing ours before that.
-_CHILD = (
-    "import json, sys; order = json.load(sys.stdin); sys.path[:] = order['sys_path']; "
-    "from misgen.experiments.jobs_child import run_child; run_child(order)"
-)
-
-
-def start_child(
-    name: str, target: str, argument: dict[str, Any], folder: Path
-) -> subprocess.Popen[bytes]:
-    """A process that runs a job in its folder, whose train.log takes what it prints."""
-    environment = dict(os.environ, PYTHONUNBUFFERED="1", PYTHONFAULTHANDLER="1")
-    environment.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # read when numpy, torch are imported
-    order = {
-        "sys_path": sys.path,
-        "parent": os.getpid(),
-        "target": target,
-        "argument": argument,
-        "folder": str(folder.absolute()),
-    }
-    with open(folder / "train.log", "ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _CHILD, name.encode(errors="backslashreplace")],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches this process only, which then stops the jobs
-        )
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # already dead: its exit status says so
-        process.stdin.write(json.dumps(order).encode())
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-    return process
 
 
 def run_child(order: dict[str, Any]) -> NoReturn:

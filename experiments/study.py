@@ -11,22 +11,20 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from duckdb import DuckDBPyRelation
 
 from misgen.analysis.records import read_records
 from misgen.analysis.table import rates_table
-from misgen.envs.families import find_cell, find_family
+from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.config import TrainConfig, compose
 from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.jobs import Job, run_jobs
+from misgen.experiments.kernels import compile_rules
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import require_writable, results_root
 from misgen.experiments.shift import job_of
@@ -188,7 +186,7 @@ def run(plan: Plan, workers: int) -> Measured:
     if plan.quick:
         print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
     if not all(train_folder(config).is_done for config in everyone):
-        compile_rules(sorted({config.family for config in everyone}), workers)
+        compile_rules(sorted({(each.family, each.cell) for each in everyone}), workers)
     steps = 2 + study.shifts + (study.longer is not None)
     print(f"1 of {steps}: training {len(everyone)} agents, {workers} at a time", flush=True)
     finish(train_jobs(everyone), workers)
@@ -243,26 +241,3 @@ def unlearned(
             and not row.own_success >= below * row.planner_own_success
         }
     )
-
-
-def compile_rules(families: Sequence[str], workers: int) -> None:
-    """Compile the rules of these families once, before many processes would do the same."""
-    started = time.monotonic()
-    print("compiling the rules (once per version) ...", flush=True)
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        list(pool.map(compile_family, families))
-    print(f"compiled in {time.monotonic() - started:.0f} s", flush=True)
-
-
-def compile_family(name: str) -> None:
-    """Call every kernel that training and evaluation use."""
-    from misgen.envs.core.batch import BatchEnv
-    from misgen.envs.core.levels import sample_levels
-    from misgen.envs.core.plans import solve
-
-    family = find_family(name)
-    distribution = family.train_distribution(family.cell(family.default_cell))
-    levels = sample_levels(family, distribution, range(2))
-    env = BatchEnv.on(levels)
-    env.step(np.array([family.noop] * 2))
-    solve(levels, distribution.horizon_steps, (0.0,)).action_mask(env, "intended")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import functools
+import importlib
 import io
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,15 @@ from typing import TYPE_CHECKING, Any
 from misgen.analysis.files import atomic_write_bytes
 from misgen.experiments.attempt import run_once
 from misgen.experiments.cell_choice import cell_label
-from misgen.experiments.config import TrainConfig, as_dict, from_dict, hydra_main
+from misgen.experiments.config import (
+    InterventionConfig,
+    TrainConfig,
+    as_dict,
+    from_dict,
+    hydra_main,
+)
 from misgen.experiments.jobs_child import report_progress
+from misgen.experiments.kernels import load_kernels
 from misgen.experiments.run_folder import RunFolder, require_writable, results_root, write_json
 
 if TYPE_CHECKING:  # imported when there is something to train
@@ -93,13 +102,26 @@ class _Meter:
 
 
 def _rounded(config: TrainConfig) -> str:
-    """Where a training is longer than asked for, how long it is."""
+    """How long a training is where that is much longer than asked for."""
     if config.agent.method == "cloning":
         return ""
     own = config.agent.settings
     rollout = own.num_envs * own.num_steps
     steps = -(-own.total_steps // rollout) * rollout
-    return f" ({steps:,} steps, whole rollouts)" if steps > own.total_steps else ""
+    is_longer = steps > 1.1 * own.total_steps
+    return f" ({steps:,} steps: whole rollouts of {rollout:,})" if is_longer else ""
+
+
+def warm(argument: Mapping[str, Any]) -> None:
+    """Import and load what training by `argument` needs."""
+    import torch
+
+    for name in ("checkpoint", "cloning", "ppo"):
+        importlib.import_module(f"misgen.agents.{name}")
+    torch.set_num_threads(1)
+    if ":" not in argument["family"]:  # a user's own file is executed by its job
+        load_kernels(argument["family"], argument["cell"], argument["observation_mode"])
+        distinguishing_share(from_dict(TrainConfig, argument))
 
 
 def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress = None) -> None:
@@ -222,12 +244,20 @@ def summary(config: TrainConfig, curve: Any) -> dict[str, Any]:
 def distinguishing_share(config: TrainConfig) -> float:
     """Share of levels of the training distribution that distinguish the goals, from
     DISTINGUISHING_SAMPLE of them."""
+    own = config.intervention
+    return _distinguishing_share(config.family, config.cell, own.diversity, own.specification)
+
+
+@functools.cache
+def _distinguishing_share(family: str, cell: str, d: float, q: float) -> float:
     import numpy as np
 
     from misgen.envs.core.levels import sample_levels
     from misgen.envs.core.plans import is_distinguishing, solve
 
-    distribution = replace(config.distribution(), num_levels=0)
+    intervention = InterventionConfig(diversity=d, specification=q)
+    config = TrainConfig(family=family, cell=cell, intervention=intervention)
+    distribution = config.distribution()
     levels = sample_levels(
         config.get_family(), distribution, np.arange(DISTINGUISHING_SAMPLE) + 10**15
     )

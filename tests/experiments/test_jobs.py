@@ -33,6 +33,10 @@ def work(argument, folder):
     note(argument, folder)
     (folder / "out.txt").write_text(os.environ["OMP_NUM_THREADS"])
 
+def look(argument, folder):
+    threads = len(os.listdir("/proc/self/task"))
+    (folder / "out.txt").write_text(f"{os.environ['TOY']} {os.getcwd()} {threads}")
+
 def wait(argument, folder):
     "Until the file `gate` exists."
     note(argument, folder)
@@ -242,6 +246,61 @@ def test_a_stopped_scheduler_takes_its_jobs_along_and_is_continued(toy, tmp_path
         "later": "done",
     }
     assert len(started(tmp_path)["quick"]) == 1
+
+
+def test_a_killed_server_costs_the_running_jobs_only(toy, tmp_path):
+    """Its jobs die with it, and the next ones are forked from another."""
+    jobs = [toy("quick"), toy("victim", "wait"), toy("later", after=("quick",))]
+    with driver([*jobs, toy("last", after=("later",))]) as process:
+        wait_until(lambda: {"victim", "later"} <= set(started(tmp_path)))
+        victim = started(tmp_path)["victim"][0]
+        os.kill(parent_of(victim), signal.SIGKILL)
+        wait_until(lambda: is_gone(victim), seconds=5)
+        output, errors = process.communicate(timeout=30)
+    found = json.loads(output)
+    assert found["quick"] == "done" and found["victim"] == "failed"
+    assert "victim: the process that jobs are forked from was killed" in errors
+    (tmp_path / "gate").touch()
+    again = run_jobs([*jobs, toy("last", after=("later",))], 2, progress=False)
+    assert {result.status for result in again} <= {"done", "skipped"}
+    assert len(started(tmp_path)["quick"]) == 1
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_the_server_does_not_outlive_the_scheduler(toy, tmp_path):
+    with driver([toy("slow", "wait")]) as process:
+        wait_until(lambda: "slow" in started(tmp_path))
+        (pid,) = started(tmp_path)["slow"]
+        server = parent_of(pid)
+        assert server != process.pid
+        process.kill()
+        wait_until(lambda: is_gone(pid) and is_gone(server), seconds=5)
+
+
+def test_a_job_finds_its_own_environment(toy, tmp_path, monkeypatch):
+    """The server of an earlier sweep serves the next one, which another folder and others settings
+    may have."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        monkeypatch.setenv("TOY", name)
+        run_jobs([toy(name, "look")], 1, progress=False)
+        found = (tmp_path / "runs" / name / "out.txt").read_text()
+        assert found == f"{name} {tmp_path / name} 1"
+
+
+def test_where_nothing_is_forked_jobs_are_processes_all_the_same(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("misgen.experiments.jobs_start.can_fork", lambda _: False)
+    jobs = [toy("a"), toy("b", "fail"), toy("c", "kill")]
+    assert statuses(run_jobs(jobs, 2, progress=False)) == {
+        "a": "done",
+        "b": "failed",
+        "c": "failed",
+    }
+    assert (tmp_path / "runs" / "a" / "out.txt").read_text() == "1"
 
 
 # --- Two sweeps ----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A family in a file of the user's own goes the way of a built-in one, from training to rates."""
 
 import json
+import os
 import sys
 
 import pyarrow.parquet as pq
@@ -8,7 +9,7 @@ import pytest
 
 from misgen.agents import checkpoint
 from misgen.envs.families import find_family
-from misgen.experiments import evaluate, jobs
+from misgen.experiments import evaluate, jobs, jobs_start
 from misgen.experiments.cli import main
 
 TOY = """
@@ -119,6 +120,8 @@ def test_jobs_in_processes_of_their_own_find_both(folder, monkeypatch, capfd):
     (file,) = (folder / "policy").glob("runs/kind=evaluate/run=*/episodes.parquet")
     table = pq.read_table(file, columns=["family", "cell"])
     assert set(zip(*table.to_pydict().values(), strict=True)) == {("toy", "M5")}
+    server = jobs_start._clients[0].process.pid
+    assert len(os.listdir(f"/proc/{server}/task")) == 1  # else its forks would miss threads
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,201 @@
+"""Starting the process of a job: forked from a warm server, or a fresh one.
+
+Fresh ones are for systems that do not fork safely (macOS) and for jobs on a GPU.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+EXIT_SERVER_DIED = 76  # of a job whose server was killed
+POLL_S = 0.02
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow's, from its import on
+}
+"""Variables that are read when numpy, torch and pyarrow are imported."""
+
+# A child takes over sys.path, so it imports the same code wherever it starts; -P keeps a folder
+# called `misgen` in the current directory from shadowing ours before that.
+_SERVER = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from misgen.experiments.jobs_server import main; main()"
+)
+_CHILD = (
+    "import json, sys; order = json.load(sys.stdin); sys.path[:] = order['sys_path']; "
+    "from misgen.experiments.jobs_child import run_child; run_child(order)"
+)
+
+
+class Process(Protocol):
+    """The process of a job, which leads a group of its own."""
+
+    pid: int
+    returncode: int | None  # minus the signal that killed it; None while it runs
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Raises subprocess.TimeoutExpired."""
+
+
+def start(name: str, target: str, argument: dict[str, Any], folder: Path) -> Process:
+    """A process that runs a job in its folder, whose train.log takes what it prints."""
+    order = {
+        "name": name,
+        "sys_path": sys.path,
+        "parent": os.getpid(),
+        "target": target,
+        "argument": argument,
+        "folder": str(folder.absolute()),
+        "log": str((folder / "train.log").absolute()),
+        "environment": _environment(),
+        "cwd": os.getcwd(),
+    }
+    return _server().start(order) if can_fork(argument) else _fresh(order)
+
+
+def can_fork(argument: Mapping[str, Any]) -> bool:
+    """Whether a job with this argument works in a fork of the server."""
+    return sys.platform == "linux" and argument.get("device") != "cuda"
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, **ONE_THREAD, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+
+
+def _fresh(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    with open(order["log"], "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CHILD, order["name"].encode(errors="backslashreplace")],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=order["environment"],
+            start_new_session=True,  # Ctrl-C reaches this process only, which then stops the jobs
+        )
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # already dead: its exit status says so
+        process.stdin.write(json.dumps(order).encode())
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    return process
+
+
+class Forked:
+    """A job of the server."""
+
+    def __init__(self, server: _Client, name: str) -> None:
+        self.server, self.name = server, name
+        self.pid = 0
+        self.warmed_s = 0.0  # what the server took to be ready for it
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        self.server.read_events()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        deadline = time.monotonic() + (timeout if timeout is not None else float("inf"))
+        while (code := self.poll()) is None:
+            if time.monotonic() >= deadline:
+                raise subprocess.TimeoutExpired(self.name, timeout or 0.0)
+            time.sleep(POLL_S)
+        return code
+
+
+class _Client:
+    """The scheduler's end of a server."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _SERVER, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(),
+            start_new_session=True,  # Ctrl-C reaches the scheduler only, which then stops the jobs
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.orders, self.events = self.process.stdin, self.process.stdout
+        self.running: dict[str, Forked] = {}
+        self.owner, self.unread = os.getpid(), b""
+
+    @property
+    def is_alive(self) -> bool:
+        return self.owner == os.getpid() and self.process.poll() is None
+
+    def start(self, order: Mapping[str, Any]) -> Forked:
+        """Returns once the job has been forked, or the server is dead."""
+        job = self.running[order["name"]] = Forked(self, order["name"])
+        with contextlib.suppress(BrokenPipeError):
+            self.orders.write(json.dumps(order).encode() + b"\n")
+            self.orders.flush()
+        while not job.pid and job.returncode is None:
+            self.read_events(wait=True)
+        return job
+
+    def read_events(self, wait: bool = False) -> None:
+        """Take note of what the server has told."""
+        while self.running and select.select([self.events], [], [], None if wait else 0)[0]:
+            wait = False
+            data = os.read(self.events.fileno(), 1 << 16)
+            if not data:
+                self._is_dead()
+                return
+            *lines, self.unread = (self.unread + data).split(b"\n")
+            for line in lines:
+                self._note(json.loads(line))
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if "started" in event:
+            job = self.running[event["started"]]
+            job.pid, job.warmed_s = event["pid"], event["warmed_s"]
+        else:
+            self.running.pop(event["ended"]).returncode = event["code"]
+
+    def _is_dead(self) -> None:
+        """Its jobs died with it."""
+        self.process.wait()
+        for job in self.running.values():
+            job.returncode = EXIT_SERVER_DIED
+        self.running.clear()
+
+    def close(self) -> None:
+        """End the server, and with it what is still running."""
+        if self.owner != os.getpid():
+            return
+        with contextlib.suppress(OSError):
+            self.orders.close()
+        self.process.wait()
+        self.events.close()
+
+
+_clients: list[_Client] = []  # at most one, which serves all sweeps of this process
+
+
+def _server() -> _Client:
+    if not (_clients and _clients[0].is_alive):
+        close_server()
+        _clients.append(_Client())
+    return _clients[0]
+
+
+@atexit.register
+def close_server() -> None:
+    """End the server of this process, if there is one; the next job starts another."""
+    while _clients:
+        _clients.pop().close()

@@ -1,0 +1,41 @@
+"""Compiling or loading every kernel that training and evaluation call, before they are timed."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+
+from misgen.envs.families import find_family
+
+
+@functools.cache
+def load_kernels(name: str, code: str, mode: str = "planes") -> float:
+    """Call every kernel of a cell, shown in this mode. The seconds that it took."""
+    from misgen.envs.core.batch import BatchEnv
+    from misgen.envs.core.levels import sample_levels
+    from misgen.envs.core.plans import solve
+
+    started = time.monotonic()
+    family = find_family(name)
+    distribution = family.train_distribution(family.cell(code))
+    levels = sample_levels(family, distribution, range(2))
+    env = BatchEnv.on(levels, observation_mode=mode)
+    env.step(np.array([family.noop] * 2))
+    solve(levels, distribution.horizon_steps, (0.0,)).action_mask(env, "intended")
+    return time.monotonic() - started
+
+
+def compile_rules(cells: Sequence[tuple[str, str]], workers: int) -> None:
+    """Compile the rules of these (family, cell) once, before many processes would do the same; says
+    the seconds that each family took."""
+    first = dict(reversed(cells))  # one cell a family: most kernels are the family's
+    print("compiling the rules (once per version) ...", flush=True)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        seconds = list(pool.map(load_kernels, first.keys(), first.values()))
+    took = ", ".join(f"{name} {s:.0f} s" for name, s in zip(first, seconds, strict=True))
+    print(f"compiled: {took}", flush=True)
