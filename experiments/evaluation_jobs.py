@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from misgen.agents.own_policy import own_policy
 from misgen.agents.policy import ConstantPolicy, PlannerPolicy, Policy, RandomPolicy, noop_policy
 from misgen.envs.core.family import Family
@@ -90,6 +92,7 @@ def _mode(argument: dict[str, Any]) -> str:
 def warm(argument: Mapping[str, Any]) -> None:
     """Import and load what evaluating by `argument` needs."""
     importlib.import_module("misgen.agents.checkpoint")
+    pa.array([0])  # imports pandas, where it is installed
     subject = argument["subject"]
     if ":" not in subject["family"]:  # a user's own file is executed by its job
         load_kernels(subject["family"], argument["cell"], subject["observation_mode"])

@@ -63,7 +63,11 @@ class Server:
                     return
                 *lines, unread = (unread + data).split(b"\n")
                 for line in lines:
-                    self.start(json.loads(line))
+                    order = json.loads(line)
+                    if "import" in order:
+                        importlib.import_module(order["import"])
+                    else:
+                        self.start(order)
 
     def start(self, order: dict[str, Any]) -> None:
         """Fork for one job."""

@@ -141,12 +141,15 @@ class _Client:
     def start(self, order: Mapping[str, Any]) -> Forked:
         """Returns once the job has been forked, or the server is dead."""
         job = self.running[order["name"]] = Forked(self, order["name"])
-        with contextlib.suppress(BrokenPipeError):
-            self.orders.write(json.dumps(order).encode() + b"\n")
-            self.orders.flush()
+        self.order(order)
         while not job.pid and job.returncode is None:
             self.read_events(wait=True)
         return job
+
+    def order(self, *orders: Mapping[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # dead: the events end, too
+            self.orders.write(b"".join(json.dumps(order).encode() + b"\n" for order in orders))
+            self.orders.flush()
 
     def read_events(self, wait: bool = False) -> None:
         """Take note of what the server has told."""
@@ -180,8 +183,15 @@ class _Client:
             return
         with contextlib.suppress(OSError):
             self.orders.close()
+        self.process.terminate()  # it may be importing
         self.process.wait()
         self.events.close()
+
+
+def import_early(*modules: str) -> None:
+    """Let the server import these while this process goes on."""
+    if can_fork({}):
+        _server().order(*({"import": module} for module in modules))
 
 
 _clients: list[_Client] = []  # at most one, which serves all sweeps of this process

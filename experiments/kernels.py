@@ -10,6 +10,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
+from misgen.envs.core.kernel_cache import cache_folder
 from misgen.envs.families import find_family
 
 
@@ -30,10 +31,20 @@ def load_kernels(name: str, code: str, mode: str = "planes") -> float:
     return time.monotonic() - started
 
 
+def is_compiled(name: str) -> bool:
+    """Whether the last of a family's kernels that `load_kernels` calls is on disk."""
+    folder = cache_folder()
+    found = folder is not None and next(folder.rglob(f"*mask_{find_family(name).name}_*.nbc"), None)
+    return bool(found)
+
+
 def compile_rules(cells: Sequence[tuple[str, str]], workers: int) -> None:
     """Compile the rules of these (family, cell) once, before many processes would do the same; says
-    the seconds that each family took."""
+    the seconds that each family took. What is compiled already is left alone."""
     first = dict(reversed(cells))  # one cell a family: most kernels are the family's
+    first = {name: code for name, code in first.items() if not is_compiled(name)}
+    if not first:
+        return
     print("compiling the rules (once per version) ...", flush=True)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         seconds = list(pool.map(load_kernels, first.keys(), first.values()))

@@ -24,6 +24,7 @@ from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.config import TrainConfig, compose
 from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.jobs import Job, run_jobs
+from misgen.experiments.jobs_start import import_early
 from misgen.experiments.kernels import compile_rules
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import require_writable, results_root
@@ -154,6 +155,7 @@ def command(
     asked = options.cells or study.cells or built_in_codes()
     cells = [*dict.fromkeys(find_cell(code)[1].code for code in asked)]
     require_writable(results_root())
+    import_early("misgen.agents.checkpoint", "misgen.agents.cloning")
     plan = Plan(study, cells, options.agents, options.quick)
     folder = report(run(plan, options.workers or usable_cores()))
     if options.publish:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from misgen.analysis.files import atomic_write_bytes
+from misgen.envs.families import find_family
 from misgen.experiments.attempt import run_once
 from misgen.experiments.cell_choice import cell_label
 from misgen.experiments.config import (
-    InterventionConfig,
     TrainConfig,
     as_dict,
     from_dict,
@@ -36,7 +36,7 @@ Progress = Callable[[int, int, Any], None] | None  # (steps, of steps, newest ro
 CHECKPOINT = "checkpoint"
 EARLIER_CHECKPOINTS = {1 / 8: "checkpoint_1of8", 1 / 4: "checkpoint_1of4", 1 / 2: "checkpoint_1of2"}
 RESUME = "resume.safetensors"  # from which a killed training goes on
-DISTINGUISHING_SAMPLE = 2000  # levels of the training distribution
+DISTINGUISHING_SAMPLE = 500  # levels of either draw
 
 
 def main(argv: list[str]) -> int:
@@ -242,24 +242,25 @@ def summary(config: TrainConfig, curve: Any) -> dict[str, Any]:
 
 
 def distinguishing_share(config: TrainConfig) -> float:
-    """Share of levels of the training distribution that distinguish the goals, from
-    DISTINGUISHING_SAMPLE of them."""
-    own = config.intervention
-    return _distinguishing_share(config.family, config.cell, own.diversity, own.specification)
+    """Share of levels of the training distribution that distinguish the goals."""
+    d = config.intervention.diversity
+    intact, broken = (share_of_draw(config.family, config.cell, draw) for draw in (0.0, 1.0))
+    return (1 - d) * intact + d * broken
 
 
 @functools.cache
-def _distinguishing_share(family: str, cell: str, d: float, q: float) -> float:
+def share_of_draw(family: str, cell: str, d: float) -> float:
+    """Share among the intact (d = 0) or the broken draws (d = 1) of a cell, from
+    DISTINGUISHING_SAMPLE of them. At a small d, where few draws are broken, the two give a better
+    estimate than levels of the distribution."""
     import numpy as np
 
     from misgen.envs.core.levels import sample_levels
     from misgen.envs.core.plans import is_distinguishing, solve
 
-    intervention = InterventionConfig(diversity=d, specification=q)
-    config = TrainConfig(family=family, cell=cell, intervention=intervention)
-    distribution = config.distribution()
-    levels = sample_levels(
-        config.get_family(), distribution, np.arange(DISTINGUISHING_SAMPLE) + 10**15
-    )
+    found = find_family(family)
+    distribution = found.train_distribution(found.cell(cell), d)
+    seeds = np.arange(DISTINGUISHING_SAMPLE) + 10**15
+    levels = sample_levels(found, distribution, seeds)
     plans = solve(levels, distribution.horizon_steps, (0.0,))
     return float(is_distinguishing(plans.plays.at(0)).mean())
