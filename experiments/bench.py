@@ -6,6 +6,7 @@ from misgen.experiments.cli import hint
 
 TOPICS = {
     "envs": "steps per second of one core, level generation, planning, memory",
+    "train": "trained steps and agents per hour, beside Stable-Baselines3",
     "risk": "draws per second of the risk model, all domains and periods",
 }
 """Topic -> what is measured, by `main(arguments)` of `misgen.experiments.bench_TOPIC`."""

@@ -282,13 +282,13 @@ def _steps_table(results: Sequence[dict[str, Any]]) -> str:
     header = ["steps per CPU-second of one core", "mode", "batch", "median", "range"]
     lines = []
     for r in results:
-        median, low, high = (_short(r[name]) for name in ("median", "low", "high"))
+        median, low, high = (short_rate(r[name]) for name in ("median", "low", "high"))
         title, batch = f"{r['name']} {r['family']}", str(r["batch"])
         lines.append([title, r["mode"], batch, median, f"[{low}, {high}]"])
     return aligned(header, lines)
 
 
-def _short(rate: float) -> str:
+def short_rate(rate: float) -> str:
     """Three digits: 12.3 M, 456 k, 78.9."""
     for size, unit in ((1e6, " M"), (1e3, " k"), (1, "")):
         if rate >= size:
@@ -313,7 +313,11 @@ def _peers_table(pairs: Sequence[dict[str, Any]]) -> str:
     lines = []
     for pair in pairs:
         ours, peer = pair["ours"], pair["peer"]
-        left = [ours["family"], ours["mode"], str(ours["batch"]), _short(ours["median"])]
-        right = [f"{peer['name']} {peer['family']}", _short(peer["median"]), f"{pair['ratio']:.3g}"]
+        left = [ours["family"], ours["mode"], str(ours["batch"]), short_rate(ours["median"])]
+        right = [
+            f"{peer['name']} {peer['family']}",
+            short_rate(peer["median"]),
+            f"{pair['ratio']:.3g}",
+        ]
         lines.append(left + right)
     return aligned(header, lines)

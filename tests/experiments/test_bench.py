@@ -1,5 +1,6 @@
 """`misgen bench`: tasks are measured in turn, and peers that cannot be run are only a note."""
 
+import functools
 import json
 import os
 import subprocess
@@ -93,7 +94,7 @@ def test_every_line_is_measured(tmp_path: Path) -> None:
     ("rate", "shown"), [(12_345_678, "12.3 M"), (456_789, "457 k"), (9.876, "9.88"), (0.5, "0.5")]
 )
 def test_rates_have_three_digits(rate: float, shown: str) -> None:
-    assert bench_envs._short(rate) == shown
+    assert bench_envs.short_rate(rate) == shown
 
 
 def peer(monkeypatch: pytest.MonkeyPatch, *command: str) -> tuple[list[float], list[str]]:
@@ -131,3 +132,23 @@ def test_draws_of_the_risk_model(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "1e+03 draws x 20 predictions" in capsys.readouterr().out
     numbers = json.loads(file.read_text())
     assert numbers["draws_per_s"] > 1000 and numbers["machine"]["cores"] >= 1
+
+
+def test_trainers_are_measured_beside_each_other(tmp_path, capsys, monkeypatch) -> None:
+    """Every line, on rollouts of 64 steps."""
+    from misgen.experiments import bench_train
+
+    small = functools.partial(bench_train.PPOSettings, num_envs=8, num_steps=8, batch_size=32)
+    monkeypatch.setattr(bench_train, "PPOSettings", small)
+    monkeypatch.setattr(bench_train, "POPULATIONS", (1, 2))
+    file = tmp_path / "train.json"
+    words = ["train", "--seconds", "0.01", "--rounds", "1", "--json", str(file)]
+    assert bench.main(words) == 0
+    report = json.loads(file.read_text())
+    lines = [(r["family"], r["name"], r["batch"]) for r in report["results"]]
+    names = [("SB3 PPO", 1), ("CleanRL-style", 1), ("misgen PPO", 1), ("misgen PPO", 2)]
+    assert lines == [(code, *name) for code in ("C2", "K3") for name in names]
+    for code in ("C2", "K3"):
+        assert sum(report["shares"][code].values()) == pytest.approx(1)
+        assert set(report["first_layer_us"][code]) == {"dense", "embedding_bag", "lit inputs"}
+    assert "x SB3" in capsys.readouterr().out
