@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -85,8 +84,15 @@ def bench_train(seconds: float, rounds: int, with_pictures: bool) -> dict[str, A
         "results": [{**r, "budget_steps": budget(r["family"])} for r in results],
         "shares": {code: time_shares(code, seconds) for code in CELLS},
         "first_layer_us": {code: first_layer(code, seconds / 4) for code in CELLS},
-        "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "peak_bytes": peak_bytes(),
     }
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had."""
+    import resource  # POSIX
+
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def budget(code: str) -> int:

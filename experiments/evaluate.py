@@ -14,6 +14,7 @@ from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.jobs import run_jobs
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import RESULTS_HELP, require_writable, results_root
+from misgen.experiments.solved_blocks import forget
 from misgen.experiments.subjects import (
     EvaluateConfig,
     agent_arguments,
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> int:
         arguments = [found for path in paths for found in agent_arguments(path, config)]
         refuse_second_evaluation(arguments)
     results = run_jobs(evaluation_jobs(arguments), config.num_workers or usable_cores())
+    forget()
     if any(result.status not in ("done", "skipped") for result in results):
         return 1
     if config.policy:

@@ -33,20 +33,28 @@ from misgen.experiments.subjects import arm_of, cell_of, family_of, is_at_home, 
 
 def evaluation_jobs(arguments: Sequence[dict[str, Any]]) -> list[Job]:
     """One job for each subject and cell, one for the controls of each block of levels in the
-    subjects' own cells, and one for each arm's noise-matched planners."""
-    jobs, blocks, arms = [], {}, defaultdict(list)
+    subjects' own cells, and one for each arm's noise-matched planners.
+
+    Jobs of one block stand together, its controls before the agents of the block before it: they
+    are likely to have solved the levels (solved_blocks.py) when the agents play them.
+    """
+    blocks: dict[str, Job] = {}
+    playing, arms = defaultdict(list), defaultdict(list)
     for argument in sorted(arguments, key=lambda each: each["subject"]["agent_number"]):
         number = argument["subject"]["agent_number"]
         name = f"evaluate {_label(argument)} agent {number}"
+        cell = cell_label(family_of(argument), cell_of(argument))
+        block = f"controls {cell}{_mode(argument)} block {number}"
         if is_at_home(argument):
-            jobs.append(_job("evaluate", name, argument))
-            arms[arm_of(argument)].append(jobs[-1])
-            cell = cell_label(family_of(argument), cell_of(argument))
-            name = f"controls {cell}{_mode(argument)} block {number}"
-            blocks[name] = _job("controls", name, controls_argument(argument))
+            playing[block].append(_job("evaluate", name, argument))
+            arms[arm_of(argument)].append(playing[block][-1])
+            blocks[block] = _job("controls", block, controls_argument(argument))
         else:
-            jobs.append(_job("evaluate", f"{name} in {argument['cell']}", argument))
-    jobs += blocks.values()
+            playing[block].append(_job("evaluate", f"{name} in {argument['cell']}", argument))
+    jobs: list[Job] = []
+    for block, next_one in zip(playing, [*[*playing][1:], ""], strict=True):
+        ahead = (blocks.pop(name, None) for name in (block, next_one))
+        jobs += [*filter(None, ahead), *playing[block]]
     for members in arms.values():
         argument = {"members": [job.argument for job in members], "kind": "matched"}
         job = _job("matched", f"match noise {_label(members[0].argument)}", argument)

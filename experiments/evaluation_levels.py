@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from misgen.envs.core.levels import Levels, sample_levels, sample_quadruples
-from misgen.envs.core.plans import INTENDED, Plans, solve, solve_together
+from misgen.envs.core.plans import INTENDED, Plans, solve_together
 from misgen.envs.core.types import Array
+from misgen.experiments.solved_blocks import solved
 from misgen.experiments.subjects import cell_of, family_of, is_at_home
 
 BLOCK = 10**6  # level seeds of one agent
@@ -55,7 +57,13 @@ def block(argument: dict[str, Any]) -> Iterator[Variant]:
     if not is_at_home(argument):
         return
     levels, horizon = own_levels(argument)
-    plan = solve(levels, horizon, (0.0,), argument["eval_seed"])
+    what = {
+        **_identity(argument),
+        "own": argument["subject"]["cell"],
+        "d": argument["subject"]["d"],
+    }
+    solve_own = partial(solve_together, [levels], horizon, seed=argument["eval_seed"])
+    (plan,), _ = solved(what, [levels], solve_own)
     steps = np.full(len(levels), horizon, np.int32)
     yield Variant(name="own", plans=plan, judged=steps, limit=steps)
 
@@ -66,10 +74,19 @@ def quadruples(argument: dict[str, Any]) -> Iterator[Variant]:
     levels = sample_quadruples(family_of(argument), cell, block_seeds(argument))
     for pair in (("00", "10"), ("01", "11")):
         batches = [levels[name] for name in pair]
-        plans, judged = solve_together(batches, seed=argument["eval_seed"])
+        what = {**_identity(argument), "cell": cell.code, "variants": pair}
+        solve_pair = partial(solve_together, batches, seed=argument["eval_seed"])
+        plans, judged = solved(what, batches, solve_pair)
         for name, plan in zip(pair, plans, strict=True):
             limit = judged * cell.horizon_factor(name)
             yield Variant(name=name, plans=plan, judged=judged, limit=limit)
+
+
+def _identity(argument: dict[str, Any]) -> dict[str, Any]:
+    """What decides a block of levels and its plans, but for the cell and the variant."""
+    named = ("family_version", "num_levels", "eval_base", "eval_seed")
+    number, family = argument["subject"]["agent_number"], argument["subject"]["family"]
+    return {"family": family, "number": number, **{name: argument[name] for name in named}}
 
 
 def block_seeds(argument: dict[str, Any]) -> Array:

@@ -29,6 +29,7 @@ from misgen.experiments.kernels import compile_rules
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import require_writable, results_root
 from misgen.experiments.shift import job_of
+from misgen.experiments.solved_blocks import forget
 from misgen.experiments.study_file import Longer, Study
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments
 from misgen.experiments.train import CHECKPOINT, run_name, train_folder
@@ -195,6 +196,7 @@ def run(plan: Plan, workers: int) -> Measured:
     print(f"2 of {steps}: evaluating them on levels of their own, with all controls", flush=True)
     evaluations = evaluation_jobs(evaluation_arguments(plan, configs))
     finish(evaluations, workers)
+    forget()
     records = records_of(evaluations)
     shifts = [job_of(*find_cell(code)) for code in plan.cells] if study.shifts else []
     if shifts:

@@ -184,9 +184,9 @@ def test_an_agent_plays_every_cell_of_its_family(results, tmp_path):
     arguments = agent_arguments(path, EvaluateConfig(cell="all", num_levels=4))
     jobs = evaluation_jobs(arguments)
     kinds = [job.target.partition(":")[2] for job in jobs]
-    assert kinds == ["evaluate_job"] * 4 + ["controls_job", "matched_job"]
+    assert sorted(kinds) == ["controls_job", *["evaluate_job"] * 4, "matched_job"]
     played = set()
-    for job in jobs[:4]:
+    for job in [job for job in jobs if job.target.endswith(":evaluate_job")]:
         cell = FAMILY.cell(job.argument["cell"])
         folder = tmp_path / f"run={cell.code}"
         folder.mkdir()
