@@ -35,7 +35,7 @@ POPULATIONS = (1, 4, 16)
 PICTURES: tuple[str, str, dict[str, Any]] = (
     "C2",
     "rgb64",
-    {"num_envs": 32, "num_steps": 16, "batch_size": 256},
+    {"num_envs": 8, "num_steps": 8, "batch_size": 64},
 )
 """IMPALA on 64 x 64 x 3: a cell, a mode, and a rollout that takes seconds."""
 
@@ -72,7 +72,7 @@ def bench_train(seconds: float, rounds: int, with_pictures: bool) -> dict[str, A
     """Everything measured, as JSON data."""
     tasks = [task for code in CELLS for task in trainers(code, "planes", {}, POPULATIONS)]
     if with_pictures:
-        tasks += trainers(*PICTURES, (1, 4))
+        tasks += trainers(*PICTURES, (1, 2))
     results = measure(tasks, seconds, rounds)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -251,12 +251,13 @@ def test_agents_that_do_not_fit_are_refused():
 # Going on
 
 
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", ["sparse", "impala"])
-def test_a_killed_training_goes_on_as_if_it_had_not_been(case, tmp_path, monkeypatch):
-    """Killed at three moments, one after the other."""
+def test_a_killed_training_goes_on_as_if_it_had_not_been(case, kills, tmp_path, monkeypatch):
+    """Killed at so many random moments, one after the other."""
     monkeypatch.setattr(ppo, "RESUME_S", 0.0)
     mode, settings = CASES[case]
-    settings = replace(settings, total_steps=64 * 9)
+    settings = replace(settings, total_steps=64 * 3 * kills)
     whole_taken, taken = [], []
     keyed = {"checkpoint_fracs": (0.0, 0.25, 0.5), "train_seed": 4}
 
@@ -268,8 +269,8 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(case, tmp_path, monkeyp
 
     whole = train_ppo(env(), settings, on_checkpoint=note(whole_taken), **keyed)
     file = tmp_path / "resume.safetensors"
-    kills = sorted(np.random.default_rng().choice(np.arange(1, 9), 3, replace=False) * 64)
-    for at in [*kills, None]:
+    moments = np.random.default_rng().choice(np.arange(1, 3 * kills), kills, replace=False) * 64
+    for at in [*sorted(moments), None]:
 
         def on_progress(steps, total, row, at=at):
             if steps == at:
@@ -284,7 +285,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(case, tmp_path, monkeyp
             assert file.exists() or at == 64  # killed in its first rollout
     assert not file.exists()
     for name, value in whole.agent.weights.items():
-        assert torch.equal(value, again.agent.weights[name]), (kills, name)
+        assert torch.equal(value, again.agent.weights[name]), (moments, name)
     assert repr(whole.curve) == repr(again.curve)  # NaN differs from itself
     assert sorted(set(taken)) == sorted(whole_taken)
 
