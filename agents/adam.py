@@ -28,7 +28,7 @@ class LinearRate:
 
 
 def move(weight, grad, mean, square, scale, rate, keep1, keep2, root2, eps):
-    """One step of Adam for weights [n], all float32; the gradient is 0 then.
+    """One step of Adam for weights [n], all float32.
 
     scale: what clipping leaves of the gradient; rate: the learning rate over the correction of the
     mean; root2: the correction of the root."""
@@ -38,7 +38,6 @@ def move(weight, grad, mean, square, scale, rate, keep1, keep2, root2, eps):
         mean[i] = keep1 * mean[i] + (one - keep1) * g
         square[i] = keep2 * square[i] + (one - keep2) * g * g
         weight[i] -= rate * mean[i] / (np.sqrt(square[i]) / root2 + eps)
-        grad[i] = 0
 
 
 _move = Kernel(move)
@@ -77,6 +76,7 @@ class Adam:
         for name, grad in grads.items():
             parts = (self.parameters[name].detach(), grad, self.means[name], self.squares[name])
             move_all(parts, scales, rates, learns)
+            grad.zero_()
         return norms
 
     def _corrections(self) -> tuple[float, float]:
@@ -89,7 +89,6 @@ class Adam:
             own = [part[k].view(-1).numpy() for part in parts]
             numbers = (float(scales[k]), rates[k] / first, BETA1, BETA2, second, EPS)
             _move(*own, *map(np.float32, numbers))
-        parts[1].zero_() if not np.all(learns) else None
 
     def _move_there(self, parts: Any, scales: Tensor, rates: Any, learns: Any) -> None:
         """On a GPU: all agents together."""
@@ -104,4 +103,3 @@ class Adam:
         square.copy_(torch.where(on, BETA2 * square + (1 - BETA2) * grad**2, square))
         moved = weight - rate * mean / (square.sqrt() / second + EPS)
         weight.copy_(torch.where(on, moved, weight))
-        parts[1].zero_()

@@ -28,10 +28,10 @@ def find_lit(obs, words, num_inputs, first, start, index):
     """
     row, row_end = 0, num_inputs
     start[0] = first
-    for w in range(words.shape[0]):
-        if words[w] == 0:
+    for w in range(words.shape[0] + 1):  # the last are the bytes that fill no word
+        if w < words.shape[0] and words[w] == 0:
             continue
-        for p in range(8 * w, 8 * w + 8):
+        for p in range(8 * w, min(8 * w + 8, obs.shape[0])):
             if obs[p] != 0:
                 while p >= row_end:
                     row += 1
@@ -39,14 +39,6 @@ def find_lit(obs, words, num_inputs, first, start, index):
                     start[row] = first
                 index[first] = p - (row_end - num_inputs)
                 first += 1
-    for p in range(8 * words.shape[0], obs.shape[0]):
-        if obs[p] != 0:
-            while p >= row_end:
-                row += 1
-                row_end += num_inputs
-                start[row] = first
-            index[first] = p - (row_end - num_inputs)
-            first += 1
     while row + 1 < start.shape[0]:
         row += 1
         start[row] = first

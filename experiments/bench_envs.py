@@ -48,12 +48,12 @@ class Task:
 
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for wrong arguments."""
-    options = _parser().parse_args(argv)
-    if options.seconds <= 0 or options.rounds < 1:
-        raise ValueError(
-            "--seconds is above 0 and --rounds at least 1; "
-            f"got {options.seconds:g} and {options.rounds}"
-        )
+    parser = argparse.ArgumentParser(
+        prog="misgen bench envs", description=__doc__, allow_abbrev=False
+    )
+    text = "compare with Procgen and MiniGrid (uv fetches them)"
+    parser.add_argument("--peers", action="store_true", help=text)
+    options = parse_options(parser, argv, 0.2, ROUNDS)
     report = bench_envs(options.seconds, options.rounds, options.peers)
     print(format_report(report), end="")
     if options.json:
@@ -61,16 +61,44 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="misgen bench envs", description=__doc__, allow_abbrev=False
-    )
+def parse_options(
+    parser: argparse.ArgumentParser, argv: list[str], seconds: float, rounds: int
+) -> argparse.Namespace:
+    """The options of a topic that measures tasks in rounds, with these defaults. ValueError for
+    senseless numbers."""
     add = parser.add_argument
     add("--json", metavar="FILE", help="write the results here as well")
-    add("--peers", action="store_true", help="compare with Procgen and MiniGrid (uv fetches them)")
-    add("--seconds", type=float, default=0.2, help="CPU time per round and line (default: 0.2)")
-    add("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
-    return parser
+    text = f"CPU time per round and line (default: {seconds:g})"
+    add("--seconds", type=float, default=seconds, help=text)
+    add("--rounds", type=int, default=rounds, help=f"default: {rounds}")
+    options = parser.parse_args(argv)
+    if options.seconds <= 0 or options.rounds < 1:
+        raise ValueError(
+            "--seconds is above 0 and --rounds at least 1; "
+            f"got {options.seconds:g} and {options.rounds}"
+        )
+    return options
+
+
+def circumstances(seconds: float, rounds: int) -> dict[str, Any]:
+    """When, where and how long was measured, as JSON data."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine_kind(),
+        "load": list(os.getloadavg()),
+        "versions": versions(),
+        "seconds": seconds,
+        "rounds": rounds,
+    }
+
+
+def title(report: dict[str, Any]) -> str:
+    """The `circumstances` of a report, in a line."""
+    machine = report["machine"]
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, load {report['load'][0]:.1f}; "
+        f"{report['date']}; median [range] of {report['rounds']} rounds"
+    )
 
 
 def bench_envs(seconds: float, rounds: int, with_peers: bool) -> dict[str, Any]:
@@ -82,12 +110,7 @@ def bench_envs(seconds: float, rounds: int, with_peers: bool) -> dict[str, Any]:
     results = measure([*tasks, *pairs], seconds, rounds)
     compared = results[len(tasks) :]
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine_kind(),
-        "load": list(os.getloadavg()),
-        "versions": versions(),
-        "seconds": seconds,
-        "rounds": rounds,
+        **circumstances(seconds, rounds),
         "results": results[: len(tasks)],
         "peers": [
             {"ours": ours, "peer": peer, "ratio": ours["median"] / peer["median"]}
@@ -266,10 +289,8 @@ def _peer_python(packages: Sequence[str]) -> list[str]:
 
 
 def format_report(report: dict[str, Any]) -> str:
-    machine = report["machine"]
     parts = [
-        f"{machine['cpu']}, {machine['cores']} cores, load {report['load'][0]:.1f}; "
-        f"{report['date']}; median [range] of {report['rounds']} rounds",
+        title(report),
         _steps_table([r for r in report["results"] if r["mode"]]),
         _unit_table(report),
     ]

@@ -4,11 +4,9 @@ Stable-Baselines3 and a loop in the manner of CleanRL; where the time goes; memo
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,16 @@ from misgen.agents.vec_env import BatchVecEnv
 from misgen.analysis.text import aligned
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.families import find_cell
-from misgen.experiments.bench_envs import Task, Work, in_process, measure, short_rate
-from misgen.experiments.provenance import machine_kind, versions
+from misgen.experiments.bench_envs import (
+    Task,
+    Work,
+    circumstances,
+    in_process,
+    measure,
+    parse_options,
+    short_rate,
+    title,
+)
 from misgen.experiments.run_folder import write_json
 
 CELLS = ("C2", "K3")
@@ -42,30 +48,18 @@ PICTURES: tuple[str, str, dict[str, Any]] = (
 
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for wrong arguments."""
-    options = _parser().parse_args(argv)
-    if options.seconds <= 0 or options.rounds < 1:
-        raise ValueError(
-            "--seconds is above 0 and --rounds at least 1; "
-            f"got {options.seconds:g} and {options.rounds}"
-        )
+    parser = argparse.ArgumentParser(
+        prog="misgen bench train", description=__doc__, allow_abbrev=False
+    )
+    text = "also IMPALA on 64 x 64 x 3 (minutes)"
+    parser.add_argument("--pictures", action="store_true", help=text)
+    options = parse_options(parser, argv, 2.0, 3)
     torch.set_num_threads(1)
     report = bench_train(options.seconds, options.rounds, options.pictures)
     print(format_report(report), end="")
     if options.json:
         write_json(Path(options.json), report)
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="misgen bench train", description=__doc__, allow_abbrev=False
-    )
-    add = parser.add_argument
-    add("--json", metavar="FILE", help="write the results here as well")
-    add("--pictures", action="store_true", help="also IMPALA on 64 x 64 x 3 (minutes)")
-    add("--seconds", type=float, default=2.0, help="CPU time per round and line (default: 2)")
-    add("--rounds", type=int, default=3, help="default: 3")
-    return parser
 
 
 def bench_train(seconds: float, rounds: int, with_pictures: bool) -> dict[str, Any]:
@@ -75,12 +69,7 @@ def bench_train(seconds: float, rounds: int, with_pictures: bool) -> dict[str, A
         tasks += trainers(*PICTURES, (1, 2))
     results = measure(tasks, seconds, rounds)
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine_kind(),
-        "load": list(os.getloadavg()),
-        "versions": versions(),
-        "seconds": seconds,
-        "rounds": rounds,
+        **circumstances(seconds, rounds),
         "results": [{**r, "budget_steps": budget(r["family"])} for r in results],
         "shares": {code: time_shares(code, seconds) for code in CELLS},
         "first_layer_us": {code: first_layer(code, seconds / 4) for code in CELLS},
@@ -275,11 +264,8 @@ def first_layer(code: str, seconds: float) -> dict[str, float]:
 
 
 def format_report(report: dict[str, Any]) -> str:
-    machine = report["machine"]
-    first = f"{machine['cpu']}, {machine['cores']} cores, load {report['load'][0]:.1f}"
-    when = f"{report['date']}; median [range] of {report['rounds']} rounds"
     memory = f"peak memory of this process: {report['peak_bytes'] / 2**20:.0f} MiB"
-    parts = [f"{first}; {when}", _steps_table(report["results"])]
+    parts = [title(report), _steps_table(report["results"])]
     for key, what in (("shares", "share of the time"), ("first_layer_us", "us a sample")):
         parts.append(_named_table(report[key], what))
     return "\n\n".join([*parts, memory]) + "\n"

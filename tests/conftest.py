@@ -50,17 +50,12 @@ def _kernels_are_compiled_once(request: pytest.FixtureRequest, shared_folder: Pa
 
 def _compile(family: Any) -> None:
     """What most tests of the family call."""
-    from misgen.envs.core.batch import BatchEnv
-    from misgen.envs.core.levels import sample_levels
-    from misgen.envs.core.plans import solve
     from misgen.envs.core.render import visible_modes
+    from misgen.experiments.kernels import load_kernels
 
     for cell in family.cells:
-        levels = sample_levels(family, family.train_distribution(cell), [0])
-        plans = solve(levels, 24, (0.0,))
         for mode in visible_modes(family, cell):
-            env = BatchEnv.on(levels, observation_mode=mode)
-        plans.action_mask(env, "intended")
+            load_kernels(family.name, cell.code, mode)
 
 
 @pytest.fixture(scope="module")

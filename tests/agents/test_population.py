@@ -10,10 +10,12 @@ from stable_baselines3.common.callbacks import BaseCallback
 from tests.agents.tiny import TINY, make_env
 
 from misgen.agents import ppo
+from misgen.agents.adam import Adam
 from misgen.agents.networks import initial_weights
 from misgen.agents.ppo import Population, Rollout, generalized_advantages, train_ppo
 from misgen.agents.resume import keep, restore
 from misgen.agents.sb3_ppo import load_weights, make_ppo, weights_of
+from misgen.agents.sparse import Lit
 from misgen.agents.stacked import Stack
 from misgen.agents.vec_env import BatchVecEnv
 
@@ -331,3 +333,32 @@ def test_weights_come_back_and_predict_as_in_sb3(case):
 def test_rollouts_take_rows():
     rollout = Rollout(*(torch.arange(6).reshape(2, 3) for _ in range(4)))
     assert rollout.take(torch.tensor([[2, 0], [1, 1]])).actions.tolist() == [[2, 0], [4, 4]]
+
+
+@pytest.mark.parametrize("shape", [(1, 13), (3, 5), (4, 8), (2, 1)])
+def test_lit_inputs_are_found(shape):
+    """Also where the bytes fill no whole words, and in rows where nothing is lit."""
+    obs = (np.random.default_rng(0).random((2, *shape)) < 0.3).astype(np.uint8)
+    obs[:, 0] = 0
+    lit = Lit.room(2 * shape[0], shape[1])
+    for number, part in enumerate(obs):
+        lit.put(part, number * shape[0])
+    ranges = zip(lit.start[:-1], lit.start[1:], strict=True)
+    found = [lit.index[lo:hi].tolist() for lo, hi in ranges]
+    assert found == [np.flatnonzero(row).tolist() for row in obs.reshape(-1, shape[1])]
+
+
+def test_adam_moves_alike_on_both_kinds_of_device(monkeypatch):
+    """What a GPU would compute, computed on the CPU."""
+    generator = torch.Generator().manual_seed(0)
+    here, there = ({"w": torch.ones(3, 4, 2).requires_grad_()} for _ in range(2))
+    one, other = Adam(here), Adam(there)
+    monkeypatch.setattr(other, "_move_here", other._move_there)
+    for _ in range(3):
+        grad = torch.randn(3, 4, 2, generator=generator)
+        for optimizer in (one, other):
+            optimizer.parameters["w"].grad = grad.clone()
+            optimizer.step([1e-2, 2e-2, 1e-2], 0.5, np.array([True, True, False]))
+            assert not optimizer.parameters["w"].grad.any()
+    torch.testing.assert_close(here["w"], there["w"], atol=1e-6, rtol=0)
+    assert (here["w"][2] == 1).all() and (here["w"][:2] != 1).all()
