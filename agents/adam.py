@@ -46,13 +46,18 @@ _move = Kernel(move)
 class Adam:
     """Steps the parameters [K, ...] of a population; agents do not depend on each other.
 
+    Args:
+        on_cpu: False: by a GPU's operations, even on the CPU.
+
     Attributes:
-        steps: taken so far.
+        taken: steps so far, float64 [], where the parameters are.
         means, squares: of the gradients, by the names of the parameters.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
-        self.parameters, self.steps = parameters, 0
+    def __init__(self, parameters: Mapping[str, Tensor], on_cpu: bool = True) -> None:
+        there = next(iter(parameters.values())).device
+        self.parameters, self.on_cpu = parameters, on_cpu and there.type == "cpu"
+        self.taken = torch.zeros((), dtype=torch.float64, device=there)
         self.means = {name: torch.zeros_like(value) for name, value in parameters.items()}
         self.squares = {name: torch.zeros_like(value) for name, value in parameters.items()}
 
@@ -67,39 +72,36 @@ class Adam:
         Returns:
             The norms of the gradients before, float32 [K].
         """
-        self.steps += 1
+        self.taken += 1
         grads: Any = {name: value.grad for name, value in self.parameters.items()}
         own = [torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in grads.values()]
         norms = torch.linalg.vector_norm(torch.stack(own), dim=0)
         scales = (max_norm / (norms + 1e-6)).clamp(max=1.0)
-        move_all = self._move_here if norms.device.type == "cpu" else self._move_there
+        move_all = self._move_here if self.on_cpu else self._move_there
         for name, grad in grads.items():
             parts = (self.parameters[name].detach(), grad, self.means[name], self.squares[name])
             move_all(parts, scales, rates, learns)
             grad.zero_()
         return norms
 
-    def _corrections(self) -> tuple[float, float]:
-        return 1 - BETA1**self.steps, math.sqrt(1 - BETA2**self.steps)
-
     def _move_here(self, parts: Any, scales: Tensor, rates: Any, learns: Any) -> None:
         """On the CPU: one loop over the weights of each agent."""
-        first, second = self._corrections()
+        steps = int(self.taken)
+        first, second = 1 - BETA1**steps, math.sqrt(1 - BETA2**steps)
         for k in np.flatnonzero(learns):
             own = [part[k].view(-1).numpy() for part in parts]
             numbers = (float(scales[k]), rates[k] / first, BETA1, BETA2, second, EPS)
             _move(*own, *map(np.float32, numbers))
 
     def _move_there(self, parts: Any, scales: Tensor, rates: Any, learns: Any) -> None:
-        """On a GPU: all agents together."""
+        """On a GPU: all agents together, and nothing that the host would have to wait for."""
         weight, grad, mean, square = parts
-        first, second = self._corrections()
+        first, second = 1 - BETA1**self.taken, (1 - BETA2**self.taken).sqrt().float()
         shape = (-1, *[1] * (weight.dim() - 1))
-        there = {"device": weight.device, "dtype": weight.dtype}
-        rate = torch.as_tensor(rates, **there).view(shape) / first
+        rate = torch.as_tensor(rates, dtype=torch.float64, device=weight.device) / first
         on = torch.as_tensor(learns, device=weight.device).view(shape)
         grad = grad * scales.view(shape)
         mean.copy_(torch.where(on, BETA1 * mean + (1 - BETA1) * grad, mean))
         square.copy_(torch.where(on, BETA2 * square + (1 - BETA2) * grad**2, square))
-        moved = weight - rate * mean / (square.sqrt() / second + EPS)
+        moved = weight - rate.float().view(shape) * mean / (square.sqrt() / second + EPS)
         weight.copy_(torch.where(on, moved, weight))

@@ -15,6 +15,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from misgen.agents.description import REMEDY, Meta, read_entries
+from misgen.agents.device import Device
 from misgen.agents.files import write_whole
 from misgen.agents.networks import Architecture, Network, Weights, shapes_of
 from misgen.agents.policy import NetworkPolicy
@@ -83,7 +84,7 @@ def load(
         _check_family(meta, family, meta_path)
     weights, architecture = _read_weights(weights_path, meta), architecture_of(meta)
     _check_shapes(weights_path, weights, shapes_of(architecture))
-    return NetworkPolicy(Stack(architecture, [weights], device), name=meta.method), meta
+    return NetworkPolicy(Stack(architecture, [weights], Device.of(device)), name=meta.method), meta
 
 
 def architecture_of(meta: Meta) -> Architecture:

@@ -13,11 +13,12 @@ import torch
 
 from misgen.agents.adam import Adam, LinearRate
 from misgen.agents.curve import Checkpoint, Checkpoints, Progress, Snapshot, Trained
-from misgen.agents.memory import Memory, memory_for
+from misgen.agents.device import Device, choose_device
+from misgen.agents.memory import Memory, remember
 from misgen.agents.networks import initial_weights
 from misgen.agents.play import outcomes, play_episodes
 from misgen.agents.policy import NetworkPolicy
-from misgen.agents.ppo import architecture_for, choose_device
+from misgen.agents.ppo import architecture_for
 from misgen.agents.settings import CloningSettings
 from misgen.agents.stacked import Stack
 from misgen.envs.core.batch import BatchEnv
@@ -136,9 +137,8 @@ class Learner:
 
     def learn(self, obs: Array, optimal: Array) -> tuple[float, float]:
         """All passes over one chunk; returns loss and accuracy of the first."""
-        memory = memory_for(self.stack.architecture, 1, len(obs), self.stack.device)
-        memory.put(0, obs, 0)
-        labels = torch.from_numpy(optimal).to(self.stack.device)
+        memory = remember(self.stack.architecture, [obs], self.stack.device)
+        labels = torch.from_numpy(optimal).to(self.stack.device.name)
         self.num_states += len(obs)
         passes = [self._pass(memory, labels) for _ in range(self.settings.num_epochs)]
         return passes[0]
@@ -148,7 +148,7 @@ class Learner:
         for rows in torch.randperm(len(labels), generator=self.order).split(
             self.settings.batch_size
         ):
-            inputs = memory.inputs(rows.numpy()[None])
+            inputs = memory.inputs(memory.rows(rows.numpy()[None]))
             sums += len(rows) * self._update(inputs, labels[rows.to(labels.device)])
         loss, accuracy = (sums / len(labels)).tolist()
         return loss, accuracy
@@ -215,7 +215,7 @@ def train_cloning(
 
     Args:
         env: `settings.num_envs` environments; they will not reset themselves any more.
-        device: auto, cpu or cuda; see `misgen.agents.ppo.choose_device`.
+        device: auto, cpu or cuda; see `misgen.agents.device.choose_device`.
         checkpoint_fracs: shares of `num_states` in [0, 1]; `on_checkpoint` is called after the
             first chunk by which so much was learned, for 0 before all.
 
@@ -224,9 +224,9 @@ def train_cloning(
     """
     checkpoints = Checkpoints(checkpoint_fracs, settings.num_states, on_checkpoint)
     architecture = architecture_for(settings, env)
-    device = choose_device(device, architecture.network)
+    where = Device.of(choose_device(device, architecture.network))
     lessons = Lessons(env, settings.random_action_frac, train_seed)
-    stack = Stack(architecture, [initial_weights(architecture, train_seed)], device)
+    stack = Stack(architecture, [initial_weights(architecture, train_seed)], where)
     learner, curve = Learner(stack, settings, train_seed), []
     checkpoints.take(0, learner.snapshot)
     for size in chunk_sizes(settings.num_states):

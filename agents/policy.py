@@ -74,12 +74,11 @@ class NetworkPolicy:
     def _part(self, obs: Array) -> Array:
         import torch
 
-        from misgen.agents.memory import memory_for
+        from misgen.agents.memory import remember
 
-        memory = memory_for(self.stack.architecture, 1, len(obs), self.stack.device)
-        memory.put(0, np.ascontiguousarray(obs), 0)
+        memory = remember(self.stack.architecture, [obs], self.stack.device)
         with torch.no_grad():
-            logits, _ = self.stack(memory.inputs(np.arange(len(obs))[None]))
+            logits, _ = self.stack(memory.inputs(memory.rows(np.arange(len(obs))[None])))
             found: Array = logits[0].log_softmax(-1).cpu().numpy()
         return found
 

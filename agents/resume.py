@@ -24,11 +24,12 @@ RESUME_S = 15.0  # between two writings: what a kill costs at most
 def keep(population: Population, path: Path) -> None:
     """Write all that the rest of the training depends on, whole or not at all."""
     words = {
+        "train_seeds": list(population.train_seeds),
         "steps": population.steps,
-        "adam_steps": population.adam.steps,
+        "adam_steps": int(population.adam.taken),
         "rngs": [rng.bit_generator.state for rng in population.rngs],
         "curves": [[asdict(row) for row in curve] for curve in population.curves],
-        "broken_episodes": [each.broken_episodes for each in population.episodes],
+        "broken_episodes": [each.broken_episodes for each in population.collector.episodes],
         "failures": population.failures,
     }
     arrays = {name: value.detach().cpu().numpy() for name, value in _tensors(population).items()}
@@ -42,23 +43,26 @@ def keep(population: Population, path: Path) -> None:
 
 def restore(population: Population, path: Path) -> bool:
     """Put an untrained population where the file says it was; False if there is no such file, or
-    none that can be read: the training then begins anew."""
+    none that can be read, or of other agents: the training then begins anew."""
     try:
         with safe_open(path, "numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}
             words = json.loads(file.metadata()["training"])
     except (OSError, SafetensorError):
         return False
+    if words["train_seeds"] != list(population.train_seeds):
+        return False
     for name, own in _tensors(population).items():
         own.data.copy_(torch.from_numpy(arrays[name]))
     for k, env in enumerate(population.envs):
         count = len(env.get_state())
         env.set_state([arrays[f"env.{k}.{i}"] for i in range(count)])
-    population.steps, population.adam.steps = words["steps"], words["adam_steps"]
+    population.steps = words["steps"]
+    population.adam.taken.fill_(words["adam_steps"])
     for rng, state in zip(population.rngs, words["rngs"], strict=True):
         rng.bit_generator.state = state
     population.curves = [[CurveRow(**row) for row in curve] for curve in words["curves"]]
-    for each, broken in zip(population.episodes, words["broken_episodes"], strict=True):
+    for each, broken in zip(population.collector.episodes, words["broken_episodes"], strict=True):
         each.broken_episodes = broken
     population.failures = {int(k): why for k, why in words["failures"].items()}
     return True

@@ -28,8 +28,9 @@ from misgen.agents.curve import (
     Snapshot,
     Trained,
 )
+from misgen.agents.device import choose_device
 from misgen.agents.networks import Architecture, FlatFeatures, ImpalaFeatures, Network, Weights
-from misgen.agents.ppo import architecture_for, choose_device
+from misgen.agents.ppo import architecture_for
 from misgen.agents.settings import PPOSettings
 from misgen.agents.vec_env import BatchVecEnv
 from misgen.envs.core.batch import BatchEnv

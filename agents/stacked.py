@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from misgen.agents.device import Device
 from misgen.agents.networks import HEADS, OUTPUTS, Architecture, Weights
 from misgen.agents.sparse import Lit, add_lit
 from misgen.envs.core.types import Array
 
+CPU = Device(name="cpu")
 FIRST = "features_extractor.layers.1"
 
 
@@ -28,9 +30,7 @@ class Stack:
 
     Args:
         weights: of each agent.
-        device: where the networks are.
-
-        is_bf16: whether all but the last layers are computed in bfloat16, on a GPU.
+        device: where the networks are, and whether in bfloat16.
 
     Attributes:
         parameters: by name, float32 [K, ...]; they keep their gradients, which are added to. The
@@ -43,14 +43,13 @@ class Stack:
         self,
         architecture: Architecture,
         weights: Sequence[Weights],
-        device: str = "cpu",
-        is_bf16: bool = False,
+        device: Device = CPU,
     ) -> None:
-        self.architecture, self.device, self.is_bf16 = architecture, device, is_bf16
+        self.architecture, self.device = architecture, device
         self.convolutions = architecture.features()
         laid_out = [_laid_out(architecture, each) for each in weights]
         self.parameters = {
-            name: torch.stack([each[name] for each in laid_out]).to(device).requires_grad_()
+            name: torch.stack([each[name] for each in laid_out]).to(device.name).requires_grad_()
             for name in laid_out[0]
         }
         for value in self.parameters.values():
@@ -72,14 +71,18 @@ class Stack:
                 }
         return own
 
-    def __call__(self, inputs: Rows | Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [K, n, actions] and values [K, n], float32.
+    def __call__(self, inputs: Rows | Tensor, agents: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Logits [k, n, actions] and values [k, n], float32.
 
-        inputs: what the agents see: lit inputs, or uint8 or float [K, n, *input_shape].
+        inputs: what these agents see: lit inputs, or uint8 or float [k, n, *input_shape].
         """
-        p = self.parameters
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.is_bf16):
-            features = self._features(inputs)
+        p = {name: value[agents] for name, value in self.parameters.items()}
+        is_bf16 = self.device.is_bf16
+        # A graph is captured without autocast's cache, which a replay would not fill.
+        with torch.autocast(self.device.name, torch.bfloat16, enabled=is_bf16, cache_enabled=False):
+            features = (
+                self._lit(inputs, agents) if isinstance(inputs, Rows) else self._seen(inputs, p)
+            )
             hidden = [features, features]
             if self.architecture.network.head_dim:
                 both = _linear(features, p["heads.weight"], p["heads.bias"]).relu()
@@ -90,40 +93,39 @@ class Stack:
         )
         return logits, values.squeeze(-1)
 
-    def _features(self, inputs: Rows | Tensor) -> Tensor:
-        """[K, n, features]."""
-        if isinstance(inputs, Rows):
-            return self._lit(inputs)
-        seen = inputs.float()
+    def _seen(self, inputs: Tensor, p: Weights) -> Tensor:
+        """Features [k, n, features] of bytes or numbers."""
+        is_exact = self.architecture.is_sparse  # 0 and 1
+        seen = inputs.to(torch.bfloat16 if self.device.is_bf16 and is_exact else torch.float32)
         if self.architecture.is_picture:
             seen = seen / 255
         if self.architecture.network.name != "flat":
-            return self._convolved(seen)
-        weight, bias = (self.parameters[f"{FIRST}.{part}"] for part in ("weight", "bias"))
-        return torch.baddbmm(bias.unsqueeze(1), seen.flatten(2), weight).relu()
+            return self._convolved(seen, p)
+        bias = p[f"{FIRST}.bias"].unsqueeze(1)
+        return torch.baddbmm(bias, seen.flatten(2), p[f"{FIRST}.weight"]).relu()
 
-    def _lit(self, inputs: Rows) -> Tensor:
+    def _lit(self, inputs: Rows, agents: slice) -> Tensor:
+        """The same of lit inputs."""
         weight, bias = (self.parameters[f"{FIRST}.{part}"] for part in ("weight", "bias"))
         grad = weight.grad
         assert grad is not None  # see Attributes
-        if len(self) == 1:  # without a copy
+        if len(inputs.lit) == len(self) == 1:  # without a copy
             one = bias.squeeze(0), weight[0], grad[0], inputs.lit[0], inputs.rows[0]
             return add_lit(*one).relu().unsqueeze(0)
-        parts = zip(bias.unbind(), weight, grad, *inputs, strict=True)
+        own = bias[agents].unbind(), weight[agents], grad[agents]
+        parts = zip(*own, *inputs, strict=True)
         return torch.stack([add_lit(*each) for each in parts]).relu()
 
-    def _convolved(self, seen: Tensor) -> Tensor:
+    def _convolved(self, seen: Tensor, p: Weights) -> Tensor:
         prefix = "features_extractor."
         own = {
-            name.removeprefix(prefix): value
-            for name, value in self.parameters.items()
-            if name.startswith(prefix)
+            name.removeprefix(prefix): value for name, value in p.items() if name.startswith(prefix)
         }
 
         def convolved(weights: Any, x: Tensor) -> Any:
             return functional_call(self.convolutions, weights, (x,))
 
-        if len(self) == 1:  # vmap would group convolutions of one
+        if len(seen) == 1:  # vmap would group convolutions of one
             return convolved({name: v[0] for name, v in own.items()}, seen[0]).unsqueeze(0)
         features: Tensor = vmap(convolved)(own, seen)
         return features

@@ -7,6 +7,7 @@ from misgen.experiments.cli import hint
 TOPICS = {
     "envs": "steps per second of one core, level generation, planning, memory",
     "train": "trained steps and agents per hour, beside Stable-Baselines3",
+    "gpu": "the same of populations of agents on a GPU",
     "risk": "draws per second of the risk model, all domains and periods",
 }
 """Topic -> what is measured, by `main(arguments)` of `misgen.experiments.bench_TOPIC`."""

@@ -121,9 +121,9 @@ def own_steps(code: str, mode: str, settings: PPOSettings, number: int) -> Work:
     return work
 
 
-def sb3_steps(code: str, mode: str, settings: PPOSettings) -> Work:
+def sb3_steps(code: str, mode: str, settings: PPOSettings, device: str = "cpu") -> Work:
     """Of plain Stable-Baselines3."""
-    model = make_ppo(BatchVecEnv(training_env(code, mode, settings, 0)), settings, device="cpu")
+    model = make_ppo(BatchVecEnv(training_env(code, mode, settings, 0)), settings, device=device)
     size = settings.num_envs * settings.num_steps
 
     def work() -> int:
@@ -221,7 +221,7 @@ def time_shares(code: str, seconds: float) -> dict[str, float]:
         setattr(owner, method, run)
 
     timed(population.envs[0], "step_checked", "environment")
-    timed(population.memory, "put", "lit inputs")
+    timed(population.collector.memory, "put", "lit inputs")
     timed(population, "update", "update")
     start = time.process_time()
     while (whole := time.process_time() - start) < seconds:
@@ -265,14 +265,16 @@ def first_layer(code: str, seconds: float) -> dict[str, float]:
 
 def format_report(report: dict[str, Any]) -> str:
     memory = f"peak memory of this process: {report['peak_bytes'] / 2**20:.0f} MiB"
-    parts = [title(report), _steps_table(report["results"])]
+    note = "agents/h: of one core, with the family's default budget, without evaluation"
+    parts = [title(report), steps_table(report["results"], "trained steps/CPU s", note)]
     for key, what in (("shares", "share of the time"), ("first_layer_us", "us a sample")):
         parts.append(_named_table(report[key], what))
     return "\n\n".join([*parts, memory]) + "\n"
 
 
-def _steps_table(results: Sequence[dict[str, Any]]) -> str:
-    header = ["trained steps/CPU s", "cell", "mode", "K", "median", "range", "x SB3", "agents/h"]
+def steps_table(results: Sequence[dict[str, Any]], what: str, note: str) -> str:
+    """Rates by trainer, cell and size of the population, as text."""
+    header = [what, "cell", "mode", "K", "median", "range", "x SB3", "agents/h"]
     plain = {(r["family"], r["mode"]): r["median"] for r in results if r["name"] == "SB3 PPO"}
     lines = []
     for r in results:
@@ -281,7 +283,6 @@ def _steps_table(results: Sequence[dict[str, Any]]) -> str:
         agents = 3600 * r["median"] / r["budget_steps"]
         title = [r["name"], r["family"], r["mode"], str(r["batch"])]
         lines.append([*title, median, f"[{low}, {high}]", f"{ratio:.2f}", f"{agents:.0f}"])
-    note = "agents/h: of one core, with the family's default budget, without evaluation"
     return f"{aligned(header, lines)}\n{note}"
 
 

@@ -28,7 +28,7 @@ from misgen.experiments.kernels import load_kernels
 from misgen.experiments.run_folder import RunFolder, require_writable, results_root, write_json
 
 if TYPE_CHECKING:  # imported when there is something to train
-    from misgen.agents.curve import Snapshot
+    from misgen.agents.curve import Snapshot, Trained
     from misgen.envs.core.batch import BatchEnv
 
 Progress = Callable[[int, int, Any], None] | None  # (steps, of steps, newest row of the curve)
@@ -69,8 +69,8 @@ def train_here(config: TrainConfig) -> None:
 
 def check_gpu() -> None:
     """ValueError unless torch can use a GPU."""
+    from misgen.agents.device import choose_device
     from misgen.agents.networks import Network
-    from misgen.agents.ppo import choose_device
 
     choose_device("cuda", Network(name="impala"))
 
@@ -145,8 +145,18 @@ def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress =
         on_checkpoint=lambda agent, frac: save_agent(
             folder / EARLIER_CHECKPOINTS[frac], agent, env, config
         ),
-        on_progress=_reporter(folder, on_progress),
+        on_progress=reporter(folder, on_progress),
     )
+    write_results(folder, config, env, how, training)
+
+
+def write_results(
+    folder: Path, config: TrainConfig, env: BatchEnv, how: Mapping[str, str], training: Trained
+) -> None:
+    """The trained agent, its curve, and what training saw.
+
+    how: see `device_and_precision`.
+    """
     save_agent(folder / CHECKPOINT, training.agent, env, config)
     write_curve(folder / "curve.csv", training.curve)
     write_json(folder / "train.json", {**how, **summary(config, training.curve)})
@@ -198,7 +208,8 @@ def training_env(config: TrainConfig) -> BatchEnv:
 
 def device_and_precision(config: TrainConfig, env: BatchEnv) -> dict[str, str]:
     """Where the network is trained, and in what its hidden layers are computed there."""
-    from misgen.agents.ppo import architecture_for, choose_device
+    from misgen.agents.device import choose_device
+    from misgen.agents.ppo import architecture_for
 
     network = architecture_for(config.agent.settings_of_method(), env).network
     device = choose_device(config.device, network)
@@ -206,7 +217,7 @@ def device_and_precision(config: TrainConfig, env: BatchEnv) -> dict[str, str]:
     return {"device": device, "precision": "bfloat16" if has_bf16 else "float32"}
 
 
-def _reporter(folder: Path, on_progress: Progress) -> Callable[[int, int, Any], None]:
+def reporter(folder: Path, on_progress: Progress) -> Callable[[int, int, Any], None]:
     """Writes progress into the run folder and passes it on."""
 
     def report(steps: int, total: int, row: Any) -> None:

@@ -11,12 +11,15 @@ from tests.agents.tiny import TINY, make_env
 
 from misgen.agents import ppo
 from misgen.agents.adam import Adam
+from misgen.agents.device import Device, agent_bytes, largest_population
+from misgen.agents.memory import remember
 from misgen.agents.networks import initial_weights
-from misgen.agents.ppo import Population, Rollout, generalized_advantages, train_ppo
+from misgen.agents.ppo import Population, train_population, train_ppo
 from misgen.agents.resume import keep, restore
+from misgen.agents.rollout import Cut, Rollout, generalized_advantages
 from misgen.agents.sb3_ppo import load_weights, make_ppo, weights_of
 from misgen.agents.sparse import Lit
-from misgen.agents.stacked import Stack
+from misgen.agents.stacked import CPU, Stack
 from misgen.agents.vec_env import BatchVecEnv
 
 SMALL = replace(TINY, num_envs=8, num_steps=8, batch_size=32, total_steps=256)
@@ -74,7 +77,7 @@ class Chosen:
 
 def roll_out(model, population):
     population.rngs = [Chosen(model.rollout_buffer.actions[..., 0])]
-    return population._roll_out(np.array([True]))
+    return population.collector.collect(population.rngs, np.array([True]))
 
 
 def test_a_rollout_is_that_of_sb3(reference):
@@ -95,12 +98,12 @@ def test_a_rollout_is_that_of_sb3(reference):
 def test_the_time_limit_is_bootstrapped(reference):
     """Without it the comparison above would show nothing."""
     _, population = reference
-    values = [population._values([np.zeros_like(population.envs[0].buffers.obs)])]
+    values = [population.collector.values([np.zeros_like(population.envs[0].buffers.obs)])]
     rewards = np.zeros((8, 1, 8), np.float32)
-    cut = ppo._Cut(1)
+    cut = Cut(1)
     obs = population.envs[0].buffers.obs * 0
     cut.add(0, 5, np.array([2]), obs)
-    cut.bootstrap(population, rewards)
+    cut.bootstrap(population.collector, rewards)
     assert rewards[5, 0, 2] == pytest.approx(SMALL.gamma * values[0][0, 2], rel=1e-5)
     assert np.count_nonzero(rewards) == 1
 
@@ -127,7 +130,7 @@ def test_ten_minibatches_are_those_of_sb3(reference, monkeypatch):
         assert expected.keys() == found.keys()
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, atol=1e-5, rtol=0, msg=name)
-        assert population.adam.steps == 2 * 2 * TINY.num_epochs + number + 1
+        assert population.adam.taken == 2 * 2 * TINY.num_epochs + number + 1
 
 
 def copy_moments(model, population):
@@ -138,7 +141,7 @@ def copy_moments(model, population):
         there = {name: state[value][kind] for name, value in names.items()}
         for name, value in Stack(population.architecture, [there]).parameters.items():
             own[name].copy_(value.detach())
-    population.adam.steps = int(next(iter(state.values()))["step"])
+    population.adam.taken.fill_(next(iter(state.values()))["step"])
 
 
 def test_advantages_by_hand():
@@ -156,7 +159,7 @@ def test_advantages_by_hand():
 # Populations
 
 
-def population(seeds, case="sparse", changes=None, diversity=None):
+def population(seeds, case="sparse", changes=None, diversity=None, **how):
     """changes: agent -> settings that it alone has; diversity: agent -> d."""
     mode, shared = CASES[case]
     settings = [replace(shared, **(changes or {}).get(k, {})) for k in range(len(seeds))]
@@ -164,7 +167,7 @@ def population(seeds, case="sparse", changes=None, diversity=None):
         short_env(shared, mode, seed=seed, diversity=(diversity or {}).get(k, 0.0))
         for k, seed in enumerate(seeds)
     ]
-    return Population(envs, settings, seeds)
+    return Population(envs, settings, seeds, **how)
 
 
 def bits(population, k):
@@ -177,8 +180,8 @@ def test_four_agents_learn_what_each_would_learn_alone(case):
     four = population([1, 2, 3, 4], case)
     alone = [population([seed], case) for seed in (1, 2, 3, 4)]
     learns = np.ones(4, bool)
-    rollout = four._roll_out(learns)
-    own = [one._roll_out(learns[:1]) for one in alone]
+    rollout = four.collector.collect(four.rngs, learns)
+    own = [one.collector.collect(one.rngs, learns[:1]) for one in alone]
     for k, one in enumerate(own):
         assert torch.equal(rollout.actions[k], one.actions[0])
         torch.testing.assert_close(rollout.advantages[k], one.advantages[0], atol=1e-4, rtol=0)
@@ -319,9 +322,7 @@ def test_weights_come_back_and_predict_as_in_sb3(case):
         assert all(torch.equal(value, back[name]) for name, value in own.items())
     model = make_ppo(BatchVecEnv(env), settings, device="cpu")
     load_weights(model.policy, weights[1])
-    memory = ppo.memory_for(architecture, 2, 8, "cpu")
-    for k in range(2):
-        memory.put(k, obs, 0)
+    memory = remember(architecture, [obs, obs], CPU)
     logits, values = stack(memory.inputs(np.tile(np.arange(8), (2, 1))))
     tensor = model.policy.obs_to_tensor(np.moveaxis(obs, -1, 1) if mode != "planes" else obs)[0]
     theirs = model.policy.get_distribution(tensor).distribution.logits
@@ -348,12 +349,11 @@ def test_lit_inputs_are_found(shape):
     assert found == [np.flatnonzero(row).tolist() for row in obs.reshape(-1, shape[1])]
 
 
-def test_adam_moves_alike_on_both_kinds_of_device(monkeypatch):
+def test_adam_moves_alike_on_both_kinds_of_device():
     """What a GPU would compute, computed on the CPU."""
     generator = torch.Generator().manual_seed(0)
     here, there = ({"w": torch.ones(3, 4, 2).requires_grad_()} for _ in range(2))
-    one, other = Adam(here), Adam(there)
-    monkeypatch.setattr(other, "_move_here", other._move_there)
+    one, other = Adam(here), Adam(there, on_cpu=False)
     for _ in range(3):
         grad = torch.randn(3, 4, 2, generator=generator)
         for optimizer in (one, other):
@@ -362,3 +362,122 @@ def test_adam_moves_alike_on_both_kinds_of_device(monkeypatch):
             assert not optimizer.parameters["w"].grad.any()
     torch.testing.assert_close(here["w"], there["w"], atol=1e-6, rtol=0)
     assert (here["w"][2] == 1).all() and (here["w"][:2] != 1).all()
+
+
+# What is meant for a GPU, on the CPU
+
+LIKE_GPU = Device(name="cpu", has_bits=True, num_groups=2, is_captured=True)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_way_over_a_gpu_is_the_same_learning(case):
+    """Bits, two groups that take turns, threads, updates on tensors of their own: from equal
+    weights and moments each time, ten minibatches are those of the CPU."""
+    plain = population([1, 2, 3], case)
+    other = population([1, 2, 3], case, device=LIKE_GPU, num_threads=2)
+    rng, learns = np.random.default_rng(0), np.array([True, True, False])
+    rollouts = [each.collector.collect(each.rngs, learns) for each in (plain, other)]
+    assert torch.equal(rollouts[0].actions, rollouts[1].actions)
+    for name in ("log_probs", "advantages", "returns"):
+        pair = (getattr(rollout, name) for rollout in rollouts)
+        torch.testing.assert_close(*pair, atol=1e-4, rtol=0)
+    still = bits(other, 2)
+    for _ in range(10):
+        rows = np.stack([rng.permutation(64)[:32] for _ in range(3)])
+        norms = []
+        for each, rollout in zip((plain, other), rollouts, strict=True):
+            each.steps = 64
+            update = each._updater(rollout, learns)
+            norms.append(update(each.collector.memory.rows(rows)).clone())
+        torch.testing.assert_close(*norms, atol=1e-4, rtol=1e-4)
+        for k in range(2):
+            ours, theirs = other.stack.weights(k), plain.stack.weights(k)
+            for name, value in theirs.items():
+                torch.testing.assert_close(ours[name], value, atol=1e-5, rtol=0)
+        assert other.adam.taken == plain.adam.taken
+        resynchronise_all(other, plain)
+    assert bits(other, 2) == still
+
+
+def resynchronise_all(other, plain):
+    for ours, theirs in (
+        (other.stack.parameters, plain.stack.parameters),
+        (other.adam.means, plain.adam.means),
+        (other.adam.squares, plain.adam.squares),
+    ):
+        for name, value in theirs.items():
+            ours[name].data.copy_(value.data)
+
+
+def test_recorded_updates_go_on_with_what_is_new():
+    """Rollout after rollout, up to the order of sums in memory that lies elsewhere."""
+    one = population([1, 2, 3], device=Device(name="cpu", has_bits=True, is_captured=True))
+    other = population([1, 2, 3], device=Device(name="cpu", has_bits=True))
+    other.adam.on_cpu = False
+    for _ in range(3):
+        one.advance(), other.advance()
+    for name, value in other.stack.parameters.items():
+        torch.testing.assert_close(one.stack.parameters[name], value, atol=1e-6, rtol=0)
+    assert [repr(curve) for curve in one.curves] == [repr(curve) for curve in other.curves]
+
+
+def test_bits_are_the_bytes():
+    """Also where the inputs fill no whole bytes."""
+    env = make_env(8)
+    architecture = ppo.architecture_for(SMALL, env)
+    obs = env.reset()
+    memory = remember(architecture, [obs, obs[::-1]], LIKE_GPU)
+    rows = memory.rows(np.array([[3, 0], [3, 0]]))
+    expected = torch.from_numpy(np.stack([obs[[3, 0]], obs[[4, 7]]]))
+    assert torch.equal(memory.inputs(rows), expected)
+    assert memory.seen.shape == (2, 8, -(-architecture.num_inputs // 8))
+
+
+# Room
+
+
+def test_what_does_not_fit_is_refused(monkeypatch):
+    for case, device in (("sparse", LIKE_GPU), ("impala", CPU)):
+        mode, settings = CASES[case]
+        architecture = ppo.architecture_for(settings, short_env(settings, mode))
+        one = agent_bytes(architecture, settings, device)
+        assert largest_population(architecture, settings, device, free=10 * one) == 9
+        monkeypatch.setattr("misgen.agents.device.free_bytes", lambda _, one=one: int(3.4 * one))
+        assert len(population([1, 2, 3], case, device=device).envs) == 3
+        with pytest.raises(ValueError, match="in populations of at most 3"):
+            population([1, 2, 3, 4], case, device=device)
+        monkeypatch.setattr("misgen.agents.device.free_bytes", lambda _: 1000)
+        with pytest.raises(ValueError, match="use a smaller network"):
+            population([1], case, device=device)
+
+
+def test_the_estimate_of_an_agents_memory_is_from_above():
+    """Of what is kept: weights, Adam's moments, gradients, observations."""
+    for case, (mode, settings) in CASES.items():
+        one = population([1], case, device=LIKE_GPU)
+        tensors = [*one.stack.parameters.values(), *one.stack.parameters.values()]
+        tensors += [*one.adam.means.values(), *one.adam.squares.values(), one.collector.memory.seen]
+        kept = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        assert kept < agent_bytes(one.architecture, settings, LIKE_GPU), (case, mode)
+
+
+def test_one_of_many_fails_and_the_others_are_trained(tmp_path):
+    """An agent that cannot go on says so; another ends early; all have their checkpoints."""
+    changes = {0: {"learning_rate": 1e30}, 2: {"total_steps": 128}}
+    settings = [replace(SMALL, **changes.get(k, {})) for k in range(3)]
+    envs = [short_env(SMALL, seed=seed) for seed in (1, 2, 3)]
+    taken, rows = [], []
+    outcomes = train_population(
+        envs, settings, train_seeds=[1, 2, 3], checkpoint_fracs=(0.5,),
+        on_checkpoint=lambda k, agent, frac: taken.append((k, agent.steps, frac)),
+        on_progress=lambda k, steps, total, row: rows.append((k, steps, total)),
+        resume=tmp_path / "resume.safetensors",
+    )  # fmt: skip
+    assert isinstance(outcomes[0], FloatingPointError) and "lower learning_rate" in str(outcomes[0])
+    assert [outcome.agent.steps for outcome in outcomes[1:]] == [256, 128]
+    assert [len(outcome.curve) for outcome in outcomes[1:]] == [4, 2]
+    assert {(1, 128, 0.5), (2, 64, 0.5)} <= set(taken)
+    assert (2, 128, 128) in rows and (2, 192, 128) not in rows
+    alone = train_ppo(short_env(SMALL, seed=2), SMALL, train_seed=2)
+    for name, value in alone.agent.weights.items():
+        torch.testing.assert_close(outcomes[1].agent.weights[name], value, atol=1e-3, rtol=0)

@@ -152,3 +152,32 @@ def test_trainers_are_measured_beside_each_other(tmp_path, capsys, monkeypatch) 
         assert sum(report["shares"][code].values()) == pytest.approx(1)
         assert set(report["first_layer_us"][code]) == {"dense", "embedding_bag", "lit inputs"}
     assert "x SB3" in capsys.readouterr().out
+
+
+def test_without_a_gpu_there_is_nothing_to_measure(monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"needs a GPU .* use device=cpu"):
+        bench.main(["gpu", "planes"])
+
+
+def test_populations_are_measured(tmp_path, capsys, monkeypatch) -> None:
+    """Every line, on the CPU: of its numbers only the shares of the time mean something."""
+    from misgen.agents.device import Device
+    from misgen.experiments import bench_gpu
+
+    small = functools.partial(bench_gpu.PPOSettings, num_envs=8, num_steps=8, batch_size=32)
+    monkeypatch.setattr(bench_gpu, "PPOSettings", small)
+    like = Device(name="cpu", has_bits=True, num_groups=2, is_captured=True)
+    monkeypatch.setattr(bench_gpu, "DEVICE", like)
+    monkeypatch.setattr(bench_gpu, "check_gpu", lambda: None)
+    monkeypatch.setitem(bench_gpu.PARTS, "planes", ([("K3", "planes")], (1, 2, 10**9)))
+    file = tmp_path / "gpu.json"
+    words = ["gpu", "planes", "--seconds", "0.01", "--rounds", "1", "--json", str(file)]
+    assert bench.main(words) == 0
+    report = json.loads(file.read_text())
+    lines = [(r["name"], r["batch"]) for r in report["results"]]
+    assert lines == [("SB3 PPO", 1), ("misgen PPO", 1), ("misgen PPO", 2)]
+    for split in report["split"].values():
+        del split["GPU waits, of a rollout"], split["peak memory, GiB"]
+        assert sum(split.values()) == pytest.approx(1)
+    assert "GPU waits" in capsys.readouterr().out

@@ -1,0 +1,229 @@
+"""What K agents do in their environments, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from misgen.agents.curve import Episodes
+from misgen.agents.device import Device, Stretches, to_host
+from misgen.agents.memory import Memory, memory_for, remember
+from misgen.agents.settings import PPOSettings
+from misgen.agents.stacked import Stack
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.types import Array
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What K agents did in T steps of N environments each; row t * N + n is step t in n."""
+
+    actions: Tensor  # int64 [K, T * N]
+    log_probs: Tensor  # float32 [K, T * N]: of the actions, when they were taken
+    advantages: Tensor  # float32 [K, T * N]
+    returns: Tensor  # float32 [K, T * N]: what the values should have been
+
+    def take(self, rows: Tensor) -> Rollout:
+        """The rows [K, m] of each agent."""
+        return Rollout(*(getattr(self, f.name).gather(1, rows) for f in fields(self)))
+
+    def copy_(self, other: Rollout) -> None:
+        """Write another one over this, in place."""
+        for f in fields(self):
+            getattr(self, f.name).copy_(getattr(other, f.name))
+
+
+def generalized_advantages(
+    rewards: Array, values: Array, dones: Array, last_values: Array, gamma: Any, gae_lambda: float
+) -> Array:
+    """Schulman et al. 2016. All arrays [T, K, N] but last_values [K, N] and gamma [K, 1]; dones[t]:
+    the episode ended in step t, so that step t + 1 belongs to another one."""
+    advantages = np.zeros_like(values)
+    later, following = np.zeros_like(last_values), last_values
+    for t in reversed(range(len(rewards))):
+        goes_on = 1 - dones[t].astype(np.float32)
+        delta = rewards[t] + gamma * following * goes_on - values[t]
+        later = delta + gamma * np.float32(gae_lambda) * goes_on * later
+        advantages[t], following = later, values[t]
+    return advantages
+
+
+class Collector:
+    """Lets K agents act and keeps what they see.
+
+    Args:
+        envs: of each agent.
+        settings: of each agent.
+        num_threads: in which the environments of different agents step.
+
+    Attributes:
+        memory: the observations of the last rollout; row as in Rollout.
+        waiting_frac: share of the last rollout in which a GPU had nothing to do; NaN without one.
+    """
+
+    def __init__(
+        self,
+        envs: Sequence[BatchEnv],
+        stack: Stack,
+        settings: Sequence[PPOSettings],
+        device: Device,
+        num_threads: int,
+    ) -> None:
+        self.envs, self.stack, self.device = envs, stack, device
+        self.episodes = [Episodes(env) for env in envs]
+        shared = settings[0]
+        self.T, self.N, self.gae_lambda = shared.num_steps, shared.num_envs, shared.gae_lambda
+        self.gamma = np.array([[s.gamma] for s in settings], np.float32)
+        sizes = len(envs), self.T * self.N, self.N
+        self.memory: Memory = memory_for(stack.architecture, *sizes, device)
+        self.chosen = to_host((len(envs), self.N), torch.int64, device.name)
+        edges = np.linspace(0, len(envs), min(device.num_groups, len(envs)) + 1).astype(int)
+        self.groups = [slice(*pair) for pair in pairwise(edges)]
+        self.pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
+        self.work, self.waiting_frac = Stretches(device.name), float("nan")
+
+    def collect(self, rngs: Sequence[Any], learns: Array) -> Rollout:
+        """Act for `num_steps` steps.
+
+        rngs: of each agent, from which its actions are drawn. learns: bool [K]; the environments of
+        the others stand still.
+        """
+        with torch.no_grad():
+            started = time.perf_counter()
+            rollout = _Collecting(self, self._noise(rngs), learns).run()
+            if self.work.on_gpu:
+                self.waiting_frac = 1 - self.work.busy_s() / (time.perf_counter() - started)
+            return rollout
+
+    def _noise(self, rngs: Sequence[Any]) -> Tensor:
+        """float32 [T, K, N, actions]: the action with the most after it is added to the logits is
+        drawn from their distribution."""
+        size = self.T, self.N, self.stack.architecture.num_actions
+
+        def own(rng: Any) -> Array:
+            drawn: Array = rng.gumbel(size=size).astype(np.float32)
+            return drawn
+
+        return torch.from_numpy(np.stack(self.each(own, rngs), axis=1)).to(self.device.name)
+
+    def each(self, function: Callable[[Any], Any], of: Sequence[Any]) -> list[Any]:
+        """Of every agent, in threads where there are some."""
+        return list(self.pool.map(function, of) if self.pool else map(function, of))
+
+    @torch.no_grad()
+    def values(self, obs: Sequence[Array]) -> Array:
+        """The values, float32 [K, n], of equally many other observations of each agent."""
+        memory = remember(self.stack.architecture, obs, self.device)
+        rows = memory.rows(np.tile(np.arange(len(obs[0])), (len(obs), 1)))
+        values: Array = self.stack(memory.inputs(rows))[1].cpu().numpy()
+        return values
+
+
+class _Collecting:
+    """One rollout."""
+
+    def __init__(self, collector: Collector, noise: Tensor, learns: Array) -> None:
+        self.own, self.noise, self.learns = collector, noise, learns
+        T, K, N = collector.T, len(collector.envs), collector.N  # noqa: N806
+        self.actions = torch.zeros((T, K, N), dtype=torch.int64, device=noise.device)
+        self.log_probs, self.seen_values = (
+            torch.zeros_like(self.actions, dtype=torch.float32) for _ in range(2)
+        )
+        self.rewards = np.zeros((T, K, N), np.float32)
+        self.dones = np.zeros((T, K, N), np.bool_)
+        self.cut = Cut(K)
+
+    def run(self) -> Rollout:
+        """While the environments of one group step, the networks of another one act."""
+        own = self.own
+        numbers = np.arange(own.T * own.N).reshape(own.T, 1, own.N)
+        rows = own.memory.rows(np.tile(numbers, (1, len(own.envs), 1)))
+        for k, env in enumerate(own.envs):
+            own.memory.put(k, env.buffers.obs, 0)
+        acted = [self._act(group, 0, rows) for group in own.groups]
+        for t in range(own.T):
+            for g, group in enumerate(own.groups):
+                acted[g]()
+                self._step(group, t)
+                if t + 1 < own.T:
+                    acted[g] = self._act(group, t + 1, rows)
+        self.cut.bootstrap(own, self.rewards)
+        return self._rollout()
+
+    def _act(self, group: slice, t: int, rows: Any) -> Callable[[], None]:
+        """Choose the actions of step t; returns what waits until they are known."""
+        own = self.own
+        own.work.begin()
+        own.memory.send(group, t * own.N)
+        logits, self.seen_values[t, group] = own.stack(
+            own.memory.inputs(rows[t, group], group), group
+        )
+        actions = (logits + self.noise[t, group]).argmax(-1)
+        chosen = logits.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        self.log_probs[t, group] = chosen - logits.logsumexp(-1)
+        self.actions[t, group] = actions
+        own.chosen[group].copy_(actions, non_blocking=True)
+        return own.work.end()
+
+    def _step(self, group: slice, t: int) -> None:
+        """Do what was chosen, and remember what is seen then."""
+        own = self.own
+
+        def step(k: int) -> None:
+            if self.learns[k]:
+                own.envs[k].step_checked(own.chosen[k].numpy())
+            if t + 1 < own.T:
+                own.memory.put(k, own.envs[k].buffers.obs, (t + 1) * own.N)
+
+        agents = range(len(own.envs))[group]
+        own.each(step, agents)
+        for k in agents:
+            if self.learns[k]:
+                out = own.envs[k].buffers
+                self.rewards[t, k], self.dones[t, k] = out.reward, out.terminated | out.truncated
+                own.episodes[k].add(np.flatnonzero(self.dones[t, k]))
+                self.cut.add(k, t, np.flatnonzero(out.truncated), out.final_obs)
+
+    def _rollout(self) -> Rollout:
+        own = self.own
+        last = own.values([env.buffers.obs for env in own.envs])
+        seen = self.seen_values.cpu().numpy()
+        what = self.rewards, seen, self.dones, last, own.gamma, own.gae_lambda
+        advantages = generalized_advantages(*what)
+        columns = (
+            torch.from_numpy(a).to(self.actions.device) for a in (advantages, advantages + seen)
+        )
+        flat = (x.transpose(0, 1).flatten(1) for x in (self.actions, self.log_probs, *columns))
+        return Rollout(*flat)
+
+
+class Cut:
+    """The episodes that the time limit ended: what would have followed is part of their return."""
+
+    def __init__(self, num_agents: int) -> None:
+        self.where: list[list[tuple[int, int]]] = [[] for _ in range(num_agents)]  # (t, slot)
+        self.obs: list[list[Array]] = [[] for _ in range(num_agents)]
+
+    def add(self, k: int, t: int, slots: Array, final_obs: Array) -> None:
+        self.where[k] += [(t, int(slot)) for slot in slots]
+        self.obs[k] += [final_obs[slot].copy() for slot in slots]
+
+    def bootstrap(self, collector: Collector, rewards: Array) -> None:
+        """Add the discounted value of the last observation to the last reward."""
+        most = max(map(len, self.obs))
+        if not most:
+            return
+        blank = np.zeros_like(collector.envs[0].buffers.final_obs[0])
+        padded = [np.stack([*own, *[blank] * (most - len(own))]) for own in self.obs]
+        values = collector.values(padded)
+        for k, where in enumerate(self.where):
+            for (t, slot), value in zip(where, values[k], strict=False):
+                rewards[t, k, slot] += collector.gamma[k, 0] * value
