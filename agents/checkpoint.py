@@ -17,9 +17,8 @@ from torch import Tensor
 from misgen.agents.description import REMEDY, Meta, read_entries
 from misgen.agents.device import Device
 from misgen.agents.files import write_whole
-from misgen.agents.networks import Architecture, Network, Weights, shapes_of
+from misgen.agents.networks import Architecture, Network, Weights, architecture_for, shapes_of
 from misgen.agents.policy import NetworkPolicy
-from misgen.agents.ppo import architecture_for
 from misgen.agents.settings import CloningSettings, PPOSettings
 from misgen.agents.stacked import Stack
 from misgen.envs.core.batch import BatchEnv

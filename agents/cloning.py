@@ -15,10 +15,9 @@ from misgen.agents.adam import Adam, LinearRate
 from misgen.agents.curve import Checkpoint, Checkpoints, Progress, Snapshot, Trained
 from misgen.agents.device import Device, choose_device
 from misgen.agents.memory import Memory, remember
-from misgen.agents.networks import initial_weights
+from misgen.agents.networks import architecture_for, initial_weights
 from misgen.agents.play import outcomes, play_episodes
 from misgen.agents.policy import NetworkPolicy
-from misgen.agents.ppo import architecture_for
 from misgen.agents.settings import CloningSettings
 from misgen.agents.stacked import Stack
 from misgen.envs.core.batch import BatchEnv

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from misgen.agents.networks import Architecture, Network
+from misgen.agents.networks import WIDTHS, Architecture, Network, pooled, shapes_of
 from misgen.agents.settings import PPOSettings
 
 MARGIN_FRAC = 0.1  # of the free memory: what allocators cannot use
@@ -169,18 +170,12 @@ def agent_bytes(architecture: Architecture, settings: PPOSettings, device: Devic
 
 def _sizes(architecture: Architecture) -> tuple[int, int]:
     """Numbers of weights of a network, and of units that its layers put out for one sample."""
-    features, units = architecture.features(), 0
-
-    def note(layer: nn.Module, inputs: Any, output: Tensor) -> None:
-        nonlocal units
-        units += output.numel()
-
-    for layer in features.modules():
-        layer.register_forward_hook(note)
-    with torch.no_grad():
-        features(torch.zeros(1, *architecture.input_shape, device="meta"))
+    weights = sum(math.prod(shape) for shape in shapes_of(architecture).values())
     network = architecture.network
-    heads = 2 * network.head_dim * (network.features_dim + 1)
-    outputs = (network.head_dim or network.features_dim) * (architecture.num_actions + 1)
-    weights = sum(value.numel() for value in features.parameters()) + heads + outputs
-    return weights, units + 4 * network.head_dim
+    units = 2 * network.features_dim + 4 * network.head_dim
+    if network.name == "impala":
+        _, *size = architecture.input_shape
+        for width in WIDTHS:
+            before, size = math.prod(size), pooled(size)
+            units += width * (before + 11 * math.prod(size))  # two blocks of five, the pooling
+    return weights, units

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from misgen.agents.settings import CloningSettings, PPOSettings
+from misgen.envs.core.batch import BatchEnv
+
 SMALL_PX = 32  # smallest side from which a picture is worth convolutions
 NAMES = ("flat", "impala")
+WIDTHS = (16, 32, 32)  # channels of the stages of `impala`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,14 @@ class Architecture:
             return kind(self.input_shape, self.network.features_dim)
 
 
+def architecture_for(settings: PPOSettings | CloningSettings, env: BatchEnv) -> Architecture:
+    """The network that these settings mean for what `env` shows."""
+    seen = env.observation_mode, env.observation_shape
+    features_dim, head_dim = settings.features_dim, settings.head_dim
+    network = choose_network(settings.network, *seen, features_dim=features_dim, head_dim=head_dim)
+    return Architecture.of(network, *seen, len(env.family.actions))
+
+
 class FlatFeatures(nn.Module):
     """Flatten -> Linear -> ReLU, for planes and 1-px pictures."""
 
@@ -105,19 +117,23 @@ class ImpalaFeatures(nn.Module):
 
     def __init__(self, input_shape: tuple[int, ...], features_dim: int) -> None:
         super().__init__()
-        channels = input_shape[0]
+        channels, *size = input_shape
         stages: list[nn.Module] = []
-        for width in (16, 32, 32):
+        for width in WIDTHS:
             stages.append(_stage(channels, width))
-            channels = width
+            channels, size = width, pooled(size)
         self.stages = nn.Sequential(*stages, nn.ReLU(), nn.Flatten())
-        with torch.no_grad():
-            inputs = self.stages(torch.zeros(1, *input_shape)).shape[1]
+        inputs = channels * math.prod(size)
         self.last = nn.Sequential(nn.Linear(inputs, features_dim), nn.ReLU())
 
     def forward(self, observations: Tensor) -> Tensor:
         features: Tensor = self.last(self.stages(observations))
         return features
+
+
+def pooled(size: Sequence[int]) -> list[int]:
+    """Height and width of a picture behind the pooling of a stage."""
+    return [(pixels + 1) // 2 for pixels in size]
 
 
 def _stage(channels: int, width: int) -> nn.Module:

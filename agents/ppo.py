@@ -28,10 +28,10 @@ from misgen.agents.curve import (
     Trained,
 )
 from misgen.agents.device import Device, capture, choose_device, require_room
-from misgen.agents.networks import Architecture, choose_network, initial_weights
+from misgen.agents.networks import architecture_for, initial_weights
 from misgen.agents.resume import RESUME_S, keep, restore
 from misgen.agents.rollout import Collector, Rollout
-from misgen.agents.settings import CloningSettings, PPOSettings
+from misgen.agents.settings import PPOSettings
 from misgen.agents.stacked import CPU, Stack
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.types import Array
@@ -53,14 +53,6 @@ def ppo_loss(
     value_loss = (batch.returns - values).square().mean(1)
     entropy = -(log_p.exp() * log_p).sum(-1).mean(1)
     return policy_loss + settings.vf_coef * value_loss - ent_coef * entropy
-
-
-def architecture_for(settings: PPOSettings | CloningSettings, env: BatchEnv) -> Architecture:
-    """The network that these settings mean for what `env` shows."""
-    seen = env.observation_mode, env.observation_shape
-    features_dim, head_dim = settings.features_dim, settings.head_dim
-    network = choose_network(settings.network, *seen, features_dim=features_dim, head_dim=head_dim)
-    return Architecture.of(network, *seen, len(env.family.actions))
 
 
 class Population:

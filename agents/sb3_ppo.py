@@ -29,8 +29,14 @@ from misgen.agents.curve import (
     Trained,
 )
 from misgen.agents.device import choose_device
-from misgen.agents.networks import Architecture, FlatFeatures, ImpalaFeatures, Network, Weights
-from misgen.agents.ppo import architecture_for
+from misgen.agents.networks import (
+    Architecture,
+    FlatFeatures,
+    ImpalaFeatures,
+    Network,
+    Weights,
+    architecture_for,
+)
 from misgen.agents.settings import PPOSettings
 from misgen.agents.vec_env import BatchVecEnv
 from misgen.envs.core.batch import BatchEnv

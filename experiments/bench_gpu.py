@@ -85,7 +85,7 @@ def settings_of(code: str) -> PPOSettings:
 
 def fitting(code: str, mode: str, settings: PPOSettings, numbers: Sequence[int]) -> Iterator[int]:
     """The sizes of populations that have room, in what is free now."""
-    from misgen.agents.ppo import architecture_for
+    from misgen.agents.networks import architecture_for
 
     architecture = architecture_for(settings, training_env(code, mode, settings, 0))
     largest = largest_population(architecture, settings, DEVICE)

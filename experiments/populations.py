@@ -60,7 +60,8 @@ def pack(configs: Sequence[TrainConfig], free: int | None = None) -> list[tuple[
 
 def _shape(config: TrainConfig) -> Any:
     """What the agents of one population have in common."""
-    from misgen.agents.ppo import OWN, architecture_for
+    from misgen.agents.networks import architecture_for
+    from misgen.agents.ppo import OWN
 
     if config.agent.method != "ppo":
         raise ValueError(
@@ -76,7 +77,7 @@ def _shape(config: TrainConfig) -> Any:
 def _room(config: TrainConfig, free: int | None) -> int:
     """How many agents like this one fit; ValueError if it is none."""
     from misgen.agents.device import largest_population, require_room
-    from misgen.agents.ppo import architecture_for
+    from misgen.agents.networks import architecture_for
 
     env, settings = training_env(config), config.agent.settings
     seen = architecture_for(settings, env), settings, device_of(config)

@@ -209,7 +209,7 @@ def training_env(config: TrainConfig) -> BatchEnv:
 def device_and_precision(config: TrainConfig, env: BatchEnv) -> dict[str, str]:
     """Where the network is trained, and in what its hidden layers are computed there."""
     from misgen.agents.device import choose_device
-    from misgen.agents.ppo import architecture_for
+    from misgen.agents.networks import architecture_for
 
     network = architecture_for(config.agent.settings_of_method(), env).network
     device = choose_device(config.device, network)

@@ -1,6 +1,8 @@
 """The population trainer: Stable-Baselines3's arithmetic, K agents that do not disturb each other,
 and trainings that go on where they were killed."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,7 @@ from misgen.agents import ppo
 from misgen.agents.adam import Adam
 from misgen.agents.device import Device, agent_bytes, largest_population
 from misgen.agents.memory import remember
-from misgen.agents.networks import initial_weights
+from misgen.agents.networks import architecture_for, initial_weights
 from misgen.agents.ppo import Population, train_population, train_ppo
 from misgen.agents.resume import keep, restore
 from misgen.agents.rollout import Cut, Rollout, generalized_advantages
@@ -313,7 +315,7 @@ def test_weights_come_back_and_predict_as_in_sb3(case):
     mode, settings = CASES[case]
     env = make_env(8, mode=mode)
     obs = env.reset()
-    architecture = ppo.architecture_for(settings, env)
+    architecture = architecture_for(settings, env)
     weights = [initial_weights(architecture, seed) for seed in (0, 1)]
     stack = Stack(architecture, weights)
     for k, own in enumerate(weights):
@@ -424,7 +426,7 @@ def test_recorded_updates_go_on_with_what_is_new():
 def test_bits_are_the_bytes():
     """Also where the inputs fill no whole bytes."""
     env = make_env(8)
-    architecture = ppo.architecture_for(SMALL, env)
+    architecture = architecture_for(SMALL, env)
     obs = env.reset()
     memory = remember(architecture, [obs, obs[::-1]], LIKE_GPU)
     rows = memory.rows(np.array([[3, 0], [3, 0]]))
@@ -439,7 +441,7 @@ def test_bits_are_the_bytes():
 def test_what_does_not_fit_is_refused(monkeypatch):
     for case, device in (("sparse", LIKE_GPU), ("impala", CPU)):
         mode, settings = CASES[case]
-        architecture = ppo.architecture_for(settings, short_env(settings, mode))
+        architecture = architecture_for(settings, short_env(settings, mode))
         one = agent_bytes(architecture, settings, device)
         assert largest_population(architecture, settings, device, free=10 * one) == 9
         monkeypatch.setattr("misgen.agents.device.free_bytes", lambda _, one=one: int(3.4 * one))
@@ -481,3 +483,16 @@ def test_one_of_many_fails_and_the_others_are_trained(tmp_path):
     alone = train_ppo(short_env(SMALL, seed=2), SMALL, train_seed=2)
     for name, value in alone.agent.weights.items():
         torch.testing.assert_close(outcomes[1].agent.weights[name], value, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("network", ["flat", "impala"])
+def test_training_imports_no_compiler(network):
+    """torch's takes two seconds, more than a job of one rollout."""
+    code = f"""
+import sys
+from tests.agents.test_population import SMALL, replace, short_env, train_ppo
+mode = "planes" if {network!r} == "flat" else "rgb1"
+train_ppo(short_env(SMALL, mode), replace(SMALL, network={network!r}), train_seed=1)
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

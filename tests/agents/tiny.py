@@ -27,8 +27,8 @@ def make_vec_env(num_envs=16, **kwargs):
 
 def network_policy(weights, mode="planes"):
     """The agent of these weights, whose network has the sizes of TINY."""
+    from misgen.agents.networks import architecture_for
     from misgen.agents.policy import NetworkPolicy
-    from misgen.agents.ppo import architecture_for
     from misgen.agents.stacked import Stack
 
     return NetworkPolicy(Stack(architecture_for(TINY, make_env(mode=mode)), [weights]))

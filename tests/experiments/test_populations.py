@@ -39,7 +39,7 @@ def test_agents_of_one_shape_come_together():
 def test_populations_are_as_large_as_there_is_room_for(monkeypatch):
     """Seven where three fit: 2, 2 and 3."""
     from misgen.agents.device import agent_bytes
-    from misgen.agents.ppo import architecture_for
+    from misgen.agents.networks import architecture_for
     from misgen.experiments.populations import device_of
     from misgen.experiments.train import training_env
 
