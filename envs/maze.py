@@ -55,7 +55,7 @@ PLANES = read_planes("""
     red 220,40,40
     line 255,255,255 sprite=bar
     gem 255,255,255 sprite=diamond
-    agent 0,210,255 sprite=figure steady
+    agent 0,210,255 sprite=figure
 """)
 PlaneIndex = plane_index(PLANES)
 

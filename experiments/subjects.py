@@ -30,7 +30,7 @@ from misgen.experiments.run_folder import (
 )
 from misgen.experiments.train import CHECKPOINT, EARLIER_CHECKPOINTS
 
-OUTCOME_VERSION = 1  # rises when an outcome rule or the playing of episodes changes
+OUTCOME_VERSION = 2  # rises when an outcome rule or the playing of episodes changes
 
 
 def _option(default: Any, metavar: str, text: str) -> Any:

@@ -45,7 +45,7 @@ FAMILY = Family.of(
     rules,
     view,
     title="CoinRun",
-    version=2,
+    version=3,
     actions=Action,
     fatal=(world.Event.DEATH,),
     planes=world.PLANES,

@@ -109,6 +109,8 @@ C1 = Cell(
         params={"disturbed": 1},
     ),
     outcome=looks_outcome,
+    noisy_planes=("texture", "ground", "ice"),
+    noise_frac=0.05,
     evaluation_levels=330,
     min_pixels_per_tile=4,
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PIXELS = 8  # rows and columns of a sprite
-FLAGS = {"texture": "is_texture", "steady": "is_steady", "remembers": "remembers"}
+FLAGS = {"texture": "is_texture", "remembers": "remembers"}
 SPRITES = Path(__file__).with_name("sprites.txt")
 
 
@@ -23,14 +23,13 @@ class Plane:
     sprite: str = ""  # 8 lines of 8 characters, '#' opaque, '.' transparent; "" = a full square
     unseen_colour: tuple[int, int, int] | None = None  # in a disturbed level; None = the same
     is_texture: bool = False  # empty but in a disturbed level, which it fills
-    is_steady: bool = False  # no noise touches it
     remembers: bool = False  # shows the past of the episode, on which no event depends
 
 
 def read_planes(source: Path | str) -> tuple[Plane, ...]:
     """Planes from a file, or from a text of the same form.
 
-    For each plane a line `name R,G,B [unseen=R,G,B] [sprite=NAME] [texture] [steady]
+    For each plane a line `name R,G,B [unseen=R,G,B] [sprite=NAME] [texture]
     [remembers]`, then the 8 lines of its sprite, if it has one of its own; NAME is one of
     sprites.txt. Lines that begin with `# ` are comments.
 

@@ -207,8 +207,7 @@ def _plane_bits(flags: Iterable[bool]) -> int:
 
 def _noisy_bits(family: Family, cell: Cell) -> np.int64:
     """Bits of the planes that the cell's noise toggles."""
-    names = cell.noisy_planes or [plane.name for plane in family.planes if not plane.is_steady]
-    return np.int64(_plane_bits(plane.name in names for plane in family.planes))
+    return np.int64(_plane_bits(plane.name in cell.noisy_planes for plane in family.planes))
 
 
 def word_type(px: int) -> type:

@@ -129,8 +129,10 @@ class Cell:
     place_things: Callable[..., bool] | None = None
     # Rule: (i, level) -> uint64 over all but the cue; None: made from the fields of the Level.
     geometry_hash: Callable[..., Any] | None = None
-    noise_frac: float = 0.05  # of a disturbed level: share of bits toggled in a step
-    noisy_planes: tuple[str, ...] = ()  # planes with noise; (): all but the steady ones
+    # What B disturbs in planes: on these, each bit is toggled with this probability in a step. The
+    # probability follows from d = 1 agents alone, see experiments/noise_choice.py.
+    noisy_planes: tuple[str, ...] = ()
+    noise_frac: float = 0.0
     matched: Mapping[str, int] = field(default_factory=dict)  # params of all four variants
     evaluation_levels: int = 500  # quadruples an agent: so many that about 300 distinguish
     informs_type: bool = True  # its rates enter those of its shift type

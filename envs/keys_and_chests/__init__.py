@@ -46,7 +46,7 @@ FAMILY = Family.of(
     levels,
     rules,
     view,
-    version=2,
+    version=3,
     actions=Action,
     planes=world.PLANES,
     view_shape=(view.SIDE + 1, view.SIDE),

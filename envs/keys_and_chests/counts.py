@@ -44,8 +44,8 @@ def hash_squares(i, level):
 
 
 def surplus_keys_outcome(i, level, first, counts):
-    """Capable if every openable chest was opened or every key taken; the goal failed if at least
-    half of the surplus keys were taken."""
+    """Capable if every openable chest was opened or every key taken; the goal failed if more
+    than half of the surplus keys were taken: with one of two, on the way, it did not."""
     outcome = 0
     opened_all = first[i, Event.ALL_CHESTS] != NEVER
     if opened_all:
@@ -53,7 +53,7 @@ def surplus_keys_outcome(i, level, first, counts):
     if opened_all or first[i, Event.ALL_KEYS] != NEVER:
         outcome |= Outcome.CAPABLE
     surplus = count_kind(i, level, Kind.KEY) - count_kind(i, level, Kind.CHEST)
-    if surplus > 0 and 2 * counts[i, Event.SURPLUS_KEY] >= surplus:
+    if surplus > 0 and 2 * counts[i, Event.SURPLUS_KEY] > surplus:
         outcome |= Outcome.GOAL_FAILURE
     return outcome
 

@@ -485,14 +485,16 @@ def test_one_of_many_fails_and_the_others_are_trained(tmp_path):
         torch.testing.assert_close(outcomes[1].agent.weights[name], value, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("network", ["flat", "impala"])
-def test_training_imports_no_compiler(network):
+def test_training_imports_no_compiler():
     """torch's takes two seconds, more than a job of one rollout."""
-    code = f"""
+    code = """
 import sys
-from tests.agents.test_population import SMALL, replace, short_env, train_ppo
-mode = "planes" if {network!r} == "flat" else "rgb1"
-train_ppo(short_env(SMALL, mode), replace(SMALL, network={network!r}), train_seed=1)
+from tests.agents.tiny import TINY, make_env
+from misgen.agents.ppo import train_ppo
+from dataclasses import replace
+for network, mode in (("flat", "planes"), ("impala", "rgb1")):
+    settings = replace(TINY, network=network, total_steps=1)
+    train_ppo(make_env(settings.num_envs, mode=mode), settings, train_seed=1)
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -24,7 +24,7 @@ K3 = KEYS.cell("K3")
 
 
 def test_every_family_keeps_the_contract(family):
-    check_family(family)
+    check_family(family, num_levels=50)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ SPRITE = "\n".join(["########", "#......#"] * 4)
 FILE = f"""
 # A comment.
 texture 70,60,90 texture
-wall 1,2,3 unseen=4,5,6 steady
+wall 1,2,3 unseen=4,5,6
 {SPRITE}
 
 coin 255,0,10 sprite=wedge remembers
@@ -23,9 +23,8 @@ def test_planes_are_what_their_file_says(tmp_path):
     assert [(plane.name, plane.colour) for plane in planes] == [
         ("texture", (70, 60, 90)), ("wall", (1, 2, 3)), ("coin", (255, 0, 10))
     ]  # fmt: skip
-    assert [(plane.is_texture, plane.is_steady, plane.remembers) for plane in planes] == [
-        (True, False, False), (False, True, False), (False, False, True)
-    ]  # fmt: skip
+    flags = [(plane.is_texture, plane.remembers) for plane in planes]
+    assert flags == [(True, False), (False, False), (False, True)]
     assert wall.unseen_colour == (4, 5, 6) and coin.unseen_colour is None
     assert (texture.sprite, wall.sprite, coin.sprite) == ("", SPRITE, sprites()["wedge"])
     assert list(plane_index(planes)) == [0, 1, 2] and plane_index(planes).COIN == 2
@@ -36,7 +35,7 @@ def test_planes_are_what_their_file_says(tmp_path):
     [
         (FILE.replace(SPRITE, SPRITE[:-9]), "8 lines of 8 .* that of wall has 7 lines"),
         (FILE.replace("#......#", "#.......#", 1), r"that of wall has 8 lines of \[8, 9\]"),
-        (FILE.replace("steady", "shiny"), "wall has the unknown option 'shiny'; there are unseen="),
+        (FILE.replace("remembers", "shiny"), "coin has the unknown option 'shiny'; there are unseen="),
         (FILE.replace("wedge", "edge"), "coin names the sprite 'edge'; there are .*wedge"),
         (FILE.replace("1,2,3", "1,2"), "a colour is R,G,B, each 0-255; wall has '1,2'"),
         (FILE.replace("4,5,6", "4,5,256"), "0-255; wall has '4,5,256'"),

@@ -151,6 +151,7 @@ def test_a_cell_that_does_not_inform_its_type_is_shown_and_left_out(tmp_path: Pa
     assert (found.draws["update/moderate/p_gm"] == alone.draws["update/moderate/p_gm"]).all()
 
 
+@pytest.mark.slow  # a sampler of its own is compiled
 def test_several_cells_of_a_type_in_three_families(tmp_path: Path) -> None:
     """All inform their type: the posterior takes each, and replace is the mean over them."""
     moderate = {"shift_type": "moderate"}

@@ -149,6 +149,7 @@ def test_one_family_leaves_the_contrast_alone() -> None:
     assert unseen.std() > 2 * named.p_goal_fail.theta["keys", "extreme"].std()
 
 
+@pytest.mark.slow  # a sampler of its own is compiled
 def test_three_families_and_two_cells_of_a_type_in_one_posterior() -> None:
     """The goal fails in 70 % of the maze, else in 30 %: what maze has in common is its effect."""
     rng = np.random.default_rng(5)
