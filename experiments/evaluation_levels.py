@@ -1,25 +1,26 @@
 """The levels that a subject is evaluated on, planned: its own block of level seeds.
 
-Agent number a plays level seeds eval_base + a * 10^6 + i: agents do not share levels, agents of
-the same number in other arms do.
+Agent number a plays level seeds eval_base + a * 10^6 + i, without those whose level the block has
+already: agents do not share seeds, agents of the same number in other arms do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from misgen.envs.core.levels import Levels, sample_levels, sample_quadruples
+from misgen.envs.core.levels import Levels, sample_levels, sample_quadruples, variant_distribution
 from misgen.envs.core.plans import INTENDED, Plans, solve_together
 from misgen.envs.core.types import Array
 from misgen.experiments.solved_blocks import solved
 from misgen.experiments.subjects import cell_of, family_of, is_at_home
 
 BLOCK = 10**6  # level seeds of one agent
+MOST_DRAWS = 20  # level seeds that are tried for each that is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +71,8 @@ def block(argument: dict[str, Any]) -> Iterator[Variant]:
 
 def quadruples(argument: dict[str, Any]) -> Iterator[Variant]:
     """The four variants of the cell that is played; one pair is planned at a time."""
-    cell = cell_of(argument)
-    levels = sample_quadruples(family_of(argument), cell, block_seeds(argument))
+    family, cell = family_of(argument), cell_of(argument)
+    levels = sample_quadruples(family, cell, quadruple_seeds(argument))
     for pair in (("00", "10"), ("01", "11")):
         batches = [levels[name] for name in pair]
         what = {**_identity(argument), "cell": cell.code, "variants": pair}
@@ -89,16 +90,55 @@ def _identity(argument: dict[str, Any]) -> dict[str, Any]:
     return {"family": family, "number": number, **{name: argument[name] for name in named}}
 
 
-def block_seeds(argument: dict[str, Any]) -> Array:
-    """Level seeds of the subject's block, int64 [num_levels]."""
+def quadruple_seeds(argument: dict[str, Any]) -> Array:
+    """Level seeds of the subject's block, int64 [num_levels]: no level with the cue broken comes
+    twice, with the old or the new context."""
+    family, cell = family_of(argument), cell_of(argument)
+
+    def draw(seeds: Array) -> Sequence[Levels]:
+        broken = (variant_distribution(cell, variant) for variant in ("10", "11"))
+        return [sample_levels(family, distribution, seeds) for distribution in broken]
+
+    return distinct_seeds(argument, draw)
+
+
+def distinct_seeds(argument: dict[str, Any], draw: Callable[[Array], Sequence[Levels]]) -> Array:
+    """The first seeds of the subject's block with levels of their own, int64 [num_levels].
+
+    draw: the levels of given seeds, in one variant or several. A seed is left out whose level
+    equals, in any of them, that of an earlier one. Fewer where MOST_DRAWS times as many seeds have
+    no more.
+    """
+    wanted = argument["num_levels"]
     first = argument["eval_base"] + argument["subject"]["agent_number"] * BLOCK
-    return np.arange(first, first + argument["num_levels"])
+    end = first + min(MOST_DRAWS * wanted, BLOCK)
+    kept: list[int] = []
+    seen: list[set[int]] = []
+    tried = 0
+    while len(kept) < wanted and first < end:
+        seeds = np.arange(first, min(first + 2 * (wanted - len(kept)), end))
+        hashes = [levels.hashes().tolist() for levels in draw(seeds)]
+        seen = seen or [set() for _ in hashes]
+        for seed, *own in zip(seeds.tolist(), *hashes, strict=True):
+            if not any(value in before for value, before in zip(own, seen, strict=True)):
+                kept.append(seed)
+                for value, before in zip(own, seen, strict=True):
+                    before.add(value)
+        first, tried = int(seeds[-1]) + 1, tried + len(seeds)
+    if len(kept) < wanted:
+        number = argument["subject"]["agent_number"]
+        print(
+            f"{argument['cell']} has {len(kept)} levels of {wanted} for agent {number}: its first "
+            f"{tried:,} level seeds have no more that differ"
+        )
+    return np.array(kept[:wanted], np.int64)
 
 
 def own_levels(argument: dict[str, Any]) -> tuple[Levels, int]:
-    """Held-out levels of the subject's training distribution, and their time limit in steps."""
+    """Held-out levels of the subject's training distribution, none of them twice, and their time
+    limit in steps."""
     family, subject = family_of(argument), argument["subject"]
     cell = family.cell(subject["cell"])
     distribution = family.train_distribution(cell, subject["d"]).held_out()
-    levels = sample_levels(family, distribution, block_seeds(argument))
-    return levels, distribution.horizon_steps
+    seeds = distinct_seeds(argument, lambda seeds: [sample_levels(family, distribution, seeds)])
+    return sample_levels(family, distribution, seeds), distribution.horizon_steps

@@ -35,7 +35,10 @@ def test_planes_are_what_their_file_says(tmp_path):
     [
         (FILE.replace(SPRITE, SPRITE[:-9]), "8 lines of 8 .* that of wall has 7 lines"),
         (FILE.replace("#......#", "#.......#", 1), r"that of wall has 8 lines of \[8, 9\]"),
-        (FILE.replace("remembers", "shiny"), "coin has the unknown option 'shiny'; there are unseen="),
+        (
+            FILE.replace("remembers", "shiny"),
+            "coin has the unknown option 'shiny'; there are unseen=",
+        ),
         (FILE.replace("wedge", "edge"), "coin names the sprite 'edge'; there are .*wedge"),
         (FILE.replace("1,2,3", "1,2"), "a colour is R,G,B, each 0-255; wall has '1,2'"),
         (FILE.replace("4,5,6", "4,5,256"), "0-255; wall has '4,5,256'"),

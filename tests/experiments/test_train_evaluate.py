@@ -22,7 +22,7 @@ from misgen.experiments.attempt import run_once
 from misgen.experiments.cli import main
 from misgen.experiments.episode_records import regret_share
 from misgen.experiments.evaluation_jobs import evaluate_job, evaluation_jobs
-from misgen.experiments.evaluation_levels import Variant, block_seeds
+from misgen.experiments.evaluation_levels import Variant
 from misgen.experiments.noise_matching import EPSILONS, fit_epsilon
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments, find_agents, setting_of
 
@@ -320,12 +320,6 @@ def test_a_recorded_episode_replays_to_the_same_record(results):
                 expected = [bool(g) if c else None for g, c in zip(failed, capable, strict=True)]
                 assert [r["goal_failure"] for r in played] == expected
         assert names == tuple(event.name.lower() for event in FAMILY.events)
-
-
-def test_blocks_of_agents_do_not_overlap():
-    argument = {"eval_base": 10**12, "num_levels": 10**6}
-    blocks = [block_seeds({**argument, "subject": {"agent_number": a}}) for a in (0, 1)]
-    assert blocks[0][-1] + 1 == blocks[1][0]
 
 
 def test_agents_of_one_number_share_levels_across_arms(results):
