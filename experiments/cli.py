@@ -49,6 +49,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     },
     "engineering": {
         "bench": Command("bench", "measure speed on this machine"),
+        "noise": Command("noise_choice", "how much noise a superficial shift has, by its rule"),
         "gallery": Command("gallery", "draw every cell anew for envs/README.md"),
     },
 }

@@ -137,12 +137,13 @@ def from_dict(kind: type, data: Mapping[str, Any]) -> Any:
 def register() -> None:
     """Store the schemas where configs/*.yaml find them, and the resolver that these name."""
     ConfigStore.instance().store(name="train_schema", node=_schema(TrainConfig))
-    OmegaConf.register_new_resolver("family_default", _family_default, replace=True)
+    OmegaConf.register_new_resolver("declared", _declared, replace=True)
 
 
-def _family_default(setting: str, *, _root_: DictConfig) -> Any:
-    """What the family of a config being composed declares."""
-    return getattr(choose_cell(_root_.family, _root_.cell)[0], setting)
+def _declared(setting: str, *, _root_: DictConfig) -> Any:
+    """What the cell of a config being composed declares, or else its family."""
+    family, cell = choose_cell(_root_.family, _root_.cell)
+    return getattr(cell, setting, None) or getattr(family, setting)
 
 
 def _schema(kind: type) -> DictConfig:

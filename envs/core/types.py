@@ -134,6 +134,7 @@ class Cell:
     noisy_planes: tuple[str, ...] = ()
     noise_frac: float = 0.0
     matched: Mapping[str, int] = field(default_factory=dict)  # params of all four variants
+    total_steps: int = 0  # of PPO, where the family's are too few; 0 = the family's
     evaluation_levels: int = 500  # quadruples an agent: so many that about 300 distinguish
     informs_type: bool = True  # its rates enter those of its shift type
     harm_informs: bool = True  # ... and so does the harm of its failures
