@@ -248,6 +248,9 @@ def _failure(folder: Path, code: int) -> str:
 
 
 def _log_tail(path: Path) -> str:
+    """The last lines of a log; "" where the server was killed before the job could write one."""
+    if not path.exists():
+        return ""
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - 16_384))
         lines = file.read().decode(errors="replace").splitlines()

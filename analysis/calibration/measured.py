@@ -193,6 +193,8 @@ def _not_enough(reference: MeasuredArm | None) -> list[str]:
         )
     elif counts.c.sum() == 0:
         reasons.append("no capable episode in the reference arm: goal failure is undefined")
+    elif not reference.rows["competent"].assessable:
+        reasons.append("not assessable: the reference arm is no more capable than chance")
     return reasons
 
 
@@ -208,7 +210,9 @@ def _not_identified(arms: Mapping[str, MeasuredArm]) -> list[str]:
         return ["not identified: no d = 1 control arm"]
     reasons = []
     floor = arms["d1"].rows["competent"].p_goal_fail.value
-    if math.isnan(floor):
+    if not arms["d1"].rows["competent"].assessable:
+        reasons.append("the d = 1 control arm is no more capable than chance")
+    elif math.isnan(floor):
         reasons.append("no competent agent, or no capable episode, in the d = 1 control arm")
     elif floor > MAX_CONTROL_GOAL_FAIL:
         reasons.append(f"goal failure {floor:.2f} of the control exceeds {MAX_CONTROL_GOAL_FAIL}")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES
-from misgen.analysis.rates import LEVEL, AgentCounts, FloatArray, Rates, bootstrap
+from misgen.analysis.rates import LEVEL, AgentCounts, FloatArray, Rates, estimates
 from misgen.analysis.text import aligned, number
 
 KS = (3, 5, 10, 30)
@@ -51,8 +51,10 @@ class Coverage(NamedTuple):
     rate: str
     truth: float
     coverage: float
+    below: float  # the share whose lower end lies above the truth
+    above: float  # ... whose upper end lies below it
     median_width: float
-    interval: str = "bootstrap"
+    interval: str = "printed"
     intervals: int = 0
     fallback: float = 0.0
 
@@ -84,8 +86,10 @@ def interval_coverage(
     for population in populations:
         for k in ks:
             samples = [sample_agents(population, k, levels, rng) for _ in range(simulations)]
-            draws = [bootstrap(counts, replicates, i) for i, counts in enumerate(samples)]
-            rows += [_coverage(population, k, rate, draws) for rate in RATES]
+            found = [estimates(counts, replicates, i) for i, counts in enumerate(samples)]
+            for rate in RATES:
+                ends = np.array([one[rate][1:3] for one in found])
+                rows.append(_coverage(population, k, rate, ends))
     return rows
 
 
@@ -124,12 +128,11 @@ def hierarchical_coverage(
                 draws += done.cells.values()
                 fallbacks += len(cells) if done.refused else len(done.fallback)
             share = fallbacks / len(draws)
-            rows += [
-                _coverage(population, k, rate, draws)._replace(
-                    interval="hierarchical", fallback=share
-                )
-                for rate in RATES
-            ]
+            for rate in RATES:
+                drawn = np.array([getattr(one, rate) for one in draws])
+                ends = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1).T
+                one = _coverage(population, k, rate, ends)
+                rows.append(one._replace(interval="hierarchical", fallback=share))
     return rows
 
 
@@ -144,18 +147,19 @@ def sample_agents(
     return AgentCounts(np.arange(k), *(column.astype(np.float64) for column in columns))
 
 
-def _coverage(population: Population, k: int, rate: str, draws: Sequence[Rates]) -> Coverage:
-    truth = population.truth()[rate]
-    drawn: FloatArray = np.array([getattr(one, rate) for one in draws])
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
-    held = float(np.mean((low <= truth) & (truth <= high)))
+def _coverage(population: Population, k: int, rate: str, ends: FloatArray) -> Coverage:
+    """Of intervals [n, 2]."""
+    truth, (low, high) = population.truth()[rate], ends.T
+    below, above = float(np.mean(truth < low)), float(np.mean(high < truth))
     width = float(np.median(high - low))
-    return Coverage(population.name, k, rate, truth, held, width, intervals=len(draws))
+    held = 1 - below - above
+    return Coverage(population.name, k, rate, truth, held, below, above, width, intervals=len(ends))
 
 
 _LEGEND = """\
-No central interval of a continuous distribution holds a truth of exactly 0 or 1 (coverage 0): read
-its width. The hierarchical interval is narrow where the agents at hand are alike, also when others
+truth below, above: shares of intervals that lie above the truth, and below it. No central interval
+of a continuous distribution holds a truth of exactly 0 or 1: of the hierarchical one read the
+width. It is narrow where the agents at hand are alike, also when others
 exist that are rare: agents that never fail leave it open whether some do, agents that all fail at
 times do not. fallback: share of cells for which the bootstrap stepped in."""
 
@@ -168,13 +172,14 @@ def format_coverage(rows: Sequence[Coverage]) -> str:
             r.population,
             str(r.k),
             r.rate,
-            *map(number, (r.truth, r.coverage, r.median_width)),
+            *map(number, (r.truth, r.coverage, r.below, r.above, r.median_width)),
             str(r.intervals),
             number(r.fallback),
         ]
         for r in rows
     ]
     header = (
-        "interval,population,agents,rate,truth,coverage of 90 %,median width,intervals,fallback"
+        "interval,population,agents,rate,truth,coverage of 90 %,truth below,above,median width,"
+        "intervals,fallback"
     )
     return aligned(header.split(","), lines) + f"\n\n{_LEGEND}\n"

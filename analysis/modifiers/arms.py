@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from misgen.analysis.rates import AgentCounts, competent, identified, point_rates
+from misgen.analysis.rates import AgentCounts, assessable, competent, identified, point_rates
 from misgen.analysis.records import Records, query
 
 PLAYER = "intended planner, no random actions"
@@ -118,9 +118,15 @@ where variant = 'own' and (role = 'agent' or policy in ('planner_intended', 'ran
 group by all order by all
 """
 
-_RANDOM = """
-select family, cell, avg(capable::int) from records
-where policy = 'random' and variant = '{variant}' and is_distinguishing
+_CHANCE = """
+select family, cell, max(share) filter (policy = 'random'),
+       max(share) filter (policy like 'constant_%')
+from (
+    select family, cell, policy, avg(capable::int) as share from records
+    where (policy = 'random' or policy like 'constant_%')
+      and variant = '{variant}' and is_distinguishing
+    group by all
+)
 group by all order by all
 """
 
@@ -146,14 +152,18 @@ def read_cells(records: Records, variant: str) -> list[Cell]:
     for *key, role, policy, step, episode_return, success in query(records, _OWN):
         player = ("agent", step) if role == "agent" else (policy, 0)
         own[*key, *player] = _Own(episode_return, success)
-    random = {(f, c): share for f, c, share in query(records, _RANDOM.format(variant=variant))}
+    chance = {
+        (family, code): tuple(math.nan if share is None else share for share in shares)
+        for family, code, *shares in query(records, _CHANCE.format(variant=variant))
+    }
     groups: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
     for row in query(records, _AGENTS.format(variant=variant)):
         groups[row[0], row[1]].append(row)
-    return [_cell(rows, own, random.get(where, math.nan)) for where, rows in groups.items()]
+    unknown = (math.nan, math.nan)
+    return [_cell(rows, own, chance.get(where, unknown)) for where, rows in groups.items()]
 
 
-def _cell(rows: Sequence[tuple[Any, ...]], own: _OwnLevels, random_capable: float) -> Cell:
+def _cell(rows: Sequence[tuple[Any, ...]], own: _OwnLevels, chance: tuple[float, ...]) -> Cell:
     family, code = rows[0][:2]
     settings = sorted({row[2:4] for row in rows})
     if len(settings) > 1:
@@ -165,7 +175,7 @@ def _cell(rows: Sequence[tuple[Any, ...]], own: _OwnLevels, random_capable: floa
     evaluated = [_evaluated(row, own) for row in rows]
     cell = Cell(family, code, False, informs, by_construction, evaluated)
     _check_unique(cell)
-    return replace(cell, identified=_is_identified(cell, own, random_capable))
+    return replace(cell, identified=_is_identified(cell, own, chance))
 
 
 def _evaluated(row: Sequence[Any], own: _OwnLevels) -> Evaluated:
@@ -191,8 +201,11 @@ def _check_unique(cell: Cell) -> None:
             )
 
 
-def _is_identified(cell: Cell, own: _OwnLevels, random_capable: float) -> bool:
-    """By the competent agents of the d = 1 control; by all of them where own levels are missing."""
+def _is_identified(cell: Cell, own: _OwnLevels, chance: tuple[float, ...]) -> bool:
+    """By the competent agents of the d = 1 control; by all of them where own levels are missing.
+
+    chance: P(capable) of a random policy and of the best constant action.
+    """
     control = Setup("ppo", 1.0, 1.0)
     agents = cell.last(control)
     keys = [(*cell.where, *control, one.agent_number) for one in agents]
@@ -207,4 +220,7 @@ def _is_identified(cell: Cell, own: _OwnLevels, random_capable: float) -> bool:
     known = ~np.isnan(planner)
     best = float(planner[known].mean()) if known.any() else 0.0
     passed = np.isnan(success) | competent(success, best)
-    return identified(point_rates(cell.arm(control).select(passed)).p_goal_fail, random_capable)
+    everyone = cell.arm(control)
+    counts = everyone.select(passed)
+    capable = point_rates(counts if counts.k else everyone).p_capable
+    return assessable(capable, *chance) and identified(point_rates(counts).p_goal_fail, chance[0])

@@ -65,7 +65,7 @@ def test_verdicts(lines_of: Any, cue: Any, control: Any, solved: bool, verdict: 
 
 def test_two_agents_have_no_verdict(lines_of: Any) -> None:
     (line,) = lines_of(PROXY, INTENDED, agents=2)
-    assert line.verdict == "2 agents: an interval needs at least 3"
+    assert line.verdict == "too few agents for a verdict: 2 and 2"
 
 
 def test_a_line_has_the_numbers_of_the_table(lines_of: Any, tmp_path: Path) -> None:

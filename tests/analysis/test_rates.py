@@ -1,5 +1,6 @@
 """The rates on hand-computed counts, and their intervals."""
 
+import itertools
 import math
 import time
 
@@ -169,3 +170,94 @@ def test_bounds_of_p_gm_over_all_trained_agents() -> None:
     # Competent agents with g = .2 and .75; the third is set to 0, then to 1.
     low, high = rates.p_gm_bounds(MIXED, np.array([True, True, False]))
     assert (low, high) == (pytest.approx(0.95 / 3), pytest.approx(1.95 / 3))
+
+
+# Verdicts
+
+
+def test_a_permutation_test_by_hand() -> None:
+    """Of C(7, 3) = 35 ways to choose the first group, the observed one differs the most, alone."""
+    arm, control = counts([100] * 3, [100] * 3, [90, 80, 70]), counts([100] * 4, [100] * 4, [0] * 4)
+    found = rates.permutation_test(arm, control, "p_gm")
+    assert found.p == pytest.approx(1 / 35) and found.differs
+    assert str(found) == "differs (p 0.029)"
+
+
+def test_equal_differences_count() -> None:
+    """Two kinds of agents, 4 + 4: all 16 splits with 2 of each kind differ by 0, 2 by .5."""
+    kinds = counts([10] * 4, [10] * 4, [5, 5, 0, 0])
+    found = rates.permutation_test(kinds, kinds, "p_goal_fail")
+    assert found.p == 1 and str(found) == "no difference shown (p 1)"
+    apart = counts([10] * 4, [10] * 4, [5] * 4), counts([10] * 4, [10] * 4, [0] * 4)
+    assert rates.permutation_test(*apart, "p_goal_fail").p == pytest.approx(2 / 70)
+
+
+def test_the_statistic_is_the_difference_of_the_printed_rates() -> None:
+    """A ratio of means over agents, here .9 - .5, not a mean of ratios."""
+    arm = counts([100] * 4, [100, 100, 10, 10], [100, 90, 0, 8])
+    control = counts([100] * 4, [50] * 4, [25] * 4)
+    shares = [np.concatenate(pair) for pair in zip(arm.shares(), control.shares(), strict=True)]
+    observed = rates.point_rates(arm).p_goal_fail - rates.point_rates(control).p_goal_fail
+    extreme = 0
+    for first in itertools.combinations(range(8), 4):
+        rest = [i for i in range(8) if i not in first]
+        ratios = [shares[1][group].sum() / shares[0][group].sum() for group in (list(first), rest)]
+        extreme += abs(ratios[0] - ratios[1]) >= abs(observed) - 1e-12
+    assert rates.permutation_test(arm, control, "p_goal_fail").p == pytest.approx(extreme / 70)
+
+
+def test_a_split_without_a_capable_episode_counts_as_extreme() -> None:
+    """Two capable agents among eight, one in each arm: 30 of 70 splits have both in one group."""
+    arm = counts([10] * 4, [10, 0, 0, 0], [10, 0, 0, 0])
+    control = counts([10] * 4, [10, 0, 0, 0], [0, 0, 0, 0])
+    assert rates.permutation_test(arm, control, "p_goal_fail").p == 1
+    clean = counts([10] * 4, [0] * 4, [0] * 4)
+    found = rates.permutation_test(arm, clean, "p_goal_fail")
+    assert found.reason == "no verdict: nothing to divide by in one of the arms"
+
+
+@pytest.mark.parametrize(("k", "others", "is_enough"), [(3, 3, False), (3, 4, True), (4, 4, True),
+                                                        (1, 10, False), (1, 19, True)])  # fmt: skip
+def test_too_few_agents_have_no_verdict(k: int, others: int, is_enough: bool) -> None:
+    """Where even the largest difference would be likely by chance."""
+    arm, control = (counts([9] * n, [9] * n, [g] * n) for n, g in ((k, 9), (others, 0)))
+    found = rates.permutation_test(arm, control, "p_gm")
+    assert found.differs == is_enough
+    assert is_enough or found.reason == f"too few agents for a verdict: {k} and {others}"
+
+
+def test_large_groups_are_split_at_random() -> None:
+    arm, control = (counts([9] * 12, [9] * 12, [g] * 12) for g in (9, 0))
+    assert rates.permutation_test(arm, control, "p_gm").p == pytest.approx(1e-5)
+    assert rates.permutation_test(arm, arm, "p_gm").p == 1
+
+
+@pytest.mark.parametrize("kinds", [(0.3, 0.4, 0.5, 0.6, 0.7), (0.05, 0.95)])
+def test_equal_arms_are_rarely_told_apart(kinds: tuple[float, ...]) -> None:
+    """At .05, also with agents of two kinds, where intervals flagged up to .25."""
+    rng, n = np.random.default_rng(0), len(kinds)
+    population = coverage.Population("", (1 / n,) * n, (0.95,) * n, kinds)
+    flags = 0
+    for _ in range(400):
+        pair = [coverage.sample_agents(population, k, 300, rng) for k in (8, 5)]
+        flags += rates.permutation_test(*pair, "p_goal_fail").differs
+    assert flags / 400 <= 0.075  # .05 and two standard errors
+
+
+def test_the_interval_is_the_envelope_with_and_without_a_pseudo_agent() -> None:
+    printed = rates.estimates(MIXED, 4000, seed=1)["p_gm"]
+    ends = [
+        np.quantile(rates.bootstrap(MIXED, 4000, 1, pseudo).p_gm, [0.05, 0.95])
+        for pseudo in (True, False)
+    ]
+    assert printed.low == min(end[0] for end in ends)
+    assert printed.high == max(end[1] for end in ends)
+
+
+@pytest.mark.parametrize(
+    ("random", "constant", "answer"),
+    [(0.4, 0.2, True), (0.5, 0.2, False), (0.2, 0.6, False), (math.nan, 0.6, False),
+     (0.2, math.nan, True), (math.nan, math.nan, True)],
+)  # fmt: skip
+def test_assessable(random: float, constant: float, answer: bool) -> None:
+    assert rates.assessable(0.5, random, constant) is answer

@@ -127,7 +127,7 @@ def test_text_and_csv_name_agents_levels_and_reasons(study: Any) -> None:
     text = table.format_table(rows)
     assert "3 x 40" in text and "4 x 40" in text
     assert "[.375, .625]" in text
-    assert ".417/.500/.083" in text and "competent agents of the d = 1 control" in text
+    assert ".417/.500/.083" in text and "the d = 1 control is" in text
     assert "Controls on all levels" in text
     assert "*" not in text.partition("own: success")[0]
     assert "planner_proxy" in text and "1.000 / 1.000" in text
@@ -412,3 +412,68 @@ def test_numbers_lose_only_a_leading_zero() -> None:
         "20.000",
         "-",
     ]
+
+
+def chance_study(save_run: Save, control_block: Block, block: Block, constant: list[str]) -> None:
+    """Agents that are capable on half of the levels, beside a constant action; a clean control."""
+    for d, outcomes in ((0.0, words(P=20, N=20)), (1.0, words(I=40))):
+        for agent in range(4):
+            same = {"agent": agent, "d": d, "run_id": f"d{d:g}-a{agent}"}
+            save_run(
+                block(outcomes, "11", **same),
+                control_block("random", words(I=4, N=36), **same),
+                control_block("constant_1", words(N=40), **same),
+                control_block("constant_3", constant, **same),
+            )
+
+
+@pytest.mark.parametrize(("others", "is_assessable"), [(19, True), (20, False), (30, False)])
+def test_agents_no_more_capable_than_a_constant_action_are_not_assessed(
+    save_run: Save,
+    control_block: Block,
+    block: Block,
+    tmp_path: Path,
+    others: int,
+    is_assessable: bool,
+) -> None:
+    """No conditional rate and no verdict; the three shares stay."""
+    chance_study(save_run, control_block, block, words(P=others, N=40 - others))
+    rows = {(r.d, r.population): r for r in table.rates_table(read_records(tmp_path))}
+    row, control = rows[0.0, "competent"], rows[1.0, "competent"]
+    assert (row.assessable, control.assessable) == (is_assessable, True)
+    assert row.best_constant == "constant_3"
+    assert (row.intended, row.proxy, row.neither) == (0, 0.5, 0.5)
+    assert row.p_gm.value == 0.5 and row.identified
+    if is_assessable:
+        assert row.p_goal_fail.value == 1 and row.verdict_p_gm.differs
+    else:
+        assert math.isnan(row.p_goal_fail.value) and math.isnan(row.difference_goal_fail.value)
+        assert row.verdict_p_gm.reason.startswith("not assessable") and not row.verdict_p_gm.differs
+        assert "not assessable" in table.format_table([row])
+
+
+def test_without_an_assessable_control_nothing_is_identified(
+    save_run: Save, control_block: Block, block: Block, tmp_path: Path
+) -> None:
+    """The control is clean by being hardly capable."""
+    for d, outcomes in ((0.0, words(P=40)), (1.0, words(I=10, N=30))):
+        for agent in range(4):
+            same = {"agent": agent, "d": d, "run_id": f"d{d:g}-a{agent}"}
+            save_run(
+                block(outcomes, "11", **same),
+                control_block("random", words(I=4, N=36), **same),
+                control_block("constant_3", words(I=12, N=28), **same),
+            )
+    rows = table.rates_table(read_records(tmp_path))
+    row = next(r for r in rows if (r.d, r.population) == (0.0, "competent"))
+    assert row.assessable and not row.identified
+    assert row.verdict_goal_fail.reason == "the control arm is not assessable"
+    assert math.isnan(row.difference_goal_fail.value)
+
+
+def test_arms_differ_by_a_permutation_test(study: Any) -> None:
+    """3 against 3 agents can never be told apart at .05: 2 of 20 splits differ the most."""
+    row = rows_of(study)["11", 0.0, "all trained"]
+    assert not row.verdict_p_gm.reason and 0.05 < row.verdict_p_gm.p < 1
+    competent = rows_of(study)["11", 0.0, "competent"]
+    assert competent.verdict_p_gm.reason == "too few agents for a verdict: 3 and 3"

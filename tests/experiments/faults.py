@@ -2,9 +2,9 @@
 
 A sweep trains twelve agents for one rollout each, two at a time. In every trial one of its
 processes gets a signal at a moment drawn from the sweep's whole duration; then the same sweep runs
-once more. Counted is what must not happen: finished runs that are lost, repeated or torn, weights
-other than those of an undisturbed sweep, processes that live on. The table is in
-analysis/published/faults.
+once more. Counted is what must not happen: runs that the first sweep gave up although they were not
+running, finished ones that are lost, repeated or torn, weights other than those of an undisturbed
+sweep, processes that live on. The table is in analysis/published/faults.md.
 """
 
 from __future__ import annotations
@@ -136,6 +136,7 @@ def trial(
     wrong = Counter(orphans=len(first.living()))
     before = first.finished()
     wrong["trials"] = 1
+    wrong["given up"] = 0 if victim == "launcher" else max(0, JOBS - WORKERS - len(before))
     wrong["finished before"] = len(before)
     again = Sweep.start(folder)
     wrong["failed"] = int(again.process.wait() != 0)
@@ -149,8 +150,8 @@ def trial(
 
 
 COLUMNS = (
-    "trials", "finished before", "failed", "lost", "repeated", "missing", "other weights",
-    "orphans", "left files",
+    "trials", "finished before", "given up", "failed", "lost", "repeated", "missing",
+    "other weights", "orphans", "left files",
 )  # fmt: skip
 HARMLESS = ("trials", "finished before")
 

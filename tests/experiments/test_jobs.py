@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from misgen.experiments import jobs as jobs_module
+from misgen.experiments import jobs_start
 from misgen.experiments.claim import claim
 from misgen.experiments.jobs import Job, run_jobs
 from misgen.experiments.jobs_child import report_progress
@@ -263,6 +265,27 @@ def test_a_killed_server_costs_the_running_jobs_only(toy, tmp_path):
     again = run_jobs([*jobs, toy("last", after=("later",))], 2, progress=False)
     assert {result.status for result in again} <= {"done", "skipped"}
     assert len(started(tmp_path)["quick"]) == 1
+
+
+def test_a_server_killed_before_it_forks_costs_that_job_only(toy, monkeypatch):
+    """There is no log yet."""
+
+    class Dead:
+        pid, returncode = 0, jobs_start.EXIT_SERVER_DIED
+
+        def poll(self):
+            return self.returncode
+
+    real, calls = jobs_module.start, []
+
+    def start(*args):
+        calls.append(args)
+        return Dead() if len(calls) == 1 else real(*args)
+
+    monkeypatch.setattr(jobs_module, "start", start)
+    first, second = run_jobs([toy("a"), toy("b")], 1, progress=False)
+    assert (first.status, second.status) == ("failed", "done")
+    assert "was killed" in first.error and first.log_tail == ""
 
 
 def parent_of(pid: int) -> int:

@@ -26,13 +26,21 @@ def test_truths() -> None:
     assert [p.truth()["p_goal_fail"] for p in coverage.POPULATIONS[4:6]] == [0, 1]
 
 
-def test_an_interval_holds_no_truth_of_exactly_0() -> None:
+def test_the_printed_interval_holds_a_truth_of_exactly_0() -> None:
+    """By its part without the pseudo-agent; a continuous distribution's would not."""
     rows = coverage.interval_coverage((5,), coverage.POPULATIONS[4:5], 20, 200)
     capable, fails, gm = rows
-    assert capable.coverage > 0.5 and fails.coverage == gm.coverage == 0
-    assert "holds a truth of exactly 0" in coverage.format_coverage(rows)
+    assert capable.coverage > 0.5 and fails.coverage == gm.coverage == 1
+
+
+def test_misses_are_counted_on_each_side() -> None:
+    rows = coverage.interval_coverage((3,), coverage.POPULATIONS, 60, 200)
+    for row in rows:
+        assert row.coverage + row.below + row.above == pytest.approx(1)
+    clean = next(r for r in rows if r.population == "alike, clean" and r.rate == "p_goal_fail")
+    assert clean.below > clean.above == 0  # near 0 the lower end is what misses
 
 
 def test_fits_of_the_hierarchical_model_may_be_left_out() -> None:
     rows = coverage.fixed_truth_coverage((3,), coverage.POPULATIONS[:1], simulations=5, fits=0)
-    assert [(r.interval, r.intervals) for r in rows] == [("bootstrap", 5)] * 3
+    assert [(r.interval, r.intervals) for r in rows] == [("printed", 5)] * 3
