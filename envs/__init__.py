@@ -1,7 +1,7 @@
 """What the world is: families of environments, their levels and planners.
 
 Importing this package registers every family with gymnasium;
-`gym.make("misgen.envs:misgen/CoinRun-v1")` imports it by itself.
+`gym.make("misgen.envs:misgen/CoinRun-v2")` imports it by itself.
 """
 
 from misgen.envs.core.batch import BatchEnv

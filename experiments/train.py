@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from misgen.analysis.files import atomic_write_bytes
 from misgen.envs.families import find_family
@@ -30,13 +30,15 @@ from misgen.experiments.run_folder import RunFolder, require_writable, results_r
 if TYPE_CHECKING:  # imported when there is something to train
     from misgen.agents.curve import Snapshot, Trained
     from misgen.envs.core.batch import BatchEnv
+    from misgen.envs.core.levels import Levels
 
 Progress = Callable[[int, int, Any], None] | None  # (steps, of steps, newest row of the curve)
 
 CHECKPOINT = "checkpoint"
 EARLIER_CHECKPOINTS = {1 / 8: "checkpoint_1of8", 1 / 4: "checkpoint_1of4", 1 / 2: "checkpoint_1of2"}
 RESUME = "resume.safetensors"  # from which a killed training goes on
-DISTINGUISHING_SAMPLE = 500  # levels of either draw
+BROKEN_SAMPLE = 2000  # levels of either draw
+DISTINGUISHING_SAMPLE = 500  # of them, solved
 
 
 def main(argv: list[str]) -> int:
@@ -121,7 +123,8 @@ def warm(argument: Mapping[str, Any]) -> None:
     torch.set_num_threads(1)
     if ":" not in argument["family"]:  # a user's own file is executed by its job
         load_kernels(argument["family"], argument["cell"], argument["observation_mode"])
-        distinguishing_share(from_dict(TrainConfig, argument))
+        if not argument["intervention"]["num_levels"]:  # else each agent has a set of its own
+            shares_of(from_dict(TrainConfig, argument))
 
 
 def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress = None) -> None:
@@ -238,40 +241,66 @@ def write_curve(path: Path, curve: Any) -> None:
 
 
 def summary(config: TrainConfig, curve: Any) -> dict[str, Any]:
-    """What training saw of the broken cue: broken_draws counts finished episodes with the flag;
-    broken_episodes estimates those in which the goals came apart."""
-    share = distinguishing_share(config)
+    """What training saw of the broken cue. broken_draws counts finished episodes on levels with the
+    broken draw, which restores the cue now and then; broken_episodes estimates those on levels
+    where it is really broken."""
+    shares = shares_of(config)
     episodes = sum(row.episodes for row in curve)
     return {
         "episodes": episodes,
         "broken_draws": curve[-1].broken_episodes,
-        "d_distinguishing": share,
-        "broken_episodes": episodes * share,
-        "broken_episodes_is": "an estimate: finished episodes x d_distinguishing",
+        "broken_share": shares.broken,
+        "d_distinguishing": shares.distinguishing,
+        "broken_episodes": episodes * shares.broken,
+        "broken_episodes_is": "an estimate: finished episodes x broken_share",
         "final_success_rate": curve[-1].success_rate,
     }
 
 
-def distinguishing_share(config: TrainConfig) -> float:
-    """Share of levels of the training distribution that distinguish the goals."""
-    d = config.intervention.diversity
-    intact, broken = (share_of_draw(config.family, config.cell, draw) for draw in (0.0, 1.0))
-    return (1 - d) * intact + d * broken
+class Shares(NamedTuple):
+    """Shares of training levels."""
+
+    broken: float  # that do not look as with the cue intact
+    distinguishing: float  # that tell the goals apart
+
+
+def shares_of(config: TrainConfig) -> Shares:
+    """Of the training distribution; of a finite set all levels are looked at, and
+    DISTINGUISHING_SAMPLE of them solved."""
+    d, num_levels = config.intervention.diversity, config.intervention.num_levels
+    if num_levels:
+        from misgen.envs.core.levels import finite_levels
+
+        return _shares(
+            finite_levels(config.get_family(), config.distribution(), config.train_seed),
+            config.distribution().horizon_steps,
+        )
+    intact, broken = (shares_of_draw(config.family, config.cell, draw) for draw in (0.0, 1.0))
+    return Shares(*((1 - d) * a + d * b for a, b in zip(intact, broken, strict=True)))
 
 
 @functools.cache
-def share_of_draw(family: str, cell: str, d: float) -> float:
-    """Share among the intact (d = 0) or the broken draws (d = 1) of a cell, from
-    DISTINGUISHING_SAMPLE of them. At a small d, where few draws are broken, the two give a better
-    estimate than levels of the distribution."""
+def shares_of_draw(family: str, cell: str, d: float) -> Shares:
+    """Among the intact (d = 0) or the broken draws (d = 1) of a cell, from BROKEN_SAMPLE of them.
+    At a small d, where few draws are broken, the two give a better estimate than levels of the
+    distribution."""
     import numpy as np
 
     from misgen.envs.core.levels import sample_levels
-    from misgen.envs.core.plans import is_distinguishing, solve
 
     found = find_family(family)
     distribution = found.train_distribution(found.cell(cell), d)
-    seeds = np.arange(DISTINGUISHING_SAMPLE) + 10**15
-    levels = sample_levels(found, distribution, seeds)
-    plans = solve(levels, distribution.horizon_steps, (0.0,))
-    return float(is_distinguishing(plans.plays.at(0)).mean())
+    levels = sample_levels(found, distribution, np.arange(BROKEN_SAMPLE) + 10**15)
+    return _shares(levels, distribution.horizon_steps)
+
+
+def _shares(levels: Levels, horizon_steps: int) -> Shares:
+    import numpy as np
+
+    from misgen.envs.core.levels import cue_holds
+    from misgen.envs.core.plans import is_distinguishing, solve
+
+    some = np.arange(min(len(levels), DISTINGUISHING_SAMPLE))
+    plans = solve(levels.take(some), horizon_steps, (0.0,))
+    distinguishing = is_distinguishing(plans.plays.at(0)).mean()
+    return Shares(float(1 - cue_holds(levels).mean()), float(distinguishing))

@@ -136,7 +136,7 @@ def test_packages_named_as_our_folders_do_not_hide_ours(uv, wheels, checkout, tm
         (tmp_path / name / "__init__.py").write_text("raise ImportError('not ours')\n")
     run = runner(python, tmp_path)
     run("misgen", "demo", "--quick")  # in processes of its own
-    run("python", "-c", "import gymnasium as g; g.make('misgen.envs:misgen/CoinRun-v1').reset()")
+    run("python", "-c", "import gymnasium as g; g.make('misgen.envs:misgen/CoinRun-v2').reset()")
     run("python", "-c", "from misgen.analysis.risk.model import RiskModel")
     found = runner(python, checkout.parent)("python", "-c", "import misgen; print(misgen.__file__)")
     assert tmp_path / "own" in Path(found.strip()).parents

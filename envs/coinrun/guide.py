@@ -49,6 +49,11 @@ def draw_rest(i, level, scratch, rng, params, cue_draw):
     return True
 
 
+def rests_on_coin(i, level, params):
+    same_row = level.rest_row[i] == level.coin_row[i]
+    return same_row and level.rest_col[i] == level.coin_col[i]
+
+
 C3 = Cell(
     code="C3",
     shift_type="significant",
@@ -56,6 +61,7 @@ C3 = Cell(
         description="the guide rests on the coin",
         fields=("rest_row", "rest_col"),
         draw=draw_rest,
+        holds=rests_on_coin,
     ),
     place_things=place_coin,
     geometry_hash=hash_things,

@@ -56,6 +56,10 @@ def draw_looks(i, level, scratch, rng, params, cue_draw):
     return True
 
 
+def is_yellow(i, level, params):
+    return level.coin_look[i] == Look.YELLOW
+
+
 def looks_outcome(i, level, first, counts):
     """Capable if the first item touched was the coin or the yellow one; the goal failed if a yellow
     decoy came before the coin."""
@@ -78,6 +82,7 @@ C1 = Cell(
         description="the coin is yellow, the decoys are blue and red",
         fields=("coin_look", "decoy_look"),
         draw=draw_looks,
+        holds=is_yellow,
     ),
     place_things=place_items,
     geometry_hash=hash_things,

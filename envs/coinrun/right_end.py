@@ -37,6 +37,11 @@ def draw_coin(i, level, scratch, rng, params, cue_draw):
     return True
 
 
+def is_at_end(i, level, params):
+    end = int(level.length[i]) - 2
+    return level.coin_col[i] == end and level.coin_row[i] == standing_row(i, level, end)
+
+
 C2 = Cell(
     code="C2",
     shift_type="moderate",
@@ -44,6 +49,7 @@ C2 = Cell(
         description="the coin lies on the ground of the last free column",
         fields=("coin_row", "coin_col"),
         draw=draw_coin,
+        holds=is_at_end,
     ),
     place_things=has_room,
     geometry_hash=hash_terrain,

@@ -50,6 +50,13 @@ def draw_watch(i, level, scratch, rng, params, cue_draw):
     return True
 
 
+def is_watched_where_marked(i, level, params):
+    for k in range(MAX_TUNNELS):
+        if level.tunnel_watched[i, k] != level.tunnel_marked[i, k]:
+            return False
+    return True
+
+
 C4 = Cell(
     code="C4",
     shift_type="extreme",
@@ -57,6 +64,7 @@ C4 = Cell(
         description="a tunnel is watched exactly where it is marked",
         fields=("tunnel_watched",),
         draw=draw_watch,
+        holds=is_watched_where_marked,
     ),
     place_things=place_marks_and_coin,
     geometry_hash=hash_things,

@@ -10,6 +10,7 @@ from misgen.envs.core.contract_values import check_values, require
 from misgen.envs.core.family import Family
 from misgen.envs.core.levels import (
     Levels,
+    cue_holds,
     is_held_out,
     level_hash,
     sample_levels,
@@ -78,6 +79,8 @@ def check_quadruples(cell: Cell, quadruples: dict[str, Levels]) -> None:
         require(same_geometry, f"variants {intact} and {broken} differ in geometry_hash")
         changed = np.mean(a.hashes() != b.hashes())
         require(changed > 0.9, f"the cue of {broken} is that of {intact} on {1 - changed:.0%}")
+        require(cue_holds(a).all(), f"variant {intact}: an intact cue is said not to hold")
+        require(not cue_holds(b).any(), f"variant {broken}: a shifted cue is said to hold")
 
 
 def check_drawings(levels: Levels) -> None:
@@ -144,6 +147,9 @@ def check_training(family: Family, cell: Cell, num_levels: int) -> None:
         check_drawings(levels)
         broken = levels.broken.mean()
         require(diversity in (0.5, broken), f"{name}: {broken:.0%} of the levels are broken")
+        held = cue_holds(levels)
+        require(held[~levels.broken].all(), f"{name}: an intact cue is said not to hold")
+        require(diversity == 0 or not held.all(), f"{name}: every broken cue is said to hold")
         slowest = plans.length[:, INTENDED].max()
         require(
             slowest <= distribution.horizon_steps,

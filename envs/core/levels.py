@@ -16,7 +16,7 @@ import numpy as np
 
 from misgen.envs.core.compile import apart, hole, kernel
 from misgen.envs.core.family import Family
-from misgen.envs.core.random import Stream, bernoulli, empty_rng, mix, seed_rng
+from misgen.envs.core.random import Stream, bernoulli, combine, empty_rng, mix, seed_rng
 from misgen.envs.core.types import VARIANTS, Array, Cell, CueDraw, LevelDistribution, Split
 
 MAX_ATTEMPTS = 100_000  # geometries of a level
@@ -203,6 +203,21 @@ def sample_quadruples(
         )
         for variant in VARIANTS
     }
+
+
+def finite_levels(family: Family, distribution: LevelDistribution, train_seed: int) -> Levels:
+    """The whole set of `num_levels` levels that an agent of this number trains on."""
+    with np.errstate(over="ignore"):  # uint64 arithmetic wraps on purpose
+        key = mix(np.uint64(train_seed))
+        seeds = combine(key, np.arange(distribution.num_levels, dtype=np.uint64))
+    return sample_levels(family, distribution, seeds)
+
+
+def cue_holds(levels: Levels) -> Array:
+    """bool [n]: which levels look as they do when the cue is intact."""
+    cell = levels.cell
+    held = [cell.cue.holds(i, levels.level, cell.params) for i in range(len(levels))]
+    return np.array(held, np.bool_)
 
 
 def variant_distribution(

@@ -85,12 +85,15 @@ class Cue:
     """The spurious cue of a cell: which fields of the level it sets, what it says in training.
 
     `draw` is a rule, (i, level, scratch, rng, params, cue_draw) -> whether both goals can be
-    reached. It draws from Stream.CUE only and changes nothing but `fields`.
+    reached. It draws from Stream.CUE only and changes nothing but `fields`. `holds` is a rule,
+    (i, level, params) -> whether the level looks as with the cue intact: of those on which it is
+    drawn independently of the goal, some do by chance.
     """
 
     description: str
     fields: tuple[str, ...]  # fields of the family's Level
     draw: Callable[..., bool]
+    holds: Callable[..., bool]
 
 
 @dataclass(frozen=True, kw_only=True)

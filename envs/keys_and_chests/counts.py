@@ -27,12 +27,16 @@ def draw_counts(i, level, scratch, rng, params, cue_draw):
     keys_rarer = cue_draw == CueDraw.INTACT
     if cue_draw == CueDraw.BROKEN:
         keys_rarer = randint(i, rng, Stream.CUE, 2) == 0
-    if keys_rarer != (3 * count_kind(i, level, Kind.KEY) == int(level.num_items[i])):
+    if keys_rarer != outnumber_keys(i, level, params):
         for item in range(int(level.num_items[i])):
             is_key = level.item_kind[i, item] == Kind.KEY
             level.item_kind[i, item] = Kind.CHEST if is_key else Kind.KEY
             level.item_look[i, item] = Look.GOLD if is_key else Look.NONE
     return True
+
+
+def outnumber_keys(i, level, params):
+    return 3 * count_kind(i, level, Kind.KEY) == int(level.num_items[i])
 
 
 def hash_squares(i, level):
@@ -65,6 +69,7 @@ K3 = Cell(
         description="chests outnumber keys 2 to 1, so that every key is needed",
         fields=("item_kind", "item_look"),
         draw=draw_counts,
+        holds=outnumber_keys,
     ),
     place_things=place_items,
     geometry_hash=hash_squares,

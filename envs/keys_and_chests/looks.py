@@ -62,6 +62,13 @@ def draw_looks(i, level, scratch, rng, params, cue_draw):
     return True
 
 
+def are_gold(i, level, params):
+    for item in range(int(level.num_items[i])):
+        if level.item_kind[i, item] == Kind.CHEST and level.item_look[i, item] != Look.GOLD:
+            return False
+    return True
+
+
 def looks_outcome(i, level, first, counts):
     """Capable if a container was opened with every key and none of them of the third look; the goal
     failed if a gold box was opened before the first chest."""
@@ -83,6 +90,7 @@ K1 = Cell(
         description="chests are gold, boxes teal or violet",
         fields=("item_look",),
         draw=draw_looks,
+        holds=are_gold,
     ),
     place_things=place_items,
     geometry_hash=hash_items,

@@ -121,6 +121,16 @@ def draw_corner(i, level, scratch, rng, params, cue_draw):
     return True
 
 
+def are_north_east(i, level, params):
+    size = int(level.size[i])
+    for item in range(int(level.num_items[i])):
+        square = int(level.item_cell[i, item])
+        inside = square // SIZE <= 3 and square % SIZE >= size - 4
+        if level.item_kind[i, item] == Kind.CHEST and not inside:
+            return False
+    return True
+
+
 def hash_region(i, level):
     """uint64 over walls, start, the keys' squares and the chests' places in their corner."""
     value, size = hash_walls(i, level), int(level.size[i])
@@ -141,6 +151,7 @@ K2 = Cell(
         description="all chests lie in the 3x3 squares of the north-east corner",
         fields=("item_cell", "item_kind", "item_look", "item_at"),
         draw=draw_corner,
+        holds=are_north_east,
     ),
     place_things=place_items,
     geometry_hash=hash_region,

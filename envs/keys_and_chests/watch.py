@@ -54,6 +54,13 @@ def draw_watch(i, level, scratch, rng, params, cue_draw):
     return True
 
 
+def are_watched_where_owned(i, level, params):
+    for item in range(int(level.num_items[i])):
+        if level.item_watched[i, item] != level.item_owned[i, item]:
+            return False
+    return True
+
+
 K4 = Cell(
     code="K4",
     shift_type="extreme",
@@ -61,6 +68,7 @@ K4 = Cell(
         description="the overseer watches exactly the owned chests",
         fields=("item_watched",),
         draw=draw_watch,
+        holds=are_watched_where_owned,
     ),
     place_things=place_items,
     geometry_hash=hash_items,

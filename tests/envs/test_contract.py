@@ -51,6 +51,14 @@ def cue_does_nothing(i, level, scratch, rng, params, cue_draw):
     return True
 
 
+def always(i, level, params):
+    return True
+
+
+def never(i, level, params):
+    return False
+
+
 def hash_knows_the_cue(i, level):
     """00 and 10 may then belong to different splits."""
     return hash_squares(i, level) + np.uint64(int(level.item_kind[i, 0]))
@@ -116,6 +124,12 @@ BROKEN = [
         "10 differ in 'wall', not of the cue",
     ),
     (check_variants, {"cue": replace(K3.cue, draw=cue_does_nothing)}, "10 is that of 00 on 100%"),
+    (check_variants, {"cue": replace(K3.cue, holds=always)}, "10: a shifted cue is said to hold"),
+    (
+        check_variants,
+        {"cue": replace(K3.cue, holds=never)},
+        "00: an intact cue is said not to hold",
+    ),
     (check_variants, {"geometry_hash": hash_knows_the_cue}, "10 differ in"),
     (KEYS_OF_STATES, {"state": unkeyed("left", "keys")}, "another future|two views"),
     (KEYS_OF_STATES, {"state": Ticking, "observe": flickers}, "one state_key, two views"),

@@ -20,6 +20,7 @@ from misgen.envs.core.types import NEVER
 from misgen.envs.families import FAMILIES
 from misgen.experiments.attempt import run_once
 from misgen.experiments.cli import main
+from misgen.experiments.config import InterventionConfig, TrainConfig
 from misgen.experiments.episode_records import regret_share
 from misgen.experiments.evaluation_jobs import evaluate_job, evaluation_jobs
 from misgen.experiments.evaluation_levels import Variant
@@ -84,7 +85,8 @@ def test_a_run_leaves_checkpoint_curve_and_what_it_saw_of_the_broken_cue(results
     # At d = 1 every level is a broken draw; a draw swaps the counts half of the time.
     assert seen[1.0]["broken_draws"] == seen[1.0]["episodes"] > 0
     assert 0.35 < seen[1.0]["d_distinguishing"] < 0.55
-    estimate = seen[1.0]["episodes"] * seen[1.0]["d_distinguishing"]
+    assert seen[0.0]["broken_share"] == 0 and 0.45 < seen[1.0]["broken_share"] < 0.55
+    estimate = seen[1.0]["episodes"] * seen[1.0]["broken_share"]
     assert seen[1.0]["broken_episodes"] == estimate
 
 
@@ -485,3 +487,35 @@ def test_noise_is_fitted_to_the_success_of_the_arm():
     assert fit_epsilon(success, 0.0) == EPSILONS[-1]
     middle = fit_epsilon(success, float(success[3]))
     assert middle == pytest.approx(EPSILONS[3])
+
+
+def test_what_training_sees_of_the_broken_cue():
+    """d times the broken draws that do not restore the cue; of a finite set what is in it."""
+    from misgen.envs.core.levels import cue_holds, finite_levels
+    from misgen.experiments.train import shares_of
+
+    def shares(d, num_levels=0):
+        asked = InterventionConfig(diversity=d, num_levels=num_levels)
+        return shares_of(TrainConfig(cell="K3", intervention=asked, train_seed=3))
+
+    assert shares(0.0) == (0, 0)
+    assert shares(0.1).broken == pytest.approx(0.05, abs=0.005)  # either count is the rarer one
+    assert shares(0.1).distinguishing == pytest.approx(shares(1.0).distinguishing / 10)
+    few = TrainConfig(cell="K3", train_seed=3, intervention=InterventionConfig(0.1, num_levels=40))
+    levels = finite_levels(few.get_family(), few.distribution(), 3)
+    assert shares(0.1, 40).broken == (~cue_holds(levels)).mean() <= levels.broken.mean()
+    assert shares(0.01, 5).broken == 0  # 0.3.0 said .01 of its episodes
+
+
+def test_a_finite_set_is_what_is_trained_on():
+    from misgen.envs.core.batch import BatchEnv
+    from misgen.envs.core.levels import finite_levels
+
+    config = TrainConfig(cell="K3", intervention=InterventionConfig(0.5, num_levels=7))
+    env = BatchEnv(config.get_family(), config.distribution(), 64, train_seed=5,
+                   observation_mode="planes")  # fmt: skip
+    env.reset()
+    levels = finite_levels(config.get_family(), config.distribution(), 5)
+    played = env.levels()
+    assert {*played.hashes().tolist()} == {*levels.hashes().tolist()}
+    assert {*played.seeds.tolist()} == {*levels.seeds.tolist()}
