@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
@@ -29,6 +30,7 @@ from misgen.experiments.cli import hint
 
 METHODS = ("ppo", "sb3_ppo", "cloning")
 MAX_AGENT_NUMBER = 10**6  # evaluation blocks of agents are 10^6 level seeds apart
+GROUPS = ("agent", "intervention")  # of files in configs
 RENAMED = {
     "family.name": f"family=NAME, or the cell alone, as cell={DEFAULT_CELL}",
     "family.cell": f"a cell is named by its code, as cell={DEFAULT_CELL}",
@@ -159,19 +161,26 @@ def _schema(kind: type) -> DictConfig:
 def compose(name: str, overrides: list[str]) -> Any:
     """The config object that a command line with these overrides means; ValueError where a value
     is refused."""
+    return to_object(composed(name, overrides))
+
+
+def composed(name: str, overrides: list[str]) -> DictConfig:
+    """The same before it is resolved and checked."""
     register()
     _refuse_old_words(overrides)
     _refuse_unknown(overrides)
-    with hydra.initialize_config_module("misgen.configs", version_base="1.3"):
+    with contextlib.ExitStack() as stack:
+        if not GlobalHydra.instance().is_initialized():  # else an application composes a sweep
+            module = hydra.initialize_config_module("misgen.configs", version_base="1.3")
+            stack.enter_context(module)
         try:
-            composed = hydra.compose(name, overrides)
+            return hydra.compose(name, overrides)
         except HydraException as error:
             words = f"{error} {error.__cause__ or ''}".split()
             raise ValueError(" ".join(words)) from error
-    return _to_object(composed)
 
 
-def _to_object(composed: DictConfig) -> Any:
+def to_object(composed: DictConfig) -> Any:
     """The config object; ValueError where a value is refused."""
     try:
         return OmegaConf.to_object(composed)
@@ -214,10 +223,40 @@ def _refuse_unknown(overrides: list[str]) -> None:
     """ValueError with the nearest for a setting that there is not; Hydra advises to add it."""
     known = [*_keys(TrainConfig)]
     for override in overrides:
-        key, is_set, _ = override.partition("=")
+        key, is_set, value = override.partition("=")
+        if key in GROUPS and value.startswith("["):
+            raise ValueError(
+                f"a list would merge its configs; got {override}; for a run with each of them "
+                f"write -m {key}={value.strip('[]')}"
+            )
         is_hydras = key.startswith(("+", "~", "-", "hydra")) or "/" in key or "@" in key
         if is_set and not is_hydras and key not in known:
             raise ValueError(f"there is no setting {key!r}; {hint(key, known)}")
+
+
+@dataclass
+class _Application:
+    """What a Hydra application has come to: whether its work has begun, and what ended it."""
+
+    has_begun: bool = False
+    refused: ValueError | OSError | None = None
+
+
+_application = _Application()
+
+
+@contextlib.contextmanager
+def at_work(has_begun: bool = True) -> Iterator[None]:
+    """Around what Hydra calls: it would print an error in its own way, and `hydra_main` says it.
+
+    has_begun: whether this is more than checking the input.
+    """
+    _application.has_begun |= has_begun
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        _application.refused = error
+        raise SystemExit(2) from error
 
 
 def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str]) -> int:
@@ -228,22 +267,17 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
     Raises:
         ValueError: input that the config or the job refuses.
     """
+    global _application
     register()
     _refuse_old_words(argv)
     _refuse_unknown(argv)
-    entered = False
-    refused: ValueError | OSError | None = None
+    _application = _Application()
 
     def run(composed: DictConfig) -> None:
-        nonlocal entered, refused
-        entered = True
-        try:
-            config = _to_object(composed)
+        with at_work():
+            config = to_object(composed)
             assert isinstance(config, kind)
             job(config)
-        except (ValueError, OSError) as error:  # Hydra would print it in its own way
-            refused = error
-            raise SystemExit(2) from error
 
     application = hydra.main(
         version_base="1.3", config_path="pkg://misgen.configs", config_name=name
@@ -252,10 +286,10 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
         with _command_line(f"misgen {name}", *argv):
             application()
     except SystemExit as stop:
-        if refused is not None:
-            raise refused from None
+        if _application.refused is not None:
+            raise _application.refused from None
         code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
-        return 2 if code == 1 and not entered else code
+        return 2 if code == 1 and not _application.has_begun else code
     return 0
 
 

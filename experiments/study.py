@@ -32,7 +32,7 @@ from misgen.experiments.shift import job_of
 from misgen.experiments.solved_blocks import forget
 from misgen.experiments.study_file import Longer, Study
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments
-from misgen.experiments.train import CHECKPOINT, run_name, train_folder
+from misgen.experiments.train import CHECKPOINT, run_names, train_folder
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,12 @@ def train_jobs(configs: Iterable[TrainConfig]) -> list[Job]:
     """The first agents of all arms before the second ones: an interrupted study has something of
     everything."""
     jobs = []
-    for config in sorted(configs, key=lambda config: config.train_seed):
+    ordered = sorted(configs, key=lambda config: config.train_seed)
+    for config, name in zip(ordered, run_names(ordered), strict=True):
         folder = train_folder(config)
         jobs.append(
             Job(
-                name=f"train {run_name(config)}",
+                name=f"train {name}",
                 target="misgen.experiments.train:train_job",
                 argument=dict(folder.config),
                 folder=folder.path,

@@ -7,7 +7,8 @@ import functools
 import importlib
 import io
 import sys
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,17 @@ BROKEN_SAMPLE = 2000  # levels of either draw
 DISTINGUISHING_SAMPLE = 500  # of them, solved
 
 
+DRY_RUN = "--dry-run"
+
+
 def main(argv: list[str]) -> int:
+    """Exit code. With -m, --dry-run only says what would run."""
+    if DRY_RUN in argv:
+        if not {"-m", "--multirun"} & {*argv}:
+            raise ValueError("--dry-run says what a sweep would run; add -m, or see --cfg job")
+        argv = [*(word for word in argv if word != DRY_RUN), "hydra.launcher.dry_run=true"]
+    if {"-m", "--multirun"} & {*argv}:
+        require_writable(results_root())  # before Hydra writes there
     return hydra_main("train", TrainConfig, train_here, argv)
 
 
@@ -84,6 +95,30 @@ def run_name(config: TrainConfig) -> str:
     q = "" if asked.specification == 1 else f" q={asked.specification:g}"
     cell = cell_label(config.get_family(), config.get_cell())
     return f"{cell}{method} d={asked.diversity:g}{q} agent {config.train_seed}"
+
+
+def run_names(configs: Sequence[TrainConfig]) -> list[str]:
+    """The same for runs of one study or sweep: with the settings that tell apart those that would
+    have one name."""
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    settings = [dict(_flat(as_dict(config))) for config in configs]
+    for config, own in zip(configs, settings, strict=True):
+        groups[run_name(config)].append(own)
+    names = []
+    for config, own in zip(configs, settings, strict=True):
+        twins = groups[run_name(config)]
+        varied = [key for key in own if any(twin[key] != own[key] for twin in twins)]
+        said = (f"{key.rpartition('.')[2]}={own[key]}" for key in varied if key != "study")
+        names.append(" ".join([run_name(config), *said]))
+    return names
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 class _Meter:

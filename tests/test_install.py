@@ -104,6 +104,8 @@ def test_the_wheel_holds_the_tree(wheels):
     }
     expected |= {f"misgen/{name.name}" for name in names if name.parts[:2] == (".src", "misgen")
                  and not (ROOT / name).is_symlink()}  # fmt: skip
+    launchers = (name for name in names if name.parts[:2] == ("experiments", "launchers"))
+    expected |= {f"hydra_plugins/misgen/{name.name}" for name in launchers}  # where Hydra looks
     for wheel in wheels:
         found = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
         assert found == expected
@@ -136,6 +138,8 @@ def test_packages_named_as_our_folders_do_not_hide_ours(uv, wheels, checkout, tm
         (tmp_path / name / "__init__.py").write_text("raise ImportError('not ours')\n")
     run = runner(python, tmp_path)
     run("misgen", "demo", "--quick")  # in processes of its own
+    dry = run("misgen", "train", "-m", "cell=K3", "train_seed=0,1", "--dry-run")
+    assert "dry run: 2 runs" in dry  # Hydra finds our launcher
     run("python", "-c", "import gymnasium as g; g.make('misgen.envs:misgen/CoinRun-v2').reset()")
     run("python", "-c", "from misgen.analysis.risk.model import RiskModel")
     found = runner(python, checkout.parent)("python", "-c", "import misgen; print(misgen.__file__)")

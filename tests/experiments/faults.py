@@ -1,10 +1,10 @@
 """What a sweep loses when one of its processes is killed: `python tests/experiments/faults.py`.
 
-A sweep trains twelve agents for one rollout each, two at a time. In every trial one of its
-processes gets a signal at a moment drawn from the sweep's whole duration; then the same sweep runs
-once more. Counted is what must not happen: runs that the first sweep gave up although they were not
-running, finished ones that are lost, repeated or torn, weights other than those of an undisturbed
-sweep, processes that live on. The table is in analysis/published/faults.md.
+`misgen train -m` trains twelve agents for one rollout each, two at a time. In every trial one of
+its processes gets a signal at a moment drawn from the sweep's whole duration; then the same sweep
+runs once more. Counted is what must not happen: runs that the first sweep gave up although they were
+not running, finished ones that are lost, repeated or torn, weights other than those of an
+undisturbed sweep, processes that live on. The table is in analysis/published/faults.md.
 """
 
 from __future__ import annotations
@@ -27,21 +27,12 @@ from pathlib import Path
 
 JOBS, WORKERS = 12, 2
 ORPHANS_AFTER_S = 5.0
+SWEEP = [
+    "train", "-m", "cell=K3", f"train_seed=range({JOBS})", f"hydra.launcher.n_jobs={WORKERS}",
+    "agent.settings.total_steps=1", "agent.settings.num_envs=64", "agent.settings.num_steps=64",
+]  # fmt: skip
 MARK = "MISGEN_FAULT_TRIAL"  # in the environment of every process of a sweep
 FAULTS = [(victim, "SIGKILL") for victim in ("worker", "server", "launcher")]
-
-
-def sweep() -> None:
-    """What the processes below run: the trainings that are not there yet."""
-    from misgen.agents.settings import PPOSettings
-    from misgen.experiments.config import AgentConfig, TrainConfig
-    from misgen.experiments.jobs import run_jobs
-    from misgen.experiments.study import train_jobs
-
-    agent = AgentConfig(settings=PPOSettings(total_steps=1, num_envs=64, num_steps=64))
-    configs = [TrainConfig(cell="K3", agent=agent, train_seed=seed) for seed in range(JOBS)]
-    results = run_jobs(train_jobs(configs), WORKERS, progress=False)
-    sys.exit(any(result.status not in ("done", "skipped") for result in results))
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,7 @@ class Sweep:
     @classmethod
     def start(cls, results: Path) -> Sweep:
         environment = {**os.environ, "MISGEN_RESULTS": str(results), MARK: str(results)}
-        command = [sys.executable, __file__, "--sweep"]
+        command = [sys.executable, "-m", "misgen.experiments.cli", *SWEEP]
         quiet = subprocess.DEVNULL
         return cls(subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet), results)
 
@@ -175,10 +166,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--sweep", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.sweep:
-        sweep()
     print(f"| fault | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}")
     bad = 0
     for fault, total in trials(options.trials, options.seed):

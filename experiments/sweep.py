@@ -1,0 +1,120 @@
+"""A sweep of `misgen train -m`: many overrides in, trained agents out."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from misgen.experiments.config import GROUPS, TrainConfig, compose, composed, to_object
+from misgen.experiments.jobs import run_jobs
+from misgen.experiments.jobs_display import say
+from misgen.experiments.kernels import compile_rules
+from misgen.experiments.provenance import usable_cores
+from misgen.experiments.run_folder import read_json, results_root, run_id, write_json
+from misgen.experiments.study import train_jobs
+from misgen.experiments.train import run_names, train_folder
+
+SHOWN = 10  # runs that are listed one by one
+
+
+def sweep_configs(overrides: Sequence[Sequence[str]]) -> list[TrainConfig]:
+    """The configuration of every run.
+
+    Raises:
+        ValueError: names all that are refused.
+    """
+    bases: dict[tuple[str, ...], DictConfig] = {}
+    configs: list[TrainConfig] = []
+    wrong: dict[str, list[str]] = {}
+    for words in overrides:
+        try:
+            configs.append(_config(list(words), bases))
+        except ValueError as error:
+            wrong.setdefault(str(error), []).append(" ".join(words))
+    if wrong:
+        reasons = (f"\n  {why} ({len(runs)}, as {runs[0]})" for why, runs in wrong.items())
+        raise ValueError(
+            f"{len(overrides) - len(configs)} of {len(overrides)} configurations are refused, and "
+            f"nothing was started:{''.join(reasons)}"
+        )
+    return configs
+
+
+def _config(words: list[str], bases: dict[tuple[str, ...], DictConfig]) -> TrainConfig:
+    """One run. A choice of config groups is composed once, values are put into a copy of it."""
+    parsed = OverridesParser.create().parse_overrides(words)
+    if any(override.is_add() or override.is_delete() for override in parsed):
+        config: TrainConfig = compose("train", words)  # its own messages
+        return config
+    groups = tuple(o.input_line for o in parsed if _is_group(o) and o.input_line)
+    if groups not in bases:
+        bases[groups] = composed("train", list(groups))
+    one = copy.deepcopy(bases[groups])
+    for override in parsed:
+        if not _is_group(override):
+            OmegaConf.update(one, override.key_or_group, override.value(), merge=True)
+    config = to_object(one)
+    return config
+
+
+def _is_group(override: Override) -> bool:
+    return override.key_or_group in GROUPS or "/" in override.key_or_group
+
+
+def launch(configs: Sequence[TrainConfig], n_jobs: int, dry_run: bool = False) -> list[float]:
+    """Train those that are not there yet, `n_jobs` at a time (0 = one a core); the success of each
+    in its last rollout, NaN where there is none.
+
+    Raises:
+        SystemExit: 1, runs have failed; the others are there.
+    """
+    unique = {train_folder(config).path: config for config in configs}
+    missing = [config for path, config in unique.items() if not train_folder(config).is_done]
+    say(f"sweep: {len(unique)} runs, {len(unique) - len(missing)} done before")
+    if dry_run:
+        _list(missing, n_jobs or usable_cores())
+        return [float("nan")] * len(configs)
+    _remember(unique.values())
+    failed = []
+    if missing:
+        workers = n_jobs or usable_cores()
+        compile_rules(sorted({(one.family, one.cell) for one in missing}), workers)
+        results = run_jobs(train_jobs(missing), workers)
+        failed = [result for result in results if result.status not in ("done", "skipped")]
+    if failed:
+        print(
+            f"{len(failed)} of {len(unique)} runs failed (see above); the same command tries them "
+            "again",
+            file=sys.stderr,
+        )
+        raise SystemExit(1)
+    say(f"sweep: all {len(unique)} runs are done, in {results_root()}")
+    return [_success(config) for config in configs]
+
+
+def _list(missing: Sequence[TrainConfig], workers: int) -> None:
+    """What would be trained."""
+    for config, name in [*zip(missing, run_names(missing), strict=True)][:SHOWN]:
+        print(f"  {name}  {train_folder(config).path.name}")
+    if len(missing) > SHOWN:
+        print(f"  and {len(missing) - SHOWN} more")
+    steps = sum(config.agent.settings.total_steps for config in missing)
+    print(f"dry run: {len(missing)} runs, {steps:,} steps of PPO, {workers} at a time; nothing ran")
+
+
+def _remember(configs: Any) -> None:
+    """Say in a file of its own which runs a sweep means; the same sweep has the same file."""
+    folders = [train_folder(config) for config in configs]
+    runs = sorted(folder.id for folder in folders)
+    write_json(results_root() / "sweeps" / f"{run_id({'runs': runs})}.json", {"runs": runs})
+
+
+def _success(config: TrainConfig) -> float:
+    found = read_json(train_folder(config).path / "train.json") or {}
+    return float(found.get("final_success_rate", "nan"))
