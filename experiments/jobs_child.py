@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1
 
 def run_child(order: dict[str, Any]) -> NoReturn:
     """Run one job and end the process; the exit code tells the scheduler what happened."""
-    _die_with(order["parent"])
+    die_with(order["parent"])
 
     def body(folder: Path) -> None:
         module, _, function = order["target"].partition(":")
@@ -44,7 +44,7 @@ def run_child(order: dict[str, Any]) -> NoReturn:
     sys.exit(0 if ran else EXIT_CLAIMED)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Have the kernel kill this process when `parent` dies, even by SIGKILL (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

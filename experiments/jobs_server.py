@@ -4,7 +4,8 @@ and is forked for each of them, so that a job starts in tenths of a second.
 It has one thread, uses no GPU, differentiates nothing and opens no database: what is forked then
 works in the child. Orders and events are lines of JSON on its standard streams. When the orders
 end, because the scheduler has closed them or is dead, it kills its jobs and ends; when it is
-killed, the kernel kills them.
+killed, the kernel kills them. The kernel kills it, too, when the scheduler dies: it may be compiling
+then, and read no orders for half a minute.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from misgen.experiments.jobs_child import run_child
+from misgen.experiments.jobs_child import die_with, run_child
 
 NEW_S = 0.05  # what is already warm takes less
 
 
 def main() -> None:
-    """Serve until the orders end."""
+    """Serve until the orders end. The command line names the scheduler's process."""
+    die_with(int(sys.argv[2]))
     server = Server()
     try:
         server.serve()

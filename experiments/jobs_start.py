@@ -123,7 +123,7 @@ class _Client:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _SERVER, json.dumps(sys.path)],
+            [sys.executable, "-P", "-c", _SERVER, json.dumps(sys.path), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_environment(),

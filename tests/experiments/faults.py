@@ -2,8 +2,8 @@
 
 `misgen train -m` trains twelve agents for one rollout each, two at a time. In every trial one of
 its processes gets a signal at a moment drawn from the sweep's whole duration; then the same sweep
-runs once more. Counted is what must not happen: runs that the first sweep gave up although they were
-not running, finished ones that are lost, repeated or torn, weights other than those of an
+runs once more. Counted is what must not happen: runs that the first sweep gave up although they
+were not running, finished ones that are lost, repeated or torn, weights other than those of an
 undisturbed sweep, processes that live on. The table is in analysis/published/faults.md.
 """
 

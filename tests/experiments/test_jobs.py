@@ -292,14 +292,22 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_the_server_does_not_outlive_the_scheduler(toy, tmp_path):
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_the_server_does_not_outlive_the_scheduler(toy, tmp_path, is_busy):
+    """Not even where it reads no orders, as while it compiles."""
     with driver([toy("slow", "wait")]) as process:
         wait_until(lambda: "slow" in started(tmp_path))
         (pid,) = started(tmp_path)["slow"]
         server = parent_of(pid)
         assert server != process.pid
+        if is_busy:
+            os.kill(server, signal.SIGSTOP)
         process.kill()
-        wait_until(lambda: is_gone(pid) and is_gone(server), seconds=5)
+        try:
+            wait_until(lambda: is_gone(pid) and is_gone(server), seconds=5)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(server, signal.SIGKILL)
 
 
 def test_a_job_finds_its_own_environment(toy, tmp_path, monkeypatch):
