@@ -4,8 +4,8 @@ and is forked for each of them, so that a job starts in tenths of a second.
 It has one thread, uses no GPU, differentiates nothing and opens no database: what is forked then
 works in the child. Orders and events are lines of JSON on its standard streams. When the orders
 end, because the scheduler has closed them or is dead, it kills its jobs and ends; when it is
-killed, the kernel kills them. The kernel kills it, too, when the scheduler dies: it may be compiling
-then, and read no orders for half a minute.
+killed, the kernel kills them. The kernel kills it, too, when the scheduler dies: it may be
+compiling then, and read no orders for half a minute.
 """
 
 from __future__ import annotations
