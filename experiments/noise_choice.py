@@ -28,7 +28,7 @@ from misgen.envs.families import FAMILIES, find_cell
 from misgen.experiments.config import TrainConfig, compose
 from misgen.experiments.evaluation_levels import Variant, block
 from misgen.experiments.jobs import Job
-from misgen.experiments.provenance import machine_kind, usable_cores, versions
+from misgen.experiments.provenance import provenance, usable_cores
 from misgen.experiments.run_folder import (
     RunFolder,
     read_json,
@@ -91,8 +91,7 @@ def choose(cells: Sequence[Cell], workers: int) -> dict[str, Any]:
             for code, agents in measured.items()
         },
         "command": "misgen noise",
-        "machine": machine_kind(),
-        "versions": versions(),
+        "provenance": provenance(),
     }
 
 

@@ -1,7 +1,11 @@
 """How much noise a cell's B has: the rule, and the runs that decided."""
 
+import json
+from importlib.resources import files
+
 import pytest
 
+from misgen.envs.families import find_cell
 from misgen.experiments import noise_choice
 from misgen.experiments.noise_choice import AGENTS, SHARES, chosen, noisy_cells
 
@@ -31,6 +35,16 @@ def test_the_largest_share_that_leaves_four_fifths(agents, share):
 def test_a_cell_without_noise_is_refused():
     with pytest.raises(ValueError, match="the context B of K3 has no noise"):
         noise_choice.main(["--cells", "K3", "C1"])
+
+
+def test_the_cells_have_the_noise_that_was_chosen():
+    """Of those whose agents have been asked; the published runs, by the rule."""
+    file = files("misgen.analysis") / "published/noise.json"
+    asked = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    assert {"C1", "K1"} <= set(asked)
+    for code, found in asked.items():
+        assert [agent["agent"] for agent in found["agents"]] == [*AGENTS]
+        assert find_cell(code)[1].noise_frac == found["noise_frac"] == chosen(found["agents"])
 
 
 def test_noise_touches_backgrounds_only():
