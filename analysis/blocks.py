@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from misgen.analysis.rates import AgentCounts, FloatArray
-from misgen.analysis.records import SCHEMA, Records, query
+from misgen.analysis.records import SCHEMA, Records, query, relation_of
 
 CUE_BROKEN = ("10", "11")
 """Only these variants declare a goal failure; the table says "capability only" at the others."""
@@ -144,17 +144,19 @@ group by all order by all
 """
 
 
-def check_column(by: str) -> None:
-    """ValueError unless arms can be compared along this column."""
-    if by not in ARM_COLUMNS:
-        names = ", ".join(ARM_COLUMNS)
+def check_column(by: str, records: Records) -> None:
+    """ValueError unless arms can be compared along this column: one of the schema, or one that was
+    joined to the records."""
+    joined = set(relation_of(records).columns) - set(SCHEMA.names)
+    if by not in ARM_COLUMNS and by not in joined:
+        names = ", ".join([*ARM_COLUMNS, *sorted(joined)])
         raise ValueError(f"`by` must be one of {names}; got {by!r}; try 'd' or 'method'")
 
 
 def read_blocks(records: Records, by: str) -> list[Block]:
     """One block per agent or control and variant; only a run's last checkpoint, unless by it."""
-    check_column(by)
-    rows = query(records, _BLOCKS.format(by=by))
+    check_column(by, records)
+    rows = query(records, _BLOCKS.format(by=f'"{by}"'))
     width = len(Arm._fields)
     blocks = [Block(Arm(*row[:width]), *row[width:]) for row in rows]
     last: dict[str, int] = defaultdict(int)
@@ -271,7 +273,7 @@ class BlockIndex:
 
     @staticmethod
     def _unset(arm: Arm) -> Arm:
-        return arm._replace(setting="", tags="", value=None)
+        return arm._replace(setting="", tags="")
 
     def has_other_settings(self, arm: Arm) -> bool:
         return len(self._settings[self._unset(arm)]) > 1

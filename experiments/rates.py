@@ -2,16 +2,19 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
 
-from misgen.analysis.blocks import check_column
+from misgen.analysis.blocks import ARM_COLUMNS, check_column
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.records import Records, query, read_records
+from misgen.analysis.settings import by_setting, same_agents, seen_of
 from misgen.analysis.table import format_table, rates_table, to_csv
 from misgen.experiments.run_folder import RESULTS_HELP, parse_flags, results_root
+from misgen.experiments.settings_table import settings_of
 
 DEFAULT_AGAINST = {"d": 1.0}
 """Columns whose control arm goes without saying; for these it may also be missing."""
@@ -20,10 +23,16 @@ DEFAULT_AGAINST = {"d": 1.0}
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for a bad folder, column or value."""
     options = parse_flags(_parser(), argv)
-    records = read_records(results_root())
+    records, settings = read_records(results_root()), settings_of(results_root())
     if options.study:
         records = of_study(records, options.study)
-    rows = rates_table(records, options.by, control_value(records, options.by, options.against))
+    if options.by not in ARM_COLUMNS and settings is not None:
+        records = by_setting(records, settings, options.by)
+    against = control_value(records, options.by, options.against)
+    shares = seen_of(settings, "broken_share")
+    rows = rates_table(records, options.by, against, broken_shares=shares)
+    if settings is not None:
+        _warn_of_twins(same_agents(settings))
     if options.csv != "-":
         print(format_table(rows), end="")
     if options.csv == "-":
@@ -33,12 +42,23 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _warn_of_twins(groups: Sequence[Sequence[str]]) -> None:
+    """Arms that hold one agent say less than their numbers."""
+    if groups:
+        listed = "; ".join(" = ".join(runs) for runs in groups[:3]) + "; ..." * (len(groups) > 3)
+        print(
+            f"warning: {len(groups)} agents stand in several arms, bit by bit (runs {listed}), as "
+            "where a small set of levels holds no broken one",
+            file=sys.stderr,
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="misgen rates", description=__doc__, epilog=RESULTS_HELP, allow_abbrev=False
     )
     add = parser.add_argument
-    text = "record column along which arms are compared (default: d, the diversity)"
+    text = "what arms are compared along: d (the default), method, num_levels, features_dim, ..."
     add("--by", default="d", metavar="COLUMN", help=text)
     add("--against", metavar="VALUE", help="its value in the control arm (default for d: 1)")
     add("--study", metavar="NAME", help="only the records of this study")
@@ -64,10 +84,10 @@ def control_value(records: Records, by: str, text: str | None) -> Any:
     Raises:
         ValueError: arms cannot be compared along the column, or no agent has this value.
     """
-    check_column(by)
+    check_column(by, records)
     if text is None and by in DEFAULT_AGAINST:
         return DEFAULT_AGAINST[by]
-    found = query(records, f"select distinct {by} from records where role = 'agent' order by 1")
+    found = query(records, f"select distinct \"{by}\" from records where role = 'agent' order by 1")
     values = [value for (value,) in found]
     for value in values:
         if text is not None and _means(text, value):

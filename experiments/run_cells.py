@@ -11,7 +11,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.records import FILE_NAME, Records, query, write_slim
+from misgen.analysis.settings import FILE_NAME as SETTINGS
 from misgen.envs.core.types import VARIANTS
 from misgen.envs.families import find_cell
 from misgen.experiments.calibrate import BROKEN_EPISODES, broken_episodes
@@ -19,6 +25,7 @@ from misgen.experiments.cells_report import report
 from misgen.experiments.config import TrainConfig
 from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import require_writable, results_root, write_json
+from misgen.experiments.settings_table import settings_of
 from misgen.experiments.shift import shift_rows
 from misgen.experiments.study import Measured, command
 from misgen.experiments.study_file import load_study
@@ -60,6 +67,12 @@ def collect(measured: Measured) -> Path:
     curves = {c.cell: curve(c, longer.times) for c in measured.longer} if longer else {}
     write_json(folder / "curves.json", curves)
     write_json(folder / "examples.json", {code: example(records, code) for code in codes})
+    settings = settings_of(results_root())
+    if settings is not None:
+        own = settings.filter(pc.is_in(settings["run_id"], pa.array(published)))
+        sink = pa.BufferOutputStream()
+        pq.write_table(own.sort_by("run_id"), sink)
+        atomic_write_bytes(folder / SETTINGS, sink.getvalue().to_pybytes())
     seen = broken_episodes(results_root()) or {}
     write_json(folder / BROKEN_EPISODES, {run: seen[run] for run in sorted({*published} & {*seen})})
     write_json(

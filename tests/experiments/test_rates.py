@@ -5,11 +5,15 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from tests.analysis.conftest import EVENTS, episodes
 
 from misgen.analysis.records import write_records
+from misgen.analysis.settings import varied
 from misgen.experiments import cli, rates
+from misgen.experiments.run_folder import write_json
+from misgen.experiments.settings_table import settings_of
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +123,73 @@ def test_results_are_named_by_a_flag(results: Path, capsys: pytest.CaptureFixtur
     for words in (["some folder", "--by", "d"], ["--by", "d", "some folder"]):
         assert cli.main(["rates", *words]) == 2
         assert "got some folder; write --results 'some folder'" in capsys.readouterr().err
+
+
+# What varied beside the columns of the records
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four agents at 50 levels follow the proxy, four at 500 do not; at 50 levels and d = .02 one
+    is the d = 0 agent of its number, bit by bit. As an evaluation of training runs leaves it."""
+    root = tmp_path_factory.mktemp("sweep")
+    for levels in (50, 500):
+        for agent in range(4):
+            for d in (0.0, 0.02):
+                setting = f"setting{levels}"
+                run = root / f"runs/kind=evaluate/run=L{levels}-d{d:g}-a{agent}"
+                outcomes = ["P" if levels == 50 else "I"] * 30
+                same = {"agent": agent, "d": d, "setting": setting, "run_id": run.name[4:]}
+                noisy = {**same, "role": "control", "policy": "noisy_intended"}
+                parts = [episodes(outcomes, **same), episodes(["I"] * 30, **noisy)]
+                write_records(run / "episodes.parquet", parts, EVENTS)
+                (run / "done.json").write_text("{}")
+                training = root / f"runs/kind=train/run=T{levels}-d{d:g}-a{agent}"
+                training.mkdir(parents=True)
+                weights = "same" if (levels, agent) == (50, 3) else run.name
+                location = f"/elsewhere/{training.name}/checkpoint"
+                write_json(run / "config.json", {
+                    "location": location, "setting": setting, "subject": {"identity": weights},
+                })  # fmt: skip
+                write_json(training / "config.json", {
+                    "cell": "C2", "train_seed": agent,
+                    "agent": {"settings": {"features_dim": 256}, "cloning": {"batch_size": 8}},
+                    "intervention": {"diversity": d, "num_levels": levels},
+                })  # fmt: skip
+                write_json(training / "train.json", {"broken_share": d / 2, "episodes": 9})
+                write_json(training / "done.json", {"seconds": 12.5})
+    return root
+
+
+def test_arms_differ_by_a_setting(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Compared with the arm of the same d; what else is equal is not said."""
+    assert rates_of(sweep, ["--by", "num_levels", "--against", "500", "--csv", "-"]) == 0
+    out, err = capsys.readouterr()
+    rows = [row for row in csv.DictReader(io.StringIO(out)) if row["population"] == "competent"]
+    found = {(row["value"], row["d"]): row for row in rows}
+    assert set(found) == {(v, d) for v in ("50", "500") for d in ("0.0", "0.02")}
+    few = found["50", "0.02"]
+    assert (few["difference_p_gm"], few["noisy_intended_capable"]) == ("1.0", "1.0")
+    assert float(few["verdict_p_gm_p"]) == pytest.approx(2 / 70)
+    assert float(few["broken_share"]) == pytest.approx(0.01)
+    assert "warning: 1 agents stand in several arms" in err and "L50-d0-a3 = L50-d0.02-a3" in err
+    rates_of(sweep, ["--by", "num_levels", "--against", "500"])
+    text = capsys.readouterr().out
+    assert "num_levels=50 d=0.02 " in text and "(" not in text.split("competent")[0]
+
+
+def test_a_setting_that_there_is_not_is_refused(sweep: Path, results: Path) -> None:
+    with pytest.raises(ValueError, match=r"or of the settings, .*num_levels; got 'levels'"):
+        rates_of(sweep, ["--by", "levels", "--against", "1"])
+    with pytest.raises(ValueError, match=r"`by` must be one of .*got 'num_levels'"):
+        rates_of(results, ["--by", "num_levels", "--against", "50"])
+
+
+def test_settings_are_published_beside_records(sweep: Path, tmp_path: Path) -> None:
+    """A folder of records alone knows no training runs."""
+    settings = settings_of(sweep)
+    assert varied(settings) == ["num_levels"]
+    pq.write_table(settings, tmp_path / "settings.parquet")
+    assert settings_of(tmp_path).equals(settings)
+    assert settings["cloning_batch_size"].to_pylist() == [8] * 16
+    assert settings_of(tmp_path / "nothing") is None

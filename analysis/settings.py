@@ -1,0 +1,90 @@
+"""How agents were trained, beside the records of how they played: one row per evaluated agent.
+
+`settings.parquet` in a results folder, or made from its training runs by `misgen.experiments`. What
+a study varied beyond d, q and the method (the number of levels, the network, the steps, ...) is a
+column there, and can be compared along like a column of the records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from misgen.analysis.files import utf8
+from misgen.analysis.records import Records, relation_of
+
+FILE_NAME = "settings.parquet"
+AGENT = ("run_id", "setting", "weights_sha256", "seconds", "episodes", "broken_draws")
+SEEN = ("broken_share", "d_distinguishing", "broken_episodes")
+"""Columns that are of an agent; all others are of its setting (see `records.SCHEMA`)."""
+
+
+def read_settings(results: Path) -> pa.Table | None:
+    """The file of a results folder; None where there is none."""
+    file = results / FILE_NAME
+    return pq.read_table(utf8(file)) if file.is_file() else None
+
+
+def varied(settings: pa.Table) -> list[str]:
+    """The columns along which these agents can be compared: of settings, with several values."""
+    columns = [name for name in settings.column_names if name not in (*AGENT, *SEEN)]
+    return [name for name in columns if len(settings[name].unique()) > 1]
+
+
+def by_setting(records: Records, settings: pa.Table, by: str) -> duckdb.DuckDBPyRelation:
+    """The records with the column `by` of their agents' settings; in `setting` what else tells two
+    settings apart, so that arms that differ in `by` alone have one.
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    columns = [name for name in settings.column_names if name not in (*AGENT, *SEEN)]
+    if by not in columns:
+        raise ValueError(
+            f"`by` must be a column of the records or of the settings, {', '.join(columns)}; got "
+            f"{by!r}"
+        )
+    rows = {}
+    for row in settings.select(["setting", *columns]).to_pylist():
+        others = repr([row[name] for name in columns if name != by])
+        rest = hashlib.sha256(others.encode()).hexdigest()[:16]
+        rows[row["setting"]] = (row["setting"], row[by], rest)
+    known = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows.values())
+    joined = relation_of(records).query(
+        "records",
+        f'select r.* replace (coalesce(s.rest, r.setting) as setting), s."{by}" from records r '
+        f'left join (values {known}) s(setting, "{by}", rest) on r.setting = s.setting',
+    )
+    assert joined is not None  # a select has a result
+    return joined
+
+
+def _literal(value: Any) -> str:
+    """As SQL writes it."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return "null" if value is None else str(value)
+
+
+def seen_of(settings: pa.Table | None, column: str) -> Mapping[str, float]:
+    """Run id -> what training saw, one of SEEN; of the runs that have it."""
+    if settings is None or column not in settings.column_names:
+        return {}
+    pairs = zip(settings["run_id"].to_pylist(), settings[column].to_pylist(), strict=True)
+    return {run: value for run, value in pairs if value is not None}
+
+
+def same_agents(settings: pa.Table) -> list[list[str]]:
+    """Groups of runs whose agents have equal weights: one agent, though it stands in several arms.
+    So it is where a small set of levels holds no broken one."""
+    groups: dict[str, list[str]] = {}
+    for run, weights in zip(*(settings[n].to_pylist() for n in ("run_id", "weights_sha256")),
+                            strict=True):  # fmt: skip
+        groups.setdefault(weights, []).append(run)
+    return [runs for runs in groups.values() if len(runs) > 1]

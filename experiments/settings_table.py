@@ -1,0 +1,61 @@
+"""How the evaluated agents of a results folder were trained, from their training runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from misgen.analysis.settings import SEEN, read_settings
+from misgen.experiments.run_folder import is_done, read_json, run_folders
+
+LEFT_OUT = {
+    "train_seed", "study", "family", "cell", "method", "diversity", "specification",
+    "observation_mode", "device", "num_threads",
+}  # fmt: skip
+"""What the records say themselves, or what decides nothing."""
+
+
+def settings_of(results: Path) -> pa.Table | None:
+    """One row per evaluated agent; of a folder of records alone what it holds beside them."""
+    published = read_settings(results)
+    if published is not None:
+        return published
+    rows = [row for folder in run_folders(results, "evaluate") for row in _row(results, folder)]
+    return pa.Table.from_pylist(_alike(rows)) if rows else None
+
+
+def _row(results: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    config = read_json(folder / "config.json") if is_done(folder) else None
+    if config is None:
+        return
+    training = results / "runs" / "kind=train" / Path(config["location"]).parent.name
+    trained = read_json(training / "config.json")
+    if trained is None or not is_done(training):
+        return
+    seen = read_json(training / "train.json") or {}
+    yield {
+        "run_id": folder.name.removeprefix("run="),
+        "setting": config["setting"],
+        "weights_sha256": config["subject"]["identity"],
+        "seconds": (read_json(training / "done.json") or {}).get("seconds"),
+        **{name: seen.get(name) for name in ("episodes", "broken_draws", *SEEN)},
+        **dict(_settings(trained)),
+    }
+
+
+def _settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """What can be varied, by its last word; of cloning as `cloning_batch_size`."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, "cloning_" if key == "cloning" else "")
+        elif key not in LEFT_OUT:
+            yield prefix + key, value
+
+
+def _alike(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same columns in every row."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [{name: row.get(name) for name in names} for row in rows]
