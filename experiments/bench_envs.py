@@ -24,6 +24,7 @@ from misgen.envs.core.family import Family
 from misgen.envs.core.levels import Levels, sample_levels
 from misgen.envs.core.plans import solve
 from misgen.envs.families import FAMILIES
+from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import machine_kind, versions
 from misgen.experiments.run_folder import write_json
 
@@ -48,9 +49,7 @@ class Task:
 
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for wrong arguments."""
-    parser = argparse.ArgumentParser(
-        prog="misgen bench envs", description=__doc__, allow_abbrev=False
-    )
+    parser = Parser(prog="misgen bench envs", description=__doc__)
     text = "compare with Procgen and MiniGrid (uv fetches them)"
     parser.add_argument("--peers", action="store_true", help=text)
     options = parse_options(parser, argv, 0.2, ROUNDS)
@@ -62,7 +61,7 @@ def main(argv: list[str]) -> int:
 
 
 def parse_options(
-    parser: argparse.ArgumentParser, argv: list[str], seconds: float, rounds: int
+    parser: Parser, argv: list[str], seconds: float, rounds: int
 ) -> argparse.Namespace:
     """The options of a topic that measures tasks in rounds, with these defaults. ValueError for
     senseless numbers."""

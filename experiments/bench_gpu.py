@@ -3,7 +3,6 @@ Stable-Baselines3 there; where the time goes; memory."""
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from misgen.experiments.bench_envs import (
     title,
 )
 from misgen.experiments.bench_train import CELLS, budget, sb3_steps, steps_table, training_env
+from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import write_json
 from misgen.experiments.train import check_gpu
@@ -39,9 +39,7 @@ PARTS: dict[str, tuple[Sequence[tuple[str, str]], Sequence[int]]] = {
 
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for wrong arguments and without a GPU."""
-    parser = argparse.ArgumentParser(
-        prog="misgen bench gpu", description=__doc__, allow_abbrev=False
-    )
+    parser = Parser(prog="misgen bench gpu", description=__doc__)
     text = "which networks: planes = flat, pictures = IMPALA on 64 x 64 x 3"
     parser.add_argument("part", choices=[*PARTS], help=text)
     options = parse_options(parser, argv, 2.0, 3)

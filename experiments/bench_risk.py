@@ -1,6 +1,5 @@
 """`misgen bench risk`: how fast the risk model draws every domain in every period, on one core."""
 
-import argparse
 import os
 import time
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Any
 from misgen.analysis.priors import load_priors
 from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.risk.table import domain_table
+from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import machine_kind, versions
 from misgen.experiments.run_folder import write_json
 
@@ -35,10 +35,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="misgen bench risk", description=__doc__, allow_abbrev=False
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="misgen bench risk", description=__doc__)
     parser.add_argument("--json", metavar="FILE", help="write the results here as well")
     parser.add_argument(
         "--draws", type=int, default=1_000_000, metavar="N", help="default: 1000000"

@@ -3,7 +3,6 @@ Stable-Baselines3 and a loop in the manner of CleanRL; where the time goes; memo
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -34,6 +33,7 @@ from misgen.experiments.bench_envs import (
     short_rate,
     title,
 )
+from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import write_json
 
 CELLS = ("C2", "K3")
@@ -48,9 +48,7 @@ PICTURES: tuple[str, str, dict[str, Any]] = (
 
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for wrong arguments."""
-    parser = argparse.ArgumentParser(
-        prog="misgen bench train", description=__doc__, allow_abbrev=False
-    )
+    parser = Parser(prog="misgen bench train", description=__doc__)
     text = "also IMPALA on 64 x 64 x 3 (minutes)"
     parser.add_argument("--pictures", action="store_true", help=text)
     options = parse_options(parser, argv, 2.0, 3)

@@ -1,6 +1,5 @@
 """`misgen calibrate`: from measured rates to the posterior of the risk model, with its report."""
 
-import argparse
 import os
 import shlex
 from pathlib import Path
@@ -10,6 +9,7 @@ from misgen.analysis.calibration.write import write_calibration
 from misgen.analysis.priors.types import PRIOR_SETS
 from misgen.analysis.records import read_records
 from misgen.analysis.risk.formula import OVERFLOWS
+from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import provenance
 from misgen.experiments.risk_options import chosen_priors
 from misgen.experiments.run_folder import (
@@ -51,12 +51,11 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="misgen calibrate",
         description=__doc__,
         epilog=f"{RESULTS_HELP}; or a published one with records/ in it",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     text = "folder to write (default: calibration)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from misgen.envs.core.render import agent_squares, picture, visible_modes
 from misgen.envs.core.types import Array, Cell, Shift
 from misgen.envs.families import FAMILIES
 from misgen.experiments.cell_choice import choose, where_help
+from misgen.experiments.cli import Parser
 
 if TYPE_CHECKING:  # imports matplotlib: a second, for pictures only
     from misgen.analysis.figures import Board
@@ -56,8 +56,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="misgen cells", description=__doc__, allow_abbrev=False)
+def _parser() -> Parser:
+    parser = Parser(prog="misgen cells", description=__doc__)
     parser.add_argument(
         "where", nargs="*", metavar="CELL", help=f"{where_help()}: its card and an example"
     )

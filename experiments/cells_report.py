@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,13 @@ from misgen.envs.core.levels import sample_quadruples
 from misgen.envs.core.types import VARIANTS
 from misgen.envs.families import find_cell
 from misgen.experiments.cells import draw_path
+from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import read_json
 
 
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError or FileNotFoundError for a folder of other things."""
-    parser = argparse.ArgumentParser(prog="misgen report", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="misgen report", description=__doc__)
     text = "what run-cells left, or a published copy of it"
     parser.add_argument("folder", type=Path, metavar="FOLDER", help=text)
     print(report(parser.parse_args(argv).folder), end="")

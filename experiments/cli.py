@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, NoReturn, cast
 
 from misgen.analysis.files import is_disk_full
 
@@ -241,6 +241,21 @@ def _version() -> str:
         return f"misgen {importlib.metadata.version('misgen')}"
     except importlib.metadata.PackageNotFoundError:
         return "misgen (not installed)"
+
+
+class Parser(argparse.ArgumentParser):
+    """Of the flags of a command: what is wrong is said in one line, with the nearest flag."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **kwargs})
+
+    def error(self, message: str) -> NoReturn:
+        flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        prefix = "unrecognized arguments: "
+        if message.startswith(prefix):
+            word = message.removeprefix(prefix).split()[0].partition("=")[0]
+            message = f"there is no {word}; {hint(word, flags)}"
+        raise ValueError(f"{self.prog}: {message}; `{self.prog} --help` explains it")
 
 
 def hint(name: str, known: Iterable[str]) -> str:

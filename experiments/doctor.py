@@ -1,6 +1,5 @@
 """`misgen doctor`: does this installation work, and what can this machine do?"""
 
-import argparse
 import importlib
 import importlib.metadata
 import shutil
@@ -8,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal
 
+from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import machine_kind, versions
 from misgen.experiments.run_folder import require_writable, results_root
 
@@ -25,7 +25,7 @@ class Check:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="misgen doctor", description=__doc__)
+    parser = Parser(prog="misgen doctor", description=__doc__)
     parser.parse_args(argv)
     checks = [
         *check_packages(versions()),

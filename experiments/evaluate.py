@@ -5,11 +5,11 @@ Finished evaluations are not repeated: interrupted, the same command continues.
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 
+from misgen.experiments.cli import Parser
 from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.jobs import run_jobs
 from misgen.experiments.provenance import usable_cores
@@ -50,10 +50,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="misgen evaluate", description=__doc__, epilog=RESULTS_HELP, allow_abbrev=False
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="misgen evaluate", description=__doc__, epilog=RESULTS_HELP)
     for field in fields(EvaluateConfig):
         parser.add_argument(
             flag_of(field.name),

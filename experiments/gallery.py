@@ -7,7 +7,6 @@ the digests of the two files, so that a test sees whether they are up to date.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from typing import Any
 from misgen.analysis.files import atomic_write_bytes
 from misgen.envs.core.family import Family
 from misgen.envs.families import FAMILIES
+from misgen.experiments.cli import Parser
 from misgen.experiments.gallery_pictures import Example, animation, cue_planes, example, still
 from misgen.experiments.gallery_text import ENVS, filled
 
@@ -40,11 +40,10 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="misgen gallery",
         description="Draw every cell anew and fill the generated parts of envs/README.md.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--to", metavar="FOLDER", default=str(ENVS), help="of the page (default: envs)"

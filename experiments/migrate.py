@@ -6,7 +6,6 @@ what is current is left alone, so the same command continues an interrupted migr
 checkpoints and run folders stay as they are: train again what must be trained further.
 """
 
-import argparse
 import hashlib
 import json
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from misgen.analysis.files import files_under, utf8
 from misgen.analysis.records import FILE_NAME, SCHEMA, SCHEMA_VERSION, event_names, write_table
 from misgen.envs.families import find_cell
+from misgen.experiments.cli import Parser
 from misgen.experiments.episode_records import fingerprint
 from misgen.experiments.run_folder import (
     RESULTS_HELP,
@@ -45,11 +45,10 @@ COMPRESSION_LEVEL = 19
 
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for a folder without records, a torn file, an unknown cell."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="misgen migrate",
         description=(__doc__ or "").split("\n\n")[0],
         epilog=f"{RESULTS_HELP}; or a published one",
-        allow_abbrev=False,
     )
     parse_flags(parser, argv)
     print(migrate(results_root()))

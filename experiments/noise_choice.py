@@ -9,7 +9,6 @@ other is looked at. What they said is in analysis/published/noise.json; the cell
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from misgen.envs.core.levels import Levels
 from misgen.envs.core.plans import INTENDED, REPLICAS
 from misgen.envs.core.types import Cell
 from misgen.envs.families import FAMILIES, find_cell
+from misgen.experiments.cli import Parser
 from misgen.experiments.config import TrainConfig, compose
 from misgen.experiments.evaluation_levels import Variant, block
 from misgen.experiments.jobs import Job
@@ -48,10 +48,9 @@ FILE = "noise.json"
 
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for wrong arguments."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="misgen noise",
         description="Choose how much noise the context B of cells has, by their control agents.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--cells", nargs="+", metavar="CODE", help="only these (default: all with noise)")

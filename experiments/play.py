@@ -1,6 +1,5 @@
 """`misgen play`: walk through a level in the terminal, or watch a policy do it."""
 
-import argparse
 import contextlib
 import os
 import select
@@ -22,6 +21,7 @@ from misgen.envs.core.planes import Plane
 from misgen.envs.core.types import VARIANTS, Array, LevelDistribution
 from misgen.experiments.cell_choice import DEFAULT_CELL, choose, where_help
 from misgen.experiments.cells import beside, quadruple
+from misgen.experiments.cli import Parser
 
 POLICIES = ("human", "planner", "proxy", "random")
 WATCH_DELAY_S = 0.15
@@ -80,10 +80,8 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="misgen play", description=__doc__, epilog=f"Keys: {HELP}", allow_abbrev=False
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="misgen play", description=__doc__, epilog=f"Keys: {HELP}")
     add = parser.add_argument
     add("where", nargs="*", metavar="CELL", help=where_help())
     text = "1 in the first place: cue broken, in the second: context changed (default: 11)"

@@ -1,6 +1,5 @@
 """`misgen rates`: the rates of goal misgeneralization in a results folder."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.records import Records, query, read_records
 from misgen.analysis.settings import by_setting, same_agents, seen_of
 from misgen.analysis.table import format_table, rates_table, to_csv
+from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import RESULTS_HELP, parse_flags, results_root
 from misgen.experiments.settings_table import settings_of
 
@@ -53,10 +53,8 @@ def _warn_of_twins(groups: Sequence[Sequence[str]]) -> None:
         )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="misgen rates", description=__doc__, epilog=RESULTS_HELP, allow_abbrev=False
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="misgen rates", description=__doc__, epilog=RESULTS_HELP)
     add = parser.add_argument
     text = "what arms are compared along: d (the default), method, num_levels, features_dim, ..."
     add("--by", default="d", metavar="COLUMN", help=text)

@@ -22,6 +22,7 @@ from misgen.analysis.risk.table import (
     reference_condition,
 )
 from misgen.analysis.text import aligned
+from misgen.experiments.cli import Parser
 from misgen.experiments.risk_options import (
     OPTIONS,
     Data,
@@ -73,12 +74,12 @@ def main(argv: list[str]) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="misgen risk", description=__doc__, allow_abbrev=False)
+def _parser() -> Parser:
+    parser = Parser(prog="misgen risk", description=__doc__)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for run in (_table, _audit, _scenario, _sensitivity, _gate, _mesa):
         name, text = run.__name__.removeprefix("_"), (run.__doc__ or "").replace("%", "%%")
-        action = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        action = actions.add_parser(name, help=text, description=text)
         action.set_defaults(run=run)
         for group in OPTIONS[name]:
             group(action)

@@ -6,7 +6,6 @@ what is missing.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import time
@@ -21,6 +20,7 @@ from misgen.analysis.records import read_records
 from misgen.analysis.table import rates_table
 from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import built_in_codes
+from misgen.experiments.cli import Parser
 from misgen.experiments.config import TrainConfig, compose
 from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.jobs import Job, run_jobs
@@ -165,10 +165,8 @@ def command(
     return 0
 
 
-def _parser(study: Study, prog: str, about: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=prog, description=f"{about} {study.question}", allow_abbrev=False
-    )
+def _parser(study: Study, prog: str, about: str) -> Parser:
+    parser = Parser(prog=prog, description=f"{about} {study.question}")
     add = parser.add_argument
     cells = ", ".join(study.cells) or "all"
     add("--cells", nargs="+", metavar="CODE", help=f"only these (default: {cells})")

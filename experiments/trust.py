@@ -1,9 +1,9 @@
 """`misgen trust FOLDER`: how far the posterior over agents can be trusted, from simulated data."""
 
-import argparse
 import shlex
 from pathlib import Path
 
+from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import require_writable
 
@@ -27,8 +27,8 @@ def main(argv: list[str]) -> int:
     return 1 if result.failures else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="misgen trust", description=__doc__, allow_abbrev=False)
+def _parser() -> Parser:
+    parser = Parser(prog="misgen trust", description=__doc__)
     add = parser.add_argument
     add("folder", type=Path, metavar="FOLDER", help="where the tables and numbers are written")
     add("--sets", type=int, default=200, metavar="N", help="simulated data sets (default: 200)")

@@ -194,3 +194,18 @@ def test_every_command_has_its_module(command):
     import importlib.util
 
     assert importlib.util.find_spec(f"misgen.experiments.{command.module}")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["evaluate", "--level", "3"], "misgen evaluate: there is no --level; did you mean"),
+        (["rates", "--bye=d"], "there is no --bye; did you mean '--by'"),
+        (["risk", "tabl"], "invalid choice: 'tabl'"),
+        (["cells", "C2", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["demo", "--agents"], "argument --agents: expected one argument"),
+    ],
+)
+def test_wrong_flags_are_one_line_with_the_nearest(words, says, capsys):
+    assert cli.main(words) == 2
+    assert says in (error := capsys.readouterr().err) and error.count("\n") == 1
