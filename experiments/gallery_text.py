@@ -99,8 +99,8 @@ def _family_reference(family: Family) -> str:
     return "\n\n".join(
         [
             f"### `{family.env_id}`",
-            f"Default cell {family.default_cell}, version {family.version}; trained for "
-            f"{family.total_steps:,} steps with gamma {family.gamma:g} unless said otherwise.",
+            f"Default cell {family.default_cell}, version {family.version}; trained with gamma "
+            f"{family.gamma:g} unless said otherwise.",
             f"Actions: {_numbered(family.actions)}.",
             f"Planes, in the order in which they are painted: "
             f"{_numbered(plane.name for plane in family.planes)}.",
@@ -132,6 +132,7 @@ def _parameters(family: Family) -> list[list[str]]:
     others: dict[str, Callable[[Cell], str]] = {
         "ends the episode": lambda cell: ", ".join(_event_names(family)[e] for e in cell.terminal),
         "horizon in training": lambda cell: f"{cell.train_horizon_steps} steps",
+        "steps of PPO": lambda cell: f"{cell.total_steps or family.total_steps:,}",
         "noise where disturbed": lambda cell: f"{cell.noise_frac:g}" if _is_disturbed(cell) else "",
         "quadruples an agent": lambda cell: str(cell.evaluation_levels),
         "counts for its type": lambda cell: "yes" if cell.informs_type else "no",

@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from misgen.experiments.provenance import provenance
+
 JOBS, WORKERS = 12, 2
 ORPHANS_AFTER_S = 5.0
 SWEEP = [
@@ -167,11 +169,19 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seed", type=int)
     options = parser.parse_args()
+    print("# Sweeps whose processes are killed\n")
     print(f"| fault | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}")
     bad = 0
     for fault, total in trials(options.trials, options.seed):
         print(f"| {fault} | {' | '.join(str(total[name]) for name in COLUMNS)} |", flush=True)
         bad += sum(total[name] for name in COLUMNS if name not in HARMLESS)
+    made = provenance()
+    machine, commit = made["machine"], str(made["git_commit"])[:12]
+    print(
+        f"\n`python tests/experiments/faults.py --trials {options.trials}` at {commit}; "
+        f"{machine['cpu']}, {machine['cores']} cores, Python {made['versions']['python']}; "
+        f"{made['date_utc']}. A sweep: {JOBS} runs, {WORKERS} at a time."
+    )
     return min(bad, 1)
 
 
