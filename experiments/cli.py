@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "train": Command("train", "train agents (Hydra: key=value, --multirun)"),
         "evaluate": Command("evaluate", "record episodes of trained agents"),
         "run-cells": Command("run_cells", "train, evaluate and compare all cells (hours)"),
+        "study": Command("study_command", "what is done, running, failed and missing"),
         "report": Command("cells_report", "tables and figures of run-cells again, from its folder"),
         "rates": Command("rates", "misgeneralization rates from the records"),
         "coverage": Command("coverage", "how often intervals over few agents hold the truth"),

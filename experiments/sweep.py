@@ -17,8 +17,9 @@ from misgen.experiments.jobs_display import say
 from misgen.experiments.kernels import compile_rules
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import read_json, results_root, run_id, write_json
+from misgen.experiments.status import arm_of
 from misgen.experiments.study import train_jobs
-from misgen.experiments.train import run_names, train_folder
+from misgen.experiments.train import run_names, train_argument, train_folder
 
 SHOWN = 10  # runs that are listed one by one
 
@@ -109,10 +110,11 @@ def _list(missing: Sequence[TrainConfig], workers: int) -> None:
 
 
 def _remember(configs: Any) -> None:
-    """Say in a file of its own which runs a sweep means; the same sweep has the same file."""
-    folders = [train_folder(config) for config in configs]
-    runs = sorted(folder.id for folder in folders)
-    write_json(results_root() / "sweeps" / f"{run_id({'runs': runs})}.json", {"runs": runs})
+    """Say in a file of its own which runs a sweep means, and of which arms; the same sweep has the
+    same file. `misgen study status` reads it."""
+    runs = {train_folder(one).id: arm_of("train", train_argument(one)) for one in configs}
+    name = run_id({"runs": sorted(runs)})
+    write_json(results_root() / "sweeps" / f"{name}.json", {"runs": runs})
 
 
 def _success(config: TrainConfig) -> float:

@@ -1,0 +1,151 @@
+"""`misgen study status`: how far the runs of a results folder are, from any terminal.
+
+The folder is the truth: done.json, failed.json, a live claim, progress.json. What a sweep means to
+train and has not begun is known by its file in `sweeps`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from misgen.analysis.text import aligned
+from misgen.experiments.claim import claimed_by
+from misgen.experiments.run_folder import is_done, read_json, run_folders
+
+STATES = ("done", "running", "failed", "begun", "missing")
+"""begun: interrupted; the command that began it goes on with it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as its folder shows it."""
+
+    kind: str
+    id: str
+    arm: str
+    state: str
+    seconds: float = 0.0  # that it took, if done
+    share: float = 0.0  # done of a running one
+    seconds_left: float | None = None  # of a running one, from its progress so far
+    reason: str = ""  # why it failed
+
+
+def runs_of(results: Path) -> list[Run]:
+    """Every run of a results folder, and those that its sweeps name and nobody has begun."""
+    found = [_run(folder) for folder in run_folders(results)]
+    known = {run.id for run in found}
+    for file in sorted((results / "sweeps").glob("*.json")):
+        wanted = (read_json(file) or {}).get("runs", {})
+        for name, arm in wanted.items():
+            if name not in known:
+                known.add(name)
+                found.append(Run("train", name, arm, "missing"))
+    return found
+
+
+def _run(folder: Path) -> Run:
+    kind = folder.parent.name.removeprefix("kind=")
+    name = folder.name.removeprefix("run=")
+    arm = arm_of(kind, read_json(folder / "config.json") or {})
+    if is_done(folder):
+        done = read_json(folder / "done.json") or {}
+        return Run(kind, name, arm, "done", seconds=float(done.get("seconds", 0)))
+    if claimed_by(folder) is not None:
+        share, left = _progress(folder)
+        return Run(kind, name, arm, "running", share=share, seconds_left=left)
+    failed = read_json(folder / "failed.json")
+    if failed is not None:
+        return Run(kind, name, arm, "failed", reason=str(failed.get("error", "")))
+    return Run(kind, name, arm, "begun")
+
+
+def arm_of(kind: str, config: Mapping[str, Any]) -> str:
+    """What the agents of an arm have in common, in words."""
+    one = config.get("members", [config])[0]
+    if kind == "train" and "agent" in one:
+        asked = one["intervention"]
+        return _words(one["cell"], one["agent"]["method"], asked["diversity"],
+                      asked["specification"])  # fmt: skip
+    if "subject" in one:
+        subject = one["subject"]
+        at_home = one["cell"] == subject["cell"]
+        place = subject["cell"] if at_home else f"{subject['cell']} in {one['cell']}"
+        return _words(place, subject["method"], subject["d"], subject["q"])
+    return str(one.get("cell", ""))
+
+
+def _words(cell: str, method: str, d: float, q: float) -> str:
+    if method == "control":
+        return cell
+    parts = [cell, method] if method != "ppo" else [cell]
+    return " ".join([*parts, f"d={d:g}", *([f"q={q:g}"] if q != 1 else [])])
+
+
+def _progress(folder: Path) -> tuple[float, float | None]:
+    """Share done, and seconds left if it goes on as since its begin; None: not known."""
+    told = read_json(folder / "progress.json")
+    if told is None or not told.get("done"):
+        return 0.0, None
+    share = float(told["done"]) / float(told["total"])
+    try:
+        spent = time.time() - (folder / "config.json").stat().st_mtime  # written when it began
+    except OSError:
+        return share, None
+    return share, spent * (1 - share) / share
+
+
+def summary(runs: Sequence[Run]) -> dict[str, Any]:
+    """The same as JSON data: counts and cost by arm, what runs, what failed."""
+    arms: dict[tuple[str, str], Counter[str]] = {}
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
+    for run in runs:
+        arms.setdefault((run.kind, run.arm), Counter())[run.state] += 1
+        seconds[run.kind, run.arm] += run.seconds
+    return {
+        "states": {state: sum(run.state == state for run in runs) for state in STATES},
+        "seconds": round(sum(seconds.values()), 1),
+        "arms": [
+            {"kind": kind, "arm": arm, **{state: counts[state] for state in STATES},
+             "seconds": round(seconds[kind, arm], 1)}
+            for (kind, arm), counts in sorted(arms.items())
+        ],
+        "running": [
+            {"id": run.id, "kind": run.kind, "arm": run.arm, "share": round(run.share, 3),
+             "seconds_left": run.seconds_left and round(run.seconds_left)}
+            for run in runs if run.state == "running"
+        ],
+        "failed": [
+            {"id": run.id, "kind": run.kind, "arm": run.arm, "reason": run.reason}
+            for run in runs if run.state == "failed"
+        ],
+    }  # fmt: skip
+
+
+def format_status(found: Mapping[str, Any]) -> str:
+    """A line per arm, then what runs and what failed."""
+    lines = [
+        [one["kind"], one["arm"], *(str(one[state] or "") for state in STATES),
+         f"{one['seconds'] / 60:.1f}"]
+        for one in found["arms"]
+    ]  # fmt: skip
+    total = [str(found["states"][state] or "") for state in STATES]
+    lines.append(["all", "", *total, f"{found['seconds'] / 60:.1f}"])
+    table = aligned(["kind", "arm", *STATES, "minutes"], lines)
+    return "\n".join([table, *_running(found), *_failed(found)]) + "\n"
+
+
+def _running(found: Mapping[str, Any]) -> Iterator[str]:
+    for one in found["running"]:
+        left = one["seconds_left"]
+        eta = "" if left is None else f", about {left / 60:.1f} min left"
+        yield f"running: {one['kind']} {one['arm']} {one['id']}: {one['share']:.0%}{eta}"
+
+
+def _failed(found: Mapping[str, Any]) -> Iterator[str]:
+    for one in found["failed"]:
+        yield f"failed: {one['kind']} {one['arm']} {one['id']}: {one['reason']}"
