@@ -113,8 +113,9 @@ def _remember(configs: Any) -> None:
     """Say in a file of its own which runs a sweep means, and of which arms; the same sweep has the
     same file. `misgen study status` reads it."""
     runs = {train_folder(one).id: arm_of("train", train_argument(one)) for one in configs}
-    name = run_id({"runs": sorted(runs)})
-    write_json(results_root() / "sweeps" / f"{name}.json", {"runs": runs})
+    file = results_root() / "sweeps" / f"{run_id({'runs': sorted(runs)})}.json"
+    if not file.is_file():
+        write_json(file, {"runs": runs})
 
 
 def _success(config: TrainConfig) -> float:

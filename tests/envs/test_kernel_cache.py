@@ -115,6 +115,8 @@ run = kernel(template, "edited", answer=rule)
 def own_rules(folder: Path, factor: int, temporary: Path) -> str:
     """Write a kernel and a rule in another file, that multiplies; returns how to make it."""
     (folder / "own_rules.py").write_text(OWN)
+    # Python's own cache knows an edited file by its second and its size only.
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
     (folder / "helper_rules.py").write_text(
         f"FACTOR = {factor}\n\n\ndef times(i, values):\n    return FACTOR * values[i]\n"
     )

@@ -94,7 +94,7 @@ def test_a_finished_run_is_not_trained_again(results, capfd, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     before = {p: p.stat().st_mtime_ns for p in results.rglob("*") if p.is_file()}
     assert main(["train", "-m", *TINY, "intervention.diversity=0,1"]) == 0
-    assert capfd.readouterr().out.count("already trained") == 2
+    assert "2 runs, 2 done before" in capfd.readouterr().err
     assert main(["evaluate", f"--levels={LEVELS}"]) == 0
     assert not list(tmp_path.iterdir())  # nor is anything left where the command was given
     before.pop(results / "sweeps" / "multirun.yaml")
