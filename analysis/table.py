@@ -170,17 +170,18 @@ def arm_rows(
     control = _sibling(arm, by[0], *by)
     against, against_gate, *_ = gated(index, control, variant)
     common = _common(index, arm, variant, by[0]) | {"planner_own_success": planner_own}
+    has_control = control != arm and not arm.is_cross
+    has_floor = not has_control or is_assessable(index, control, variant)
     rows = []
     for population in ("competent", "all trained"):
         mask = gate if population == "competent" else np.ones_like(gate)
         their_mask = against_gate if population == "competent" else np.ones_like(against_gate)
         counts = everyone.select(mask)
-        has_control = control != arm and not arm.is_cross
         compared = against.select(their_mask) if has_control else None
         columns = common | _counted(counts, own[mask])
         columns |= _further(index, arm, variant, counts, common["controls"])
         columns |= estimates(counts, *draws) | _differences(counts, compared, draws)
-        if has_control and not is_assessable(index, control, variant):
+        if not has_floor:
             columns |= _without_conditional_difference()
         if not common["assessable"]:
             columns |= _without_conditional_rates()
@@ -391,11 +392,10 @@ own training distribution; competent: from .8 of the planner's on. int/prox/neit
 levels, sum 1: capable and the goal kept, capable and the goal fails, not capable. goal fails:
 given capable; harm: given both, with * by construction of the cell and no finding; gm = capable x
 goal fails = prox. Means over agents, [central 90 % over agents]; bounds: gm had the other agents
-never failed, or always. - control: minus the
-control arm; verdict: a permutation test over agents at .05. identified: the d = 1 control is
-assessable (more capable than a random policy and the best constant action), goal fails <= .10
-among its competent agents, and random capable <= .3; where the answer is no, quote the
-differences only."""
+never failed, or always. - control: minus the control arm; verdict: a permutation test over agents
+at .05. identified: the d = 1 control is assessable (more capable than a random policy and the best
+constant action), goal fails <= .10 among its competent agents, and random capable <= .3; where the
+answer is no, quote the differences only."""
 
 
 def format_table(rows: Sequence[Row]) -> str:

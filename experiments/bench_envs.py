@@ -144,14 +144,16 @@ def _progress(text: str) -> None:
         print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def in_process(work: Work) -> Callable[[float], float]:
-    """The rate of some work in this process, once it is warm."""
+def in_process(
+    work: Work, clock: Callable[[], float] = time.process_time
+) -> Callable[[float], float]:
+    """The rate of some work in this process, by a clock, once it is warm."""
     work()
 
     def rate(seconds: float) -> float:
         work()
-        done, start = 0, time.process_time()
-        while (spent := time.process_time() - start) < seconds:
+        done, start = 0, clock()
+        while (spent := clock() - start) < seconds:
             done += work()
         return done / spent
 

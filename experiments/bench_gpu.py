@@ -17,8 +17,8 @@ from misgen.analysis.text import aligned
 from misgen.envs.families import find_cell
 from misgen.experiments.bench_envs import (
     Task,
-    Work,
     circumstances,
+    in_process,
     measure,
     parse_options,
     title,
@@ -59,7 +59,7 @@ def bench_gpu(part: str, seconds: float, rounds: int) -> dict[str, Any]:
     for code, mode in shown:
         settings = settings_of(code)
         plain = sb3_steps(code, mode, settings, DEVICE.name)
-        tasks.append(Task("SB3 PPO", code, mode, 1, on_the_clock(plain)))
+        tasks.append(Task("SB3 PPO", code, mode, 1, in_process(plain, clock)))
         for number in fitting(code, mode, settings, numbers):
             envs = [training_env(code, mode, settings, seed) for seed in range(number)]
             same = [settings] * number
@@ -95,29 +95,14 @@ def trained_steps(population: Population) -> Callable[[float], float]:
         population.advance()
         return population.size * len(population.envs)
 
-    return on_the_clock(work)
+    return in_process(work, clock)
 
 
-def synchronize() -> None:
-    """Wait until the GPU has done what it was given."""
+def clock() -> float:
+    """Seconds, once the GPU has done what it was given."""
     if DEVICE.name == "cuda":
         torch.cuda.synchronize()
-
-
-def on_the_clock(work: Work) -> Callable[[float], float]:
-    """The rate of some work per second, once it is warm."""
-    work()
-
-    def rate(seconds: float) -> float:
-        work()
-        synchronize()
-        done, start = 0, time.perf_counter()
-        while (spent := time.perf_counter() - start) < seconds:
-            done += work()
-            synchronize()
-        return done / spent
-
-    return rate
+    return time.perf_counter()
 
 
 def time_split(population: Population, seconds: float) -> dict[str, float]:
@@ -131,23 +116,20 @@ def time_split(population: Population, seconds: float) -> dict[str, float]:
         inner = getattr(owner, method)
 
         def run(*args: Any) -> Any:
-            synchronize()
-            start = time.perf_counter()
+            start = clock()
             try:
                 return inner(*args)
             finally:
-                synchronize()
-                spent[share] += time.perf_counter() - start
+                spent[share] += clock() - start
 
         setattr(owner, method, run)
 
     timed(population.collector, "each", "environments")
     timed(population.collector.memory, "send", "transfer")
     timed(population.collector, "collect", "rollout")
-    start = time.perf_counter()
-    while (whole := time.perf_counter() - start) < seconds:
+    start = clock()
+    while (whole := clock() - start) < seconds:
         population.advance()
-        synchronize()
     shares = {name: part / whole for name, part in spent.items()}
     inside = shares["environments"] + shares["transfer"]
     return {

@@ -75,6 +75,13 @@ def cell_label(family: Family, cell: Cell) -> str:
     return cell.code if FAMILIES.get(family.name) is family else f"{family.name} {cell.code}"
 
 
+def arm_words(cell: str, method: str, d: float, q: float) -> str:
+    """What the agents of an arm have in common: "K3 d=0.1", with method and q where they are not
+    the usual ones."""
+    parts = [cell, method] if method != "ppo" else [cell]
+    return " ".join([*parts, f"d={d:g}", *([f"q={q:g}"] if q != 1 else [])])
+
+
 def _find_family(name: str) -> Family:
     if ":" not in name:
         return find_family(name)

@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from misgen.agents.play import outcomes, play_episodes
+from misgen.agents.play import outcomes
 from misgen.agents.policy import Policy
 from misgen.analysis.rates import COMPETENT
 from misgen.analysis.text import aligned
-from misgen.envs.core.levels import Levels
 from misgen.envs.core.plans import INTENDED, REPLICAS
 from misgen.envs.core.types import Cell
 from misgen.envs.families import FAMILIES, find_cell
 from misgen.experiments.cli import Parser
 from misgen.experiments.config import TrainConfig, compose
+from misgen.experiments.episode_records import play
 from misgen.experiments.evaluation_levels import Variant, block
 from misgen.experiments.jobs import Job
 from misgen.experiments.provenance import provenance, usable_cores
@@ -120,35 +120,29 @@ def measure_job(argument: dict[str, Any], folder: Path) -> None:
         if variant.name == "own":
             success = variant.plans.plays.success[:, INTENDED].mean() / REPLICAS
             found["planner_own_success"] = float(success)
-            found["own_success"] = play(policy, variant, variant.levels, argument)[2]
+            found["own_success"] = shares_of(policy, variant, argument)[2]
         elif variant.name == "00":
-            found["capable_00"] = play(policy, variant, variant.levels, argument)[0]
+            found["capable_00"] = shares_of(policy, variant, argument)[0]
         elif variant.name == "01":
             found["capable_01"] = {
-                f"{share:g}": play(policy, variant, with_noise(variant, share), argument)[0]
+                f"{share:g}": shares_of(policy, with_noise(variant, share), argument)[0]
                 for share in (0.0, *argument["shares"])
             }
     write_json(folder / FILE, found)
 
 
-def with_noise(variant: Variant, share: float) -> Levels:
-    """The levels of a variant with another share of noise."""
-    return replace(variant.levels, cell=replace(variant.levels.cell, noise_frac=share))
+def with_noise(variant: Variant, share: float) -> Variant:
+    """The same levels with another share of noise."""
+    levels = variant.levels
+    noisy = replace(levels, cell=replace(levels.cell, noise_frac=share))
+    return replace(variant, plans=replace(variant.plans, levels=noisy))
 
 
-def play(
-    policy: Policy, variant: Variant, levels: Levels, argument: Mapping[str, Any]
-) -> tuple[float, ...]:
+def shares_of(policy: Policy, variant: Variant, argument: dict[str, Any]) -> tuple[float, ...]:
     """Shares of capable, failed and successful episodes."""
-    episodes = play_episodes(
-        policy,
-        levels,
-        horizon_steps=variant.limit,
-        judged_at_steps=variant.judged,
-        eval_seed=argument["eval_seed"],
-        observation_mode=argument["subject"]["observation_mode"],
-    )
-    return tuple(float(np.mean(bits)) for bits in outcomes(levels.cell, levels, episodes))
+    levels = variant.levels
+    bits = outcomes(levels.cell, levels, play(policy, variant, argument))
+    return tuple(float(np.mean(bit)) for bit in bits)
 
 
 def is_competent(agent: Mapping[str, Any]) -> bool:

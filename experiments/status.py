@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from misgen.analysis.text import aligned
+from misgen.experiments.cell_choice import arm_words
 from misgen.experiments.claim import claimed_by
 from misgen.experiments.run_folder import is_done, read_json, run_folders
 
@@ -80,10 +81,7 @@ def arm_of(kind: str, config: Mapping[str, Any]) -> str:
 
 
 def _words(cell: str, method: str, d: float, q: float) -> str:
-    if method == "control":
-        return cell
-    parts = [cell, method] if method != "ppo" else [cell]
-    return " ".join([*parts, f"d={d:g}", *([f"q={q:g}"] if q != 1 else [])])
+    return cell if method == "control" else arm_words(cell, method, d, q)
 
 
 def _progress(folder: Path) -> tuple[float, float | None]:

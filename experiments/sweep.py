@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from misgen.experiments.jobs import run_jobs
 from misgen.experiments.jobs_display import say
 from misgen.experiments.kernels import compile_rules
 from misgen.experiments.provenance import usable_cores
-from misgen.experiments.run_folder import read_json, results_root, run_id, write_json
+from misgen.experiments.run_folder import is_done, read_json, results_root, run_id, write_json
 from misgen.experiments.status import arm_of
 from misgen.experiments.study import train_jobs
 from misgen.experiments.train import run_names, train_argument, train_folder
@@ -25,11 +26,17 @@ SHOWN = 10  # runs that are listed one by one
 
 
 def sweep_configs(overrides: Sequence[Sequence[str]]) -> list[TrainConfig]:
-    """The configuration of every run.
+    """The configuration of every run. A sweeper that checks and a launcher that runs ask for the
+    same ones: they are made once.
 
     Raises:
         ValueError: names all that are refused.
     """
+    return _sweep_configs(tuple(map(tuple, overrides)))
+
+
+@functools.lru_cache(1)
+def _sweep_configs(overrides: tuple[tuple[str, ...], ...]) -> list[TrainConfig]:
     bases: dict[tuple[str, ...], DictConfig] = {}
     configs: list[TrainConfig] = []
     wrong: dict[str, list[str]] = {}
@@ -76,7 +83,7 @@ def launch(configs: Sequence[TrainConfig], n_jobs: int, dry_run: bool = False) -
         SystemExit: 1, runs have failed; the others are there.
     """
     unique = {train_folder(config).path: config for config in configs}
-    missing = [config for path, config in unique.items() if not train_folder(config).is_done]
+    missing = [config for path, config in unique.items() if not is_done(path)]
     say(f"sweep: {len(unique)} runs, {len(unique) - len(missing)} done before")
     if dry_run:
         _list(missing, n_jobs or usable_cores())

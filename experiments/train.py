@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from misgen.analysis.files import atomic_write_bytes
 from misgen.envs.families import find_family
 from misgen.experiments.attempt import run_once
-from misgen.experiments.cell_choice import cell_label
+from misgen.experiments.cell_choice import arm_words, cell_label
 from misgen.experiments.config import (
     TrainConfig,
     as_dict,
@@ -90,11 +90,9 @@ def check_gpu() -> None:
 
 def run_name(config: TrainConfig) -> str:
     """How a run is called in progress lines."""
-    asked = config.intervention
-    method = "" if config.agent.method == "ppo" else f" {config.agent.method}"
-    q = "" if asked.specification == 1 else f" q={asked.specification:g}"
-    cell = cell_label(config.get_family(), config.get_cell())
-    return f"{cell}{method} d={asked.diversity:g}{q} agent {config.train_seed}"
+    asked, cell = config.intervention, cell_label(config.get_family(), config.get_cell())
+    arm = arm_words(cell, config.agent.method, asked.diversity, asked.specification)
+    return f"{arm} agent {config.train_seed}"
 
 
 def run_names(configs: Sequence[TrainConfig]) -> list[str]:

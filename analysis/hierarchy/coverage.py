@@ -159,9 +159,9 @@ def _coverage(population: Population, k: int, rate: str, ends: FloatArray) -> Co
 _LEGEND = """\
 truth below, above: shares of intervals that lie above the truth, and below it. No central interval
 of a continuous distribution holds a truth of exactly 0 or 1: of the hierarchical one read the
-width. It is narrow where the agents at hand are alike, also when others
-exist that are rare: agents that never fail leave it open whether some do, agents that all fail at
-times do not. fallback: share of cells for which the bootstrap stepped in."""
+width. It is narrow where the agents at hand are alike, also when others exist that are rare: agents
+that never fail leave it open whether some do, agents that all fail at times do not. fallback: share
+of cells for which the bootstrap stepped in."""
 
 
 def format_coverage(rows: Sequence[Coverage]) -> str:
