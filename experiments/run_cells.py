@@ -30,6 +30,7 @@ from misgen.experiments.shift import shift_rows
 from misgen.experiments.study import Measured, command
 from misgen.experiments.study_file import load_study
 from misgen.experiments.train import train_folder
+from misgen.experiments.training_log import CURVE, read_curve
 
 
 def main(argv: list[str]) -> int:
@@ -86,12 +87,10 @@ _AGENT_RUNS = "select distinct run_id from records where role = 'agent'"
 
 def curve(config: TrainConfig, times: int) -> dict[str, Any]:
     """Steps and success rate of a learning curve; it has `times` the default number of steps."""
-    rows = (train_folder(config).path / "curve.csv").read_text(encoding="utf-8").splitlines()
-    names, *lines = (line.split(",") for line in rows)
-    columns = {name: [line[k] for line in lines] for k, name in enumerate(names)}
+    rows = read_curve(train_folder(config).path / CURVE)
     return {
-        "steps": [int(value) for value in columns["steps"]],
-        "success_rate": [float(value) for value in columns["success_rate"]],
+        "steps": [int(row["steps"]) for row in rows],
+        "success_rate": [row["success_rate"] for row in rows],
         "default_steps": config.agent.settings.total_steps // times,
     }
 

@@ -13,7 +13,7 @@ from misgen.experiments.run_folder import is_done, read_json, run_folders
 
 LEFT_OUT = {
     "train_seed", "study", "family", "cell", "method", "diversity", "specification",
-    "observation_mode", "device", "num_threads",
+    "observation_mode", "device", "num_threads", "checkpoints", "tensorboard",
 }  # fmt: skip
 """What the records say themselves, or what decides nothing."""
 

@@ -66,11 +66,14 @@ def arm_configs(plan: Plan, name: str) -> list[TrainConfig]:
     number = min(limit for limit in limits if limit is not None)
     seeds = range(study.first_agent, study.first_agent + number)
     few = study.quick.overrides if plan.quick else ()
+    kept = ("checkpoints=all",) if name in study.evaluation.checkpoints_of else ()
     only = {code.upper() for code in arm.cells} or {*plan.cells}
     configs: list[TrainConfig] = []
     for code in [code for code in plan.cells if code in only]:
         try:
-            one = compose("train", [f"cell={code}", f"study={plan.name}", *few, *arm.overrides])
+            one = compose(
+                "train", [f"cell={code}", f"study={plan.name}", *few, *kept, *arm.overrides]
+            )
             configs += [replace(one, train_seed=seed) for seed in seeds]
         except ValueError as error:
             raise ValueError(f"arm {name!r} of the study {study.name}: {error}") from error

@@ -70,7 +70,7 @@ def test_the_deny_list_is_this():
         "progress",
         "results_root",
         "study",
-        "tracker",
+        "tensorboard",
     ]
 
 
