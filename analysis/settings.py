@@ -20,7 +20,15 @@ from misgen.analysis.files import utf8
 from misgen.analysis.records import Records, relation_of
 
 FILE_NAME = "settings.parquet"
-AGENT = ("run_id", "setting", "weights_sha256", "seconds", "episodes", "broken_draws")
+AGENT = (
+    "run_id",
+    "setting",
+    "weights_sha256",
+    "seconds",
+    "cpu_seconds",
+    "episodes",
+    "broken_draws",
+)
 SEEN = ("broken_share", "d_distinguishing", "broken_episodes")
 """Columns that are of an agent; all others are of its setting (see `records.SCHEMA`)."""
 

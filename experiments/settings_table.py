@@ -36,11 +36,13 @@ def _row(results: Path, folder: Path) -> Iterator[dict[str, Any]]:
     if trained is None or not is_done(training):
         return
     seen = read_json(training / "train.json") or {}
+    done = read_json(training / "done.json") or {}
     yield {
         "run_id": folder.name.removeprefix("run="),
         "setting": config["setting"],
         "weights_sha256": config["subject"]["identity"],
-        "seconds": (read_json(training / "done.json") or {}).get("seconds"),
+        "seconds": done.get("seconds"),
+        "cpu_seconds": done.get("cpu_seconds"),
         **{name: seen.get(name) for name in ("episodes", "broken_draws", *SEEN)},
         **dict(_settings(trained)),
     }
