@@ -149,7 +149,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 weights = "same" if (levels, agent) == (50, 3) else run.name
                 location = f"/elsewhere/{training.name}/checkpoint"
                 write_json(run / "config.json", {
-                    "location": location, "setting": setting, "subject": {"identity": weights},
+                    "location": location, "setting": setting, "cell": "C2",
+                    "subject": {"identity": weights, "cell": "C2"},
                 })  # fmt: skip
                 write_json(training / "config.json", {
                     "cell": "C2", "train_seed": agent,
