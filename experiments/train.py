@@ -18,7 +18,13 @@ from misgen.experiments.config import (
     hydra_main,
 )
 from misgen.experiments.kernels import load_kernels
-from misgen.experiments.run_folder import RunFolder, require_writable, results_root, write_json
+from misgen.experiments.run_folder import (
+    RunFolder,
+    read_json,
+    require_writable,
+    results_root,
+    write_json,
+)
 from misgen.experiments.training_levels import seen_in_training, shares_of
 from misgen.experiments.training_log import CURVE, Meter, Progress, TrainingLog, write_curve
 
@@ -50,7 +56,22 @@ def train_argument(config: TrainConfig) -> dict[str, Any]:
 
 
 def train_folder(config: TrainConfig) -> RunFolder:
+    """Where its agent is, or will be. One that kept all its checkpoints serves where the last one
+    is asked for."""
+    everything = RunFolder(
+        results_root(), "train", {**train_argument(config), "checkpoints": "all"}
+    )
+    if config.checkpoints == "all" or everything.is_done:
+        return everything
     return RunFolder(results_root(), "train", train_argument(config))
+
+
+def is_repeated(run: Path) -> bool:
+    """Whether the agent of this run is there once more, in one that kept all its checkpoints."""
+    config = read_json(run / "config.json") or {}
+    if config.get("checkpoints") != "final":
+        return False
+    return RunFolder(run.parents[2], "train", {**config, "checkpoints": "all"}).is_done
 
 
 def train_here(config: TrainConfig) -> None:
