@@ -17,6 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from misgen.envs.families import find_cell
+from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.cli import hint
 
 FOLDER = files("misgen.configs") / "studies"
@@ -120,6 +121,20 @@ class Study:
                     f"an arm says how agents are trained; got {key}= in {name!r}; that is the "
                     f"study's {GIVEN[key]!r}"
                 )
+
+
+def size_of(study: Study) -> tuple[int, int]:
+    """How many agents it trains, and all their steps of PPO, at its default size."""
+    agents = steps = 0
+    for arm in study.arms.values():
+        said = dict(override.split("=", 1) for override in arm.overrides)
+        for code in arm.cells or study.cells or built_in_codes():
+            family, cell = find_cell(code)
+            own = cell.total_steps or family.total_steps
+            number = min(study.agents, arm.agents or study.agents)
+            agents += number
+            steps += number * int(said.get("agent.settings.total_steps", own))
+    return agents, steps
 
 
 def study_names() -> list[str]:
