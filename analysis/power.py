@@ -66,11 +66,8 @@ class Pool:
 
     def sd(self, factor: int) -> float:
         """Standard deviation of a factor over agents, without what few episodes add."""
-        weights, mean = (
-            self.population.weights[0],
-            self.population.weights[0] @ self.factors[factor],
-        )
-        variance = float(weights @ (self.factors[factor] - mean) ** 2)
+        weights, values = self.population.weights[0], self.factors[factor]
+        variance = float(weights @ (values - weights @ values) ** 2)
         if self.share is None:
             variance *= len(self.levels) / (len(self.levels) - 1)
         return math.sqrt(max(0.0, variance - float(self.noise[factor])))

@@ -45,7 +45,10 @@ def main(argv: list[str]) -> int:
     if options.json:
         asked = {"arm": first.name, "note": first.note, "rate": options.rate}
         asked |= {"difference": difference, "effects": EFFECTS, "simulations": options.simulations}
-        lines = [line._asdict() for line in found.lines]
+        lines = [
+            line._asdict() | {"smallest": [None if x != x else x for x in line.smallest]}
+            for line in found.lines
+        ]
         made_by = {**provenance(), "command": shlex.join(["misgen", "power", *argv])}
         write_json(options.json, made_by | asked | found._asdict() | {"lines": lines})
     return 0
@@ -85,7 +88,7 @@ MEASURED = ("against", "method", "d", "study")
 LIMITS = {
     "agents": (2, 100),
     "against_agents": (2, 100),
-    "power": (0.1, 0.99),
+    "power": (0.2, 0.99),
     "simulations": (100, 100_000),
     "levels": (1, 100_000),
     "goal_fail": (0, 1),

@@ -41,6 +41,18 @@ def test_agents_needed_by_a_measured_spread(
     assert found["command"].startswith("misgen power --cell C2 --against 0.1")
 
 
+def test_what_no_difference_reaches_is_null(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Three agents against three never have a verdict."""
+    file = tmp_path / "power.json"
+    command = ["power", "--assume", "alike", *QUICK, "--agents", "3", "--json", str(file)]
+    assert cli.main(command) == 0
+    (line,) = json.loads(file.read_text())["lines"]
+    assert (line["found"], line["smallest"]) == ([0, 0], [None, None])
+    assert "3 / 3   .000 +-.000" in capsys.readouterr().out
+
+
 def test_conditional_rates_are_of_competent_agents(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,7 +90,7 @@ def test_without_data_a_spread_is_assumed(capsys: pytest.CaptureFixture[str]) ->
         (["--assume", "alike", "--rate", "p_harm"], "harm is not assumed; got --rate p_harm"),
         (["--assume", "two-kinds", "--goal-fail", "0.01"], "between 0.05 and 0.95"),
         (["--assume", "alike", "--agents", "1"], "--agents is between 2 and 100; got 1"),
-        (["--assume", "alike", "--power", "1"], "--power is between 0.1 and 0.99; got 1"),
+        (["--assume", "alike", "--power", "1"], "--power is between 0.2 and 0.99; got 1"),
         (["--assume", "alike", "--simulation", "9"], "did you mean '--simulations'"),
     ],
 )  # fmt: skip
