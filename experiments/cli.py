@@ -38,7 +38,8 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "compare": Command("compare", "the arms of a study: verdicts, doses, costs"),
         "report": Command("cells_report", "tables and figures of run-cells again, from its folder"),
         "rates": Command("rates", "misgeneralization rates from the records"),
-        "coverage": Command("coverage", "how often intervals over few agents hold the truth"),
+        "power": Command("power", "how many agents a difference needs to be found"),
+        "coverage": Command("coverage", "how often intervals and verdicts on few agents are right"),
         "migrate": Command("migrate", "rewrite records of misgen 0.3 for this version"),
     },
     "risk": {

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
 
 from misgen.analysis.blocks import ARM_COLUMNS, check_column
@@ -23,12 +24,8 @@ DEFAULT_AGAINST = {"d": 1.0}
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for a bad folder, column or value."""
     options = parse_flags(_parser(), argv)
-    records, settings = read_records(results_root()), settings_of(results_root())
-    if options.study:
-        records = of_study(records, options.study)
     by, within = _factors(options.by)
-    if settings is not None and not {by, within} <= {*ARM_COLUMNS, ""}:
-        records = by_setting(records, settings, by, within)
+    records, settings = records_along(options.study, by, within)
     against = control_value(records, by, options.against)
     shares = seen_of(settings, "broken_share")
     rows = rates_table(records, by, against, broken_shares=shares)
@@ -49,6 +46,19 @@ def _factors(by: str) -> tuple[str, str]:
     if not first or "," in second or first == second:
         raise ValueError(f"--by takes a column or two, as num_levels,d; got {by!r}")
     return first, second
+
+
+def records_along(
+    study: str | None, by: str, within: str = ""
+) -> tuple[DuckDBPyRelation, pa.Table | None]:
+    """The records of the results folder, or of one study in it, with the columns to compare along;
+    and the settings of their agents."""
+    records, settings = read_records(results_root()), settings_of(results_root())
+    if study:
+        records = of_study(records, study)
+    if settings is not None and not {by, within} <= {*ARM_COLUMNS, ""}:
+        records = by_setting(records, settings, by, within)
+    return records, settings
 
 
 def _warn_of_twins(groups: Sequence[Sequence[str]]) -> None:
