@@ -32,6 +32,9 @@ from misgen.analysis.table import gated, is_assessable
 
 EQUAL_SUCCESS = 0.9
 """Of the planner's success on the own distribution: where the cost of learning is read."""
+ROLLOUTS = 3
+"""In so many successive ones it is at least that. Of the first rollout of a training only short
+episodes end, which succeed."""
 DOSES = ("d", "broken_share", "broken_episodes")
 """What breaks the cue in training: along these a half effect can be placed."""
 NOT_ASSESSABLE = "not assessable: no more capable than a random policy or a constant action"
@@ -40,7 +43,7 @@ NOT_ASSESSABLE = "not assessable: no more capable than a random policy or a cons
 @dataclass(frozen=True)
 class Cost:
     """Means over the agents of an arm; NaN: not recorded. reached: agents whose training success
-    came to EQUAL_SUCCESS of the planner's; the steps and seconds to it are theirs."""
+    came to EQUAL_SUCCESS of the planner's, in ROLLOUTS; the steps and seconds to it are theirs."""
 
     steps: float
     cpu_seconds: float
@@ -218,7 +221,7 @@ def _cost(
 ) -> Cost:
     seconds = [_known(each.get("cpu_seconds")) for each in members]
     total = [curve[-1][0] if curve else math.nan for curve in curves]
-    first = [next((at for at, rate in c if rate >= target), math.nan) for c in curves]
+    first = [reaches(curve, target) for curve in curves]
     reached = [index for index, at in enumerate(first) if at == at]
     return Cost(
         steps=_mean(total),
@@ -227,6 +230,14 @@ def _cost(
         steps_to_success=_mean([first[k] for k in reached]),
         seconds_to_success=_mean([seconds[k] * first[k] / total[k] for k in reached]),
     )
+
+
+def reaches(curve: Sequence[tuple[int, float]], target: float) -> float:
+    """The steps after the first of ROLLOUTS successive ones with this success; NaN: never."""
+    for k in range(len(curve) - ROLLOUTS + 1):
+        if all(rate >= target for _, rate in curve[k : k + ROLLOUTS]):
+            return curve[k][0]
+    return math.nan
 
 
 def _known(value: float | None) -> float:

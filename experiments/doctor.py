@@ -123,9 +123,7 @@ def check_studies() -> Check:
     for name in study_file.study_names():
         agents, steps = study_file.size_of(study_file.load_study(name))
         hours = steps / 1e6 * CPU_S_PER_MILLION_STEPS / 3600
-        lines.append(
-            f"{name}: {agents} agents, {hours:.1f} h, {agents * MB_PER_AGENT:,.0f} MB"
-        )
+        lines.append(f"{name}: {agents} agents, {hours:.1f} h, {agents * MB_PER_AGENT:,.0f} MB")
     about = "of CPU time, to be divided by the cores, and disk, about:"
     return Check("studies", "ok", "\n".join([about, *lines]))
 

@@ -39,7 +39,8 @@ def write_folder(
                     "broken_episodes": 4500 * d, "total_steps": STEPS,
                 })  # fmt: skip
                 early = 0.95 if d != max(truth) else 0.5
-                curves += [(run, STEPS // 2, early), (run, STEPS, 0.95)]
+                half = [(run, STEPS // 2 + k, early) for k in range(3)]
+                curves += [*half, *((run, STEPS + k - 2, 0.95) for k in range(3))]
     pq.write_table(pa.Table.from_pylist(rows), folder / "settings.parquet")
     names = ("run_id", "steps", "success_rate")
     columns = {name: [row[k] for row in curves] for k, name in enumerate(names)}

@@ -2,11 +2,12 @@
 
 import csv
 import io
+import math
 
 import pytest
 from tests.analysis.simulated_folder import write_folder
 
-from misgen.analysis.compare import compare
+from misgen.analysis.compare import compare, reaches
 from misgen.analysis.compare_table import comparison_csv, format_comparison
 from misgen.analysis.study import read_study_folder
 
@@ -48,7 +49,15 @@ def test_costs_are_read_where_agents_are_equally_good(found):
     cost = {arm.arm: arm.cost for arm in found.at("C2", "11")}
     assert cost["d=0"].steps == 1000 and cost["d=0"].cpu_seconds == 10
     assert (cost["d=0"].reached, cost["d=0"].steps_to_success) == (6, 500)
-    assert (cost["d=1"].steps_to_success, cost["d=1"].seconds_to_success) == (1000, 10)
+    assert cost["d=1"].steps_to_success == 998
+    assert cost["d=1"].seconds_to_success == pytest.approx(9.98)
+
+
+def test_luck_in_one_rollout_is_not_yet_learning():
+    """The episodes that end in the first rollout are short ones, which succeeded."""
+    lucky = [(16, 1.0), (32, 0.1), (48, 0.95), (64, 0.5), (80, 0.9), (96, 0.92), (112, 0.97)]
+    assert reaches(lucky, 0.9) == 80
+    assert math.isnan(reaches(lucky[:-1], 0.9))
 
 
 def test_rates_are_quoted_where_the_control_keeps_the_goal(found, tmp_path):
