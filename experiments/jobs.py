@@ -30,7 +30,7 @@ from misgen.experiments.jobs_child import (
     EXIT_RECORDED,
 )
 from misgen.experiments.jobs_display import count, display_on_stderr, report_failures, say
-from misgen.experiments.jobs_start import EXIT_SERVER_DIED, Process, start
+from misgen.experiments.jobs_start import EXIT_SERVER_DIED, Process, close_server, start
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import is_done, read_json, require_writable
 
@@ -109,10 +109,10 @@ def run_jobs(
     """Run `jobs`, at most `num_workers` (default: usable cores) at once; results in their order.
 
     A job that raises or is killed is one failed result; the others go on. Progress and the logs of
-    failed jobs go to stderr. SIGINT and SIGTERM stop the running jobs and raise KeyboardInterrupt;
-    what was finished stays. ValueError for jobs that cannot be scheduled, OSError once the disk is
-    full and the running jobs have ended. Call it from a thread that outlives the sweep: the jobs
-    die with it.
+    failed jobs go to stderr. SIGINT, SIGTERM and SIGHUP (unless ignored, as under nohup) stop the
+    running jobs and raise KeyboardInterrupt; what was finished stays. ValueError for jobs that
+    cannot be scheduled, OSError once the disk is full and the running jobs have ended. Call it from
+    a thread that outlives the sweep: the jobs die with it.
     """
     if not hasattr(os, "killpg"):
         raise ValueError(
@@ -259,7 +259,7 @@ def _log_tail(path: Path) -> str:
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """An event set by the first SIGINT or SIGTERM; the second interrupts at once."""
+    """An event set by the first signal to stop; the second interrupts at once."""
     stop = threading.Event()
 
     def handle(signum: int, frame: FrameType | None) -> None:
@@ -269,7 +269,7 @@ def _stop_signals() -> Iterator[threading.Event]:
 
     old = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 old[number] = signal.signal(number, handle)
     try:
@@ -298,6 +298,10 @@ def _terminate(sweep: Sweep) -> None:
 
 
 def _signal_group(worker: Worker, number: int) -> None:
-    if worker.process.poll() is None:
+    if worker.process.poll() is not None:
+        return
+    if not worker.process.pid:
+        close_server()  # which is not ready to fork the job yet
+    else:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(worker.process.pid, number)

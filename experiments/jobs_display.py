@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import select
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -70,6 +73,10 @@ class _Bars:
         self.progress.start()
 
     def update(self, sweep: Sweep) -> None:
+        with _terminal_may_close():
+            self._update(sweep)
+
+    def _update(self, sweep: Sweep) -> None:
         for line in _ended_lines(sweep):
             self.progress.console.print(line, markup=False, highlight=False)
         if time.monotonic() - self.last < 0.25 and sweep.workers:
@@ -86,7 +93,8 @@ class _Bars:
             self.progress.update(self.bars[name], completed=done, note=message)
 
     def close(self) -> None:
-        self.progress.stop()
+        with _terminal_may_close():
+            self.progress.stop()
 
 
 def _ended_lines(sweep: Sweep) -> list[str]:
@@ -164,4 +172,23 @@ def report_failures(results: Sequence[JobResult]) -> None:
 
 
 def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with _terminal_may_close():
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _terminal_may_close() -> Iterator[None]:
+    """Once the terminal is closed, what was meant for it goes nowhere: a sweep that ignores its
+    hangup (nohup, setsid) goes on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            poll = select.poll()
+            poll.register(stream.fileno())
+            if any(event & select.POLLHUP for _, event in poll.poll(0)):
+                os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -13,6 +13,7 @@ import select
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -97,7 +98,7 @@ def _fresh(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
 
 
 class Forked:
-    """A job of the server."""
+    """A job of the server. pid: 0 until it has been forked."""
 
     def __init__(self, server: _Client, name: str) -> None:
         self.server, self.name = server, name
@@ -106,7 +107,7 @@ class Forked:
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        self.server.read_events()
+        self.server.read_events(POLL_S if self.server.forking == self.name else 0.0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -119,7 +120,7 @@ class Forked:
 
 
 class _Client:
-    """The scheduler's end of a server."""
+    """The scheduler's end of a server. It never waits for it: that may be compiling."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -132,6 +133,8 @@ class _Client:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.orders, self.events = self.process.stdin, self.process.stdout
         self.running: dict[str, Forked] = {}
+        self.waiting: deque[Mapping[str, Any]] = deque()  # orders of jobs that were not given yet
+        self.forking = ""  # the job of the one that was given last, until it has been forked
         self.owner, self.unread = os.getpid(), b""
 
     @property
@@ -139,22 +142,26 @@ class _Client:
         return self.owner == os.getpid() and self.process.poll() is None
 
     def start(self, order: Mapping[str, Any]) -> Forked:
-        """Returns once the job has been forked, or the server is dead."""
         job = self.running[order["name"]] = Forked(self, order["name"])
-        self.order(order)
-        while not job.pid and job.returncode is None:
-            self.read_events(wait=True)
+        self.waiting.append(order)
+        self._order_next()
         return job
+
+    def _order_next(self) -> None:
+        """One at a time: a server that reads none would leave no room for another in the pipe."""
+        if self.waiting and not self.forking:
+            order = self.waiting.popleft()
+            self.forking = order["name"]
+            self.order(order)
 
     def order(self, *orders: Mapping[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError):  # dead: the events end, too
             self.orders.write(b"".join(json.dumps(order).encode() + b"\n" for order in orders))
             self.orders.flush()
 
-    def read_events(self, wait: bool = False) -> None:
-        """Take note of what the server has told."""
-        while self.running and select.select([self.events], [], [], None if wait else 0)[0]:
-            wait = False
+    def read_events(self, wait_s: float = 0.0) -> None:
+        """Take note of what the server has told, or tells within so many seconds."""
+        while self.running and select.select([self.events], [], [], wait_s)[0]:
             data = os.read(self.events.fileno(), 1 << 16)
             if not data:
                 self._is_dead()
@@ -167,6 +174,8 @@ class _Client:
         if "started" in event:
             job = self.running[event["started"]]
             job.pid, job.warmed_s = event["pid"], event["warmed_s"]
+            self.forking = ""
+            self._order_next()
         else:
             self.running.pop(event["ended"]).returncode = event["code"]
 
@@ -176,6 +185,7 @@ class _Client:
         for job in self.running.values():
             job.returncode = EXIT_SERVER_DIED
         self.running.clear()
+        self.waiting.clear()
 
     def close(self) -> None:
         """End the server, and with it what is still running."""
@@ -183,8 +193,8 @@ class _Client:
             return
         with contextlib.suppress(OSError):
             self.orders.close()
-        self.process.terminate()  # it may be importing
-        self.process.wait()
+        self.process.kill()  # it may be importing
+        self._is_dead()
         self.events.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,6 +13,7 @@ import numpy as np
 
 from misgen.envs.core.kernel_cache import cache_folder
 from misgen.envs.families import find_family
+from misgen.experiments.jobs_child import die_with
 
 
 @functools.cache
@@ -46,7 +48,9 @@ def compile_rules(cells: Sequence[tuple[str, str]], workers: int) -> None:
     if not first:
         return
     print("compiling the rules (once per version) ...", flush=True)
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=die_with, initargs=(os.getpid(),)
+    ) as pool:
         seconds = list(pool.map(load_kernels, first.keys(), first.values()))
     took = ", ".join(f"{name} {s:.0f} s" for name, s in zip(first, seconds, strict=True))
     print(f"compiled: {took}", flush=True)

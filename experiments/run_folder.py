@@ -120,7 +120,7 @@ def require_writable(root: Path, setting: str = "--results or MISGEN_RESULTS") -
     try:
         root.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # whoever begins a run here at this moment clears it away
     except OSError as error:
         if is_disk_full(error):
             raise OSError(error.errno, error.strerror, str(root)) from error

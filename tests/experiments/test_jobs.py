@@ -225,7 +225,7 @@ def test_a_killed_worker_is_one_failed_job(toy, tmp_path):
     assert statuses(results) == {"good": "skipped", "victim": "done", "next": "skipped"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stopped_scheduler_takes_its_jobs_along_and_is_continued(toy, tmp_path, number):
     jobs = [toy("quick"), toy("slow1", "wait"), toy("slow2", "wait"), toy("later")]
     with driver(jobs) as process:
@@ -310,6 +310,52 @@ def test_the_server_does_not_outlive_the_scheduler(toy, tmp_path, is_busy):
                 os.kill(server, signal.SIGKILL)
 
 
+def test_a_sweep_stops_while_its_server_gets_ready(toy, tmp_path):
+    """Which compiles, then, and answers no order: a third job is to begin."""
+    late = toy("late")
+    late.folder.mkdir(parents=True)
+    with claim(late.folder), driver([late, toy("slow", "wait")]) as process:
+        wait_until(lambda: "slow" in started(tmp_path))
+        (pid,) = started(tmp_path)["slow"]
+        os.kill(server := parent_of(pid), signal.SIGSTOP)
+        (late.folder / "claim.json").unlink()
+        time.sleep(2)  # it is looked at every second
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 130 and "interrupted; 0 of 2 jobs finished" in errors
+    wait_until(lambda: is_gone(pid) and is_gone(server), seconds=5)
+
+
+SLEEPY = """
+import dataclasses, multiprocessing, os, time
+from misgen.envs import maze
+FAMILY = dataclasses.replace(maze.FAMILY, name="sleepy", title="Sleepy", module=__name__)
+if multiprocessing.parent_process():
+    open("compiling", "w").write(str(os.getpid()))
+    time.sleep(600)
+"""
+
+
+def test_what_compiles_does_not_outlive_the_command(tmp_path):
+    (tmp_path / "sleepy.py").write_text(SLEEPY)
+    words = ["train", "-m", "family=sleepy:FAMILY", "train_seed=0,1", "--results", "results"]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    command = [sys.executable, "-m", "misgen.experiments.cli", *words]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=quiet, stderr=quiet
+    ) as process:
+        wait_until((tmp_path / "compiling").exists, seconds=60)
+        wait_until(lambda: bool((tmp_path / "compiling").read_text()))
+        process.kill()
+    pid = int((tmp_path / "compiling").read_text())
+    try:
+        wait_until(lambda: is_gone(pid), seconds=5)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_a_job_finds_its_own_environment(toy, tmp_path, monkeypatch):
     """The server of an earlier sweep serves the next one, which another folder and others settings
     may have."""
@@ -386,6 +432,22 @@ def test_a_terminal_shows_bars_and_the_time_left(toy, tmp_path):
     assert json.loads(output) == {"train-0": "done"}
     assert "0 of 1 jobs finished, about" in shown
     assert "done: train-0 in" in shown
+
+
+@pytest.mark.parametrize("is_stdout_there", [True, False])
+def test_a_sweep_goes_on_without_its_terminal(toy, tmp_path, is_stdout_there):
+    """Where it was to survive it: it gets no SIGHUP here, only errors when it writes."""
+    screen, terminal = pty.openpty()
+    streams = {"stderr": terminal} | ({} if is_stdout_there else {"stdout": terminal})
+    with driver([toy("a", "wait"), toy("b", after=("a",))], **streams) as process:
+        os.close(terminal)
+        wait_until(lambda: "a" in started(tmp_path))
+        os.close(screen)
+        (tmp_path / "gate").touch()
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert (tmp_path / "runs" / "b" / "done.json").exists()
+    assert not is_stdout_there or json.loads(output) == {"a": "done", "b": "done"}
 
 
 def test_long_silence_is_broken_by_a_line(toy, tmp_path, monkeypatch, capfd):

@@ -300,3 +300,15 @@ def test_a_read_only_results_folder_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="Read-only file system"):
         require_writable(tmp_path)
     assert not is_done(tmp_path)
+
+
+def test_a_folder_that_another_process_clears_up_can_be_written_to(tmp_path, monkeypatch):
+    """Two equal sweeps begin one run: the probe of the second is a leftover to the first."""
+    write_bytes = Path.write_bytes
+
+    def write_and_lose(path: Path, data: bytes) -> None:
+        write_bytes(path, data)
+        path.unlink()
+
+    monkeypatch.setattr(Path, "write_bytes", write_and_lose)
+    assert require_writable(tmp_path) == tmp_path
