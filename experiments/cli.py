@@ -125,6 +125,9 @@ def _main(argv: list[str]) -> int:
         argv, results = _without_results(argv)
     except ValueError as error:
         return _error(str(error))
+    if {"-sc", "--shell-completion"} & {*argv[:2]}:  # the whole command's, as Hydra calls it
+        rest = [word for word in argv if "=" in word]
+        return _run(Command("completion", "what the Tab key offers"), rest)
     arguments = _parser().parse_args(argv)
     commands = {name: command for group in COMMANDS.values() for name, command in group.items()}
     if arguments.command is None:
@@ -235,6 +238,7 @@ def _command_list() -> str:
     lines += [
         "Every command takes --results FOLDER, where runs are kept and looked for (default:",
         "$MISGEN_RESULTS or results). `misgen COMMAND --help` explains a command.",
+        'Completion in bash: eval "$(misgen -sc install=bash)"',
     ]
     return "\n".join(lines)
 
