@@ -194,7 +194,8 @@ def to_object(composed: DictConfig) -> Any:
     except FrozenInstanceError as error:  # only what was added is set on a finished object
         name = str(error).partition(" field ")[2]
         raise ValueError(
-            f"+ adds no setting that there is not; got {name}; --cfg job shows all that there are"
+            f"+ adds no setting that there is not; got {name}; --cfg job shows all that there are, "
+            "and --config-dir FOLDER finds a +GROUP=NAME of your own"
         ) from error
     except (ValueError, OmegaConfBaseException) as error:
         raise ValueError(_refusal(error)) from error
@@ -241,6 +242,10 @@ def _refuse_unknown(overrides: list[str]) -> None:
             raise ValueError(f"there is no setting {key!r}; {hint(key, known)}")
 
 
+def _is_override(word: str) -> bool:
+    return word.startswith(("+", "~")) or ("=" in word and not word.startswith("-"))
+
+
 @dataclass
 class _Application:
     """What a Hydra application has come to: whether its work has begun, and what ended it."""
@@ -276,8 +281,10 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
     """
     global _application
     register()
-    _refuse_old_words(argv)
-    _refuse_unknown(argv)
+    if not {"-sc", "--shell-completion"} & {*argv}:
+        _refuse_old_words(argv)
+        _refuse_unknown(argv)
+    argv = sorted(argv, key=_is_override)  # Hydra takes them only where no option parts them
     _application = _Application()
 
     def run(composed: DictConfig) -> None:

@@ -12,11 +12,12 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from misgen.experiments.config import GROUPS, TrainConfig, compose, composed, to_object
+from misgen.experiments.cost import expected
 from misgen.experiments.jobs import run_jobs
 from misgen.experiments.jobs_display import say
 from misgen.experiments.kernels import compile_rules
 from misgen.experiments.provenance import usable_cores
-from misgen.experiments.run_folder import is_done, read_json, results_root
+from misgen.experiments.run_folder import is_done, results_root
 from misgen.experiments.status import remember
 from misgen.experiments.study import train_jobs
 from misgen.experiments.train import arm_names, run_names, train_folder
@@ -74,9 +75,8 @@ def _is_group(override: Override) -> bool:
     return override.key_or_group in GROUPS or "/" in override.key_or_group
 
 
-def launch(configs: Sequence[TrainConfig], n_jobs: int, dry_run: bool = False) -> list[float]:
-    """Train those that are not there yet, `n_jobs` at a time (0 = one a core); the success of each
-    in its last rollout, NaN where there is none.
+def launch(configs: Sequence[TrainConfig], n_jobs: int, dry_run: bool = False) -> None:
+    """Train those that are not there yet, `n_jobs` at a time (0 = one a core).
 
     Raises:
         SystemExit: 1, runs have failed; the others are there.
@@ -86,7 +86,7 @@ def launch(configs: Sequence[TrainConfig], n_jobs: int, dry_run: bool = False) -
     say(f"sweep: {len(unique)} runs, {len(unique) - len(missing)} done before")
     if dry_run:
         _list(missing, n_jobs or usable_cores())
-        return [float("nan")] * len(configs)
+        return
     remember("", dict(zip((path.name.removeprefix("run=") for path in unique),
                           arm_names([*unique.values()]), strict=True)))  # fmt: skip
     failed = []
@@ -103,7 +103,6 @@ def launch(configs: Sequence[TrainConfig], n_jobs: int, dry_run: bool = False) -
         )
         raise SystemExit(1)
     say(f"sweep: all {len(unique)} runs are done, in {results_root()}")
-    return [_success(config) for config in configs]
 
 
 def _list(missing: Sequence[TrainConfig], workers: int) -> None:
@@ -112,10 +111,7 @@ def _list(missing: Sequence[TrainConfig], workers: int) -> None:
         print(f"  {name}  {train_folder(config).path.name}")
     if len(missing) > SHOWN:
         print(f"  and {len(missing) - SHOWN} more")
-    steps = sum(config.agent.settings.total_steps for config in missing)
-    print(f"dry run: {len(missing)} runs, {steps:,} steps of PPO, {workers} at a time; nothing ran")
-
-
-def _success(config: TrainConfig) -> float:
-    found = read_json(train_folder(config).path / "train.json") or {}
-    return float(found.get("final_success_rate", "nan"))
+    learning = [one.agent.settings for one in missing if one.agent.method != "cloning"]
+    steps = sum(settings.total_steps for settings in learning)
+    cost = f"{workers} at a time: {expected(missing, workers)}" if missing else "nothing to do"
+    print(f"dry run: {len(missing)} runs, {steps:,} steps of PPO, {cost}; nothing ran")

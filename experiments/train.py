@@ -46,6 +46,8 @@ def main(argv: list[str]) -> int:
             raise ValueError("--dry-run says what a sweep would run; add -m, or see --cfg job")
         argv = [*(word for word in argv if word != DRY_RUN), "hydra.launcher.dry_run=true"]
     if {"-m", "--multirun"} & {*argv}:
+        if {"-c", "--cfg"} & {*argv}:
+            raise ValueError("--cfg shows one configuration; leave out -m, or list with --dry-run")
         require_writable(results_root())  # before Hydra writes there
     return hydra_main("train", TrainConfig, train_here, argv)
 

@@ -148,6 +148,8 @@ def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
         ("train intervention.specification=1.5", "the weight q in [0, 1]"),
         ("train intervention.diversty=1", "did you mean 'intervention.diversity'"),
         ("train +agent.settings.weight_decay=.1", "+ adds no setting that there is not; got"),
+        ("train +experiment=mine", "--config-dir FOLDER finds a +GROUP=NAME of your own"),
+        ("train -m cell=K3 --cfg job", "list with --dry-run"),
         ("train train_seed=abc", "could not be converted to Integer"),
         ("train train_seed=-1", "the number of the agent"),
         ("train agent.settings.batch_size=1000", "try batch_size="),

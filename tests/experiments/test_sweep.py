@@ -10,9 +10,11 @@ import time
 import pytest
 
 from misgen.experiments import cli
+from misgen.experiments.attempt import run_once
 from misgen.experiments.config import compose
-from misgen.experiments.run_folder import read_json
+from misgen.experiments.run_folder import read_json, write_json
 from misgen.experiments.sweep import sweep_configs
+from misgen.experiments.train import train_folder
 
 TINY = ["agent.settings.total_steps=1", "agent.settings.num_envs=8", "agent.settings.num_steps=8",
         "agent.settings.batch_size=32"]  # fmt: skip
@@ -77,6 +79,45 @@ def test_a_dry_run_trains_nothing(results, capsys):
     assert "K3 d=0 agent 0" in said and "and 8 more" in said and "18 runs" in said
     assert not (results / "runs").exists()
     assert train("cell=K3", "--dry-run") == 2
+
+
+def test_a_dry_run_says_what_it_would_cost(results, capsys):
+    """By a default rate, by finished runs of the same kind, or not at all."""
+    words = ["-m", "cell=M5", "agent.settings.total_steps=44_000_000", "hydra.launcher.n_jobs=2"]
+    assert train(*words, "train_seed=range(9)", "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "about 2.5 hours at a default rate, measured elsewhere (ppo 22,000 steps/s" in said
+    done = train_folder(compose("train", ["cell=M5", "agent.settings.total_steps=44_000_000"]))
+    run_once(done.path, done.config, lambda folder: None)
+    write_json(done.path / "done.json", {"seconds": 300})
+    assert train(*words, "train_seed=range(9)", "--dry-run") == 0
+    assert "about 20 minutes, as finished runs like these took" in capsys.readouterr().out
+    assert train("-m", "cell=M5", "agent=cloning", "--dry-run") == 0
+    assert "time unknown: no training by cloning" in capsys.readouterr().out
+
+
+OWN_CONFIG = """
+# @package _global_
+intervention:
+  diversity: 0.5
+hydra:
+  sweeper:
+    params:
+      train_seed: 3,4
+"""
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_configs_of_ones_own_are_found_wherever_their_folder_is_named(
+    results, tmp_path, capsys, place
+):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "half.yaml").write_text(OWN_CONFIG)
+    words = ["-m", "cell=K3", "+experiment=half"]
+    words[place:place] = ["--config-dir", str(tmp_path)]
+    assert train(*words, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "K3 d=0.5 agent 3" in said and "K3 d=0.5 agent 4" in said
 
 
 def test_configurations_are_those_that_hydra_composes():
