@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from misgen.analysis.text import aligned
 from misgen.experiments.cell_choice import arm_words
 from misgen.experiments.claim import claimed_by
 from misgen.experiments.run_folder import is_done, read_json, run_folders
+from misgen.experiments.slurm_queue import queued_if_known
 
-STATES = ("done", "running", "failed", "begun", "missing")
-"""begun: interrupted; the command that began it goes on with it."""
+STATES = ("done", "running", "failed", "begun", "queued", "missing")
+"""begun: interrupted; the command that began it goes on with it. queued: begun or missing, and
+Slurm will do it."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +40,27 @@ class Run:
 
 def runs_of(results: Path) -> list[Run]:
     """Every run of a results folder, and those that its sweeps name and nobody has begun."""
-    found = [_run(folder) for folder in run_folders(results)]
-    known = {run.id for run in found}
+    wanted: dict[str, str] = {}  # id -> arm
     for file in sorted((results / "sweeps").glob("*.json")):
-        wanted = (read_json(file) or {}).get("runs", {})
-        for name, arm in wanted.items():
-            if name not in known:
-                known.add(name)
-                found.append(Run("train", name, arm, "missing"))
-    return found
+        wanted.update((read_json(file) or {}).get("runs", {}))
+    found = [_run(folder, wanted) for folder in run_folders(results)]
+    begun = {run.id for run in found}
+    found += [Run("train", name, arm, "missing") for name, arm in wanted.items()
+              if name not in begun]  # fmt: skip
+    queued = queued_if_known(results)
+    return [
+        replace(run, state="queued")
+        if run.state in ("begun", "missing") and run.id in queued
+        else run
+        for run in found
+    ]
 
 
-def _run(folder: Path) -> Run:
+def _run(folder: Path, wanted: Mapping[str, str]) -> Run:
     kind = folder.parent.name.removeprefix("kind=")
     name = folder.name.removeprefix("run=")
-    arm = arm_of(kind, read_json(folder / "config.json") or {})
+    config = read_json(folder / "config.json") or {}
+    arm = arm_of(kind, config) or wanted.get(name, "")
     if is_done(folder):
         done = read_json(folder / "done.json") or {}
         return Run(kind, name, arm, "done", seconds=float(done.get("seconds", 0)))
@@ -62,7 +70,7 @@ def _run(folder: Path) -> Run:
     failed = read_json(folder / "failed.json")
     if failed is not None:
         return Run(kind, name, arm, "failed", reason=str(failed.get("error", "")))
-    return Run(kind, name, arm, "begun")
+    return Run(kind, name, arm, "begun" if config else "missing")
 
 
 def arm_of(kind: str, config: Mapping[str, Any]) -> str:
@@ -126,14 +134,15 @@ def summary(runs: Sequence[Run]) -> dict[str, Any]:
 
 def format_status(found: Mapping[str, Any]) -> str:
     """A line per arm, then what runs and what failed."""
+    states = [state for state in STATES if state != "queued" or found["states"][state]]
     lines = [
-        [one["kind"], one["arm"], *(str(one[state] or "") for state in STATES),
+        [one["kind"], one["arm"], *(str(one[state] or "") for state in states),
          f"{one['seconds'] / 60:.1f}"]
         for one in found["arms"]
     ]  # fmt: skip
-    total = [str(found["states"][state] or "") for state in STATES]
+    total = [str(found["states"][state] or "") for state in states]
     lines.append(["all", "", *total, f"{found['seconds'] / 60:.1f}"])
-    table = aligned(["kind", "arm", *STATES, "minutes"], lines)
+    table = aligned(["kind", "arm", *states, "minutes"], lines)
     return "\n".join([table, *_running(found), *_failed(found)]) + "\n"
 
 

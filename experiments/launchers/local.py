@@ -10,9 +10,8 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig
+
+from misgen.experiments.launchers.launcher import MisgenLauncher
 
 
 @dataclass
@@ -48,32 +47,19 @@ class Sweeper(BasicSweeper):
             sweep_configs(batch)
 
 
-class LocalLauncher(Launcher):
-    def __init__(self, n_jobs: int, dry_run: bool) -> None:
-        self.n_jobs, self.dry_run = n_jobs, dry_run
-        self.config: Any = None
+class LocalLauncher(MisgenLauncher):
+    kind = LocalConf
 
-    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
-        self.config = config
+    @property
+    def workers(self) -> int:
+        from misgen.experiments.provenance import usable_cores
 
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-    ) -> Sequence[JobReturn]:
-        """Train what is missing. The value of a run, for sweepers that look for the best, is the
-        agent's success in the last rollout; NaN if it failed.
+        return self.conf.n_jobs or usable_cores()
 
-        Raises:
-            ValueError: configurations that are refused.
-            SystemExit: 1, runs have failed; the others are there.
-        """
-        from misgen.experiments.config import at_work
-        from misgen.experiments.sweep import launch, sweep_configs
+    def plan(self, missing: Sequence[Any]) -> str:
+        return f"{self.workers} at a time"
 
-        with at_work():
-            values = launch(sweep_configs(job_overrides), self.n_jobs, self.dry_run)
-        returns = []
-        for overrides, value in zip(job_overrides, values, strict=True):
-            done = JobReturn(overrides=overrides, cfg=self.config, hydra_cfg=self.config)
-            done.status, done.return_value = JobStatus.COMPLETED, value
-            returns.append(done)
-        return returns
+    def train(self, missing: Sequence[Any]) -> Sequence[Any]:
+        from misgen.experiments.sweep import train_on_cores
+
+        return train_on_cores(missing, self.workers)
