@@ -53,7 +53,8 @@ def cluster(address: str, workers: int) -> Iterator[tuple[int, Start]]:
     try:
         cores = int(ray.cluster_resources().get("CPU", 0))
         remote = ray.remote(num_cpus=1, max_retries=0)(_run)
-        yield workers or cores, lambda order: _Task(remote.remote(order, str(results_root())), order)
+        root = str(results_root())
+        yield workers or cores, lambda order: _Task(remote.remote(order, root), order)
     finally:
         ray.shutdown()
 

@@ -109,8 +109,8 @@ def launch(configs: Sequence[TrainConfig], way: Way, dry_run: bool = False) -> l
     failed = [result for result in results if result.status not in ("done", "skipped")]
     if failed:
         print(
-            f"{len(_missing(unique))} of {len(unique)} runs failed (see above); the same command tries them "
-            "again",
+            f"{len(_missing(unique))} of {len(unique)} runs failed (see above); the same command "
+            "tries them again",
             file=sys.stderr,
         )
         raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""`launcher=population`: the runs of a sweep side by side on a GPU, agents of one shape together."""
+"""`launcher=population`: the runs of a sweep side by side on a GPU, by shape."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
