@@ -29,8 +29,8 @@ def settings_of(results: Path) -> pa.Table | None:
 
 def _row(results: Path, folder: Path) -> Iterator[dict[str, Any]]:
     config = read_json(folder / "config.json") if is_done(folder) else None
-    if config is None:
-        return
+    if config is None or config["cell"] != config["subject"]["cell"]:
+        return  # what an agent does elsewhere is not another agent
     training = results / "runs" / "kind=train" / Path(config["location"]).parent.name
     trained = read_json(training / "config.json")
     if trained is None or not is_done(training):

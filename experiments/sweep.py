@@ -18,10 +18,10 @@ from misgen.experiments.jobs import JobResult, run_jobs
 from misgen.experiments.jobs_display import say
 from misgen.experiments.jobs_start import Start
 from misgen.experiments.kernels import compile_rules
-from misgen.experiments.run_folder import is_done, read_json, results_root, run_id, write_json
-from misgen.experiments.status import arm_of
+from misgen.experiments.run_folder import is_done, read_json, results_root
+from misgen.experiments.status import remember
 from misgen.experiments.study import train_jobs
-from misgen.experiments.train import run_names, train_argument, train_folder
+from misgen.experiments.train import arm_names, run_names, train_folder
 
 SHOWN = 10  # runs that are listed one by one
 
@@ -104,7 +104,8 @@ def launch(configs: Sequence[TrainConfig], way: Way, dry_run: bool = False) -> l
     if dry_run:
         _list(missing, way)
         return [float("nan")] * len(configs)
-    _remember(unique.values())
+    remember("", dict(zip((path.name.removeprefix("run=") for path in unique),
+                          arm_names([*unique.values()]), strict=True)))  # fmt: skip
     results = way.train(missing) if missing else []
     failed = [result for result in results if result.status not in ("done", "skipped")]
     if failed:
@@ -140,15 +141,6 @@ def _list(missing: Sequence[TrainConfig], way: Way) -> None:
     steps = sum(config.agent.settings.total_steps for config in missing)
     plan = f", {way.plan(missing)}" if missing else ""
     print(f"dry run: {len(missing)} runs, {steps:,} steps of PPO{plan}; nothing ran")
-
-
-def _remember(configs: Any) -> None:
-    """Say in a file of its own which runs a sweep means, and of which arms; the same sweep has the
-    same file. `misgen study status` reads it."""
-    runs = {train_folder(one).id: arm_of("train", train_argument(one)) for one in configs}
-    file = results_root() / "sweeps" / f"{run_id({'runs': sorted(runs)})}.json"
-    if not file.is_file():
-        write_json(file, {"runs": runs})
 
 
 def _success(config: TrainConfig) -> float:

@@ -18,7 +18,13 @@ from misgen.experiments.config import (
     hydra_main,
 )
 from misgen.experiments.kernels import load_kernels
-from misgen.experiments.run_folder import RunFolder, require_writable, results_root, write_json
+from misgen.experiments.run_folder import (
+    RunFolder,
+    read_json,
+    require_writable,
+    results_root,
+    write_json,
+)
 from misgen.experiments.training_levels import seen_in_training, shares_of
 from misgen.experiments.training_log import CURVE, Meter, Progress, TrainingLog, write_curve
 
@@ -54,7 +60,22 @@ def train_argument(config: TrainConfig) -> dict[str, Any]:
 
 
 def train_folder(config: TrainConfig) -> RunFolder:
+    """Where its agent is, or will be. One that kept all its checkpoints serves where the last one
+    is asked for."""
+    everything = RunFolder(
+        results_root(), "train", {**train_argument(config), "checkpoints": "all"}
+    )
+    if config.checkpoints == "all" or everything.is_done:
+        return everything
     return RunFolder(results_root(), "train", train_argument(config))
+
+
+def is_repeated(run: Path) -> bool:
+    """Whether the agent of this run is there once more, in one that kept all its checkpoints."""
+    config = read_json(run / "config.json") or {}
+    if config.get("checkpoints") != "final":
+        return False
+    return RunFolder(run.parents[2], "train", {**config, "checkpoints": "all"}).is_done
 
 
 def train_here(config: TrainConfig) -> None:
@@ -82,25 +103,37 @@ def check_gpu() -> None:
 
 def run_name(config: TrainConfig) -> str:
     """How a run is called in progress lines."""
+    return f"{_arm_name(config)} agent {config.train_seed}"
+
+
+def _arm_name(config: TrainConfig) -> str:
     asked, cell = config.intervention, cell_label(config.get_family(), config.get_cell())
-    arm = arm_words(cell, config.agent.method, asked.diversity, asked.specification)
-    return f"{arm} agent {config.train_seed}"
+    return arm_words(cell, config.agent.method, asked.diversity, asked.specification)
 
 
 def run_names(configs: Sequence[TrainConfig]) -> list[str]:
-    """The same for runs of one study or sweep: with the settings that tell apart those that would
-    have one name."""
+    """The same for runs of one study or sweep: with the settings that tell their arms apart."""
+    arms = arm_names(configs)
+    return [f"{arm} agent {one.train_seed}" for arm, one in zip(arms, configs, strict=True)]
+
+
+def arm_names(configs: Sequence[TrainConfig]) -> list[str]:
+    """What the agents of an arm have in common, in words, of each run of a study or sweep: with
+    the settings that tell apart arms that would have one name."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     settings = [dict(_flat(as_dict(config))) for config in configs]
     for config, own in zip(configs, settings, strict=True):
-        groups[run_name(config)].append(own)
+        groups[_arm_name(config)].append(own)
     names = []
     for config, own in zip(configs, settings, strict=True):
-        twins = groups[run_name(config)]
+        twins = groups[_arm_name(config)]
         varied = [key for key in own if any(twin[key] != own[key] for twin in twins)]
-        said = (f"{key.rpartition('.')[2]}={own[key]}" for key in varied if key != "study")
-        names.append(" ".join([run_name(config), *said]))
+        said = (f"{key.rpartition('.')[2]}={own[key]}" for key in varied if key not in NOT_SAID)
+        names.append(" ".join([_arm_name(config), *said]))
     return names
+
+
+NOT_SAID = ("study", "train_seed")  # of an arm
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -41,7 +41,10 @@ def slurm() -> Iterator[None]:
     absent = [name for name in DAEMONS if shutil.which(name, path=path) is None]
     if absent or os.geteuid() != 0:
         pytest.skip(f"needs root and {', '.join(DAEMONS)}; absent: {', '.join(absent) or 'root'}")
-    with tempfile.TemporaryDirectory(prefix="misgen") as place, pytest.MonkeyPatch.context() as patch:
+    with (
+        tempfile.TemporaryDirectory(prefix="misgen") as place,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         os.chmod(place, 0o755)  # munged wants its socket where all could reach it
         patch.setenv("SLURM_SANDBOX", f"{place}/s")
         patch.setenv("SLURM_CPUS", "2")
@@ -122,7 +125,9 @@ def test_the_same_command_does_what_was_killed_or_out_of_time(slurm, tmp_path):
     after = finished(results)
     assert len(after) == 12 and before.items() <= after.items()
     assert states(results)["done"] == 12 and not queue()
-    here, there = (folder_of(root, SHORT[0]) / "checkpoint.safetensors" for root in (local, results))
+    here, there = (
+        folder_of(root, SHORT[0]) / "checkpoint.safetensors" for root in (local, results)
+    )
     assert here.read_bytes() == there.read_bytes()
     assert "12 runs, 12 done before" in misgen(results, *command)
 

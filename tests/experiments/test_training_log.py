@@ -7,6 +7,7 @@ import pytest
 from misgen.experiments import training_log
 from misgen.experiments.cli import main
 from misgen.experiments.run_folder import read_json
+from misgen.experiments.subjects import find_agents, setting_of
 from misgen.experiments.training_log import CURVE, TrainingLog, read_curve, write_curve
 
 SHORT = [
@@ -41,7 +42,7 @@ def test_a_training_that_goes_on_continues_its_curve(tmp_path):
     assert [row["success_rate"] for row in read_curve(tmp_path / CURVE)] == [0.1, 0.2, 0.3]
 
 
-def test_one_checkpoint_is_kept_unless_all_are_asked_for(tmp_path, monkeypatch, jobs_here):
+def test_one_checkpoint_is_kept_unless_all_are_asked_for(tmp_path, monkeypatch, capsys, jobs_here):
     monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path))
     assert main(["train", "cell=K3", *SHORT]) == 0
     (run,) = tmp_path.glob("runs/kind=train/run=*")
@@ -54,6 +55,11 @@ def test_one_checkpoint_is_kept_unless_all_are_asked_for(tmp_path, monkeypatch, 
     assert (other / "checkpoint_1of2.safetensors").is_file()
     same = "checkpoint.safetensors"
     assert (other / same).read_bytes() == (run / same).read_bytes()
+    assert find_agents("") == [other / "checkpoint"]  # one agent, not two
+    assert main(["train", "cell=K3", *SHORT]) == 0
+    assert f"already trained, {other}" in capsys.readouterr().out
+    trained = [read_json(each / "config.json") for each in (run, other)]
+    assert setting_of(trained[0]) == setting_of(trained[1])  # compared as one way of training
 
 
 def test_earlier_checkpoints_that_nobody_kept_cannot_be_played(tmp_path, monkeypatch, capsys):

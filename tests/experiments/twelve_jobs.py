@@ -64,7 +64,9 @@ def cpu_seconds(folder: Path) -> float:
 
 def finished(results: Path) -> dict[str, int]:
     """Run folder -> when it was finished."""
-    return {path.parent.name: path.stat().st_mtime_ns for path in results.glob("runs/*/*/done.json")}
+    return {
+        path.parent.name: path.stat().st_mtime_ns for path in results.glob("runs/*/*/done.json")
+    }
 
 
 def states(results: Path) -> dict[str, int]:
