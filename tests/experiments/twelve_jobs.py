@@ -78,3 +78,8 @@ def states(results: Path) -> dict[str, int]:
 def steps_done(folder: Path) -> float:
     """By its progress; 0 before the first rollout is learned from."""
     return float((read_json(folder / "progress.json") or {}).get("done", 0))
+
+
+def weights(results: Path) -> bytes:
+    """Of the first of the short runs."""
+    return (folder_of(results, SHORT[0]) / "checkpoint.safetensors").read_bytes()
