@@ -31,8 +31,8 @@ TELL_S = 60.0
 
 
 def pack(jobs: Sequence[Job], number: int) -> list[list[Job]]:
-    """So many packs of jobs, the expected cost of the largest as small as may be: the costliest
-    job goes first, each where the least is. The largest pack is the first."""
+    """So many packs of jobs of about equal expected cost: the costliest job goes first, each
+    where the least is. The largest pack is the first."""
     packs: list[list[Job]] = [[] for _ in range(min(number, len(jobs)))]
     costs = [0.0] * len(packs)
     for job in sorted(jobs, key=lambda job: -job.weight):
