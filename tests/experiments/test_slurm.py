@@ -27,7 +27,7 @@ from tests.experiments.twelve_jobs import (
 
 from misgen.experiments.run_folder import read_json
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1500)]
 
 SANDBOX = Path(__file__).with_name("slurm_sandbox.sh")
 DAEMONS = ("munged", "slurmctld", "slurmd")
