@@ -31,7 +31,7 @@ from misgen.experiments.training_log import require_tensorboard
 
 METHODS = ("ppo", "sb3_ppo", "cloning")
 MAX_AGENT_NUMBER = 10**6  # evaluation blocks of agents are 10^6 level seeds apart
-GROUPS = ("agent", "intervention")  # of files in configs
+GROUPS = ("agent", "intervention", "launcher")  # of files in configs
 RENAMED = {
     "family.name": f"family=NAME, or the cell alone, as cell={DEFAULT_CELL}",
     "family.cell": f"a cell is named by its code, as cell={DEFAULT_CELL}",
@@ -229,7 +229,7 @@ def _keys(kind: type, prefix: str = "") -> Iterator[str]:
 
 def _refuse_unknown(overrides: list[str]) -> None:
     """ValueError with the nearest for a setting that there is not; Hydra advises to add it."""
-    known = [*_keys(TrainConfig)]
+    known = [*_keys(TrainConfig), "launcher"]
     for override in overrides:
         key, is_set, value = override.partition("=")
         if key in GROUPS and value.startswith("["):

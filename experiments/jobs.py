@@ -30,7 +30,7 @@ from misgen.experiments.jobs_child import (
     EXIT_RECORDED,
 )
 from misgen.experiments.jobs_display import count, display_on_stderr, report_failures, say
-from misgen.experiments.jobs_start import EXIT_SERVER_DIED, Process, close_server, start
+from misgen.experiments.jobs_start import LOST, Process, Start, order_of, start
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import is_done, read_json, require_writable
 
@@ -83,6 +83,7 @@ class Sweep:
 
     jobs: dict[str, Job]
     num_workers: int
+    start: Start | None = None  # None: on this machine
     started: float = field(default_factory=time.monotonic)
     workers: dict[str, Worker] = field(default_factory=dict)
     results: dict[str, JobResult] = field(default_factory=dict)
@@ -104,7 +105,10 @@ class Sweep:
 
 
 def run_jobs(
-    jobs: Sequence[Job], num_workers: int | None = None, progress: bool = True
+    jobs: Sequence[Job],
+    num_workers: int | None = None,
+    progress: bool = True,
+    start: Start | None = None,
 ) -> list[JobResult]:
     """Run `jobs`, at most `num_workers` (default: usable cores) at once; results in their order.
 
@@ -112,14 +116,16 @@ def run_jobs(
     failed jobs go to stderr. SIGINT, SIGTERM and SIGHUP (unless ignored, as under nohup) stop the
     running jobs and raise KeyboardInterrupt; what was finished stays. ValueError for jobs that
     cannot be scheduled, OSError once the disk is full and the running jobs have ended. Call it from
-    a thread that outlives the sweep: the jobs die with it.
+    a thread that outlives the sweep: the jobs die with it. `start` starts the process of a job
+    elsewhere than on this machine.
     """
     if not hasattr(os, "killpg"):
         raise ValueError(
             "jobs are processes that POSIX signals stop, and this system has none; use Linux, "
             "macOS or WSL, or train agents one by one with `misgen train`"
         )
-    sweep = Sweep(_checked(jobs), usable_cores() if num_workers is None else num_workers)
+    workers = usable_cores() if num_workers is None else num_workers
+    sweep = Sweep(_checked(jobs), workers, start)
     if sweep.num_workers < 1:
         raise ValueError(f"`num_workers` must be at least 1; got {num_workers}; try 1")
     for job in jobs:
@@ -199,17 +205,17 @@ def _consider(sweep: Sweep, job: Job) -> None:
             sweep.not_before[job.name] = time.monotonic() + RETRY_CLAIMED_S
         else:
             try:
-                sweep.workers[job.name] = _start(job)
+                sweep.workers[job.name] = _start(job, sweep.start or start)
             except OSError as error:
                 if not is_disk_full(error):
                     raise
                 sweep.full = error
 
 
-def _start(job: Job) -> Worker:
+def _start(job: Job, start_process: Start) -> Worker:
     require_writable(job.folder)
     (job.folder / "failed.json").unlink(missing_ok=True)  # of an earlier attempt
-    process = start(job.name, job.target, job.argument, job.folder)
+    process = start_process(order_of(job.name, job.target, job.argument, job.folder))
     return Worker(job, process, time.monotonic())
 
 
@@ -238,8 +244,8 @@ def _failure(folder: Path, code: int) -> str:
     if code < 0:
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""
         error = f"killed by {signal.Signals(-code).name}{hint}"
-    elif code == EXIT_SERVER_DIED:
-        error = "the process that jobs are forked from was killed, and its jobs with it"
+    elif code in LOST:
+        error = LOST[code]
     else:
         error = f"the process ended with exit code {code} before the job was finished"
     with contextlib.suppress(OSError):  # a full disk must not end the other jobs
@@ -285,23 +291,13 @@ def _terminate(sweep: Sweep) -> None:
     deadline = time.monotonic() + GRACE_S
     try:
         for worker in workers:
-            _signal_group(worker, signal.SIGTERM)
+            worker.process.signal_group(signal.SIGTERM)
         for worker in workers:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.process.wait(max(0.0, deadline - time.monotonic()))
     finally:
         for worker in workers:
-            _signal_group(worker, signal.SIGKILL)
+            worker.process.signal_group(signal.SIGKILL)
             worker.process.wait()
             if is_done(worker.job.folder):
                 _collect(sweep, worker)
-
-
-def _signal_group(worker: Worker, number: int) -> None:
-    if worker.process.poll() is not None:
-        return
-    if not worker.process.pid:
-        close_server()  # which is not ready to fork the job yet
-    else:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(worker.process.pid, number)

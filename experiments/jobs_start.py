@@ -14,11 +14,16 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 EXIT_SERVER_DIED = 76  # of a job whose server was killed
+EXIT_WORKER_DIED = 77  # of a job whose worker on a cluster was
+LOST = {
+    EXIT_SERVER_DIED: "the process that jobs are forked from was killed, and its jobs with it",
+    EXIT_WORKER_DIED: "its worker on the cluster was killed, or the machine was lost",
+}
 POLL_S = 0.02
 
 ONE_THREAD = {
@@ -53,21 +58,31 @@ class Process(Protocol):
     def wait(self, timeout: float | None = None) -> int:
         """Raises subprocess.TimeoutExpired."""
 
+    def signal_group(self, number: int) -> None:
+        """Send a signal to the process and those it started, unless it has ended."""
 
-def start(name: str, target: str, argument: dict[str, Any], folder: Path) -> Process:
-    """A process that runs a job in its folder, whose train.log takes what it prints."""
-    order = {
+
+Order = dict[str, Any]  # JSON data: what the process of a job is told
+Start = Callable[[Order], Process]
+
+
+def order_of(name: str, target: str, argument: dict[str, Any], folder: Path) -> Order:
+    """What runs a job in its folder, whose train.log takes what it prints."""
+    return {
         "name": name,
         "sys_path": sys.path,
-        "parent": os.getpid(),
         "target": target,
         "argument": argument,
         "folder": str(folder.absolute()),
         "log": str((folder / "train.log").absolute()),
-        "environment": _environment(),
         "cwd": os.getcwd(),
     }
-    return _server().start(order) if can_fork(argument) else _fresh(order)
+
+
+def start(order: Order) -> Process:
+    """A process of this machine that runs a job."""
+    order = {**order, "parent": os.getpid(), "environment": _environment()}
+    return _server().start(order) if can_fork(order["argument"]) else _fresh(order)
 
 
 def can_fork(argument: Mapping[str, Any]) -> bool:
@@ -79,9 +94,9 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **ONE_THREAD, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
 
 
-def _fresh(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+def _fresh(order: Order) -> Process:
     with open(order["log"], "ab") as log:
-        process = subprocess.Popen(
+        process = _Fresh(
             [sys.executable, "-P", "-c", _CHILD, order["name"].encode(errors="backslashreplace")],
             stdin=subprocess.PIPE,
             stdout=log,
@@ -95,6 +110,17 @@ def _fresh(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
     return process
+
+
+class _Fresh(subprocess.Popen[bytes]):
+    def signal_group(self, number: int) -> None:
+        if self.poll() is None:
+            _signal_group(self.pid, number)
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)
 
 
 class Forked:
@@ -117,6 +143,14 @@ class Forked:
                 raise subprocess.TimeoutExpired(self.name, timeout or 0.0)
             time.sleep(POLL_S)
         return code
+
+    def signal_group(self, number: int) -> None:
+        if self.poll() is not None:
+            return
+        if self.pid:
+            _signal_group(self.pid, number)
+        else:
+            close_server()  # which is not ready to fork the job yet
 
 
 class _Client:

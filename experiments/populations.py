@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from misgen.experiments.attempt import run_once
 from misgen.experiments.config import TrainConfig, from_dict
-from misgen.experiments.jobs import Job
+from misgen.experiments.jobs import Job, JobResult, run_jobs
 from misgen.experiments.jobs_child import report_progress
 from misgen.experiments.run_folder import RunFolder, results_root
 from misgen.experiments.train import (
@@ -31,6 +31,38 @@ if TYPE_CHECKING:
     from misgen.agents.curve import CurveRow, Snapshot, Trained
     from misgen.agents.device import Device
     from misgen.envs.core.batch import BatchEnv
+
+
+def check_gpu() -> None:
+    """ValueError unless there is a GPU for populations."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ValueError(
+            "launcher=population trains on a GPU, and torch can use none "
+            "(torch.cuda.is_available() is False); leave it out to train on the cores, or install "
+            "a torch built for this machine's driver"
+        )
+
+
+def populations_of(configs: Sequence[TrainConfig]) -> list[tuple[TrainConfig, ...]]:
+    """These agents packed for the GPU; ValueError where one cannot be trained there."""
+    on_cpu = [config for config in configs if config.device == "cpu"]
+    if on_cpu:
+        raise ValueError(
+            "launcher=population trains on a GPU; got device=cpu; leave one of them out"
+        )
+    return pack([replace(config, device="cuda") for config in configs])
+
+
+def train_populations(configs: Sequence[TrainConfig]) -> list[JobResult]:
+    """Train them on the GPU, one population after the other."""
+    jobs = [population_job(members) for members in populations_of(configs)]
+    named = [
+        replace(job, name=f"population {k} of {len(jobs)}: {job.name}")
+        for k, job in enumerate(jobs, start=1)
+    ]
+    return run_jobs(named, 1)
 
 
 def pack(configs: Sequence[TrainConfig], free: int | None = None) -> list[tuple[TrainConfig, ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,11 @@ from misgen.experiments.run_folder import (
     run_id,
     write_json,
 )
+from misgen.experiments.slurm_queue import queued_if_known
 
-STATES = ("done", "running", "failed", "begun", "missing")
-"""begun: interrupted; the command that began it goes on with it."""
+STATES = ("done", "running", "failed", "begun", "queued", "missing")
+"""begun: interrupted; the command that began it goes on with it. queued: begun or missing, and
+Slurm will do it."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,14 @@ def runs_of(results: Path, study: str = "") -> list[Run]:
     known = {run.id for run in found if run.kind == "train"}
     missing = [Run("train", name, arm, "missing") for name, arm in wanted.items()
                if name not in known]  # fmt: skip
-    return [run for run in found if not study or run.of & {*wanted}] + missing
+    runs = [run for run in found if not study or run.of & {*wanted}] + missing
+    queued = queued_if_known(results)
+    return [
+        replace(run, state="queued")
+        if run.state in ("begun", "missing") and run.id in queued
+        else run
+        for run in runs
+    ]
 
 
 def _run(folder: Path, arms: Mapping[str, str]) -> Run:
@@ -99,7 +108,7 @@ def _run(folder: Path, arms: Mapping[str, str]) -> Run:
     failed = read_json(folder / "failed.json")
     if failed is not None:
         return run("failed", reason=str(failed.get("error", "")))
-    return run("begun")
+    return run("begun" if config else "missing")
 
 
 def trained_of(name: str, config: Mapping[str, Any]) -> frozenset[str]:
@@ -171,14 +180,15 @@ def summary(runs: Sequence[Run]) -> dict[str, Any]:
 
 def format_status(found: Mapping[str, Any]) -> str:
     """A line per arm, then what runs and what failed."""
+    states = [state for state in STATES if state != "queued" or found["states"][state]]
     lines = [
-        [one["kind"], one["arm"], *(str(one[state] or "") for state in STATES),
+        [one["kind"], one["arm"], *(str(one[state] or "") for state in states),
          f"{one['seconds'] / 60:.1f}"]
         for one in found["arms"]
     ]  # fmt: skip
-    total = [str(found["states"][state] or "") for state in STATES]
+    total = [str(found["states"][state] or "") for state in states]
     lines.append(["all", "", *total, f"{found['seconds'] / 60:.1f}"])
-    table = aligned(["kind", "arm", *STATES, "minutes"], lines)
+    table = aligned(["kind", "arm", *states, "minutes"], lines)
     return "\n".join([table, *_running(found), *_failed(found)]) + "\n"
 
 

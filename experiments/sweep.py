@@ -5,18 +5,19 @@ from __future__ import annotations
 import copy
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from misgen.experiments.config import GROUPS, TrainConfig, compose, composed, to_object
-from misgen.experiments.cost import expected
-from misgen.experiments.jobs import run_jobs
+from misgen.experiments.jobs import JobResult, run_jobs
 from misgen.experiments.jobs_display import say
+from misgen.experiments.jobs_start import Start
 from misgen.experiments.kernels import compile_rules
-from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import is_done, results_root
 from misgen.experiments.status import remember
 from misgen.experiments.study import train_jobs
@@ -75,37 +76,61 @@ def _is_group(override: Override) -> bool:
     return override.key_or_group in GROUPS or "/" in override.key_or_group
 
 
-def launch(configs: Sequence[TrainConfig], n_jobs: int, dry_run: bool = False) -> None:
-    """Train those that are not there yet, `n_jobs` at a time (0 = one a core).
+class Way(Protocol):
+    """How the runs of a sweep are trained: on this machine, on a cluster."""
+
+    def check(self) -> None:
+        """ValueError where it does not work here."""
+
+    def plan(self, missing: Sequence[TrainConfig]) -> str:
+        """In words, for a dry run."""
+
+    def train(self, missing: Sequence[TrainConfig]) -> Sequence[JobResult]:
+        """Train these; what became of those that have ended."""
+
+
+def launch(configs: Sequence[TrainConfig], way: Way, dry_run: bool = False) -> None:
+    """Train those that are not there yet.
 
     Raises:
+        ValueError: that way of training does not work here; nothing was started.
         SystemExit: 1, runs have failed; the others are there.
     """
+    way.check()
     unique = {train_folder(config).path: config for config in configs}
-    missing = [config for path, config in unique.items() if not is_done(path)]
+    missing = _missing(unique)
     say(f"sweep: {len(unique)} runs, {len(unique) - len(missing)} done before")
     if dry_run:
-        _list(missing, n_jobs or usable_cores())
+        _list(missing, way)
         return
     remember("", dict(zip((path.name.removeprefix("run=") for path in unique),
                           arm_names([*unique.values()]), strict=True)))  # fmt: skip
-    failed = []
-    if missing:
-        workers = n_jobs or usable_cores()
-        compile_rules(sorted({(one.family, one.cell) for one in missing}), workers)
-        results = run_jobs(train_jobs(missing), workers)
-        failed = [result for result in results if result.status not in ("done", "skipped")]
+    results = way.train(missing) if missing else []
+    failed = [result for result in results if result.status not in ("done", "skipped")]
     if failed:
         print(
-            f"{len(failed)} of {len(unique)} runs failed (see above); the same command tries them "
-            "again",
+            f"{len(_missing(unique))} of {len(unique)} runs failed (see above); the same command "
+            "tries them again",
             file=sys.stderr,
         )
         raise SystemExit(1)
-    say(f"sweep: all {len(unique)} runs are done, in {results_root()}")
+    if not _missing(unique):
+        say(f"sweep: all {len(unique)} runs are done, in {results_root()}")
 
 
-def _list(missing: Sequence[TrainConfig], workers: int) -> None:
+def _missing(runs: Mapping[Path, TrainConfig]) -> list[TrainConfig]:
+    return [config for folder, config in runs.items() if not is_done(folder)]
+
+
+def train_on_cores(
+    configs: Sequence[TrainConfig], workers: int, start: Start | None = None
+) -> list[JobResult]:
+    """So many at a time, each in a process of its own."""
+    compile_rules(sorted({(one.family, one.cell) for one in configs}), workers)
+    return run_jobs(train_jobs(configs), workers, start=start)
+
+
+def _list(missing: Sequence[TrainConfig], way: Way) -> None:
     """What would be trained."""
     for config, name in [*zip(missing, run_names(missing), strict=True)][:SHOWN]:
         print(f"  {name}  {train_folder(config).path.name}")
@@ -113,5 +138,5 @@ def _list(missing: Sequence[TrainConfig], workers: int) -> None:
         print(f"  and {len(missing) - SHOWN} more")
     learning = [one.agent.settings for one in missing if one.agent.method != "cloning"]
     steps = sum(settings.total_steps for settings in learning)
-    cost = f"{workers} at a time: {expected(missing, workers)}" if missing else "nothing to do"
-    print(f"dry run: {len(missing)} runs, {steps:,} steps of PPO, {cost}; nothing ran")
+    plan = way.plan(missing) if missing else "nothing to do"
+    print(f"dry run: {len(missing)} runs, {steps:,} steps of PPO, {plan}; nothing ran")

@@ -45,7 +45,11 @@ def main(argv: list[str]) -> int:
         if not {"-m", "--multirun"} & {*argv}:
             raise ValueError("--dry-run says what a sweep would run; add -m, or see --cfg job")
         argv = [*(word for word in argv if word != DRY_RUN), "hydra.launcher.dry_run=true"]
-    if {"-m", "--multirun"} & {*argv}:
+    is_sweep = bool({"-m", "--multirun"} & {*argv})
+    for word in argv:
+        if word.startswith("launcher=") and ("," in word or not is_sweep):
+            raise ValueError(f"one launcher starts the runs of a sweep, -m; got {word}")
+    if is_sweep:
         if {"-c", "--cfg"} & {*argv}:
             raise ValueError("--cfg shows one configuration; leave out -m, or list with --dry-run")
         require_writable(results_root())  # before Hydra writes there

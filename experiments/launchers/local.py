@@ -4,28 +4,22 @@ Every configuration is checked before anything starts. What is finished is not t
 fails is reported when it happens and costs nothing but itself.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import CompactHydraException
-from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig
+
+from misgen.experiments.launchers.launcher import LauncherConf, MisgenLauncher
 
 
 @dataclass
-class LocalConf:
+class LocalConf(LauncherConf):
     """hydra.launcher.*"""
 
     _target_: str = "hydra_plugins.misgen.local.LocalLauncher"
     n_jobs: int = 0  # processes at a time; 0 = one a core
-    dry_run: bool = False  # only say what would run
-    objective: Any = "training_success"  # one or several, for a sweeper that looks for the best
-    num_levels: int = 0  # quadruples an agent is evaluated on for it; 0 = the cell's
 
 
 @dataclass
@@ -51,63 +45,21 @@ class Sweeper(BasicSweeper):
             sweep_configs(batch)
 
 
-class RunFailedError(CompactHydraException):
-    """There is no value of a run."""
-
-
-class LocalLauncher(Launcher):
-    def __init__(self, n_jobs: int, dry_run: bool, objective: Any, num_levels: int) -> None:
-        self.n_jobs, self.dry_run = n_jobs, dry_run
-        self.objective, self.num_levels = objective, num_levels
-        self.config: Any = None
-
-    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
-        self.config = config
+class LocalLauncher(MisgenLauncher):
+    kind = LocalConf
 
     @property
-    def is_search(self) -> bool:
-        """Whether the sweeper is one that looks for the best, and not Hydra's or ours."""
-        kind = str(self.config.hydra.sweeper._target_)
-        return kind.rpartition(".")[2] not in (Sweeper.__name__, BasicSweeper.__name__)
+    def workers(self) -> int:
+        from misgen.experiments.provenance import usable_cores
 
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-    ) -> Sequence[JobReturn]:
-        """Train what is missing. The value of a run is its objective, or the list of them; for a
-        search a run that failed, or whose objective is not defined, is a failed one.
+        return self.conf.n_jobs or usable_cores()
 
-        Raises:
-            ValueError: configurations that are refused.
-            SystemExit: 1, runs have failed, and this is no search; the others are there.
-        """
-        from misgen.experiments.config import at_work
-        from misgen.experiments.objective import checked, values_of
-        from misgen.experiments.sweep import launch, sweep_configs
+    def plan(self, missing: Sequence[Any]) -> str:
+        from misgen.experiments.cost import expected
 
-        with at_work():
-            names = checked(self.objective)
-            configs = sweep_configs(job_overrides)
-            if self.dry_run and self.is_search:
-                raise ValueError(
-                    "a search chooses its runs as it goes, so --dry-run cannot list them"
-                )
-            try:
-                launch(configs, self.n_jobs, self.dry_run)
-            except SystemExit:
-                if not self.is_search:
-                    raise
-            if self.dry_run:
-                return [self._returned(words, [0.0]) for words in job_overrides]
-            values = values_of(configs, names, self.num_levels, self.n_jobs)
-        return [self._returned(*each) for each in zip(job_overrides, values, strict=True)]
+        return f"{self.workers} at a time: {expected(missing, self.workers)}"
 
-    def _returned(self, overrides: Sequence[str], values: Sequence[float]) -> JobReturn:
-        done = JobReturn(overrides=overrides, cfg=self.config, hydra_cfg=self.config)
-        if self.is_search and any(map(math.isnan, values)):
-            done.status = JobStatus.FAILED
-            why = "failed, or its objective is not defined"
-            done.return_value = RunFailedError(f"the run {' '.join(overrides)} {why}")
-        else:
-            done.status = JobStatus.COMPLETED
-            done.return_value = values[0] if len(values) == 1 else [*values]
-        return done
+    def train(self, missing: Sequence[Any]) -> Sequence[Any]:
+        from misgen.experiments.sweep import train_on_cores
+
+        return train_on_cores(missing, self.workers)

@@ -54,7 +54,8 @@ def test_settings_values_and_flags():
         "intervention.",
         "intervention=",
     ]
-    assert offers("misgen train hydra/launcher=mis") == ["hydra/launcher=misgen "]
+    assert "hydra/launcher=misgen " in offers("misgen train hydra/launcher=mis")
+    assert offers("misgen train launcher=sl") == ["launcher=slurm "]
     assert offers("misgen train agent.method=cl") == ["agent.method=cloning "]
     assert offers("misgen train --d") == ["--dry-run "]
     assert offers("misgen evaluate --lev") == ["--levels "]

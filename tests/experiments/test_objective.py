@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from misgen.experiments import cli
 from misgen.experiments.config import compose
-from misgen.experiments.launchers.local import LocalLauncher, RunFailedError
+from misgen.experiments.launchers.launcher import RunFailedError
+from misgen.experiments.launchers.local import LocalLauncher
 from misgen.experiments.objective import OBJECTIVES, checked
 from misgen.experiments.run_folder import read_json
 from misgen.experiments.train import train_folder
@@ -34,7 +35,7 @@ def results(tmp_path_factory):
 
 def returns(objective, *runs):
     """Of a search whose launcher has this objective."""
-    launcher = LocalLauncher(2, False, objective, LEVELS)
+    launcher = LocalLauncher(n_jobs=2, objective=objective, num_levels=LEVELS)
     launcher.setup(hydra_context=None, task_function=None, config=SEARCH)
     return launcher.launch(runs, 0)
 

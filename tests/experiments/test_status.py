@@ -42,7 +42,7 @@ def fail(path):
 def test_every_state_is_counted(results):
     found = summary(runs_of(results))
     states = ("done", "running", "failed", "begun", "missing")
-    assert found["states"] == dict.fromkeys(states, 1)
+    assert found["states"] == {**dict.fromkeys(states, 1), "queued": 0}
     (arm,) = found["arms"]
     assert (arm["kind"], arm["arm"]) == ("train", "K3 d=0.1")
     (failed,) = found["failed"]
