@@ -348,39 +348,64 @@ def permutation_test(arm: AgentCounts, control: AgentCounts, rate: str, seed: in
     that differs as much.
     """
     k, total = arm.k, arm.k + control.k
-    splits = math.comb(total, k)
-    smallest = (2 if arm.k == control.k else 1) / splits
-    if min(k, control.k) < 1 or smallest > ALPHA:
+    if not enough_agents(arm.k, control.k):
         return Verdict(reason=f"too few agents for a verdict: {arm.k} and {control.k}")
     values = [getattr(point_rates(each), rate) for each in (arm, control)]
     if any(map(math.isnan, values)):
         return Verdict(reason="no verdict: nothing to divide by in one of the arms")
     shares = np.concatenate([arm.shares(), control.shares()], axis=1)
-    groups = _splits(total, k, seed)
-    parts = [groups @ shares[row] for row in PARTS[rate]]  # sums over the first group
-    with np.errstate(invalid="ignore", divide="ignore"):
-        parts = [np.where(np.abs(part) < TINY, 0, part) for part in parts]
-        if len(parts) == 1:
-            apart = np.abs(parts[0] / k - (shares[PARTS[rate]].sum() - parts[0]) / control.k)
-        else:
-            rest = [shares[row].sum() - part for row, part in zip(PARTS[rate], parts, strict=True)]
-            over, under = (np.where(np.abs(part) < TINY, 0, part) for part in rest)
-            apart = np.abs(parts[0] / parts[1] - over / under)
-    extreme = ~(apart < abs(values[0] - values[1]) - TINY)  # NaN counts, too
-    if splits <= MAX_EXACT:
-        return Verdict(float(extreme.mean()))
-    return Verdict(float((1 + extreme.sum()) / (1 + RANDOM_SPLITS)))
+    extreme = is_extreme(splits(total, k, seed), shares[PARTS[rate], :, None], k)
+    return Verdict(float(share_of_splits(extreme.sum(axis=0), len(extreme))[0]))
+
+
+def enough_agents(k: int, others: int) -> bool:
+    """Whether the most extreme split of these agents is rare enough for a verdict."""
+    return min(k, others) > 0 and (1 + (k == others)) / math.comb(k + others, k) <= ALPHA
+
+
+def is_extreme(groups: FloatArray, parts: FloatArray, k: int) -> npt.NDArray[np.bool_]:
+    """Whether a rate differs as much between a group of k agents and the rest as between the first
+    k and the rest: [splits, tests].
+
+    groups [splits, agents] as `splits` gives them; parts [1 or 2, agents, tests]: what the rate is
+    made of (PARTS), one column a pair of arms. Where nothing is to be divided by, it does.
+    """
+    everything = parts.sum(axis=1, keepdims=True)
+    observed = _apart(parts[:, :k].sum(axis=1, keepdims=True), everything, k, parts.shape[1])
+    return ~(_apart(groups @ parts, everything, k, parts.shape[1]) < observed - TINY)
+
+
+def _apart(inside: FloatArray, everything: FloatArray, k: int, total: int) -> FloatArray:
+    """How far the rates of a group and of the rest are apart, by sums over agents [parts, ...]."""
+    rest = everything - inside
+    difference: FloatArray
+    if len(inside) == 1:
+        difference = inside[0] / k - rest[0] / (total - k)
+    else:
+        for sums in (inside, rest):
+            sums[np.abs(sums) < TINY] = 0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            difference = inside[0] / inside[1] - rest[0] / rest[1]
+    return np.abs(difference)
+
+
+def share_of_splits(extreme: IntArray, number: int) -> FloatArray:
+    """p of tests [tests] in which so many of so many splits are extreme; of random splits the
+    observed one is one, too."""
+    is_random = number == RANDOM_SPLITS
+    p: FloatArray = (is_random + extreme) / (is_random + number)
+    return p
 
 
 @functools.lru_cache(2)
-def _splits(total: int, k: int, seed: int) -> FloatArray:
+def splits(total: int, k: int, seed: int) -> FloatArray:
     """Groups of k of so many agents, 1.0 for its members [splits, total]: all, or random ones."""
-    splits = math.comb(total, k)
-    if splits <= MAX_EXACT:
-        groups = np.zeros((splits, total))
+    number = math.comb(total, k)
+    if number <= MAX_EXACT:
+        groups = np.zeros((number, total))
         chosen = itertools.combinations(range(total), k)
-        members = np.fromiter(itertools.chain.from_iterable(chosen), np.int64, splits * k)
-        np.put_along_axis(groups, members.reshape(splits, k), 1.0, axis=1)
+        members = np.fromiter(itertools.chain.from_iterable(chosen), np.int64, number * k)
+        np.put_along_axis(groups, members.reshape(number, k), 1.0, axis=1)
         return groups
     one = np.repeat([1.0, 0.0], [k, total - k])
     return np.random.default_rng(seed).permuted(np.tile(one, (RANDOM_SPLITS, 1)), axis=1)

@@ -7,8 +7,9 @@ column there, and can be compared along like a column of the records.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,20 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from misgen.analysis.blocks import ARM_COLUMNS
 from misgen.analysis.files import utf8
 from misgen.analysis.records import Records, relation_of
 
 FILE_NAME = "settings.parquet"
-AGENT = ("run_id", "setting", "weights_sha256", "seconds", "episodes", "broken_draws")
+AGENT = (
+    "run_id",
+    "setting",
+    "weights_sha256",
+    "seconds",
+    "cpu_seconds",
+    "episodes",
+    "broken_draws",
+)
 SEEN = ("broken_share", "d_distinguishing", "broken_episodes")
 """Columns that are of an agent; all others are of its setting (see `records.SCHEMA`)."""
 
@@ -37,32 +47,45 @@ def varied(settings: pa.Table) -> list[str]:
     return [name for name in columns if len(settings[name].unique()) > 1]
 
 
-def by_setting(records: Records, settings: pa.Table, by: str) -> duckdb.DuckDBPyRelation:
-    """The records with the column `by` of their agents' settings; in `setting` what else tells two
-    settings apart, so that arms that differ in `by` alone have one.
+def by_setting(
+    records: Records, settings: pa.Table, by: str, within: str = ""
+) -> duckdb.DuckDBPyRelation:
+    """The records with the column `by` of their agents' settings, if it is one of them; in
+    `setting` what else tells two settings apart, so that arms that differ in `by` alone have one.
+
+    within: a second column: its name and value are said in `setting`.
 
     Raises:
         ValueError: there is no such column.
     """
     columns = [name for name in settings.column_names if name not in (*AGENT, *SEEN)]
-    if by not in columns:
-        raise ValueError(
-            f"`by` must be a column of the records or of the settings, {', '.join(columns)}; got "
-            f"{by!r}"
-        )
+    for asked in filter(None, (by, within)):
+        if asked not in (*columns, *ARM_COLUMNS):
+            known = (*ARM_COLUMNS, *columns)
+            raise ValueError(f"`by` is a column of the records or settings; {_near(asked, known)}")
     rows = {}
     for row in settings.select(["setting", *columns]).to_pylist():
-        others = repr([row[name] for name in columns if name != by])
+        others = repr([row[name] for name in columns if name not in (by, within)])
         rest = hashlib.sha256(others.encode()).hexdigest()[:16]
-        rows[row["setting"]] = (row["setting"], row[by], rest)
-    known = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows.values())
+        if within in columns:
+            rest = f"{within}={row[within]} {rest}"
+        rows[row["setting"]] = (row["setting"], row.get(by), rest)
+    known_ones = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows.values())
+    added = f', s."{by}"' if by in columns else ""
     joined = relation_of(records).query(
         "records",
-        f'select r.* replace (coalesce(s.rest, r.setting) as setting), s."{by}" from records r '
-        f'left join (values {known}) s(setting, "{by}", rest) on r.setting = s.setting',
+        f"select r.* replace (coalesce(s.rest, r.setting) as setting){added} from records r "
+        f'left join (values {known_ones}) s(setting, "{by}", rest) on r.setting = s.setting',
     )
     assert joined is not None  # a select has a result
     return joined
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    """What a name that there is not may have meant."""
+    near = difflib.get_close_matches(name, known, 1)
+    meant = f"did you mean {near[0]!r}?" if near else f"they have {', '.join(known)}"
+    return f"got {name!r}; {meant}"
 
 
 def _literal(value: Any) -> str:
@@ -88,3 +111,11 @@ def same_agents(settings: pa.Table) -> list[list[str]]:
                             strict=True):  # fmt: skip
         groups.setdefault(weights, []).append(run)
     return [runs for runs in groups.values() if len(runs) > 1]
+
+
+def means(text: str, value: Any) -> bool:
+    """Whether a user's word is a value of a column. Numbers are compared: 1 means 1.0."""
+    try:
+        return bool(float(text) == value)
+    except ValueError:
+        return text == str(value)

@@ -120,7 +120,8 @@ class Row:
         parts = [f"{self.by}={self.value:g}" if _is_number(self.value) else str(self.value)]
         parts += [f"d={self.d:g}"] * (self.by != "d") + [f"q={self.q:g}"] * (self.q != 1)
         parts += [self.method] * (self.method != "ppo")
-        parts += [f"({self.setting[:4]})"] * (self.has_other_settings and self.by != "setting")
+        *said, other = self.setting.split(" ")  # see `settings.by_setting`
+        parts += said or [f"({other[:4]})"] * (self.has_other_settings and self.by != "setting")
         parts += [f"trained in {self.train_distribution}"] * (self.train_distribution != self.cell)
         return " ".join(dict.fromkeys(parts))
 

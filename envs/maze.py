@@ -270,12 +270,12 @@ M6 = Cell(
     shift_a=Shift(scenario="language_style", description="the line is red, the gem yellow"),
     shift_b=Shift(
         scenario="simulation_to_real",
-        description="noise, a texture, in pictures unseen colours",
+        description="a texture, in pictures noise and unseen colours",
         params={"disturbed": 1},
     ),
     outcome=first_of(Event.LINE, Event.GEM),  # where goal failure is declared the gem is yellow
     noisy_planes=("texture", "wall"),
-    noise_frac=0.01,
+    noise_frac=0.0,  # no share leaves enough of the capability: `misgen noise`
     total_steps=4_000_000,
     evaluation_levels=400,
     min_pixels_per_tile=4,
@@ -283,7 +283,7 @@ M6 = Cell(
 
 FAMILY = Family.of(
     __name__,
-    version=1,
+    version=2,
     actions=Action,
     planes=PLANES,
     view_shape=(SIDE, SIDE),

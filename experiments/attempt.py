@@ -28,7 +28,7 @@ def run_once(folder: Path, config: Mapping[str, Any], body: Callable[[Path], obj
     with claim(folder):
         if is_done(folder):  # by whoever held the claim until now
             return False
-        started = time.monotonic()
+        started = time.monotonic(), time.process_time()
         _begin(folder, config)
         try:
             body(folder)
@@ -38,7 +38,7 @@ def run_once(folder: Path, config: Mapping[str, Any], body: Callable[[Path], obj
             with contextlib.suppress(OSError):  # what went wrong first is what counts
                 write_failed(folder, _one_line(error), traceback.format_exc())
             raise
-        _write_done(folder, time.monotonic() - started)
+        _write_done(folder, time.monotonic() - started[0], time.process_time() - started[1])
     return True
 
 
@@ -57,11 +57,12 @@ def _make_room(folder: Path) -> None:
             path.unlink()
 
 
-def _write_done(folder: Path, seconds: float) -> None:
+def _write_done(folder: Path, seconds: float, cpu_seconds: float) -> None:
     done = {
         "id": folder.name.removeprefix("run="),
         "schema": SCHEMA,
         "seconds": round(seconds, 3),
+        "cpu_seconds": round(cpu_seconds, 3),
         "sha256": file_hashes(folder),
         "versions": versions(),
     }

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from misgen.analysis.calibration.calibrate import HARM, KAPPAS, calibrate
+from misgen.analysis.calibration.measured import of_setting
 from misgen.analysis.calibration.write import write_calibration
 from misgen.analysis.priors.types import PRIOR_SETS
 from misgen.analysis.records import read_records
@@ -20,6 +21,7 @@ from misgen.experiments.run_folder import (
     results_root,
     run_folders,
 )
+from misgen.experiments.settings_table import settings_of
 
 
 def main(argv: list[str]) -> int:
@@ -30,6 +32,8 @@ def main(argv: list[str]) -> int:
     made_by = {**provenance(), "command": os.fsencode(command).decode("utf-8", "replace")}
     priors = chosen_priors(options.prior, options.kappa)
     records = read_records(records_folder(results_root()))
+    if options.setting:
+        records = of_setting(records, options.setting, settings_of(results_root()))
     folder = require_writable(options.output, "--output")
     calibration = calibrate(
         records,
@@ -58,6 +62,8 @@ def _parser() -> Parser:
         epilog=f"{RESULTS_HELP}; or a published one with records/ in it",
     )
     add = parser.add_argument
+    text = "only agents trained so, where a cell has agents of several kinds: total_steps=1000000"
+    add("--setting", metavar="NAME=VALUE", help=text)
     text = "folder to write (default: calibration)"
     add("-o", "--output", type=Path, default=Path("calibration"), metavar="DIR", help=text)
     text = f"{', '.join(PRIOR_SETS)}, or a YAML file that replaces figures"

@@ -27,6 +27,7 @@ from misgen.envs.core.types import Cell, LevelDistribution
 from misgen.envs.families import find_family, reference
 from misgen.experiments.cell_choice import DEFAULT_CELL, choose_cell
 from misgen.experiments.cli import hint
+from misgen.experiments.training_log import require_tensorboard
 
 METHODS = ("ppo", "sb3_ppo", "cloning")
 MAX_AGENT_NUMBER = 10**6  # evaluation blocks of agents are 10^6 level seeds apart
@@ -70,6 +71,8 @@ class TrainConfig:
     agent: AgentConfig = field(default_factory=AgentConfig)
     intervention: InterventionConfig = field(default_factory=InterventionConfig)
     train_seed: int = 0  # names the agent: network, levels and evaluation block
+    checkpoints: str = "final"  # what is kept; all: also 1/8, 1/4 and 1/2 of the training
+    tensorboard: bool = False  # write its curve for TensorBoard, too
     study: str = "train"
     device: str = "auto"  # auto, cpu or cuda
     precision: str = "auto"  # float32, bfloat16 (on a GPU only), or auto = what the device has
@@ -98,6 +101,10 @@ class TrainConfig:
                 "cloning learns from no reward, so intervention.specification is 1; got "
                 f"{self.intervention.specification}; use agent=ppo"
             )
+        if self.checkpoints not in ("final", "all"):
+            raise ValueError(f"checkpoints is final or all; got {self.checkpoints!r}")
+        if self.tensorboard:
+            require_tensorboard()
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device is auto, cpu or cuda; got {self.device!r}")
         if self.precision not in ("auto", "float32", "bfloat16"):

@@ -21,9 +21,10 @@ from misgen.envs.core.levels import sample_quadruples
 from misgen.envs.families import find_cell, find_family
 from misgen.experiments.cells import draw_path
 from misgen.experiments.provenance import provenance
-from misgen.experiments.run_folder import require_writable, results_root, write_json
+from misgen.experiments.run_folder import results_root, write_json
 from misgen.experiments.study import Measured, command
 from misgen.experiments.study_file import load_study
+from misgen.experiments.study_folder import collect
 
 ARMS = (0.0, 1.0)
 """The diversity d in the arms of the study that are compared."""
@@ -37,7 +38,7 @@ def report(measured: Measured) -> Path:
     """Print the table and write the demo's files, whose folder is returned; everything comes from
     the records."""
     rows = rates_table(measured.records)
-    folder = require_writable(measured.plan.folder)
+    folder = collect(measured)
     table = demo_table(rows)
     words = in_words(rows)
     atomic_write_bytes(folder / "table.txt", f"{table}\n\n{words}\n".encode())

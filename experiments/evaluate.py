@@ -36,6 +36,11 @@ def main(argv: list[str]) -> int:
     else:
         paths = find_agents(config.agents)
         arguments = [found for path in paths for found in agent_arguments(path, config)]
+        if config.checkpoints == "all" and not any(each["checkpoints"] for each in arguments):
+            raise ValueError(
+                f"--checkpoints all plays those that trainings kept; {len(paths)} agents kept "
+                "their last one only; train with checkpoints=all"
+            )
         refuse_second_evaluation(arguments)
     results = run_jobs(evaluation_jobs(arguments), config.num_workers or usable_cores())
     forget()

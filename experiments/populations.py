@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from misgen.experiments.attempt import run_once
 from misgen.experiments.config import TrainConfig, from_dict
 from misgen.experiments.jobs import Job
+from misgen.experiments.jobs_child import report_progress
 from misgen.experiments.run_folder import RunFolder, results_root
 from misgen.experiments.train import (
     EARLIER_CHECKPOINTS,
     RESUME,
     device_and_precision,
-    reporter,
+    earlier_fracs,
     run_name,
     save_agent,
     train_argument,
@@ -27,7 +28,7 @@ from misgen.experiments.train import (
 )
 
 if TYPE_CHECKING:
-    from misgen.agents.curve import Snapshot, Trained
+    from misgen.agents.curve import CurveRow, Snapshot, Trained
     from misgen.agents.device import Device
     from misgen.envs.core.batch import BatchEnv
 
@@ -71,7 +72,8 @@ def _shape(config: TrainConfig) -> Any:
     settings = config.agent.settings
     alike = replace(settings, **{name: getattr(type(settings)(), name) for name in OWN})
     architecture = architecture_for(settings, training_env(config))
-    return architecture, alike, config.device, config.precision, config.num_threads
+    how = config.device, config.precision, config.num_threads, config.checkpoints
+    return architecture, alike, *how
 
 
 def _room(config: TrainConfig, free: int | None) -> int:
@@ -129,11 +131,14 @@ def train_members(argument: Mapping[str, Any], folder: Path) -> None:
     torch.set_num_threads(members[0].num_threads)
     envs = [training_env(replace(config, num_threads=1)) for config in members]
     how = device_and_precision(members[0], envs[0])
-    report = reporter(folder, None)
     runs = [train_folder(config) for config in members]
 
     def save_earlier(k: int, agent: Snapshot, frac: float) -> None:
         save_agent(runs[k].path / EARLIER_CHECKPOINTS[frac], agent, envs[k], members[k])
+
+    def report(k: int, steps: int, total: int, row: CurveRow) -> None:
+        done = min(steps, total)
+        report_progress(folder, done, total, f"success {row.success_rate:.2f}")
 
     outcomes = train_population(
         envs,
@@ -142,9 +147,9 @@ def train_members(argument: Mapping[str, Any], folder: Path) -> None:
         device=device_of(members[0]),
         num_threads=members[0].num_threads,
         resume=folder / RESUME,
-        checkpoint_fracs=tuple(EARLIER_CHECKPOINTS),
+        checkpoint_fracs=earlier_fracs(members[0]),
         on_checkpoint=save_earlier,
-        on_progress=lambda k, *what: report(*what),
+        on_progress=report,
     )
     failures = []
     for config, run, env, outcome in zip(members, runs, envs, outcomes, strict=True):

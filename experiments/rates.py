@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
 
 from misgen.analysis.blocks import ARM_COLUMNS, check_column
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.records import Records, query, read_records
-from misgen.analysis.settings import by_setting, same_agents, seen_of
+from misgen.analysis.settings import by_setting, means, same_agents, seen_of
 from misgen.analysis.table import format_table, rates_table, to_csv
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import RESULTS_HELP, parse_flags, results_root
@@ -23,14 +24,11 @@ DEFAULT_AGAINST = {"d": 1.0}
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for a bad folder, column or value."""
     options = parse_flags(_parser(), argv)
-    records, settings = read_records(results_root()), settings_of(results_root())
-    if options.study:
-        records = of_study(records, options.study)
-    if options.by not in ARM_COLUMNS and settings is not None:
-        records = by_setting(records, settings, options.by)
-    against = control_value(records, options.by, options.against)
+    by, within = _factors(options.by)
+    records, settings = records_along(options.study, by, within)
+    against = control_value(records, by, options.against)
     shares = seen_of(settings, "broken_share")
-    rows = rates_table(records, options.by, against, broken_shares=shares)
+    rows = rates_table(records, by, against, broken_shares=shares)
     if settings is not None:
         _warn_of_twins(same_agents(settings))
     if options.csv != "-":
@@ -40,6 +38,27 @@ def main(argv: list[str]) -> int:
     elif options.csv:
         atomic_write_bytes(Path(options.csv), to_csv(rows).encode())
     return 0
+
+
+def _factors(by: str) -> tuple[str, str]:
+    """One column or two."""
+    first, _, second = by.partition(",")
+    if not first or "," in second or first == second:
+        raise ValueError(f"--by takes a column or two, as num_levels,d; got {by!r}")
+    return first, second
+
+
+def records_along(
+    study: str | None, by: str, within: str = ""
+) -> tuple[DuckDBPyRelation, pa.Table | None]:
+    """The records of the results folder, or of one study in it, with the columns to compare along;
+    and the settings of their agents."""
+    records, settings = read_records(results_root()), settings_of(results_root())
+    if study:
+        records = of_study(records, study)
+    if settings is not None and not {by, within} <= {*ARM_COLUMNS, ""}:
+        records = by_setting(records, settings, by, within)
+    return records, settings
 
 
 def _warn_of_twins(groups: Sequence[Sequence[str]]) -> None:
@@ -56,8 +75,11 @@ def _warn_of_twins(groups: Sequence[Sequence[str]]) -> None:
 def _parser() -> Parser:
     parser = Parser(prog="misgen rates", description=__doc__, epilog=RESULTS_HELP)
     add = parser.add_argument
-    text = "what arms are compared along: d (the default), method, num_levels, features_dim, ..."
-    add("--by", default="d", metavar="COLUMN", help=text)
+    text = (
+        "what arms are compared along: d (the default), method, num_levels, features_dim, ...; "
+        "of two, as num_levels,d, the first within each value of the second"
+    )
+    add("--by", default="d", metavar="COLUMN[,COLUMN]", help=text)
     add("--against", metavar="VALUE", help="its value in the control arm (default for d: 1)")
     add("--study", metavar="NAME", help="only the records of this study")
     add("--csv", metavar="FILE", help="write every number here; - prints only them")
@@ -88,18 +110,10 @@ def control_value(records: Records, by: str, text: str | None) -> Any:
     found = query(records, f"select distinct \"{by}\" from records where role = 'agent' order by 1")
     values = [value for (value,) in found]
     for value in values:
-        if text is not None and _means(text, value):
+        if text is not None and means(text, value):
             return value
     shown = ", ".join(map(str, values[:12])) + ", ..." * (len(values) > 12)
     raise ValueError(
         f"--against names a control arm by its value of {by!r}; got "
         f"{'none' if text is None else repr(text)}; these records have {shown}"
     )
-
-
-def _means(text: str, value: Any) -> bool:
-    """Numbers are compared as numbers: 1 means 1.0."""
-    try:
-        return float(text) == value
-    except ValueError:
-        return text == str(value)

@@ -11,25 +11,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.records import FILE_NAME, Records, query, write_slim
-from misgen.analysis.settings import FILE_NAME as SETTINGS
+from misgen.analysis.records import Records, query
 from misgen.envs.core.types import VARIANTS
 from misgen.envs.families import find_cell
+from misgen.experiments import study_folder
 from misgen.experiments.calibrate import BROKEN_EPISODES, broken_episodes
 from misgen.experiments.cells_report import report
 from misgen.experiments.config import TrainConfig
 from misgen.experiments.provenance import provenance
-from misgen.experiments.run_folder import require_writable, results_root, write_json
-from misgen.experiments.settings_table import settings_of
+from misgen.experiments.run_folder import results_root, write_json
 from misgen.experiments.shift import shift_rows
 from misgen.experiments.study import Measured, command
 from misgen.experiments.study_file import load_study
 from misgen.experiments.train import train_folder
+from misgen.experiments.training_log import CURVE, read_curve
 
 
 def main(argv: list[str]) -> int:
@@ -49,15 +44,7 @@ def show(measured: Measured) -> Path:
 def collect(measured: Measured) -> Path:
     """Everything that the tables and figures are made of, small enough to be committed."""
     records, codes = measured.records, measured.plan.cells
-    folder = require_writable(measured.plan.folder)
-    published: list[str] = []
-    for code in codes:
-        family, _ = find_cell(code)
-        here = records.filter(f"family = '{family.name}' and cell = '{code}'")
-        names = [event.name.lower() for event in family.events]
-        write_slim(require_writable(folder / "records" / code) / FILE_NAME, here, names)
-        write_json(folder / "records" / code / "done.json", {"from": "misgen run-cells"})
-        published += [run for (run,) in query(here, _AGENT_RUNS)]
+    folder = study_folder.collect(measured)
     rows = [
         {name: None if value != value else value for name, value in row.items()}
         for row in shift_rows(records, measured.shifts)
@@ -67,14 +54,9 @@ def collect(measured: Measured) -> Path:
     curves = {c.cell: curve(c, longer.times) for c in measured.longer} if longer else {}
     write_json(folder / "curves.json", curves)
     write_json(folder / "examples.json", {code: example(records, code) for code in codes})
-    settings = settings_of(results_root())
-    if settings is not None:
-        own = settings.filter(pc.is_in(settings["run_id"], pa.array(published)))
-        sink = pa.BufferOutputStream()
-        pq.write_table(own.sort_by("run_id"), sink)
-        atomic_write_bytes(folder / SETTINGS, sink.getvalue().to_pybytes())
+    published = {run for (run,) in query(records, _AGENT_RUNS)}
     seen = broken_episodes(results_root()) or {}
-    write_json(folder / BROKEN_EPISODES, {run: seen[run] for run in sorted({*published} & {*seen})})
+    write_json(folder / BROKEN_EPISODES, {run: seen[run] for run in sorted(published & {*seen})})
     write_json(
         folder / "summary.json", {"smoke_run": measured.plan.quick, "provenance": provenance()}
     )
@@ -86,12 +68,10 @@ _AGENT_RUNS = "select distinct run_id from records where role = 'agent'"
 
 def curve(config: TrainConfig, times: int) -> dict[str, Any]:
     """Steps and success rate of a learning curve; it has `times` the default number of steps."""
-    rows = (train_folder(config).path / "curve.csv").read_text(encoding="utf-8").splitlines()
-    names, *lines = (line.split(",") for line in rows)
-    columns = {name: [line[k] for line in lines] for k, name in enumerate(names)}
+    rows = read_curve(train_folder(config).path / CURVE)
     return {
-        "steps": [int(value) for value in columns["steps"]],
-        "success_rate": [float(value) for value in columns["success_rate"]],
+        "steps": [int(row["steps"]) for row in rows],
+        "success_rate": [row["success_rate"] for row in rows],
         "default_steps": config.agent.settings.total_steps // times,
     }
 

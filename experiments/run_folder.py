@@ -31,7 +31,7 @@ NON_IDENTITY = frozenset(
         "progress",
         "results_root",
         "study",
-        "tracker",
+        "tensorboard",
     }
 )
 """Settings that say where or how a run is executed, not what it computes; dotted below the top

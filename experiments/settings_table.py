@@ -13,7 +13,7 @@ from misgen.experiments.run_folder import is_done, read_json, run_folders
 
 LEFT_OUT = {
     "train_seed", "study", "family", "cell", "method", "diversity", "specification",
-    "observation_mode", "device", "num_threads",
+    "observation_mode", "device", "num_threads", "checkpoints", "tensorboard",
 }  # fmt: skip
 """What the records say themselves, or what decides nothing."""
 
@@ -29,18 +29,20 @@ def settings_of(results: Path) -> pa.Table | None:
 
 def _row(results: Path, folder: Path) -> Iterator[dict[str, Any]]:
     config = read_json(folder / "config.json") if is_done(folder) else None
-    if config is None:
-        return
+    if config is None or config["cell"] != config["subject"]["cell"]:
+        return  # what an agent does elsewhere is not another agent
     training = results / "runs" / "kind=train" / Path(config["location"]).parent.name
     trained = read_json(training / "config.json")
     if trained is None or not is_done(training):
         return
     seen = read_json(training / "train.json") or {}
+    done = read_json(training / "done.json") or {}
     yield {
         "run_id": folder.name.removeprefix("run="),
         "setting": config["setting"],
         "weights_sha256": config["subject"]["identity"],
-        "seconds": (read_json(training / "done.json") or {}).get("seconds"),
+        "seconds": done.get("seconds"),
+        "cpu_seconds": done.get("cpu_seconds"),
         **{name: seen.get(name) for name in ("episodes", "broken_draws", *SEEN)},
         **dict(_settings(trained)),
     }

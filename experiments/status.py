@@ -10,13 +10,22 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from misgen.analysis.text import aligned
 from misgen.experiments.cell_choice import arm_words
 from misgen.experiments.claim import claimed_by
-from misgen.experiments.run_folder import is_done, read_json, run_folders
+from misgen.experiments.run_folder import (
+    is_done,
+    read_json,
+    require_writable,
+    results_root,
+    run_folders,
+    run_id,
+    write_json,
+)
 
 STATES = ("done", "running", "failed", "begun", "missing")
 """begun: interrupted; the command that began it goes on with it."""
@@ -34,35 +43,71 @@ class Run:
     share: float = 0.0  # done of a running one
     seconds_left: float | None = None  # of a running one, from its progress so far
     reason: str = ""  # why it failed
+    of: frozenset[str] = frozenset()  # ids of the trainings that it is, or is about
 
 
-def runs_of(results: Path) -> list[Run]:
-    """Every run of a results folder, and those that its sweeps name and nobody has begun."""
-    found = [_run(folder) for folder in run_folders(results)]
-    known = {run.id for run in found}
-    for file in sorted((results / "sweeps").glob("*.json")):
-        wanted = (read_json(file) or {}).get("runs", {})
-        for name, arm in wanted.items():
-            if name not in known:
-                known.add(name)
-                found.append(Run("train", name, arm, "missing"))
-    return found
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep or study means to train: run id -> arm. study: "" for a plain sweep."""
+
+    study: str
+    runs: Mapping[str, str]
 
 
-def _run(folder: Path) -> Run:
+def remember(study: str, runs: Mapping[str, str]) -> None:
+    """Say in a file which runs a sweep means, and of which arms; the same sweep has the same
+    file."""
+    folder = require_writable(results_root() / "sweeps")
+    file = folder / f"{run_id({'study': study, 'runs': sorted(runs)})}.json"
+    if not file.is_file():
+        write_json(file, {"study": study, "runs": runs})
+
+
+def sweeps_of(results: Path) -> list[Sweep]:
+    """All that were remembered in a results folder."""
+    files = (read_json(file) for file in sorted((results / "sweeps").glob("*.json")))
+    return [Sweep(file.get("study", ""), file["runs"]) for file in files if file]
+
+
+def runs_of(results: Path, study: str = "") -> list[Run]:
+    """Every run of a results folder, and those that its sweeps name and nobody has begun.
+
+    study: only what belongs to it: its trainings and what was evaluated of them.
+    """
+    wanted = {run: arm for sweep in sweeps_of(results) if study in ("", sweep.study)
+              for run, arm in sweep.runs.items()}  # fmt: skip
+    found = [_run(folder, wanted) for folder in run_folders(results)]
+    known = {run.id for run in found if run.kind == "train"}
+    missing = [Run("train", name, arm, "missing") for name, arm in wanted.items()
+               if name not in known]  # fmt: skip
+    return [run for run in found if not study or run.of & {*wanted}] + missing
+
+
+def _run(folder: Path, arms: Mapping[str, str]) -> Run:
     kind = folder.parent.name.removeprefix("kind=")
     name = folder.name.removeprefix("run=")
-    arm = arm_of(kind, read_json(folder / "config.json") or {})
+    config = read_json(folder / "config.json") or {}
+    of = trained_of(name, config)
+    named = [arms[run] for run in sorted(of) if run in arms]
+    run = partial(Run, kind, name, named[0] if named else arm_of(kind, config), of=of)
     if is_done(folder):
         done = read_json(folder / "done.json") or {}
-        return Run(kind, name, arm, "done", seconds=float(done.get("seconds", 0)))
+        return run("done", seconds=float(done.get("seconds", 0)))
     if claimed_by(folder) is not None:
         share, left = _progress(folder)
-        return Run(kind, name, arm, "running", share=share, seconds_left=left)
+        return run("running", share=share, seconds_left=left)
     failed = read_json(folder / "failed.json")
     if failed is not None:
-        return Run(kind, name, arm, "failed", reason=str(failed.get("error", "")))
-    return Run(kind, name, arm, "begun")
+        return run("failed", reason=str(failed.get("error", "")))
+    return run("begun")
+
+
+def trained_of(name: str, config: Mapping[str, Any]) -> frozenset[str]:
+    """The trainings that a run is, or is about."""
+    places = [one["location"] for one in config.get("members", [config]) if one.get("location")]
+    return frozenset(Path(place).parent.name.removeprefix("run=") for place in places) or frozenset(
+        {name}
+    )
 
 
 def arm_of(kind: str, config: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import require_writable, results_root
 from misgen.experiments.shift import job_of
 from misgen.experiments.solved_blocks import forget
+from misgen.experiments.status import remember
 from misgen.experiments.study_file import Longer, Study
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments
 from misgen.experiments.train import CHECKPOINT, run_names, train_folder
@@ -55,8 +56,22 @@ class Plan:
 
 
 def train_configs(plan: Plan) -> dict[str, list[TrainConfig]]:
-    """The agents of every arm, as `misgen train` would compose them."""
-    return {name: arm_configs(plan, name) for name in plan.study.arms}
+    """The agents of every arm, as `misgen train` would compose them.
+
+    Raises:
+        ValueError: a setting is refused, or two arms are one.
+    """
+    configs = {name: arm_configs(plan, name) for name in plan.study.arms}
+    seen: dict[Path, str] = {}
+    for name, members in configs.items():
+        for config in members:
+            other = seen.setdefault(train_folder(config).path, name)
+            if other != name:
+                raise ValueError(
+                    f"arms differ in how agents are trained; {other!r} and {name!r} of the study "
+                    f"{plan.study.name} are the same in {config.cell}; change one of them"
+                )
+    return configs
 
 
 def arm_configs(plan: Plan, name: str) -> list[TrainConfig]:
@@ -66,11 +81,15 @@ def arm_configs(plan: Plan, name: str) -> list[TrainConfig]:
     number = min(limit for limit in limits if limit is not None)
     seeds = range(study.first_agent, study.first_agent + number)
     few = study.quick.overrides if plan.quick else ()
+    kept = ("checkpoints=all",) if name in study.evaluation.checkpoints_of else ()
     only = {code.upper() for code in arm.cells} or {*plan.cells}
     configs: list[TrainConfig] = []
     for code in [code for code in plan.cells if code in only]:
         try:
-            one = compose("train", [f"cell={code}", f"study={plan.name}", *few, *arm.overrides])
+            words = [f"cell={code}", f"study={plan.name}", *few, *kept, *arm.overrides]
+            one = compose("train", words)
+            if plan.quick:
+                one = with_steps(one, lambda steps: steps // study.quick.steps_divisor)
             configs += [replace(one, train_seed=seed) for seed in seeds]
         except ValueError as error:
             raise ValueError(f"arm {name!r} of the study {study.name}: {error}") from error
@@ -123,10 +142,15 @@ def longer_configs(
     configs = []
     for code in codes:
         config = next(config for config in controls if config.cell == code)
-        settings = config.agent.settings
-        more = replace(settings, total_steps=longer.times * settings.total_steps)
-        configs.append(replace(config, agent=replace(config.agent, settings=more)))
+        configs.append(with_steps(config, lambda steps: longer.times * steps))
     return configs
+
+
+def with_steps(config: TrainConfig, change: Callable[[int], int]) -> TrainConfig:
+    """The same with another number of PPO's steps, made from its own."""
+    settings = config.agent.settings
+    changed = replace(settings, total_steps=change(settings.total_steps))
+    return replace(config, agent=replace(config.agent, settings=changed))
 
 
 # --- Running it ----------------------------------------------------------------------------------
@@ -137,6 +161,7 @@ class Measured:
     """What is there when a study has run. shifts: jobs of `misgen.experiments.shift`."""
 
     plan: Plan
+    configs: Mapping[str, Sequence[TrainConfig]]  # the agents of each arm
     records: DuckDBPyRelation
     evaluations: Sequence[Job]
     shifts: Sequence[Job]
@@ -154,7 +179,8 @@ def command(
     options = _parser(study, prog, about).parse_args(argv)
     if options.agents < 1 or options.workers < 0:
         raise ValueError(f"--agents is at least 1 and --workers at least 0; got {argv}")
-    asked = options.cells or study.cells or built_in_codes()
+    few = study.quick.cells if options.quick else ()
+    asked = options.cells or few or study.cells or built_in_codes()
     cells = [*dict.fromkeys(find_cell(code)[1].code for code in asked)]
     require_writable(results_root())
     import_early("misgen.agents.checkpoint", "misgen.agents.cloning")
@@ -185,6 +211,14 @@ def run(plan: Plan, workers: int) -> Measured:
     started = time.monotonic()
     configs, study = train_configs(plan), plan.study
     everyone = [config for members in configs.values() for config in members]
+    remember(
+        plan.name,
+        {
+            train_folder(config).id: f"{config.cell} {arm}"
+            for arm, members in configs.items()
+            for config in members
+        },
+    )
     if plan.quick:
         print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
     if not all(train_folder(config).is_done for config in everyone):
@@ -208,7 +242,7 @@ def run(plan: Plan, workers: int) -> Measured:
         print(f"{steps} of {steps}: longer training in: {', '.join(codes) or 'no cell'}")
         longer = longer_configs(study.longer, controls, codes)
         finish(train_jobs(longer), workers)
-    return Measured(plan, records, evaluations, shifts, longer, time.monotonic() - started)
+    return Measured(plan, configs, records, evaluations, shifts, longer, time.monotonic() - started)
 
 
 def finish(jobs: Sequence[Job], workers: int) -> None:

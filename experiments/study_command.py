@@ -1,43 +1,125 @@
-"""`misgen study`: what studies there are, and how far the runs of a results folder are."""
+"""`misgen study`: run a study, see how far it is, try again what failed."""
 
 from __future__ import annotations
 
+import importlib
 import json
-from importlib.resources import files
+from typing import TYPE_CHECKING, cast
 
-from misgen.experiments.cli import Parser
-from misgen.experiments.run_folder import RESULTS_HELP, results_root
-from misgen.experiments.status import format_status, runs_of, summary
+from misgen.experiments.cli import Parser, hint
+from misgen.experiments.run_folder import (
+    RESULTS_HELP,
+    read_json,
+    require_writable,
+    results_root,
+)
+from misgen.experiments.status import Run, format_status, runs_of, summary, sweeps_of
+from misgen.experiments.study_file import load_study, study_names
 
-COMMANDS = {"demo": "misgen demo", "cells": "misgen run-cells"}  # study -> what runs it
+if TYPE_CHECKING:
+    from misgen.experiments.jobs import Job
+
+OWN_REPORTS = {"demo": "demo:report", "cells": "run_cells:show"}  # study -> module:function
+REPORT = "study_folder:show"
+TARGETS = {
+    "train": "train:train_job",
+    "evaluate": "evaluation_jobs:evaluate_job",
+    "controls": "evaluation_jobs:controls_job",
+    "matched": "noise_matching:matched_job",
+    "shift": "shift:shift_job",
+    "noise": "noise_choice:measure_job",
+    "population": "populations:train_members",
+}
+"""Kind of a run -> module:function that makes it from its config.json."""
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0. Raises ValueError for wrong arguments or a folder without runs."""
-    parser = Parser(prog="misgen study", description=__doc__, epilog=RESULTS_HELP)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="the studies that are declared", description="The studies.")
-    text = "what is done, running, failed and missing, by arm"
-    status = actions.add_parser("status", help=text, description=text.capitalize() + ".")
-    status.add_argument("--json", action="store_true", help="as JSON, for programs")
-    options = parser.parse_args(argv)
+    """Exit code 0; 1 if a job failed. Raises ValueError for wrong arguments or a folder without
+    runs."""
+    if argv[:1] == ["run"] and argv[1:] and not argv[1].startswith("-"):
+        return _run(argv[1], argv[2:])
+    options = _parser().parse_args(argv)
+    if options.action == "run":
+        raise ValueError(f"name a study: {', '.join(study_names())}, or the file of your own")
     if options.action == "list":
-        print("\n".join(_listed()))
+        questions = {name: load_study(name).question for name in study_names()}
+        lines = [f"{name}: {question}" for name, question in questions.items()]
+        print(json.dumps(questions, indent=1) if options.json else "\n".join(lines))
         return 0
-    root = results_root()
-    runs = runs_of(root)
-    if not runs:
-        raise ValueError(f"{root} has no runs; begin with `misgen train` or name it by --results")
+    runs = _runs(options.study)
+    if options.action == "retry":
+        return _retry(runs, options.workers)
     found = summary(runs)
-    print(json.dumps(found, indent=1) if options.json else format_status(found), end="")
-    if options.json:
-        print()
+    print(json.dumps(found, indent=1) + "\n" if options.json else format_status(found), end="")
     return 0
 
 
-def _listed() -> list[str]:
-    from misgen.experiments.study_file import load_study
+def _parser() -> Parser:
+    parser = Parser(prog="misgen study", description=__doc__, epilog=RESULTS_HELP)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    folder = files("misgen.configs") / "studies"
-    names = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir())
-    return [f"{name}: {load_study(name).question}  ({COMMANDS[name]})" for name in names]
+    def action(name: str, text: str) -> Parser:
+        added = actions.add_parser(name, help=text, description=text.capitalize() + ".")
+        return cast(Parser, added)
+
+    action("run", "train, evaluate and compare what a study declares (NAME, or a file)")
+    listed = action("list", "the studies that are declared")
+    status = action("status", "what is done, running, failed and missing, by arm")
+    retry = action("retry", "run again what failed, and nothing else")
+    for one in (status, retry):
+        one.add_argument("study", nargs="?", default="", metavar="NAME", help="only of this study")
+    for one in (listed, status):
+        one.add_argument("--json", action="store_true", help="as JSON, for programs")
+    text = "processes (default: one a core)"
+    retry.add_argument("--workers", type=int, default=0, metavar="N", help=text)
+    return parser
+
+
+def _run(name: str, argv: list[str]) -> int:
+    """Train, evaluate and show a study, as `misgen study run NAME` was told to."""
+    from misgen.experiments.study import command
+
+    study = load_study(name)
+    module, _, function = OWN_REPORTS.get(name, REPORT).partition(":")
+    report = getattr(importlib.import_module(f"misgen.experiments.{module}"), function)
+    about = "Train, evaluate and compare; interrupted, the same command goes on."
+    return command(study, about, argv, report, f"misgen study run {name}")
+
+
+def _runs(study: str) -> list[Run]:
+    """Those of the results folder, or of one study in it."""
+    root = results_root()
+    runs = runs_of(root, study)
+    if not runs and study:
+        known = sorted({sweep.study for sweep in sweeps_of(root)} - {""})
+        instead = hint(study, known) if known else f"begin with `misgen study run {study}`"
+        raise ValueError(f"{root} has no runs of a study {study!r}; {instead}")
+    if not runs:
+        raise ValueError(f"{root} has no runs; begin with `misgen train` or name it by --results")
+    return runs
+
+
+def _retry(runs: list[Run], workers: int) -> int:
+    """Run the failed ones again, as their folders say."""
+    from misgen.experiments.jobs import run_jobs
+    from misgen.experiments.provenance import usable_cores
+
+    failed = [run for run in runs if run.state == "failed"]
+    if not failed:
+        print("nothing has failed")
+        return 0
+    require_writable(results_root())
+    results = run_jobs([_job(run) for run in failed], workers or usable_cores())
+    ended = sum(result.status in ("done", "skipped") for result in results)
+    print(f"{ended} of {len(failed)} runs that had failed are done")
+    return int(ended < len(failed))
+
+
+def _job(run: Run) -> Job:
+    """What made a run, from its folder."""
+    from misgen.experiments.jobs import Job
+
+    folder = results_root() / "runs" / f"kind={run.kind}" / f"run={run.id}"
+    name = f"{run.kind} {run.arm} {run.id}"
+    target = f"misgen.experiments.{TARGETS[run.kind]}"
+    return Job(name, target, read_json(folder / "config.json") or {}, folder)

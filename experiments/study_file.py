@@ -10,13 +10,17 @@ from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
 from misgen.envs.families import find_cell
+from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.cli import hint
+
+FOLDER = files("misgen.configs") / "studies"
 
 GIVEN = {"cell": "cells", "family": "cells", "train_seed": "first_agent", "study": "name"}
 """Overrides that no arm has -> the key of a study that says it."""
@@ -50,6 +54,14 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Analysis:
+    """How its arms are compared."""
+
+    against: str = ""  # the arm that all others are compared with
+    along: str = ""  # what the arms vary, by its last word: d, q, num_levels, total_steps, ...
+
+
+@dataclass(frozen=True)
 class Longer:
     """A longer training of the first agent of an arm, in cells where the arm has learned little."""
 
@@ -62,9 +74,11 @@ class Longer:
 class Quick:
     """What makes a smoke run of a study: the numbers mean nothing."""
 
-    overrides: tuple[str, ...]
     num_levels: int  # quadruples an agent
+    steps_divisor: int = 1  # of PPO's steps
+    overrides: tuple[str, ...] = ()
     agents: int | None = None  # at most, in each arm
+    cells: tuple[str, ...] = ()  # only these; () = all of the study
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,7 @@ class Study:
     cells: tuple[str, ...] = ()  # codes; () = all built-in ones
     first_agent: int = 0
     evaluation: Evaluation = Evaluation()
+    analysis: Analysis = Analysis()
     shifts: bool = False  # measure how far they are from training
     longer: Longer | None = None
 
@@ -86,10 +101,18 @@ class Study:
                 "a study has at least one arm, with at least one agent; got "
                 f"{len(self.arms)} and {self.agents}"
             )
-        for code in (*self.cells, *(code for arm in self.arms.values() for code in arm.cells)):
+        if self.quick.steps_divisor < 1:
+            raise ValueError(f"steps_divisor is at least 1; got {self.quick.steps_divisor}")
+        for code in (
+            *self.cells,
+            *self.quick.cells,
+            *(code for arm in self.arms.values() for code in arm.cells),
+        ):
             find_cell(code)
         for named in (*self.evaluation.checkpoints_of, *self.evaluation.cross_play_of):
             _require_known(named, self.arms, "the evaluation", "arm")
+        if self.analysis.against:
+            _require_known(self.analysis.against, self.arms, "the analysis", "arm")
         if self.longer:
             _require_known(self.longer.arm, self.arms, "longer", "arm")
         for name, arm in self.arms.items():
@@ -100,19 +123,52 @@ class Study:
                 )
 
 
+def size_of(study: Study) -> tuple[int, int]:
+    """How many agents it trains, and all their steps of PPO, at its default size."""
+    agents = steps = 0
+    for arm in study.arms.values():
+        said = dict(override.split("=", 1) for override in arm.overrides)
+        for code in arm.cells or study.cells or built_in_codes():
+            family, cell = find_cell(code)
+            own = cell.total_steps or family.total_steps
+            number = min(study.agents, arm.agents or study.agents)
+            agents += number
+            steps += number * int(said.get("agent.settings.total_steps", own))
+    return agents, steps
+
+
+def study_names() -> list[str]:
+    """Ours."""
+    return sorted(file.name.removesuffix(".yaml") for file in FOLDER.iterdir())
+
+
 def load_study(name: str) -> Study:
-    """A study of ours, by its name."""
-    return read_study(files("misgen.configs") / "studies" / f"{name}.yaml")
+    """A study of ours by its name, or one of a user's by the path of its file.
+
+    Raises:
+        ValueError: there is none; see also `read_study`.
+    """
+    if name.endswith((".yaml", ".yml")):
+        file = Path(name)
+        if not file.is_file():
+            raise ValueError(f"a study of your own is a YAML file; there is no {name}")
+        return read_study(file)
+    if name not in study_names():
+        raise ValueError(
+            f"there is no study {name!r}; {hint(name, study_names())} A study of your own is named "
+            "by its file, as mine.yaml"
+        )
+    return read_study(FOLDER / f"{name}.yaml")
 
 
-def read_study(file: Traversable) -> Study:
+def read_study(file: Traversable | Path) -> Study:
     """The study that a YAML file declares, named like the file unless it says otherwise.
 
     Raises:
         ValueError: the file is not YAML, a key is unknown or missing, a value is of another kind,
             or there is no such cell or arm.
     """
-    name = file.name.removesuffix(".yaml")
+    name = Path(file.name).stem
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
         if not isinstance(data, dict):
@@ -129,6 +185,8 @@ def _parsed(kind: Any, data: Any, where: str) -> Any:
     if isinstance(kind, UnionType):  # X | None: given here
         kind = get_args(kind)[0]
     whole, inside = get_origin(kind) or kind, get_args(kind)
+    if whole is Arm and isinstance(data, list):  # the overrides alone
+        data = {"overrides": data}
     form = list if whole is tuple else dict if is_dataclass(whole) else whole
     accepted: Any = (int, float) if form is float else form
     if not isinstance(data, accepted) or (isinstance(data, bool) and form is not bool):

@@ -28,7 +28,7 @@ from misgen.experiments.run_folder import (
     run_folders,
     run_id,
 )
-from misgen.experiments.train import CHECKPOINT, EARLIER_CHECKPOINTS
+from misgen.experiments.train import CHECKPOINT, EARLIER_CHECKPOINTS, is_repeated
 
 OUTCOME_VERSION = 2  # rises when an outcome rule or the playing of episodes changes
 
@@ -104,7 +104,7 @@ def find_agents(where: str) -> list[Path]:
     if root.exists() and not root.is_dir():
         raise ValueError(f"--agents is a checkpoint or a folder; {root} is another kind of file")
     runs = run_folders(root, "train")
-    found = [run / CHECKPOINT for run in runs if is_done(run)]
+    found = [run / CHECKPOINT for run in runs if is_done(run) and not is_repeated(run)]
     if not found:
         raise ValueError(
             f"no trained agent in {root} ({len(runs)} unfinished); train some with `misgen train` "
@@ -175,7 +175,8 @@ def earlier_checkpoints(checkpoint: Path, steps: int) -> list[dict[str, Any]]:
 def setting_of(trained: Mapping[str, Any]) -> str:
     """A hash of how an agent was trained, but for its seed, study, method, diversity and
     specification: what the arms of a study that differ in these have in common."""
-    setting = {key: value for key, value in trained.items() if key not in ("train_seed", "study")}
+    other = ("train_seed", "study", "checkpoints")
+    setting = {key: value for key, value in trained.items() if key not in other}
     intervention = dict(setting.get("intervention", {}))
     for varied in ("diversity", "specification"):
         intervention.pop(varied, None)

@@ -6,7 +6,6 @@ import copy
 import functools
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -17,10 +16,10 @@ from misgen.experiments.jobs import run_jobs
 from misgen.experiments.jobs_display import say
 from misgen.experiments.kernels import compile_rules
 from misgen.experiments.provenance import usable_cores
-from misgen.experiments.run_folder import is_done, read_json, results_root, run_id, write_json
-from misgen.experiments.status import arm_of
+from misgen.experiments.run_folder import is_done, read_json, results_root
+from misgen.experiments.status import remember
 from misgen.experiments.study import train_jobs
-from misgen.experiments.train import run_names, train_argument, train_folder
+from misgen.experiments.train import arm_names, run_names, train_folder
 
 SHOWN = 10  # runs that are listed one by one
 
@@ -88,7 +87,8 @@ def launch(configs: Sequence[TrainConfig], n_jobs: int, dry_run: bool = False) -
     if dry_run:
         _list(missing, n_jobs or usable_cores())
         return [float("nan")] * len(configs)
-    _remember(unique.values())
+    remember("", dict(zip((path.name.removeprefix("run=") for path in unique),
+                          arm_names([*unique.values()]), strict=True)))  # fmt: skip
     failed = []
     if missing:
         workers = n_jobs or usable_cores()
@@ -114,15 +114,6 @@ def _list(missing: Sequence[TrainConfig], workers: int) -> None:
         print(f"  and {len(missing) - SHOWN} more")
     steps = sum(config.agent.settings.total_steps for config in missing)
     print(f"dry run: {len(missing)} runs, {steps:,} steps of PPO, {workers} at a time; nothing ran")
-
-
-def _remember(configs: Any) -> None:
-    """Say in a file of its own which runs a sweep means, and of which arms; the same sweep has the
-    same file. `misgen study status` reads it."""
-    runs = {train_folder(one).id: arm_of("train", train_argument(one)) for one in configs}
-    file = results_root() / "sweeps" / f"{run_id({'runs': sorted(runs)})}.json"
-    if not file.is_file():
-        write_json(file, {"runs": runs})
 
 
 def _success(config: TrainConfig) -> float:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import functools
 import importlib
-import io
-import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from misgen.analysis.files import atomic_write_bytes
-from misgen.envs.families import find_family
 from misgen.experiments.attempt import run_once
 from misgen.experiments.cell_choice import arm_words, cell_label
 from misgen.experiments.config import (
@@ -24,23 +17,24 @@ from misgen.experiments.config import (
     from_dict,
     hydra_main,
 )
-from misgen.experiments.jobs_child import report_progress
 from misgen.experiments.kernels import load_kernels
-from misgen.experiments.run_folder import RunFolder, require_writable, results_root, write_json
+from misgen.experiments.run_folder import (
+    RunFolder,
+    read_json,
+    require_writable,
+    results_root,
+    write_json,
+)
+from misgen.experiments.training_levels import seen_in_training, shares_of
+from misgen.experiments.training_log import CURVE, Meter, Progress, TrainingLog, write_curve
 
 if TYPE_CHECKING:  # imported when there is something to train
     from misgen.agents.curve import Snapshot, Trained
     from misgen.envs.core.batch import BatchEnv
-    from misgen.envs.core.levels import Levels
-
-Progress = Callable[[int, int, Any], None] | None  # (steps, of steps, newest row of the curve)
 
 CHECKPOINT = "checkpoint"
 EARLIER_CHECKPOINTS = {1 / 8: "checkpoint_1of8", 1 / 4: "checkpoint_1of4", 1 / 2: "checkpoint_1of2"}
 RESUME = "resume.safetensors"  # from which a killed training goes on
-BROKEN_SAMPLE = 2000  # levels of either draw
-DISTINGUISHING_SAMPLE = 500  # of them, solved
-
 
 DRY_RUN = "--dry-run"
 
@@ -62,7 +56,22 @@ def train_argument(config: TrainConfig) -> dict[str, Any]:
 
 
 def train_folder(config: TrainConfig) -> RunFolder:
+    """Where its agent is, or will be. One that kept all its checkpoints serves where the last one
+    is asked for."""
+    everything = RunFolder(
+        results_root(), "train", {**train_argument(config), "checkpoints": "all"}
+    )
+    if config.checkpoints == "all" or everything.is_done:
+        return everything
     return RunFolder(results_root(), "train", train_argument(config))
+
+
+def is_repeated(run: Path) -> bool:
+    """Whether the agent of this run is there once more, in one that kept all its checkpoints."""
+    config = read_json(run / "config.json") or {}
+    if config.get("checkpoints") != "final":
+        return False
+    return RunFolder(run.parents[2], "train", {**config, "checkpoints": "all"}).is_done
 
 
 def train_here(config: TrainConfig) -> None:
@@ -76,7 +85,7 @@ def train_here(config: TrainConfig) -> None:
         print(f"{label}: already trained, {folder.path}")
         return
     print(f"{label}: training{_rounded(config)}, {folder.path}", flush=True)
-    run_once(folder.path, folder.config, lambda path: train_job(folder.config, path, _Meter(label)))
+    run_once(folder.path, folder.config, lambda path: train_job(folder.config, path, Meter(label)))
     print(f"{label}: done, {folder.path}")
 
 
@@ -90,25 +99,37 @@ def check_gpu() -> None:
 
 def run_name(config: TrainConfig) -> str:
     """How a run is called in progress lines."""
+    return f"{_arm_name(config)} agent {config.train_seed}"
+
+
+def _arm_name(config: TrainConfig) -> str:
     asked, cell = config.intervention, cell_label(config.get_family(), config.get_cell())
-    arm = arm_words(cell, config.agent.method, asked.diversity, asked.specification)
-    return f"{arm} agent {config.train_seed}"
+    return arm_words(cell, config.agent.method, asked.diversity, asked.specification)
 
 
 def run_names(configs: Sequence[TrainConfig]) -> list[str]:
-    """The same for runs of one study or sweep: with the settings that tell apart those that would
-    have one name."""
+    """The same for runs of one study or sweep: with the settings that tell their arms apart."""
+    arms = arm_names(configs)
+    return [f"{arm} agent {one.train_seed}" for arm, one in zip(arms, configs, strict=True)]
+
+
+def arm_names(configs: Sequence[TrainConfig]) -> list[str]:
+    """What the agents of an arm have in common, in words, of each run of a study or sweep: with
+    the settings that tell apart arms that would have one name."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     settings = [dict(_flat(as_dict(config))) for config in configs]
     for config, own in zip(configs, settings, strict=True):
-        groups[run_name(config)].append(own)
+        groups[_arm_name(config)].append(own)
     names = []
     for config, own in zip(configs, settings, strict=True):
-        twins = groups[run_name(config)]
+        twins = groups[_arm_name(config)]
         varied = [key for key in own if any(twin[key] != own[key] for twin in twins)]
-        said = (f"{key.rpartition('.')[2]}={own[key]}" for key in varied if key != "study")
-        names.append(" ".join([run_name(config), *said]))
+        said = (f"{key.rpartition('.')[2]}={own[key]}" for key in varied if key not in NOT_SAID)
+        names.append(" ".join([_arm_name(config), *said]))
     return names
+
+
+NOT_SAID = ("study", "train_seed")  # of an arm
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -117,23 +138,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-class _Meter:
-    """Progress on the terminal: one line that is rewritten, or a plain line now and then."""
-
-    def __init__(self, label: str) -> None:
-        self.label, self.shown = label, -1
-
-    def __call__(self, steps: int, total: int, row: Any) -> None:
-        percent = 100 * steps // total
-        stride = 1 if sys.stderr.isatty() else 20
-        if percent // stride == self.shown // stride and percent < 100:
-            return
-        self.shown = percent
-        end = "\r" if sys.stderr.isatty() and percent < 100 else "\n"
-        text = f"{self.label}: {percent:3d} % of {total:,} steps, success {row.success_rate:.2f}"
-        print(text, end=end, file=sys.stderr, flush=True)
 
 
 def _rounded(config: TrainConfig) -> str:
@@ -163,8 +167,8 @@ def warm(argument: Mapping[str, Any]) -> None:
 def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress = None) -> None:
     """Train the agent that `argument` (see `train_argument`) describes, into `folder`.
 
-    Leaves checkpoint.safetensors and checkpoint.json, the same of EARLIER_CHECKPOINTS, curve.csv
-    and train.json.
+    Leaves checkpoint.safetensors and checkpoint.json, where all are kept the same of
+    EARLIER_CHECKPOINTS, curve.csv and train.json.
     """
     import torch
 
@@ -172,17 +176,19 @@ def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress =
     torch.set_num_threads(config.num_threads)
     env = training_env(config)
     how = device_and_precision(config, env)
+    log = TrainingLog(folder, on_progress, config.tensorboard)
     training = learner(config, how, folder / RESUME)(
         env,
         config.agent.settings_of_method(),
         train_seed=config.train_seed,
         device=how["device"],
-        checkpoint_fracs=tuple(EARLIER_CHECKPOINTS),
+        checkpoint_fracs=earlier_fracs(config),
         on_checkpoint=lambda agent, frac: save_agent(
             folder / EARLIER_CHECKPOINTS[frac], agent, env, config
         ),
-        on_progress=reporter(folder, on_progress),
+        on_progress=log,
     )
+    log.close()
     write_results(folder, config, env, how, training)
 
 
@@ -194,8 +200,13 @@ def write_results(
     how: see `device_and_precision`.
     """
     save_agent(folder / CHECKPOINT, training.agent, env, config)
-    write_curve(folder / "curve.csv", training.curve)
-    write_json(folder / "train.json", {**how, **summary(config, training.curve)})
+    write_curve(folder / CURVE, training.curve)
+    write_json(folder / "train.json", {**how, **seen_in_training(config, training.curve)})
+
+
+def earlier_fracs(config: TrainConfig) -> tuple[float, ...]:
+    """Shares of the training after which a checkpoint is kept, besides the last."""
+    return tuple(EARLIER_CHECKPOINTS) if config.checkpoints == "all" else ()
 
 
 def learner(config: TrainConfig, how: Mapping[str, str], resume: Path) -> Any:
@@ -251,89 +262,3 @@ def device_and_precision(config: TrainConfig, env: BatchEnv) -> dict[str, str]:
     device = choose_device(config.device, network)
     has_bf16 = device == "cuda" and config.agent.method == "ppo" and config.precision != "float32"
     return {"device": device, "precision": "bfloat16" if has_bf16 else "float32"}
-
-
-def reporter(folder: Path, on_progress: Progress) -> Callable[[int, int, Any], None]:
-    """Writes progress into the run folder and passes it on."""
-
-    def report(steps: int, total: int, row: Any) -> None:
-        report_progress(folder, min(steps, total), total, f"success {row.success_rate:.2f}")
-        if on_progress is not None:
-            on_progress(min(steps, total), total, row)
-
-    return report
-
-
-def write_curve(path: Path, curve: Any) -> None:
-    """The learning curve as CSV, one row per rollout."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(asdict(curve[0])))
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in curve)
-    atomic_write_bytes(path, text.getvalue().encode())
-
-
-def summary(config: TrainConfig, curve: Any) -> dict[str, Any]:
-    """What training saw of the broken cue. broken_draws counts finished episodes on levels with the
-    broken draw, which restores the cue now and then; broken_episodes estimates those on levels
-    where it is really broken."""
-    shares = shares_of(config)
-    episodes = sum(row.episodes for row in curve)
-    return {
-        "episodes": episodes,
-        "broken_draws": curve[-1].broken_episodes,
-        "broken_share": shares.broken,
-        "d_distinguishing": shares.distinguishing,
-        "broken_episodes": episodes * shares.broken,
-        "broken_episodes_is": "an estimate: finished episodes x broken_share",
-        "final_success_rate": curve[-1].success_rate,
-    }
-
-
-class Shares(NamedTuple):
-    """Shares of training levels."""
-
-    broken: float  # that do not look as with the cue intact
-    distinguishing: float  # that tell the goals apart
-
-
-def shares_of(config: TrainConfig) -> Shares:
-    """Of the training distribution; of a finite set all levels are looked at, and
-    DISTINGUISHING_SAMPLE of them solved."""
-    d, num_levels = config.intervention.diversity, config.intervention.num_levels
-    if num_levels:
-        from misgen.envs.core.levels import finite_levels
-
-        return _shares(
-            finite_levels(config.get_family(), config.distribution(), config.train_seed),
-            config.distribution().horizon_steps,
-        )
-    intact, broken = (shares_of_draw(config.family, config.cell, draw) for draw in (0.0, 1.0))
-    return Shares(*((1 - d) * a + d * b for a, b in zip(intact, broken, strict=True)))
-
-
-@functools.cache
-def shares_of_draw(family: str, cell: str, d: float) -> Shares:
-    """Among the intact (d = 0) or the broken draws (d = 1) of a cell, from BROKEN_SAMPLE of them.
-    At a small d, where few draws are broken, the two give a better estimate than levels of the
-    distribution."""
-    import numpy as np
-
-    from misgen.envs.core.levels import sample_levels
-
-    found = find_family(family)
-    distribution = found.train_distribution(found.cell(cell), d)
-    levels = sample_levels(found, distribution, np.arange(BROKEN_SAMPLE) + 10**15)
-    return _shares(levels, distribution.horizon_steps)
-
-
-def _shares(levels: Levels, horizon_steps: int) -> Shares:
-    import numpy as np
-
-    from misgen.envs.core.levels import cue_holds
-    from misgen.envs.core.plans import is_distinguishing, solve
-
-    some = np.arange(min(len(levels), DISTINGUISHING_SAMPLE))
-    plans = solve(levels.take(some), horizon_steps, (0.0,))
-    distinguishing = is_distinguishing(plans.plays.at(0)).mean()
-    return Shares(float(1 - cue_holds(levels).mean()), float(distinguishing))

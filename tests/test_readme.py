@@ -1,6 +1,7 @@
 """What the pages show runs, and what they quote is what was published."""
 
 import csv
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -98,9 +99,27 @@ def test_every_command_it_names_exists(page):
 
 
 def test_published_results_say_where_they_come_from():
-    for file in ("demo/summary", "cells/summary", "calibration/summary", "trust/trust"):
-        summary = (PUBLISHED / f"{file}.json").read_text()
+    files = [PUBLISHED / f"{name}/summary.json" for name in ("demo", "cells", "calibration")]
+    for file in [*files, PUBLISHED / "trust/trust.json", *(PUBLISHED / "power").glob("*.json")]:
+        summary = file.read_text()
         assert '"git_commit"' in summary and '"cpu"' in summary and '"date_utc"' in summary
+
+
+def test_agents_needed_are_what_was_published():
+    lines = re.findall(
+        r"^\| (C\d), d = ([.\d]+).*\| (\d+ / \d+) \|(.*)\|$", text_of("analysis/README.md"), re.M
+    )
+    assert len(lines) == 3
+    flags = json.loads((PUBLISHED / "power" / "verdicts.json").read_text())["rows"]
+    most = max(row["flagged"] for row in flags)
+    assert f"agents, at most {100 * most:.1f} %" in text_of("analysis/README.md")
+    for cell, d, needed, found in lines:
+        file = PUBLISHED / "power" / (f"{cell}.json" if d == "0" else f"{cell}_d0{d}.json")
+        published = json.loads(file.read_text())
+        assert needed == " / ".join(map(str, published["needed"]))
+        smallest = {line["agents"]: line["smallest"] for line in published["lines"]}
+        shown = [[float(x) for x in each.split("/")] for each in found.split("|")]
+        assert shown == [[pytest.approx(x, abs=0.0051) for x in smallest[k]] for k in (5, 10, 20)]
 
 
 def test_no_lock_file_and_no_download_address():

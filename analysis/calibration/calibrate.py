@@ -26,8 +26,8 @@ from misgen.analysis.calibration.measured import (
     MeasuredCell,
     Q,
     measure_cells,
-    of_main_settings,
     refusal,
+    trained_alike,
 )
 from misgen.analysis.calibration.multipliers import (
     Multiplier,
@@ -174,7 +174,7 @@ def calibrate(
     entering = [cell for cell in cells if not cell.left_out]
     refused = refusal(cells)
     report = measure_modifiers(
-        of_main_settings(records),
+        trained_alike(records),
         link=OVERFLOWS[overflow][0],
         broken_episodes=broken_episodes,
         seed=seed,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from misgen.analysis.blocks import Arm, BlockIndex, read_blocks
 from misgen.analysis.rates import (
@@ -23,6 +24,7 @@ from misgen.analysis.rates import (
     AgentCounts,
 )
 from misgen.analysis.records import Records, query, relation_of
+from misgen.analysis.settings import means
 from misgen.analysis.table import Row, arm_rows, gated
 
 VARIANT = "11"
@@ -59,7 +61,6 @@ class MeasuredCell:
     setting: str
     arms: Mapping[str, MeasuredArm]
     reasons: tuple[str, ...]
-    note: str
     stream: int = 0
 
     @property
@@ -102,9 +103,11 @@ class MeasuredCell:
 def measure_cells(records: Records) -> list[MeasuredCell]:
     """The cells of the records in which PPO agents with q = 1 were trained at d = .1, 0 or 1, and
     evaluated at variant 11; ordered by family and code.
+
+    Raises ValueError where a cell has agents of several settings: see `of_setting`.
     """
     relation = relation_of(records)
-    chosen, notes = _main_settings(relation)
+    chosen = _settings(relation)
     index = BlockIndex(read_blocks(_needed(relation), "d"))
     found: dict[tuple[str, str], dict[str, MeasuredArm]] = {}
     for arm, variant in index.arms:
@@ -115,7 +118,7 @@ def measure_cells(records: Records) -> list[MeasuredCell]:
     seen: Counter[tuple[str, str]] = Counter()
     cells = []
     for key, arms in sorted(found.items()):
-        cell = _cell(*key, *chosen[key], arms, notes.get(key, ""))
+        cell = _cell(*key, *chosen[key], arms)
         kind = cell.family, cell.shift_type
         cells.append(replace(cell, stream=seen[kind]))
         seen[kind] += 1
@@ -130,34 +133,63 @@ def _needed(records: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     return records.filter(f"variant in ('{VARIANT}', 'own') and (role = 'control' or {own})")
 
 
-def _main_settings(
-    records: duckdb.DuckDBPyRelation,
-) -> tuple[dict[tuple[str, str], tuple[str, str]], dict[tuple[str, str], str]]:
-    """(family, cell) -> the observation mode and setting of most agents, and a note on others:
-    networks or budgets beside the default are arms of the modifier of capability."""
+def _settings(records: duckdb.DuckDBPyRelation) -> dict[tuple[str, str], tuple[str, str]]:
+    """(family, cell) -> observation mode and setting of its agents; ValueError for several: which
+    one is the reference is not ours to say."""
     sql = f"""select family, cell, observation_mode, setting,
                      count(distinct run_id) as agents
               from records where {_AGENTS} and cell = train_distribution and variant = '{VARIANT}'
               group by all order by family, cell, agents desc, setting"""
-    chosen: dict[tuple[str, str], tuple[str, str]] = {}
-    others: dict[tuple[str, str], list[str]] = {}
-    for family, cell, mode, setting, agents in query(records, sql):
-        key = (family, cell)
-        if chosen.setdefault(key, (mode, setting)) != (mode, setting):
-            others.setdefault(key, []).append(f"{agents} of {mode} ({setting[:4]})")
-    notes = {
-        key: f"the main setting is read, not {', '.join(agents)}" for key, agents in others.items()
-    }
-    return chosen, notes
+    found: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
+    for family, cell, *setting in query(records, sql):
+        found.setdefault((family, cell), []).append(tuple(setting))
+    for (_, cell), several in found.items():
+        if len(several) > 1:
+            listed = ", ".join(f"{agents} of {mode} ({name[:8]})" for mode, name, agents in several)
+            raise ValueError(
+                f"calibration reads agents that were trained in one way; {cell} has {listed}; say "
+                "which: --setting NAME=VALUE, as total_steps=1000000, or the letters in brackets"
+            )
+    return {key: (mode, name) for key, ((mode, name, _),) in found.items()}
 
 
-def of_main_settings(records: Records) -> duckdb.DuckDBPyRelation:
-    """The records without the agents of other settings than each cell's main one."""
+def of_setting(
+    records: Records, wanted: str, settings: pa.Table | None = None
+) -> duckdb.DuckDBPyRelation:
+    """The records without the agents that were trained in another way; controls stay.
+
+    wanted: NAME=VALUE of a column of `settings`, or the first letters of a setting's hash.
+    Raises ValueError where no agent was trained so.
+    """
     relation = relation_of(records)
-    chosen, _ = _main_settings(relation)
+    name, is_value, value = wanted.partition("=")
+    known = [each for (each,) in query(relation, _KNOWN)]
+    if not is_value:
+        kept = [each for each in known if each.startswith(wanted)]
+    else:
+        columns = [] if settings is None else settings.column_names
+        if settings is None or name not in columns:
+            raise ValueError(
+                f"--setting names what agents were trained with, of {', '.join(columns) or 'none'};"
+                f" got {wanted}"
+            )
+        pairs = zip(settings["setting"].to_pylist(), settings[name].to_pylist(), strict=True)
+        kept = sorted({each for each, other in pairs if means(value, other)})
+    if not {*kept} & {*known}:
+        raise ValueError(f"no agent of these records was trained with --setting {wanted}")
+    listed = ", ".join(f"'{each}'" for each in kept)
+    return relation.filter(f"role = 'control' or setting in ({listed})")
+
+
+def trained_alike(records: Records) -> duckdb.DuckDBPyRelation:
+    """The records without agents of other settings than their cell's reference has."""
+    relation = relation_of(records)
     columns = "(family, cell, observation_mode, setting)"
-    kept = [f"{columns} = {(*where, *setting)}" for where, setting in chosen.items()]
+    kept = [f"{columns} = {(*where, *setting)}" for where, setting in _settings(relation).items()]
     return relation.filter(" or ".join(["role = 'control'", *kept]))
+
+
+_KNOWN = "select distinct setting from records where role = 'agent' order by 1"
 
 
 def _measure(index: BlockIndex, arm: Arm) -> MeasuredArm:
@@ -172,14 +204,13 @@ def _cell(
     observation_mode: str,
     setting: str,
     arms: Mapping[str, MeasuredArm],
-    note: str,
 ) -> MeasuredCell:
     reasons = (
         *_not_enough(arms.get("reference")),
         *_not_identified(arms),
         *_not_informing(next(iter(arms.values()))),
     )
-    return MeasuredCell(family, cell, observation_mode, setting, arms, reasons, note)
+    return MeasuredCell(family, cell, observation_mode, setting, arms, reasons)
 
 
 def _not_enough(reference: MeasuredArm | None) -> list[str]:

@@ -185,7 +185,7 @@ def _cell(c: Calibration, cell: MeasuredCell) -> dict[str, Any]:
         "harm_may_update": cell.harm_may_update,
         "harm_by_construction": cell.harm_by_construction,
         "fallback": fallback,
-        "note": cell.note,
+        "note": "",
     }
 
 

@@ -207,16 +207,11 @@ def test_looks_of_the_objects(quadruples):
     assert (broken.gem_look == 1 - broken.line_look).all()
 
 
-def test_the_noise_of_disturbed_levels_touches_texture_and_walls_only(quadruples):
+def test_disturbed_levels_have_a_texture_and_no_noise(quadruples):
     env = BatchEnv.on(quadruples["M6"]["01"])
     expected = env.cells[:, None] >> np.arange(len(FAMILY.planes))[:, None, None] & 1
-    noisy = dict(zip((plane.name for plane in FAMILY.planes), range(8), strict=True))
-    texture, wall = noisy.pop("texture"), noisy.pop("wall")
-    expected[:, texture] = 1
-    changed = env.buffers.obs != expected
-    assert not changed[:, list(noisy.values())].any()
-    for plane in (texture, wall):
-        assert is_share(changed[:, plane].mean(), 0.01, changed[:, plane].size)
+    expected[:, [plane.name for plane in FAMILY.planes].index("texture")] = 1
+    assert (env.buffers.obs == expected).all()
     assert not (quadruples["M6"]["10"].level.disturbed).any()
 
 

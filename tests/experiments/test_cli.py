@@ -156,7 +156,7 @@ def test_doctor_is_content_here(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path / "results"))
     assert cli.main(["doctor"]) == 0
     shown = capsys.readouterr().out
-    for text in ("python", "stable-baselines3", "numba", "cpu", "gpu"):
+    for text in ("python", "stable-baselines3", "numba", "cpu", "gpu", "diversity: 350 agents"):
         assert text in shown
     assert "broken" not in shown
     assert not (tmp_path / "results").exists()

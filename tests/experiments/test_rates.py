@@ -149,7 +149,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 weights = "same" if (levels, agent) == (50, 3) else run.name
                 location = f"/elsewhere/{training.name}/checkpoint"
                 write_json(run / "config.json", {
-                    "location": location, "setting": setting, "subject": {"identity": weights},
+                    "location": location, "setting": setting, "cell": "C2",
+                    "subject": {"identity": weights, "cell": "C2"},
                 })  # fmt: skip
                 write_json(training / "config.json", {
                     "cell": "C2", "train_seed": agent,
@@ -178,8 +179,25 @@ def test_arms_differ_by_a_setting(sweep: Path, capsys: pytest.CaptureFixture[str
     assert "num_levels=50 d=0.02 " in text and "(" not in text.split("competent")[0]
 
 
+def test_arms_differ_by_two_factors(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Along the first within each value of the second, whichever of them the records hold."""
+    both = [(levels, d) for levels in ("50", "500") for d in ("0.0", "0.02")]
+    for by, against in (("num_levels,d", "500"), ("d,num_levels", "0")):
+        assert rates_of(sweep, ["--by", by, "--against", against, "--csv", "-"]) == 0
+        rows = [*csv.DictReader(io.StringIO(capsys.readouterr().out))]
+        if by == "num_levels,d":
+            assert {(row["value"], row["d"]) for row in rows} == {*both}
+        else:
+            arms = {(row["setting"].split()[0], row["value"]) for row in rows}
+            assert arms == {(f"num_levels={levels}", d) for levels, d in both}
+    assert rates_of(sweep, ["--by", "d,num_levels", "--against", "0"]) == 0
+    assert "d=0.02 num_levels=50" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="a column or two"):
+        rates_of(sweep, ["--by", "d,q,method"])
+
+
 def test_a_setting_that_there_is_not_is_refused(sweep: Path, results: Path) -> None:
-    with pytest.raises(ValueError, match=r"or of the settings, .*num_levels; got 'levels'"):
+    with pytest.raises(ValueError, match=r"got 'levels'; did you mean 'num_levels'"):
         rates_of(sweep, ["--by", "levels", "--against", "1"])
     with pytest.raises(ValueError, match=r"`by` must be one of .*got 'num_levels'"):
         rates_of(results, ["--by", "num_levels", "--against", "50"])

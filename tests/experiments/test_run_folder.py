@@ -70,7 +70,7 @@ def test_the_deny_list_is_this():
         "progress",
         "results_root",
         "study",
-        "tracker",
+        "tensorboard",
     ]
 
 
@@ -100,7 +100,7 @@ def test_a_finished_run_has_its_files_and_is_not_repeated(tmp_path):
     assert run_once(folder.path, CONFIG, lambda path: (path / "weights").write_bytes(b"abc"))
     assert folder.is_done
     done = json.loads((folder.path / "done.json").read_text())
-    assert set(done) == {"id", "schema", "seconds", "sha256", "versions"}
+    assert set(done) == {"cpu_seconds", "id", "schema", "seconds", "sha256", "versions"}
     assert done["id"] == folder.id
     assert set(done["sha256"]) == {"config.json", "provenance.json", "weights"}
     assert done["sha256"]["weights"].startswith("ba7816bf")  # SHA-256 of "abc"

@@ -77,7 +77,14 @@ def test_arms_in_words():
 
 def test_studies_are_listed_with_their_questions(capsys):
     assert cli.main(["study", "list"]) == 0
-    assert "misgen run-cells" in capsys.readouterr().out
+    listed = capsys.readouterr().out.splitlines()
+    names = [line.partition(":")[0] for line in listed]
+    assert names == [
+        "cells", "demo", "diversity", "network", "num_levels", "specification", "training_steps",
+    ]  # fmt: skip
+    assert all(line.endswith("?") for line in listed)
+    assert cli.main(["study", "list", "--json"]) == 0
+    assert [*json.loads(capsys.readouterr().out)] == names
 
 
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """A study is a file: what it may say, and which agents, jobs and evaluations it means."""
 
 import functools
+import json
 from collections import Counter
 from dataclasses import replace
 from itertools import chain
@@ -8,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from misgen.analysis.study import read_study_folder
 from misgen.envs.families import FAMILIES, find_cell
+from misgen.experiments import cli
 from misgen.experiments import study as study_module
+from misgen.experiments.attempt import write_failed
 from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.config import compose
+from misgen.experiments.run_folder import write_json
+from misgen.experiments.status import remember
 from misgen.experiments.study import (
     Plan,
     arm_configs,
@@ -20,7 +26,7 @@ from misgen.experiments.study import (
     train_configs,
     train_jobs,
 )
-from misgen.experiments.study_file import load_study, read_study
+from misgen.experiments.study_file import load_study, read_study, study_names
 from misgen.experiments.train import train_folder
 
 CODES = built_in_codes()
@@ -90,17 +96,17 @@ def test_few_agents_are_the_first_ones_of_the_whole_study():
 def test_the_demo_trains_two_arms_in_each_of_its_cells():
     configs = train_configs(Plan(DEMO, DEMO.cells, 5))
     found = [(c.cell, c.intervention.diversity, c.train_seed) for c in configs["d=1"]]
-    assert found == [(code, 1.0, seed) for code in ("C2", "K3") for seed in range(10, 15)]
+    assert found == [(code, 1.0, seed) for code in ("C2", "K3") for seed in range(100, 105)]
     budgets = {c.cell: c.agent.settings.total_steps for c in configs["d=0"]}
     assert budgets == {code: find_cell(code)[0].total_steps for code in DEMO.cells}
     quick = Plan(DEMO, DEMO.cells, 5, quick=True)
-    assert [c.train_seed for c in arm_configs(quick, "d=0")] == [10, 10]
+    assert [c.train_seed for c in arm_configs(quick, "d=0")] == [100, 100]
     assert quick.folder.name == "demo-quick"
 
 
 def test_an_agent_is_what_misgen_train_would_make():
     overrides = ["cell=K3", "agent=cloning", "intervention.diversity=0"]
-    said = compose("train", [*overrides, "study=cells", "train_seed=11"])
+    said = compose("train", [*overrides, "study=cells", "train_seed=101"])
     assert arm_configs(Plan(CELLS, ["K3"], 2), "clones")[1] == said
 
 
@@ -190,3 +196,111 @@ def test_a_refused_override_names_its_arm(read, override, message):
         train_configs(Plan(read("intervention.diversity=1", override), ["K3"], 1))
     assert str(error.value).startswith("arm 'control' of the study small: ")
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+# --- Running it ----------------------------------------------------------------------------------
+
+OWN = """
+question: Does a study of one's own run from another folder?
+cells: [K3]
+agents: 1
+arms:
+  d=0: [intervention.diversity=0]
+  d=1: [intervention.diversity=1]
+analysis: {against: d=1, along: d}
+quick:
+  num_levels: 8
+  steps_divisor: 1000
+  overrides: [agent.settings.num_envs=16, agent.settings.num_steps=64]
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The file of a study of one's own, outside the package, and results elsewhere."""
+    monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path / "results"))
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "elsewhere" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text(OWN)
+    return str(file)
+
+
+def test_a_study_of_ones_own_runs_is_followed_and_is_compared(own, capsys, tmp_path):
+    assert cli.main(["study", "run", own, "--quick"]) == 0
+    said = capsys.readouterr().out
+    assert "SMOKE RUN" in said and "K3 at 11" in said
+    folder = tmp_path / "results" / "mine-quick"
+    assert {"study.json", "compare.txt", "compare.csv"} <= {file.name for file in folder.iterdir()}
+    assert (folder / "compare.txt").read_text() in said
+
+    assert cli.main(["study", "status", "mine-quick", "--json"]) == 0
+    arms = json.loads(capsys.readouterr().out)["arms"]
+    trained = [(row["arm"], row["done"]) for row in arms if row["kind"] == "train"]
+    assert trained == [("K3 d=0", 1), ("K3 d=1", 1)]
+
+    assert cli.main(["compare", "mine-quick", "--against", "d=0", "--variant", "11"]) == 0
+    assert "gm - d=0" in capsys.readouterr().out
+    moved = folder.rename(tmp_path / "sent by mail")
+    assert cli.main(["compare", str(moved), "--csv", "-"]) == 0
+    assert capsys.readouterr().out.count("\n") == 1 + 2 * 2  # arms at two variants
+
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "results").glob("runs/*/*/*")}
+    assert cli.main(["study", "run", own, "--quick"]) == 0
+    assert before == {file: file.stat().st_mtime_ns for file in before}
+
+
+def test_what_failed_is_tried_again_and_nothing_else(own, capsys, tmp_path):
+    plan = Plan(load_study(own), ["K3"], 1, quick=True)
+    zero, one = (train_folder(arm_configs(plan, name)[0]) for name in ("d=0", "d=1"))
+    remember(plan.name, {zero.id: "K3 d=0", one.id: "K3 d=1"})
+    zero.path.mkdir(parents=True)
+    write_json(zero.path / "config.json", dict(zero.config))
+    write_failed(zero.path, "RuntimeError: a cosmic ray", None)
+    assert cli.main(["study", "status", "mine-quick"]) == 0
+    assert "failed: train K3 d=0" in capsys.readouterr().out
+    assert cli.main(["study", "retry", "mine-quick"]) == 0
+    assert "1 of 1 runs that had failed are done" in capsys.readouterr().out
+    assert zero.is_done and not one.path.exists()
+    assert cli.main(["study", "retry"]) == 0
+    assert "nothing has failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "diverse"], "there is no study 'diverse'; did you mean 'diversity'?"),
+        (["run", "nowhere.yaml"], "there is no nowhere.yaml"),
+        (["run"], "name a study: cells, demo, diversity"),
+        (["run", "demo", "--cell", "C2"], "there is no --cell; did you mean '--cells'?"),
+        (["status", "demo"], "has no runs of a study 'demo'; begin with `misgen study run demo`"),
+    ],
+)
+def test_a_wrong_word_is_one_message_and_nothing_starts(own, capsys, tmp_path, words, message):
+    assert cli.main(["study", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_study_that_was_not_run_cannot_be_compared(own, capsys):
+    assert cli.main(["compare", "diversity"]) == 2
+    assert "run it: misgen study run diversity" in capsys.readouterr().err
+
+
+def test_two_arms_that_are_one_are_refused(read):
+    with pytest.raises(ValueError, match="'plain' and 'control' of the study small are the same"):
+        train_configs(Plan(read("intervention.diversity=1", "intervention.diversity=0"), ["K3"], 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", study_names())
+def test_every_declared_study_runs_at_quick(name, tmp_path, monkeypatch):
+    """In one of its cells, to the end."""
+    monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path))
+    study = load_study(name)
+    code = (study.quick.cells or study.cells or ("K3",))[0]
+    assert cli.main(["study", "run", name, "--quick", "--cells", code, "--agents", "1"]) == 0
+    assert cli.main(["compare", f"{name}-quick"]) == 0
+    arms = read_study_folder(tmp_path / f"{name}-quick").settings["arm"].to_pylist()
+    assert {*arms} == {arm for arm in study.arms if code in (study.arms[arm].cells or [code])}

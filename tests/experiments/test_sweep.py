@@ -106,7 +106,7 @@ def test_a_failing_run_costs_itself_only(results, capsys):
     assert len(finished(results)) == 2
     said = capsys.readouterr().err
     assert "lower learning_rate" in said and "1 of 3 runs failed" in said
-    assert "K3 d=0 agent 0 learning_rate=1e+30" in said  # what tells it from the others
+    assert "K3 d=0 learning_rate=1e+30 agent 0" in said  # what tells it from the others
 
 
 def test_read_only_results_are_one_message(tmp_path, capsys, monkeypatch):

@@ -47,7 +47,7 @@ def results(tmp_path_factory, jobs_here):
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MISGEN_RESULTS", str(folder))
-        assert main(["train", "-m", *TINY, "intervention.diversity=0,1"]) == 0
+        assert main(["train", "-m", *TINY, "intervention.diversity=0,1", "checkpoints=all"]) == 0
         assert main(["evaluate", f"--levels={LEVELS}", "--checkpoints=all"]) == 0
     return folder
 
@@ -93,7 +93,7 @@ def test_a_run_leaves_checkpoint_curve_and_what_it_saw_of_the_broken_cue(results
 def test_a_finished_run_is_not_trained_again(results, capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = {p: p.stat().st_mtime_ns for p in results.rglob("*") if p.is_file()}
-    assert main(["train", "-m", *TINY, "intervention.diversity=0,1"]) == 0
+    assert main(["train", "-m", *TINY, "intervention.diversity=0,1", "checkpoints=all"]) == 0
     assert "2 runs, 2 done before" in capfd.readouterr().err
     assert main(["evaluate", f"--levels={LEVELS}"]) == 0
     assert not list(tmp_path.iterdir())  # nor is anything left where the command was given
@@ -492,7 +492,7 @@ def test_noise_is_fitted_to_the_success_of_the_arm():
 def test_what_training_sees_of_the_broken_cue():
     """d times the broken draws that do not restore the cue; of a finite set what is in it."""
     from misgen.envs.core.levels import cue_holds, finite_levels
-    from misgen.experiments.train import shares_of
+    from misgen.experiments.training_levels import shares_of
 
     def shares(d, num_levels=0):
         asked = InterventionConfig(diversity=d, num_levels=num_levels)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tests.analysis.conftest import EVENTS, episodes
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
@@ -15,7 +16,7 @@ from misgen.analysis.calibration.calibrate import Calibration, Settings, calibra
 from misgen.analysis.calibration.conflict import TAIL, conflicts, expected_by_chance, predictive
 from misgen.analysis.calibration.handoff import RATES
 from misgen.analysis.calibration.held_out import HeldOut
-from misgen.analysis.calibration.measured import MeasuredCell, measure_cells
+from misgen.analysis.calibration.measured import MeasuredCell, measure_cells, of_setting
 from misgen.analysis.calibration.reference_fit import cell_counts
 from misgen.analysis.calibration.summary import feed_warnings, plain, summary_of
 from misgen.analysis.calibration.table import tables
@@ -220,7 +221,7 @@ def test_records_without_any_arm_of_the_study(tmp_path: Path) -> None:
         run(tmp_path)
 
 
-def test_another_network_is_no_reference_arm(tmp_path: Path) -> None:
+def test_which_network_is_the_reference_must_be_said(tmp_path: Path) -> None:
     write_study(tmp_path / "a", cells=CELLS[:1], agents=3)
     columns = [
         episodes(
@@ -236,10 +237,20 @@ def test_another_network_is_no_reference_arm(tmp_path: Path) -> None:
     for agent, block in enumerate(columns):
         write_records(tmp_path / "a" / f"wide{agent}" / "episodes.parquet", block, EVENTS)
         (tmp_path / "a" / f"wide{agent}" / "done.json").write_text("{}")
-    (cell,) = measure_cells(read_records(tmp_path / "a"))
+    records = read_records(tmp_path / "a")
+    with pytest.raises(ValueError, match=r"C2 has 9 of planes \(a1b2c3d4\), 2 of planes \(wide\)"):
+        measure_cells(records)
+    (cell,) = measure_cells(of_setting(records, "a1b2"))
     assert cell.setting == "a1b2c3d4" and cell.reference.k == 3
-    assert "2 of planes (wide)" in cell.note
-    assert run(tmp_path / "a").entering  # the modifiers' comparison is not disturbed either
+    widths = pa.table({"setting": ["a1b2c3d4", "wide"], "features_dim": [256, 1024]})
+    (cell,) = measure_cells(of_setting(records, "features_dim=1024", widths))
+    assert cell.setting == "wide" and cell.reference.k == 2
+    for wrong, message in (
+        ("features_dim=7", "no agent of these records"),
+        ("x=1", "features_dim"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            of_setting(records, wrong, widths)
 
 
 # --------------------------------------------------------------------------------------- what moves

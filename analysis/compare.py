@@ -1,0 +1,290 @@
+"""The arms of a study beside each other: what differs, along which dose, and at what cost.
+
+Arms are compared by P(goal misgeneralization) of *all* trained agents, because competence and
+capability are themselves consequences of training; goal failure of the competent ones stands
+beside it. Whether arms differ is said by the permutation test of `misgen.analysis.rates` alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from misgen.analysis.blocks import CUE_BROKEN, Arm, BlockIndex, counts_of_blocks, read_blocks
+from misgen.analysis.modifiers.dose_response import DoseResponse, dose_response
+from misgen.analysis.rates import (
+    AgentCounts,
+    Estimate,
+    Verdict,
+    bootstrap_difference,
+    bootstrap_ratio,
+    estimates,
+    identified,
+    permutation_test,
+    point_rates,
+)
+from misgen.analysis.study import StudyFolder
+from misgen.analysis.table import gated, is_assessable
+
+EQUAL_SUCCESS = 0.9
+"""Of the planner's success on the own distribution: where the cost of learning is read."""
+ROLLOUTS = 3
+"""In so many successive ones it is at least that. Of the first rollout of a training only short
+episodes end, which succeed."""
+DOSES = ("d", "broken_share", "broken_episodes")
+"""What breaks the cue in training: along these a half effect can be placed."""
+NOT_ASSESSABLE = "not assessable: no more capable than a random policy or a constant action"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Means over the agents of an arm; NaN: not recorded. reached: agents whose training success
+    came to EQUAL_SUCCESS of the planner's, in ROLLOUTS; the steps and seconds to it are theirs."""
+
+    steps: float
+    cpu_seconds: float
+    reached: int
+    steps_to_success: float
+    seconds_to_success: float
+
+
+@dataclass(frozen=True)
+class ArmAt:
+    """One arm in one cell at one variant.
+
+    trained: counts of all agents; competent: of those that learned their own levels. factor: mean
+    of each numeric setting and of what training saw.
+    """
+
+    family: str
+    cell: str
+    variant: str
+    arm: str
+    trained: AgentCounts
+    competent: AgentCounts
+    run_ids: tuple[str, ...]
+    own_success: float
+    planner_own_success: float
+    assessable: bool
+    random_capable: float
+    factor: Mapping[str, float]
+    cost: Cost
+    rates: Mapping[str, Estimate] = field(default_factory=dict)
+    """p_capable and p_gm of all trained, p_goal_fail of the competent agents."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm less the one it is compared with; ratio: of P(goal misgeneralization)."""
+
+    arm: ArmAt
+    against: ArmAt
+    p_gm: Estimate
+    p_gm_ratio: Estimate
+    p_gm_verdict: Verdict
+    p_goal_fail: Estimate
+    p_goal_fail_verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """arms: by cell, variant and the order of the study. doses: (variant, rates along one of DOSES)
+    of each cell; none unless arms vary it."""
+
+    study: StudyFolder
+    against: str
+    along: str
+    arms: tuple[ArmAt, ...]
+    differences: tuple[Difference, ...]
+    doses: tuple[tuple[str, DoseResponse], ...]
+
+    def places(self) -> list[tuple[str, str]]:
+        """(cell, variant) of the arms, each once."""
+        return [*dict.fromkeys((arm.cell, arm.variant) for arm in self.arms)]
+
+    def at(self, cell: str, variant: str) -> list[ArmAt]:
+        return [arm for arm in self.arms if (arm.cell, arm.variant) == (cell, variant)]
+
+    def is_identified(self, cell: str, variant: str) -> bool | None:
+        """Whether rates there may be quoted by themselves, by the d = 1 arm; None without one."""
+        floors = (a for a in self.at(cell, variant) if (a.factor["d"], a.factor["q"]) == (1, 1))
+        floor = next(floors, None)
+        if floor is None:
+            return None
+        rate = floor.rates["p_goal_fail"].value
+        return floor.assessable and identified(rate, floor.random_capable)
+
+
+def compare(
+    study: StudyFolder,
+    against: str = "",
+    along: str = "",
+    variants: Sequence[str] = ("11", "10"),
+    replicates: int = 4000,
+) -> Comparison:
+    """Compare all arms with one, in every cell where both are.
+
+    against, along: by default what the study says. variants: of CUE_BROKEN.
+
+    Raises:
+        ValueError: no such arm, or no such variant.
+    """
+    against, along = against or study.against, along or study.along
+    if against not in study.arms:
+        raise ValueError(
+            f"--against names an arm of the study {study.name}; got {against or 'none'!r}; it has "
+            f"{', '.join(study.arms)}"
+        )
+    if wrong := {*variants} - {*CUE_BROKEN}:
+        raise ValueError(f"goals are compared at {' or '.join(CUE_BROKEN)}; got {sorted(wrong)}")
+    arms = tuple(_arms(study, variants, replicates))
+    place = {(each.cell, each.variant): each for each in arms if each.arm == against}
+    differences = tuple(
+        _difference(each, place[each.cell, each.variant], replicates)
+        for each in arms
+        if each.arm != against and (each.cell, each.variant) in place
+    )
+    return Comparison(study, against, along, arms, differences, tuple(_doses(arms, along)))
+
+
+def _arms(study: StudyFolder, variants: Sequence[str], replicates: int) -> Iterator[ArmAt]:
+    index = BlockIndex(read_blocks(study.records, "d"))
+    names, curves = study.arm_of_run, study.curves()
+    settings = {row["run_id"]: row for row in study.settings.to_pylist()}
+    found: dict[tuple[str, str, str], tuple[Arm, str]] = {}
+    for key, variant in index.arms:
+        runs = {block.run_id for block in index.agents(key, variant)} & {*names}
+        for name in {names[run] for run in runs} if variant in variants else ():
+            if key.is_cross:
+                continue
+            found[key.cell, variant, name] = key, variant
+    order = {name: place for place, name in enumerate(study.arms)}
+    for cell, variant, name in sorted(
+        found, key=lambda each: (each[0], variants.index(each[1]), order[each[2]])
+    ):
+        key, _ = found[cell, variant, name]
+        yield _arm(index, key, variant, name, (settings, curves), replicates)
+
+
+def _arm(
+    index: BlockIndex,
+    key: Arm,
+    variant: str,
+    name: str,
+    training: tuple[Mapping[str, Mapping[str, Any]], Mapping[str, list[tuple[int, float]]]],
+    replicates: int,
+) -> ArmAt:
+    counts, gate, own, planner, _ = gated(index, key, variant)
+    random = counts_of_blocks(index.control(key, variant, "random"))
+    runs = {block.agent_number: block.run_id for block in index.agents(key, variant)}
+    run_ids = tuple(runs[number] for number in counts.agent_number)
+    settings, curves = training
+    members = [settings[run] for run in run_ids]
+    competent = counts.select(gate)
+    rates = estimates(counts, replicates)
+    return ArmAt(
+        family=key.family,
+        cell=key.cell,
+        variant=variant,
+        arm=name,
+        trained=counts,
+        competent=competent,
+        run_ids=run_ids,
+        own_success=_mean(own),
+        planner_own_success=planner,
+        assessable=is_assessable(index, key, variant),
+        random_capable=point_rates(random).p_capable,
+        factor={"d": key.d, "q": key.q, **_factors(members)},
+        cost=_cost(members, [curves.get(run, []) for run in run_ids], EQUAL_SUCCESS * planner),
+        rates={**rates, "p_goal_fail": estimates(competent, replicates)["p_goal_fail"]},
+    )
+
+
+def _factors(members: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Means of the numbers that all agents of an arm have."""
+    names = [n for n in members[0] if all(_is_number(each.get(n)) for each in members)]
+    return {name: float(np.mean([each[name] for each in members])) for name in names}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cost(
+    members: Sequence[Mapping[str, Any]],
+    curves: Sequence[Sequence[tuple[int, float]]],
+    target: float,
+) -> Cost:
+    seconds = [_known(each.get("cpu_seconds")) for each in members]
+    total = [curve[-1][0] if curve else math.nan for curve in curves]
+    first = [reaches(curve, target) for curve in curves]
+    reached = [index for index, at in enumerate(first) if at == at]
+    return Cost(
+        steps=_mean(total),
+        cpu_seconds=_mean(seconds),
+        reached=len(reached),
+        steps_to_success=_mean([first[k] for k in reached]),
+        seconds_to_success=_mean([seconds[k] * first[k] / total[k] for k in reached]),
+    )
+
+
+def reaches(curve: Sequence[tuple[int, float]], target: float) -> float:
+    """The steps after the first of ROLLOUTS successive ones with this success; NaN: never."""
+    for k in range(len(curve) - ROLLOUTS + 1):
+        if all(rate >= target for _, rate in curve[k : k + ROLLOUTS]):
+            return curve[k][0]
+    return math.nan
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _mean(values: Any) -> float:
+    return float(np.mean(values)) if len(values) else math.nan
+
+
+def _difference(arm: ArmAt, against: ArmAt, replicates: int) -> Difference:
+    if not (arm.assessable and against.assessable):
+        which = "they are" if not arm.assessable else f"{against.arm} is"
+        reason = f"{which} {NOT_ASSESSABLE}"
+        missing, verdict = Estimate(math.nan, reason=reason), Verdict(reason=reason)
+        gm, ratio = (
+            how(arm.trained, against.trained, "p_gm", replicates)
+            for how in (bootstrap_difference, bootstrap_ratio)
+        )
+        return Difference(arm, against, gm, ratio, verdict, missing, verdict)
+    return Difference(
+        arm,
+        against,
+        bootstrap_difference(arm.trained, against.trained, "p_gm", replicates),
+        bootstrap_ratio(arm.trained, against.trained, "p_gm", replicates),
+        permutation_test(arm.trained, against.trained, "p_gm"),
+        _of_competent(bootstrap_difference, arm, against, replicates),
+        permutation_test(arm.competent, against.competent, "p_goal_fail"),
+    )
+
+
+def _of_competent(how: Any, arm: ArmAt, against: ArmAt, replicates: int) -> Estimate:
+    if not (arm.competent.k and against.competent.k):
+        return Estimate(math.nan, reason="no competent agent in one of the arms")
+    found: Estimate = how(arm.competent, against.competent, "p_goal_fail", replicates)
+    return found
+
+
+def _doses(arms: Sequence[ArmAt], along: str) -> Iterator[tuple[str, DoseResponse]]:
+    """Rates along what broke the cue in training, where the arms differ in it."""
+    if along not in DOSES:
+        return
+    groups: dict[tuple[str, str, str], list[ArmAt]] = {}
+    for arm in arms:
+        groups.setdefault((arm.family, arm.cell, arm.variant), []).append(arm)
+    for (family, cell, variant), members in groups.items():
+        for dose in DOSES:
+            points = {m.factor[dose]: m.trained for m in members if dose in m.factor}
+            if len(points) == len(members) > 1:
+                yield variant, dose_response((family, cell), dose, [*points.items()])

@@ -1,0 +1,86 @@
+"""The folder of a study: what its agents were and did, small enough to be sent or committed.
+
+`misgen study run` writes it; everything that compares or shows a study reads this folder alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from duckdb import DuckDBPyRelation
+
+from misgen.analysis.files import utf8
+from misgen.analysis.records import read_records
+from misgen.analysis.settings import read_settings
+
+STUDY = "study.json"
+CURVES = "curves.parquet"  # columns run_id, steps, success_rate; a row per rollout
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """arms: in the study's order. against, along: see `misgen.experiments.study_file.Analysis`.
+
+    records: of all agents at home and their controls. settings: one row per evaluated agent, with
+    the column `arm`; see `misgen.analysis.settings`.
+    """
+
+    path: Path
+    name: str
+    question: str
+    arms: tuple[str, ...]
+    against: str
+    along: str
+    is_smoke_run: bool
+    provenance: Mapping[str, Any]
+    records: DuckDBPyRelation
+    settings: pa.Table
+
+    @property
+    def arm_of_run(self) -> dict[str, str]:
+        """Run id of an evaluation -> arm."""
+        return dict(zip(*(self.settings[name].to_pylist() for name in ("run_id", "arm")),
+                        strict=True))  # fmt: skip
+
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Run id of an evaluation -> (steps, success rate of the episodes that ended) per rollout
+        of the agent's training."""
+        curves: dict[str, list[tuple[int, float]]] = {}
+        for row in pq.read_table(utf8(self.path / CURVES)).to_pylist():
+            curves.setdefault(row["run_id"], []).append((row["steps"], row["success_rate"]))
+        return curves
+
+
+def read_study_folder(path: Path) -> StudyFolder:
+    """Open what `misgen study run` left.
+
+    Raises:
+        ValueError: there is no study in the folder; see also `read_records`.
+    """
+    try:
+        said = json.loads((path / STUDY).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"the folder of a study holds {STUDY}, as `misgen study run` leaves it; {path} has none"
+        ) from error
+    settings = read_settings(path)
+    if settings is None:
+        raise ValueError(f"{path} has no settings.parquet; run the study again: it is written last")
+    return StudyFolder(
+        path=path,
+        name=said["name"],
+        question=said["question"],
+        arms=tuple(said["arms"]),
+        against=said["against"],
+        along=said["along"],
+        is_smoke_run=said["smoke_run"],
+        provenance=said["provenance"],
+        records=read_records(path),
+        settings=settings,
+    )

@@ -1,0 +1,118 @@
+"""What a study leaves beside its runs: a folder small enough to be sent, that shows it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from misgen.analysis.compare import compare
+from misgen.analysis.compare_table import comparison_csv, format_comparison
+from misgen.analysis.files import atomic_write_bytes
+from misgen.analysis.records import FILE_NAME, write_slim
+from misgen.analysis.settings import FILE_NAME as SETTINGS
+from misgen.analysis.study import CURVES, STUDY, read_study_folder
+from misgen.envs.families import find_cell
+from misgen.experiments.config import TrainConfig
+from misgen.experiments.provenance import provenance
+from misgen.experiments.run_folder import require_writable, results_root, write_json
+from misgen.experiments.settings_table import settings_of
+from misgen.experiments.study import Measured
+from misgen.experiments.train import CHECKPOINT, train_folder
+from misgen.experiments.training_log import CURVE, read_curve
+
+
+def show(measured: Measured) -> Path:
+    """Leave the study's folder, print the comparison of its arms; returns the folder."""
+    folder = collect(measured)
+    if measured.plan.study.analysis.against:
+        print(write_comparison(folder), end="")
+    print(f"\nfiles: {folder}; agents and records: {results_root() / 'runs'}")
+    return folder
+
+
+def collect(measured: Measured) -> Path:
+    """Records, settings and learning curves of the agents of a study, at home."""
+    folder, study = require_writable(measured.plan.folder), measured.plan.study
+    write_records(measured, folder)
+    arms = arms_of_evaluations(measured)
+    settings = settings_of(results_root())
+    assert settings is not None  # agents were evaluated
+    own = settings.filter(pc.is_in(settings["run_id"], pa.array([*arms])))
+    named = own.append_column("arm", pa.array([arms[run] for run in own["run_id"].to_pylist()]))
+    _write_table(folder / SETTINGS, named.sort_by("run_id"))
+    _write_table(folder / CURVES, curves_of(measured))
+    # Written last: with it, the folder is a study's.
+    write_json(folder / STUDY, {
+        "name": measured.plan.name,
+        "question": study.question,
+        "arms": [*study.arms],
+        "against": study.analysis.against,
+        "along": study.analysis.along,
+        "smoke_run": measured.plan.quick,
+        "provenance": provenance(),
+    })  # fmt: skip
+    return folder
+
+
+def write_comparison(folder: Path) -> str:
+    """Compare the arms of a study's folder, as its text and CSV files say; returns the text."""
+    found = compare(read_study_folder(folder))
+    text = format_comparison(found)
+    atomic_write_bytes(folder / "compare.txt", text.encode())
+    atomic_write_bytes(folder / "compare.csv", comparison_csv(found).encode())
+    return text
+
+
+def write_records(measured: Measured, folder: Path) -> None:
+    """The episodes, without actions, by cell."""
+    for code in measured.plan.cells:
+        family, _ = find_cell(code)
+        here = measured.records.filter(f"family = '{family.name}' and cell = '{code}'")
+        names = [event.name.lower() for event in family.events]
+        write_slim(require_writable(folder / "records" / code) / FILE_NAME, here, names)
+        write_json(folder / "records" / code / "done.json", {"from": "misgen study run"})
+
+
+def arms_of_evaluations(measured: Measured) -> dict[str, str]:
+    """Run id of the evaluation of an agent at home -> arm."""
+    arms = _arms_by_checkpoint(measured.configs)
+    return {
+        job.folder.name.removeprefix("run="): arms[job.argument["location"]]
+        for job in measured.evaluations
+        if job.argument.get("location") in arms
+        and job.argument["cell"] == job.argument["subject"]["cell"]
+    }
+
+
+def _arms_by_checkpoint(configs: Mapping[str, Sequence[TrainConfig]]) -> dict[str, str]:
+    return {
+        str(train_folder(config).path / CHECKPOINT): arm
+        for arm, members in configs.items()
+        for config in members
+    }
+
+
+def curves_of(measured: Measured) -> pa.Table:
+    """The learning curves by run id of the agent's evaluation."""
+    rows = []
+    for job in measured.evaluations:
+        if job.argument.get("location"):
+            curve = read_curve(Path(job.argument["location"]).with_name(CURVE))
+            run = job.folder.name.removeprefix("run=")
+            rows += [(run, int(row["steps"]), row["success_rate"]) for row in curve]
+    columns = [[row[k] for row in rows] for k in range(3)]
+    types = {"run_id": pa.string(), "steps": pa.int64(), "success_rate": pa.float32()}
+    return pa.table({
+        name: pa.array(values, kind)
+        for (name, kind), values in zip(types.items(), columns, strict=True)
+    })  # fmt: skip
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    atomic_write_bytes(path, sink.getvalue().to_pybytes())
