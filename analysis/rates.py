@@ -212,12 +212,13 @@ def _draws(replicates: int, k: int, seed: int) -> tuple[FloatArray, FloatArray]:
     """Weights [replicates, k + 1] and rates of the pseudo-agent [3, replicates], not changed by
     whoever has them: arms of one size have the same draws."""
     rng = np.random.default_rng(seed)
-    return rng.standard_exponential((replicates, k + 1)), _pseudo(rng, replicates)
+    weights: FloatArray = rng.standard_exponential((replicates, k + 1))
+    return weights, _pseudo(rng, replicates)
 
 
 def _pseudo(rng: np.random.Generator, replicates: int) -> FloatArray:
     """c, c x g/c and that x h/g of the pseudo-agent [3, replicates]."""
-    pseudo: FloatArray = np.cumprod(rng.beta(0.5, 0.5, (3, replicates)), axis=0)
+    pseudo: FloatArray = np.multiply.accumulate(rng.beta(0.5, 0.5, (3, replicates)), axis=0)
     return pseudo
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from misgen.analysis.files import atomic_write_bytes, utf8
+from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.priors.types import SHIFT_TYPES
 from misgen.analysis.record_checks import check_together, footer, open_files, two_declarations
 from misgen.analysis.record_files import record_files
