@@ -40,12 +40,13 @@ def query(records: Records, sql: str) -> list[tuple[Any, ...]]:
     `read_records` whose data cannot be read: only now, because records are read lazily."""
     records = relation_of(records)
     with torn_file_named(records):
-        text = records.sql_query()
-        if "read_parquet(" in text:  # `DuckDBPyRelation.query` takes twice the time, and the memory
-            cursor = connect().execute(f"create temp view records as {text}")
-            return cursor.execute(sql).fetchall()
-        relation = records.query("records", sql)
-        return relation.fetchall() if relation else []
+        cursor = connect()
+        try:  # `DuckDBPyRelation.query` takes twice the time, and the memory
+            cursor.execute(f"create temp view records as {records.sql_query()}")
+        except duckdb.CatalogException:  # tables in memory are known to their relation alone
+            relation = records.query("records", sql)
+            return relation.fetchall() if relation else []
+        return cursor.execute(sql).fetchall()
 
 
 @contextlib.contextmanager
