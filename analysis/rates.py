@@ -400,11 +400,13 @@ def share_of_splits(extreme: IntArray, number: int) -> FloatArray:
 
 @functools.lru_cache(2)
 def splits(total: int, k: int, seed: int) -> FloatArray:
-    """Groups of k of so many agents, 1.0 for its members [splits, total]: all, or random ones."""
+    """Groups of k of so many agents, 1.0 for its members [splits, total]: all, or random ones. Of
+    two halves only those with the first agent: the other half says the same."""
     number = math.comb(total, k)
     if number <= MAX_EXACT:
+        number //= 1 + (total == 2 * k)
         groups = np.zeros((number, total))
-        chosen = itertools.combinations(range(total), k)
+        chosen = itertools.islice(itertools.combinations(range(total), k), number)
         members = np.fromiter(itertools.chain.from_iterable(chosen), np.int64, number * k)
         np.put_along_axis(groups, members.reshape(number, k), 1.0, axis=1)
         return groups
