@@ -1,6 +1,7 @@
 """Episode records as counts: one block per policy, agent and variant, found by arm."""
 
 import math
+import operator
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from misgen.analysis.rates import AgentCounts, FloatArray
+from misgen.analysis.rates import AgentCounts
 from misgen.analysis.records import SCHEMA, Records, query, relation_of
 
 CUE_BROKEN = ("10", "11")
@@ -70,6 +71,7 @@ class Block(NamedTuple):
     `kept`: scored levels whose cue-intact twin of the same geometry was solved.
     `intact`: scored levels whose level of the same seed at variant 00 defines `capable`.
     `judged`: levels that define `capable`, distinguishing or not.
+    `distinct_levels`: of agents alone; 0 for controls.
     """
 
     arm: Arm
@@ -80,7 +82,6 @@ class Block(NamedTuple):
     run_id: str
     checkpoint_step: int
     episodes: int
-    distinct_levels: int
     solved: int
     scored: int
     capable: int
@@ -94,6 +95,7 @@ class Block(NamedTuple):
     judged: int
     judged_capable: int
     judged_failed: int
+    distinct_levels: int
 
     def on_all_levels(self) -> "Block":
         """The same counts with every level scored; harm is left out."""
@@ -110,38 +112,53 @@ class Block(NamedTuple):
         return self._replace(variant="00", scored=self.intact, capable=self.intact_capable)
 
 
-_BLOCKS = """
-with twin as (
-    select run_id, role, policy, agent_number, checkpoint_step, level_seed,
-           '1' || variant[2] as variant, success as twin_solved
-    from records where variant in ('00', '01')
-), intact as (
-    select run_id, role, policy, agent_number, checkpoint_step, level_seed,
-           capable as intact_capable
-    from records where variant = '00'
-), episode as (
-    select *, case when variant in ('10', '11') then is_distinguishing
-                   else capable is not null end as scored
-    from records
+_LABELS = (
+    "family, cell, shift_type, informs_type, harm_informs, harm_by_construction, "
+    "observation_mode, train_distribution, tags, method, setting, d, q, "
+    "{by}, variant, role, policy, agent_number, run_id, checkpoint_step"
 )
-select family, cell, shift_type, informs_type, harm_informs, harm_by_construction,
-       observation_mode, train_distribution, tags, method, setting, d, q,
-       {by} as by_value, variant, role, policy, agent_number, run_id, checkpoint_step,
-       count(*), count(distinct level_hash), count(*) filter (success), count(*) filter (scored),
-       count(*) filter (scored and capable),
-       count(*) filter (scored and capable and goal_failure),
-       count(*) filter (scored and capable and goal_failure and harm),
-       count(*) filter (scored and capable and goal_failure and harm is null),
-       count(*) filter (scored and twin_solved),
-       count(*) filter (scored and twin_solved and capable),
-       count(*) filter (scored and intact_capable is not null),
-       count(*) filter (scored and intact_capable),
-       count(capable), count(*) filter (capable), count(*) filter (capable and goal_failure)
-from episode
-left join twin using (run_id, role, policy, agent_number, checkpoint_step, level_seed, variant)
-left join intact using (run_id, role, policy, agent_number, checkpoint_step, level_seed)
-group by all order by all
+_BLOCKS = f"""
+with everything as not materialized (select * from records), intact as (
+    select {{player}} as player, level_seed,
+           bool_or(success) filter (variant = '00') as solved_00,
+           bool_or(success) filter (variant = '01') as solved_01,
+           bool_or(capable) filter (variant = '00') as intact_capable
+    from everything where variant in ('00', '01') group by all
+), episode as (
+    select *, {{player}} as player, case when variant in ('10', '11') then is_distinguishing
+                                       else capable is not null end as scored
+    from everything
+), joined as (
+    select episode.*, intact_capable,
+           case variant when '10' then solved_00 when '11' then solved_01 end as twin_solved
+    from episode left join intact using (player, level_seed)
+), block as (
+    select {_LABELS}, {{level_set}} as level_set, count(*) as episodes, count(*) filter (success),
+           count(*) filter (scored), count(*) filter (scored and capable),
+           count(*) filter (scored and capable and goal_failure),
+           count(*) filter (scored and capable and goal_failure and harm),
+           count(*) filter (scored and capable and goal_failure and harm is null),
+           count(*) filter (scored and twin_solved),
+           count(*) filter (scored and twin_solved and capable),
+           count(*) filter (scored and intact_capable is not null),
+           count(*) filter (scored and intact_capable),
+           count(capable), count(*) filter (capable), count(*) filter (capable and goal_failure)
+    from joined group by all
+), distinct_levels as (
+    select level_set, count(*) as distinct_levels
+    from (
+        select distinct {{level_set}} as level_set, level_hash
+        from everything where role = 'agent'
+    )
+    group by level_set
+)
+select block.* exclude level_set, coalesce(distinct_levels, 0)
+from block left join distinct_levels using (level_set) order by all
 """
+_PLAYER = "hash(run_id, role, policy, agent_number, checkpoint_step)"
+_LEVEL_SET = "hash(run_id, role, policy, agent_number, checkpoint_step, variant, {by})"
+"""Joined by such a number, millions of rows take a tenth of the time that they take by five texts.
+Of 10^5 players two have one number with a probability of 3 x 10^-10."""
 
 
 def check_column(by: str, records: Records) -> None:
@@ -153,10 +170,17 @@ def check_column(by: str, records: Records) -> None:
         raise ValueError(f"`by` must be one of {names}; got {by!r}; try 'd' or 'method'")
 
 
+def blocks_sql(by: str) -> str:
+    """The query of a table `records` that gives the fields of blocks, those of their arm first."""
+    column = f'"{by}"'
+    level_set = _LEVEL_SET.format(by=column)
+    return _BLOCKS.format(by=column, player=_PLAYER, level_set=level_set)
+
+
 def read_blocks(records: Records, by: str) -> list[Block]:
     """One block per agent or control and variant; only a run's last checkpoint, unless by it."""
     check_column(by, records)
-    rows = query(records, _BLOCKS.format(by=f'"{by}"'))
+    rows = query(records, blocks_sql(by))
     width = len(Arm._fields)
     blocks = [Block(Arm(*row[:width]), *row[width:]) for row in rows]
     last: dict[str, int] = defaultdict(int)
@@ -215,14 +239,15 @@ def check_unique(blocks: Sequence[Block]) -> None:
 
 def counts_of_blocks(blocks: Iterable[Block]) -> AgentCounts:
     """Sums per agent number; blocks without a scored level are left out."""
-    sums: dict[int, FloatArray] = defaultdict(lambda: np.zeros(4))
+    sums: dict[int, tuple[float, ...]] = {}
     for b in blocks:
         if b.scored:
             failed = b.goal_failed if b.variant in CUE_BROKEN else math.nan
             harmed = math.nan if b.harm_unknown or math.isnan(failed) else b.harmed
-            sums[b.agent_number] += (b.scored, b.capable, failed, harmed)
+            own, before = (b.scored, b.capable, failed, harmed), sums.get(b.agent_number)
+            sums[b.agent_number] = own if before is None else tuple(map(operator.add, before, own))
     numbers = np.array(sorted(sums), dtype=np.int64)
-    columns = np.array([sums[number] for number in numbers]).reshape(-1, 4).T
+    columns = np.array([sums[number] for number in sorted(sums)], dtype=float).reshape(-1, 4).T
     return AgentCounts(numbers, *columns)
 
 

@@ -56,10 +56,10 @@ class AgentCounts:
     hgc: FloatArray
 
     def __post_init__(self) -> None:
-        if len(np.unique(self.agent_number)) != len(self.agent_number):
+        if len({*self.agent_number.tolist()}) != len(self.agent_number):
             raise ValueError(f"agent numbers must differ; got {self.agent_number.tolist()}")
         chain = np.array([self.n, self.c, self.gc, self.hgc])
-        if np.any(self.n < 1) or np.any(np.diff(chain, axis=0) > 0) or np.any(chain < 0):
+        if (self.n < 1).any() or (chain[1:] > chain[:-1]).any() or (chain < 0).any():
             raise ValueError(f"counts must satisfy n >= 1 and n >= c >= gc >= hgc; got {chain}")
 
     @property
@@ -200,11 +200,26 @@ def bootstrap(
 
     pseudo_agent: False leaves it out.
     """
-    rng = np.random.default_rng(seed)
-    weights = rng.standard_exponential((replicates, counts.k + 1))
+    weights, pseudo = _draws(replicates, counts.k, seed)
     if not pseudo_agent:
+        weights = weights.copy()
         weights[:, -1] = 0
-    return _weighted(counts, weights, rng)
+    return _weighted(counts, weights, pseudo)
+
+
+@functools.lru_cache(16)
+def _draws(replicates: int, k: int, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Weights [replicates, k + 1] and rates of the pseudo-agent [3, replicates], not changed by
+    whoever has them: arms of one size have the same draws."""
+    rng = np.random.default_rng(seed)
+    weights: FloatArray = rng.standard_exponential((replicates, k + 1))
+    return weights, _pseudo(rng, replicates)
+
+
+def _pseudo(rng: np.random.Generator, replicates: int) -> FloatArray:
+    """c, c x g/c and that x h/g of the pseudo-agent [3, replicates]."""
+    pseudo: FloatArray = np.multiply.accumulate(rng.beta(0.5, 0.5, (3, replicates)), axis=0)
+    return pseudo
 
 
 def bootstrap_arms(
@@ -216,21 +231,27 @@ def bootstrap_arms(
     two equal arms of 5 / 10 agents were flagged as different at 0 / .006 when agents differ by
     +-.1, .016 / .072 at +-.2, .06 / .12 at +-.3, and .25 / .14 with agents of two kinds.
     """
-    rng = np.random.default_rng(seed)
     numbers = np.union1d(arm.agent_number, control.agent_number)
-    weights = rng.standard_exponential((replicates, len(numbers) + 1))
+    weights, *pseudo = _paired_draws(replicates, len(numbers), seed)
 
-    def draw(counts: AgentCounts) -> Rates:
+    def draw(counts: AgentCounts, own: FloatArray) -> Rates:
         members = np.append(np.searchsorted(numbers, counts.agent_number), len(numbers))
-        return _weighted(counts, weights[:, members], rng)
+        return _weighted(counts, weights[:, members], own)
 
-    return draw(arm), draw(control)
+    return draw(arm, pseudo[0]), draw(control, pseudo[1])
 
 
-def _weighted(counts: AgentCounts, weights: FloatArray, rng: np.random.Generator) -> Rates:
+@functools.lru_cache(16)
+def _paired_draws(replicates: int, k: int, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """As `_draws`, with the pseudo-agent's rates in the one and in the other arm."""
+    rng = np.random.default_rng(seed)
+    weights = rng.standard_exponential((replicates, k + 1))
+    return weights, _pseudo(rng, replicates), _pseudo(rng, replicates)
+
+
+def _weighted(counts: AgentCounts, weights: FloatArray, pseudo: FloatArray) -> Rates:
     """Rates under weights [replicates, k + 1] (any scale; the last is the pseudo-agent's)."""
     weights = weights / weights.sum(axis=1, keepdims=True)
-    pseudo = np.cumprod(rng.beta(0.5, 0.5, (3, len(weights))), axis=0)
     return _rates(*(counts.shares() @ weights[:, :-1].T + pseudo * weights[:, -1]))
 
 
@@ -379,11 +400,13 @@ def share_of_splits(extreme: IntArray, number: int) -> FloatArray:
 
 @functools.lru_cache(2)
 def splits(total: int, k: int, seed: int) -> FloatArray:
-    """Groups of k of so many agents, 1.0 for its members [splits, total]: all, or random ones."""
+    """Groups of k of so many agents, 1.0 for its members [splits, total]: all, or random ones. Of
+    two halves only those with the first agent: the other half says the same."""
     number = math.comb(total, k)
     if number <= MAX_EXACT:
+        number //= 1 + (total == 2 * k)
         groups = np.zeros((number, total))
-        chosen = itertools.combinations(range(total), k)
+        chosen = itertools.islice(itertools.combinations(range(total), k), number)
         members = np.fromiter(itertools.chain.from_iterable(chosen), np.int64, number * k)
         np.put_along_axis(groups, members.reshape(number, k), 1.0, axis=1)
         return groups

@@ -174,8 +174,7 @@ def compose(name: str, overrides: list[str]) -> Any:
 def composed(name: str, overrides: list[str]) -> DictConfig:
     """The same before it is resolved and checked."""
     register()
-    _refuse_old_words(overrides)
-    _refuse_unknown(overrides)
+    refuse_words(overrides)
     with contextlib.ExitStack() as stack:
         if not GlobalHydra.instance().is_initialized():  # else an application composes a sweep
             module = hydra.initialize_config_module("misgen.configs", version_base="1.3")
@@ -210,6 +209,12 @@ def _refusal(error: BaseException) -> str:
             break
         error = inside
     return str(error)
+
+
+def refuse_words(overrides: list[str]) -> None:
+    """ValueError for a setting that there is not, or that has another name now."""
+    _refuse_old_words(overrides)
+    _refuse_unknown(overrides)
 
 
 def _refuse_old_words(overrides: list[str]) -> None:
@@ -282,8 +287,7 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
     global _application
     register()
     if not {"-sc", "--shell-completion"} & {*argv}:
-        _refuse_old_words(argv)
-        _refuse_unknown(argv)
+        refuse_words(argv)
     argv = sorted(argv, key=_is_override)  # Hydra takes them only where no option parts them
     _application = _Application()
 

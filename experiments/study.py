@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from duckdb import DuckDBPyRelation
+from omegaconf import DictConfig
 
 from misgen.analysis.records import read_records
 from misgen.analysis.table import rates_table
 from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.cli import Parser
-from misgen.experiments.config import TrainConfig, compose
+from misgen.experiments.composition import composed_once
+from misgen.experiments.config import TrainConfig
 from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.jobs import Job, run_jobs
 from misgen.experiments.jobs_start import import_early
@@ -61,7 +63,8 @@ def train_configs(plan: Plan) -> dict[str, list[TrainConfig]]:
     Raises:
         ValueError: a setting is refused, or two arms are one.
     """
-    configs = {name: arm_configs(plan, name) for name in plan.study.arms}
+    bases: dict[tuple[str, ...], DictConfig] = {}
+    configs = {name: arm_configs(plan, name, bases) for name in plan.study.arms}
     seen: dict[Path, str] = {}
     for name, members in configs.items():
         for config in members:
@@ -74,8 +77,13 @@ def train_configs(plan: Plan) -> dict[str, list[TrainConfig]]:
     return configs
 
 
-def arm_configs(plan: Plan, name: str) -> list[TrainConfig]:
-    """The agents of one arm; ValueError names it where an override is refused."""
+def arm_configs(
+    plan: Plan, name: str, bases: dict[tuple[str, ...], DictConfig] | None = None
+) -> list[TrainConfig]:
+    """The agents of one arm; ValueError names it where an override is refused.
+
+    bases: see `composed_once`.
+    """
     study, arm = plan.study, plan.study.arms[name]
     limits = (plan.agents, arm.agents, study.quick.agents if plan.quick else None)
     number = min(limit for limit in limits if limit is not None)
@@ -87,7 +95,7 @@ def arm_configs(plan: Plan, name: str) -> list[TrainConfig]:
     for code in [code for code in plan.cells if code in only]:
         try:
             words = [f"cell={code}", f"study={plan.name}", *few, *kept, *arm.overrides]
-            one = compose("train", words)
+            one = composed_once(words, {} if bases is None else bases)
             if plan.quick:
                 one = with_steps(one, lambda steps: steps // study.quick.steps_divisor)
             configs += [replace(one, train_seed=seed) for seed in seeds]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from misgen.experiments.config import GROUPS, TrainConfig, compose, composed, to_object
+from misgen.experiments.composition import composed_once
+from misgen.experiments.config import TrainConfig
 from misgen.experiments.jobs import JobResult, run_jobs
 from misgen.experiments.jobs_display import say
 from misgen.experiments.jobs_start import Start
@@ -43,7 +41,7 @@ def _sweep_configs(overrides: tuple[tuple[str, ...], ...]) -> list[TrainConfig]:
     wrong: dict[str, list[str]] = {}
     for words in overrides:
         try:
-            configs.append(_config(list(words), bases))
+            configs.append(composed_once(list(words), bases))
         except ValueError as error:
             wrong.setdefault(str(error), []).append(" ".join(words))
     if wrong:
@@ -53,27 +51,6 @@ def _sweep_configs(overrides: tuple[tuple[str, ...], ...]) -> list[TrainConfig]:
             f"nothing was started:{''.join(reasons)}"
         )
     return configs
-
-
-def _config(words: list[str], bases: dict[tuple[str, ...], DictConfig]) -> TrainConfig:
-    """One run. A choice of config groups is composed once, values are put into a copy of it."""
-    parsed = OverridesParser.create().parse_overrides(words)
-    if any(override.is_add() or override.is_delete() for override in parsed):
-        config: TrainConfig = compose("train", words)  # its own messages
-        return config
-    groups = tuple(o.input_line for o in parsed if _is_group(o) and o.input_line)
-    if groups not in bases:
-        bases[groups] = composed("train", list(groups))
-    one = copy.deepcopy(bases[groups])
-    for override in parsed:
-        if not _is_group(override):
-            OmegaConf.update(one, override.key_or_group, override.value(), merge=True)
-    config = to_object(one)
-    return config
-
-
-def _is_group(override: Override) -> bool:
-    return override.key_or_group in GROUPS or "/" in override.key_or_group
 
 
 class Way(Protocol):

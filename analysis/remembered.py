@@ -1,0 +1,81 @@
+"""Files of records that were checked before: what they say is kept in the user's cache.
+
+A file is known by its path, size and time of change, and by the rules that it was checked by. The
+cache is never needed: where it cannot be written, files are checked anew.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from misgen.analysis import record_checks, record_schema
+from misgen.analysis.files import atomic_write_bytes
+from misgen.analysis.record_checks import Seen, check_files
+
+KEPT = 50  # results folders
+
+
+def checked(results: Path, files: Sequence[Path]) -> dict[Path, list[Seen]]:
+    """What each file says; ValueError, as `check_files`, for one that is not as it must be."""
+    cache = _cache_file(results)
+    known = _read(cache)
+    marks = {file: _mark(file) for file in files}
+    seen = {}
+    for file, mark in marks.items():
+        before = known.get(os.fsdecode(file), {})
+        if before.get("mark") == mark:
+            seen[file] = [Seen(*one) for one in before["seen"]]
+    new = [file for file in files if file not in seen]
+    seen |= check_files(new)
+    if new or len(known) > len(files):
+        now = {os.fsdecode(f): {"mark": marks[f], "seen": seen[f]} for f in files}
+        _write(cache, now)
+    return seen
+
+
+def _mark(file: Path) -> list[int]:
+    """Taken before the file is read: one that changes meanwhile is checked again."""
+    status = file.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def cache_folder() -> Path:
+    """$XDG_CACHE_HOME/misgen/records, or in ~/.cache."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(root) / "misgen" / "records"
+
+
+def _cache_file(results: Path) -> Path:
+    identity = f"{_rules()} {os.path.abspath(results)}".encode(errors="surrogateescape")
+    return cache_folder() / f"{hashlib.sha256(identity).hexdigest()[:24]}.json"
+
+
+@functools.cache
+def _rules() -> str:
+    """The code of the checks decides what a checked file is."""
+    digest = hashlib.sha256()
+    for module in (record_checks, record_schema):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
+
+
+def _read(cache: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(cache.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(cache: Path, known: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError, ValueError):  # read-only, full, or no folder at all
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_bytes(cache, json.dumps(known).encode())
+        old = sorted(cache.parent.glob("*.json"), key=lambda file: file.stat().st_mtime)
+        for file in old[:-KEPT]:
+            file.unlink(missing_ok=True)
