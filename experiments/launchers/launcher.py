@@ -75,10 +75,8 @@ class MisgenLauncher(Launcher):
             self._require_extra()
             names = checked(self.conf.objective)
             configs = sweep_configs(job_overrides)
-            if self.conf.dry_run and self.is_search:
-                raise ValueError(
-                    "a search chooses its runs as it goes, so --dry-run cannot list them"
-                )
+            if self.is_search:
+                self._require_values()
             try:
                 launch(configs, self, self.conf.dry_run)
             except SystemExit:
@@ -107,6 +105,15 @@ class MisgenLauncher(Launcher):
             raise ValueError(
                 f"launcher={extra} needs {package}, which is not installed: pip install "
                 f"'misgen[{extra}]'"
+            )
+
+    def _require_values(self) -> None:
+        """ValueError where a search would learn nothing of its runs."""
+        if self.conf.dry_run:
+            raise ValueError("a search chooses its runs as it goes, so --dry-run cannot list them")
+        if not getattr(self.conf, "wait", True):
+            raise ValueError(
+                "a search chooses its runs by those that have ended; add hydra.launcher.wait=true"
             )
 
     def check(self) -> None:

@@ -92,7 +92,8 @@ def test_the_same_command_does_what_was_killed_or_out_of_time(slurm, tmp_path):
     long = steps_of(120, local)
     command = [*words(long), *SETTINGS, "hydra.launcher.tasks=4"]
 
-    said = misgen(results, *command, "hydra.launcher.timeout_min=1")
+    hold = "+hydra.launcher.additional_parameters.hold=true"
+    said = misgen(results, *command, "hydra.launcher.timeout_min=1", hold)
     assert "4 tasks of 1 to 4 agents" in said and "misgen study status" in said
     array = tasks(results)
     assert queue() == sorted(array) and sorted(map(len, array.values())) == [1, 3, 4, 4]
@@ -101,10 +102,11 @@ def test_the_same_command_does_what_was_killed_or_out_of_time(slurm, tmp_path):
 
     again = misgen(results, *command, "hydra.launcher.timeout_min=1")
     assert "12 runs are in Slurm's queue already" in again and queue() == sorted(array)
-    assert states(results)["missing"] == states(results)["begun"] == 0
+    assert states(results)["queued"] == 12
+    subprocess.run(["scontrol", "release", costly.partition("_")[0]], check=True)
 
     runs = results / "runs" / "kind=train"
-    wait_until(lambda: any((runs / run / "claim.json").exists() for run in array[victim]), 55)
+    wait_until(lambda: any((runs / run / "claim.json").exists() for run in array[victim]), 60)
     subprocess.run(["scancel", "--signal=KILL", victim], check=True)
     wait_until(lambda: not queue(), 240)
     assert "JobState=TIMEOUT" in ask("scontrol", "show", "job", costly)
