@@ -32,7 +32,7 @@ from misgen.experiments.run_folder import read_json, run_folders, write_json
 from misgen.experiments.study import Plan, evaluation_arguments, train_configs
 from misgen.experiments.study_file import Arm, Quick, Study
 from misgen.experiments.subjects import OUTCOME_VERSION
-from misgen.experiments.train import CHECKPOINT, EARLIER_CHECKPOINTS, run_name, train_folder
+from misgen.experiments.train import CHECKPOINT, run_name, train_folder
 
 CELLS = ("C2", "K3")
 DIVERSITY = (0, 0.01, 0.1, 0.3, 1)
@@ -105,15 +105,13 @@ def _train(template: Path, folder: Path, config: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("curve.csv", "provenance.json", "train.json"):
         shutil.copy(template / name, folder / name)
-    for name in (CHECKPOINT, *EARLIER_CHECKPOINTS.values()):
-        meta = read_json(template / f"{name}.json") or {}
-        identity = hashlib.sha256(f"{folder.name} {name}".encode()).hexdigest()
-        meta |= {
-            "train_seed": config["train_seed"],
-            "diversity": config["intervention"]["diversity"],
-            "weights_sha256": identity,
-        }
-        write_json(folder / f"{name}.json", meta)
+    meta = read_json(template / f"{CHECKPOINT}.json") or {}
+    meta |= {
+        "train_seed": config["train_seed"],
+        "diversity": config["intervention"]["diversity"],
+        "weights_sha256": hashlib.sha256(folder.name.encode()).hexdigest(),
+    }
+    write_json(folder / f"{CHECKPOINT}.json", meta)
     _finish(folder, config, seconds=5.5)
 
 
