@@ -98,8 +98,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """arms: by cell, variant and the order of the study. doses: (variant, rates along what breaks the
-    cue) of each cell; none unless the study varies it."""
+    """arms: by cell, variant and the order of the study. doses: (variant, rates along what breaks
+    the cue) of each cell; none unless the study varies it."""
 
     study: StudyFolder
     against: str
@@ -282,4 +282,3 @@ def _of_competent(how: Any, arm: ArmAt, against: ArmAt, replicates: int) -> Esti
         return Estimate(math.nan, reason="no competent agent in one of the arms")
     found: Estimate = how(arm.competent, against.competent, "p_goal_fail", replicates)
     return found
-

@@ -20,10 +20,13 @@ from misgen.analysis.along import Along, arms_along
 from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison
 from misgen.analysis.rates import FloatArray
 from misgen.analysis.report.study_charts import AgentDots, Curves
-from misgen.analysis.report.study_content import agent_dots, curves_of, half_places, value_label
+from misgen.analysis.report.study_trends import agent_dots, curves_of, half_places, value_label
 
 FORMATS = ("png", "svg", "pdf")
 NOTE = "A dot is an agent; diamond and bar: mean over agents, central 90 %"
+CURVES_NOTE = (
+    f"million steps. Thin: an agent; thick: their mean; dashed: {EQUAL_SUCCESS:g} of the planner's"
+)
 _DOTS, _HALF, _GREY = "#c2570c", "#9aa1ab", "#777777"
 _STYLE = {"svg.fonttype": "none", "svg.hashsalt": "misgen", "font.size": 9}
 _MANY = 5  # labels that fit beside each other
@@ -90,7 +93,7 @@ def _curves_panels(found: Comparison) -> list[CurvesPanel]:
     ]  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------- drawing
+# --- Drawing -------------------------------------------------------------------------------------
 
 
 def dots_figure(panels: Sequence[DotsPanel], kind: str = "png", columns: int = 2) -> bytes:
@@ -110,8 +113,7 @@ def curves_figure(panels: Sequence[CurvesPanel], kind: str = "png", columns: int
     def finish(figure: Figure, left: Sequence[Axes]) -> None:
         for axis in left:
             axis.set_ylabel("success in training")
-        figure.supxlabel("million steps. Thin: an agent; thick: their mean; dashed: "
-                         f"{EQUAL_SUCCESS:g} of the planner's", fontsize=8, color=_GREY)  # fmt: skip
+        figure.supxlabel(CURVES_NOTE, fontsize=8, color=_GREY)
 
     return _panels(panels, _curves, finish, kind, columns, (2.4, 2.0))
 
@@ -138,7 +140,7 @@ def _panels(
             axis.spines[["top", "right"]].set_visible(False)
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
-        finish(figure, axes[: len(panels) : columns])
+        finish(figure, [*axes[: len(panels) : columns]])
         return _saved(figure, kind)
 
 

@@ -62,7 +62,8 @@ def page_of(folder: Path, priors: PriorSet | None = None) -> Page:
 
 def render(page: Page) -> str:
     """The page as HTML; all text is escaped but the SVG, which the figure functions escape."""
-    return environment().get_template("page.html.j2").render(page=page)
+    text: str = environment().get_template("page.html.j2").render(page=page)
+    return text
 
 
 def environment() -> Any:

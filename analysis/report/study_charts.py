@@ -88,8 +88,10 @@ def _dot(arm: str, agent: int, value: float, x: str, y: str) -> str:
 
 @dataclass(frozen=True)
 class DoseColumn:
-    """A column of a dose chart: labels below it, one a line, and an arm's dots above them. is_apart:
-    of an arm that differs in more than the dose."""
+    """A column of a dose chart: labels below it, one a line, and an arm's dots above them.
+
+    is_apart: of an arm that differs in more than the dose.
+    """
 
     labels: Sequence[str]
     dots: AgentDots

@@ -118,8 +118,9 @@ def _facts(found: Comparison) -> Iterator[tuple[str, str]]:
     sizes = sorted({arm.trained.k for arm in here.values()})
     agents = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     yield "cells", ", ".join(dict.fromkeys(cell for cell, _ in here))
-    yield "agents", (
-        f"{sum(arm.trained.k for arm in here.values())}: {agents} in each arm and cell"
+    yield (
+        "agents",
+        (f"{sum(arm.trained.k for arm in here.values())}: {agents} in each arm and cell"),
     )
     yield "arms compared with", found.against
     for name in study.arms:
@@ -151,9 +152,10 @@ def _data(found: Comparison, code: str, paths: dict[str, Any]) -> dict[str, Any]
     return {
         "arms": [arm.arm for arm in at[variants[0]]],
         "against": found.against,
+        "first": [*_most_different(found, code, variants[0])],
         "header": ["arm", "own [%]", "learned", *(
-            f"{name} at {variant}" for variant in variants
-            for name in ("capable [%]", "p_gm [%]", "levels")
+            name.format(variant) for variant in variants
+            for name in ("capable at {} [%]", "p_gm at {} [%]", "levels at {}")
         ), "broken episodes", "CPU s"],
         "agents": agents,
         "levels": paths.get("cells", {}).get(code, {}),
@@ -161,9 +163,16 @@ def _data(found: Comparison, code: str, paths: dict[str, Any]) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _agent(
-    found: Comparison, arm: ArmAt, same: list[ArmAt | None], number: int
-) -> list[str]:
+def _most_different(found: Comparison, code: str, variant: str) -> Iterator[str]:
+    """The arms that are shown first: the one compared with, and the farthest from it."""
+    arms = [arm.arm for arm in found.at(code, variant)]
+    yield found.against if found.against in arms else arms[0]
+    here = [d for d in found.differences if (d.arm.cell, d.arm.variant) == (code, variant)]
+    if here:
+        yield max(here, key=lambda each: abs(each.p_gm.value)).arm.arm
+
+
+def _agent(found: Comparison, arm: ArmAt, same: list[ArmAt | None], number: int) -> list[str]:
     """The row of an agent: its arm, its success at home, then its rates at each variant."""
     place = arm.trained.agent_number.tolist().index(number)
     row = [
