@@ -151,9 +151,9 @@ def _dots(axis: Axes, panel: DotsPanel) -> None:
     axis.axvline(value, ls="--", lw=1, color=_GREY)
     for x, arm in enumerate(panel.arms):
         spread = 0.3 * (np.random.default_rng(x).random(len(arm.values)) - 0.5)
-        axis.plot(x - 0.12 + spread, arm.values, "o", ms=4, mew=0, color=_DOTS, alpha=0.6)
-        axis.plot([x + 0.22] * 2, [arm.low, arm.high], "-", lw=1.5, color="black")
-    places = np.arange(len(panel.arms)) + 0.22
+        axis.plot(x - 0.28 + spread, arm.values, "o", ms=4, mew=0, color=_DOTS, alpha=0.6)
+        axis.plot([x] * 2, [arm.low, arm.high], "-", lw=1.5, color="black")
+    places = np.arange(len(panel.arms))
     means = [arm.mean for arm in panel.arms]
     axis.plot(places, means, "D", ms=4.5, color="black")
     axis.plot(places[: panel.joined], means[: panel.joined], "-", lw=0.8, color=_GREY)

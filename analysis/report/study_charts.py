@@ -123,7 +123,7 @@ def along_chart(
         *_half(half, x),
     ]
     joined = " ".join(
-        f"{x(i) + step * 0.22:.1f},{_y(c.dots.mean):.1f}"
+        f"{x(i):.1f},{_y(c.dots.mean):.1f}"
         for i, c in enumerate(columns)
         if not c.is_apart and c.dots.mean == c.dots.mean
     )
@@ -153,18 +153,17 @@ def _half(half: tuple[float, float, float], x: object) -> Iterator[str]:
 
 def _column(column: DoseColumn, x: float, step: float, axis: float) -> Iterator[str]:
     dots = column.dots
-    at = x + step * 0.22
     if dots.low == dots.low:
         yield (
-            f'<line class="interval" x1="{at:.1f}" x2="{at:.1f}" y1="{_y(dots.low):.1f}" '
+            f'<line class="interval" x1="{x:.1f}" x2="{x:.1f}" y1="{_y(dots.low):.1f}" '
             f'y2="{_y(dots.high):.1f}"/>'
         )
     if dots.mean == dots.mean:
-        yield f'<circle class="mean" cx="{at:.1f}" cy="{_y(dots.mean):.1f}" r="3.5"/>'
+        yield f'<circle class="mean" cx="{x:.1f}" cy="{_y(dots.mean):.1f}" r="3.5"/>'
     lanes = _lanes(dots.values)
-    pitch = min(6.0, step * 0.55 / (max(lanes, default=0) + 1))
+    pitch = min(6.0, step * 0.4 / (max(lanes, default=0) + 1))
     for agent, value, lane in zip(dots.agents, dots.values, lanes, strict=True):
-        yield _dot(dots.arm, agent, value, f"{x + step * 0.02 - pitch * lane:.1f}",
+        yield _dot(dots.arm, agent, value, f"{x - step * 0.25 - pitch * lane:.1f}",
                    f"{_y(value):.1f}")  # fmt: skip
     for line, label in enumerate(column.labels):
         yield (

@@ -49,7 +49,7 @@ def _along_chart(one: Along) -> Chart:
         DoseColumn(
             [
                 value_label(value),
-                *([dose_label(float(f"{arm.factor[beside]:.2g}"))] if beside in arm.factor else []),
+                *([f"{100 * arm.factor[beside]:.2g}"] if beside in arm.factor else []),
                 *([arm.arm] if shared else []),
             ],
             agent_dots(arm),
@@ -62,7 +62,7 @@ def _along_chart(one: Along) -> Chart:
         DoseColumn([arm.arm, *[""] * (lines - 1)], agent_dots(arm), is_apart=True)
         for arm in one.apart
     ]
-    second = "; below it broken share" if beside and lines > 1 else ""
+    second = "; below it broken share [%]" if beside and lines > 1 else ""
     names = [one.factor.replace("_", " ") + second]
     alt = f"{one.cell} at {one.variant}: p_gm of each agent in percent along {one.factor}"
     half = half_places(one)
