@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from misgen.analysis.along import dose_responses
 from misgen.analysis.blocks import CUE_BROKEN, Arm, BlockIndex, counts_of_blocks, read_blocks
-from misgen.analysis.modifiers.dose_response import DoseResponse, dose_response
+from misgen.analysis.modifiers.dose_response import DoseResponse
 from misgen.analysis.rates import (
     AgentCounts,
     Estimate,
+    FloatArray,
     Verdict,
     bootstrap_difference,
     bootstrap_ratio,
@@ -35,8 +37,6 @@ EQUAL_SUCCESS = 0.9
 ROLLOUTS = 3
 """In so many successive ones it is at least that. Of the first rollout of a training only short
 episodes end, which succeed."""
-DOSES = ("d", "broken_share", "broken_episodes")
-"""What breaks the cue in training: along these a half effect can be placed."""
 NOT_ASSESSABLE = "not assessable: no more capable than a random policy or a constant action"
 
 
@@ -56,18 +56,20 @@ class Cost:
 class ArmAt:
     """One arm in one cell at one variant.
 
-    trained: counts of all agents; competent: of those that learned their own levels. factor: mean
-    of each numeric setting and of what training saw.
+    trained: counts of all agents, own: their success on held-out levels of their training
+    distribution [k]; competent: counts of those that learned these. factor: mean of each numeric
+    setting and of what training saw.
     """
 
     family: str
     cell: str
     variant: str
     arm: str
+    method: str
     trained: AgentCounts
     competent: AgentCounts
     run_ids: tuple[str, ...]
-    own_success: float
+    own: FloatArray
     planner_own_success: float
     assessable: bool
     random_capable: float
@@ -75,6 +77,10 @@ class ArmAt:
     cost: Cost
     rates: Mapping[str, Estimate] = field(default_factory=dict)
     """p_capable and p_gm of all trained, p_goal_fail of the competent agents."""
+
+    @property
+    def own_success(self) -> float:
+        return _mean(self.own)
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """arms: by cell, variant and the order of the study. doses: (variant, rates along one of DOSES)
-    of each cell; none unless arms vary it."""
+    """arms: by cell, variant and the order of the study. doses: (variant, rates along what breaks
+    the cue) of each cell; none unless the study varies it."""
 
     study: StudyFolder
     against: str
@@ -148,7 +154,8 @@ def compare(
         for each in arms
         if each.arm != against and (each.cell, each.variant) in place
     )
-    return Comparison(study, against, along, arms, differences, tuple(_doses(arms, along)))
+    doses = tuple(dose_responses(arms, against, along))
+    return Comparison(study, against, along, arms, differences, doses)
 
 
 def _arms(study: StudyFolder, variants: Sequence[str], replicates: int) -> Iterator[ArmAt]:
@@ -191,10 +198,11 @@ def _arm(
         cell=key.cell,
         variant=variant,
         arm=name,
+        method=key.method,
         trained=counts,
         competent=competent,
         run_ids=run_ids,
-        own_success=_mean(own),
+        own=own,
         planner_own_success=planner,
         assessable=is_assessable(index, key, variant),
         random_capable=point_rates(random).p_capable,
@@ -274,17 +282,3 @@ def _of_competent(how: Any, arm: ArmAt, against: ArmAt, replicates: int) -> Esti
         return Estimate(math.nan, reason="no competent agent in one of the arms")
     found: Estimate = how(arm.competent, against.competent, "p_goal_fail", replicates)
     return found
-
-
-def _doses(arms: Sequence[ArmAt], along: str) -> Iterator[tuple[str, DoseResponse]]:
-    """Rates along what broke the cue in training, where the arms differ in it."""
-    if along not in DOSES:
-        return
-    groups: dict[tuple[str, str, str], list[ArmAt]] = {}
-    for arm in arms:
-        groups.setdefault((arm.family, arm.cell, arm.variant), []).append(arm)
-    for (family, cell, variant), members in groups.items():
-        for dose in DOSES:
-            points = {m.factor[dose]: m.trained for m in members if dose in m.factor}
-            if len(points) == len(members) > 1:
-                yield variant, dose_response((family, cell), dose, [*points.items()])

@@ -121,12 +121,14 @@ def significant(estimate: Estimate) -> str:
 
 def _costs(found: Comparison) -> str:
     cells = dict.fromkeys(arm.cell for arm in found.arms)
-    lines = [line for cell in cells for line in _cost_lines(found, cell)]
+    lines = [line for cell in cells for line in cost_lines(found, cell)]
     header = ["cell", "arm", "steps", "CPU s", f"to {EQUAL_SUCCESS:g} of planner", "CPU s", "times"]
     return f"Cost of an agent\n{aligned(header, lines)}"
 
 
-def _cost_lines(found: Comparison, cell: str) -> Iterator[list[str]]:
+def cost_lines(found: Comparison, cell: str) -> Iterator[list[str]]:
+    """A line per arm: cell, arm, steps, CPU seconds, both to equal success, and how many times the
+    reference arm's seconds these are."""
     arms = {arm.arm: arm for arm in found.arms if arm.cell == cell}
     base = arms[found.against].cost.seconds_to_success if found.against in arms else math.nan
     for arm in arms.values():

@@ -62,7 +62,7 @@ def by_setting(
     for asked in filter(None, (by, within)):
         if asked not in (*columns, *ARM_COLUMNS):
             known = (*ARM_COLUMNS, *columns)
-            raise ValueError(f"`by` is a column of the records or settings; {_near(asked, known)}")
+            raise ValueError(f"`by` is a column of the records or settings; {near(asked, known)}")
     rows = {}
     for row in settings.select(["setting", *columns]).to_pylist():
         others = repr([row[name] for name in columns if name not in (by, within)])
@@ -81,7 +81,7 @@ def by_setting(
     return joined
 
 
-def _near(name: str, known: Sequence[str]) -> str:
+def near(name: str, known: Sequence[str]) -> str:
     """What a name that there is not may have meant."""
     near = difflib.get_close_matches(name, known, 1)
     meant = f"did you mean {near[0]!r}?" if near else f"they have {', '.join(known)}"

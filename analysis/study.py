@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from misgen.analysis.settings import read_settings
 
 STUDY = "study.json"
 CURVES = "curves.parquet"  # columns run_id, steps, success_rate; a row per rollout
+PATHS = "paths.json"
 
 
 @dataclass(frozen=True)
 class StudyFolder:
     """arms: in the study's order. against, along: see `misgen.experiments.study_file.Analysis`.
+    overrides: arm -> how its agents are trained, in words of `misgen train`. cells: code -> what it
+    declares, by name ("intended goal", "proxy", ...). Folders of earlier versions lack these two.
 
     records: of all agents at home and their controls. settings: one row per evaluated agent, with
     the column `arm`; see `misgen.analysis.settings`.
@@ -41,12 +45,22 @@ class StudyFolder:
     provenance: Mapping[str, Any]
     records: DuckDBPyRelation
     settings: pa.Table
+    overrides: Mapping[str, Sequence[str]]
+    cells: Mapping[str, Mapping[str, str]]
 
     @property
     def arm_of_run(self) -> dict[str, str]:
         """Run id of an evaluation -> arm."""
         return dict(zip(*(self.settings[name].to_pylist() for name in ("run_id", "arm")),
                         strict=True))  # fmt: skip
+
+    @cached_property
+    def _training(self) -> dict[str, dict[str, Any]]:
+        return {row["run_id"]: row for row in self.settings.to_pylist()}
+
+    def training_of(self, run_id: str) -> dict[str, Any]:
+        """The row of an evaluated agent in `settings`."""
+        return self._training[run_id]
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Run id of an evaluation -> (steps, success rate of the episodes that ended) per rollout
@@ -55,6 +69,25 @@ class StudyFolder:
         for row in pq.read_table(utf8(self.path / CURVES)).to_pylist():
             curves.setdefault(row["run_id"], []).append((row["steps"], row["success_rate"]))
         return curves
+
+    def paths(self) -> dict[str, Any]:
+        """A few levels and the agents' ways through them; {} where the folder has none.
+
+        `rule`: how the levels were chosen. `cells`: code -> agent number -> quadruples, each
+        `level_seed` and `variants`: name -> `picture` (base64 of a PNG), `size` (rows, columns) and
+        `ways`: arm -> `outcome` and `squares` (row * columns + column, at the start and after each
+        step).
+        """
+        file = self.path / PATHS
+        if not file.is_file():
+            return {}
+        try:
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"{file} is damaged ({error}); run the study again, or remove the file"
+            ) from error
+        return found
 
 
 def read_study_folder(path: Path) -> StudyFolder:
@@ -83,4 +116,6 @@ def read_study_folder(path: Path) -> StudyFolder:
         provenance=said["provenance"],
         records=read_records(path),
         settings=settings,
+        overrides=said.get("overrides", {}),
+        cells=said.get("cells", {}),
     )

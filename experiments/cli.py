@@ -36,6 +36,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "run-cells": Command("run_cells", "train, evaluate and compare all cells (hours)"),
         "study": Command("study_command", "run a declared study; what is done, failed, missing"),
         "compare": Command("compare", "the arms of a study: verdicts, doses, costs"),
+        "plot": Command("plot", "the page of a study, and its figures"),
         "report": Command("cells_report", "tables and figures of run-cells again, from its folder"),
         "rates": Command("rates", "misgeneralization rates from the records"),
         "power": Command("power", "how many agents a difference needs to be found"),

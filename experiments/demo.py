@@ -16,6 +16,8 @@ from misgen.analysis.figures import Board, goal_failure_figure, goal_failure_pan
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.rates import Estimate
 from misgen.analysis.records import Records, query
+from misgen.analysis.report.study_page import comparison_of, write_page
+from misgen.analysis.study import read_study_folder
 from misgen.analysis.table import Row, rates_table, to_csv
 from misgen.envs.core.levels import sample_quadruples
 from misgen.envs.families import find_cell, find_family
@@ -48,9 +50,11 @@ def report(measured: Measured) -> Path:
     boards = example_paths(measured.records, measured.plan.cells)
     if boards:
         atomic_write_bytes(folder / "paths.png", path_figure(boards))
+    page = write_page(comparison_of(read_study_folder(folder)), folder)
     print(f"\n{table}\n\n{words}\n")
     runs, seconds = results_root() / "runs", measured.seconds
     print(f"files: {folder}; agents and records: {runs}; {seconds:.0f} s")
+    print(f"open in a browser: {page}")
     print(f"next: misgen calibrate --results {results_root()}  # beside a published risk model")
     return folder
 

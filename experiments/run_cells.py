@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from misgen.analysis.records import Records, query
+from misgen.analysis.report.study_page import comparison_of, write_page
+from misgen.analysis.study import read_study_folder
 from misgen.envs.core.types import VARIANTS
 from misgen.envs.families import find_cell
 from misgen.experiments import study_folder
@@ -35,8 +37,10 @@ def main(argv: list[str]) -> int:
 def show(measured: Measured) -> Path:
     """Leave what was measured in the study's folder, print the first table; returns the folder."""
     folder = collect(measured)
+    page = write_page(comparison_of(read_study_folder(folder)), folder)
     print(report(folder), end="")
     print(f"\nfiles: {folder}; agents and records: {results_root() / 'runs'}")
+    print(f"open in a browser: {page}")
     print(f"next: misgen calibrate {folder}  # beside a published risk model")
     return folder
 

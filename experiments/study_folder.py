@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,18 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from misgen.analysis.compare import compare
+from misgen.analysis.compare import Comparison
 from misgen.analysis.compare_table import comparison_csv, format_comparison
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.records import FILE_NAME, write_slim
+from misgen.analysis.report.study_page import comparison_of, write_page
 from misgen.analysis.settings import FILE_NAME as SETTINGS
-from misgen.analysis.study import CURVES, STUDY, read_study_folder
+from misgen.analysis.study import CURVES, PATHS, STUDY, read_study_folder
+from misgen.envs.core.types import Cell
 from misgen.envs.families import find_cell
 from misgen.experiments.config import TrainConfig
 from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import require_writable, results_root, write_json
 from misgen.experiments.settings_table import settings_of
 from misgen.experiments.study import Measured
+from misgen.experiments.study_paths import study_paths
 from misgen.experiments.train import CHECKPOINT, train_folder
 from misgen.experiments.training_log import CURVE, read_curve
 
@@ -28,9 +32,12 @@ from misgen.experiments.training_log import CURVE, read_curve
 def show(measured: Measured) -> Path:
     """Leave the study's folder, print the comparison of its arms; returns the folder."""
     folder = collect(measured)
-    if measured.plan.study.analysis.against:
-        print(write_comparison(folder), end="")
+    found = comparison_of(read_study_folder(folder))
+    if found.study.against:
+        print(write_comparison(found), end="")
+    page = write_page(found, folder)
     print(f"\nfiles: {folder}; agents and records: {results_root() / 'runs'}")
+    print(f"open in a browser: {page}")
     return folder
 
 
@@ -45,11 +52,15 @@ def collect(measured: Measured) -> Path:
     named = own.append_column("arm", pa.array([arms[run] for run in own["run_id"].to_pylist()]))
     _write_table(folder / SETTINGS, named.sort_by("run_id"))
     _write_table(folder / CURVES, curves_of(measured))
+    paths = study_paths(measured.records, measured.plan.cells, [*study.arms], arms)
+    atomic_write_bytes(folder / PATHS, json.dumps(paths, separators=(",", ":")).encode())
     # Written last: with it, the folder is a study's.
     write_json(folder / STUDY, {
         "name": measured.plan.name,
         "question": study.question,
         "arms": [*study.arms],
+        "overrides": {name: [*arm.overrides] for name, arm in study.arms.items()},
+        "cells": {code: _declared(find_cell(code)[1]) for code in measured.plan.cells},
         "against": study.analysis.against,
         "along": study.analysis.along,
         "smoke_run": measured.plan.quick,
@@ -58,10 +69,21 @@ def collect(measured: Measured) -> Path:
     return folder
 
 
-def write_comparison(folder: Path) -> str:
-    """Compare the arms of a study's folder, as its text and CSV files say; returns the text."""
-    found = compare(read_study_folder(folder))
-    text = format_comparison(found)
+def _declared(cell: Cell) -> dict[str, str]:
+    """What a reader must know of a cell."""
+    return {
+        "intended goal": cell.intended.name,
+        "proxy": cell.proxy.name,
+        "cue": cell.cue.description,
+        "1x breaks the cue": cell.shift_a.description,
+        "x1 changes the context": cell.shift_b.description,
+        "shift type": cell.shift_type,
+    }
+
+
+def write_comparison(found: Comparison) -> str:
+    """A comparison as text and CSV in its study's folder; returns the text."""
+    folder, text = found.study.path, format_comparison(found)
     atomic_write_bytes(folder / "compare.txt", text.encode())
     atomic_write_bytes(folder / "compare.csv", comparison_csv(found).encode())
     return text

@@ -4,6 +4,7 @@ It opens by double click: no script, no request, system fonts.
 """
 
 from pathlib import Path
+from typing import Any
 
 from misgen.analysis.audit import audit
 from misgen.analysis.calibration.handoff import read_calibration
@@ -61,12 +62,17 @@ def page_of(folder: Path, priors: PriorSet | None = None) -> Page:
 
 def render(page: Page) -> str:
     """The page as HTML; all text is escaped but the SVG, which the figure functions escape."""
+    text: str = environment().get_template("page.html.j2").render(page=page)
+    return text
+
+
+def environment() -> Any:
+    """Of the templates in this folder."""
     import jinja2
 
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("page.html.j2").render(page=page)

@@ -231,7 +231,8 @@ def test_a_study_of_ones_own_runs_is_followed_and_is_compared(own, capsys, tmp_p
     said = capsys.readouterr().out
     assert "SMOKE RUN" in said and "K3 at 11" in said
     folder = tmp_path / "results" / "mine-quick"
-    assert {"study.json", "compare.txt", "compare.csv"} <= {file.name for file in folder.iterdir()}
+    left = {file.name for file in folder.iterdir()}
+    assert {"study.json", "compare.txt", "compare.csv", "page.html"} <= left
     assert (folder / "compare.txt").read_text() in said
 
     assert cli.main(["study", "status", "mine-quick", "--json"]) == 0

@@ -1,21 +1,18 @@
 """The page in headless Chromium: no overlap, legible on a desk and on a telephone, no request."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.analysis.calibration.calibrated_folder import write_folder
+from tests.analysis.report.browser import CONTRASTS, LEAST_CONTRAST, SIZES, open_page
 
 from misgen.analysis.report.report import write_report
 
 pytestmark = pytest.mark.browser
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 SMALLEST_TEXT_PX = 10
-LEAST_CONTRAST = 4.5
-"""Of text, by the Web Content Accessibility Guidelines, level AA."""
 FOLDERS: dict[str, dict[str, Any]] = {
     "full": {},
     "two agents": {"agents": 2},
@@ -24,20 +21,6 @@ FOLDERS: dict[str, dict[str, Any]] = {
 _ROOT = Path(__file__).parents[2] / "analysis" / "published"
 PUBLISHED = {str(path.relative_to(_ROOT)): path for path in sorted(_ROOT.rglob("index.html"))}
 """The pages that are committed, as they are."""
-SIZES = {"desk": (1280, 800), "telephone": (390, 844)}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    executable = next(filter(None, map(shutil.which, NAMES)), None)
-    if executable is None:
-        pytest.fail("needs Chromium: apt-get install chromium fonts-dejavu-core")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -72,17 +55,6 @@ def spoiled(chromium: Any, pages: dict[str, Path]) -> Iterator[Any]:
     context, opened = open_page(chromium, pages["full"], SIZES["telephone"])
     yield opened
     context.close()
-
-
-def open_page(chromium: Any, path: Path, size: tuple[int, int]) -> tuple[Any, Any]:
-    context = chromium.new_context(viewport={"width": size[0], "height": size[1]})
-    opened = context.new_page()
-    opened.requests, opened.messages = [], []
-    opened.on("request", lambda asked: opened.requests.append(asked.url))
-    opened.on("console", lambda message: opened.messages.append(message.text))
-    opened.on("pageerror", lambda error: opened.messages.append(str(error)))
-    opened.goto(path.as_uri())
-    return context, opened
 
 
 _OVERLAPS = """() => {
@@ -197,26 +169,6 @@ def test_the_request_check_sees_a_request(spoiled: Any) -> None:
     assert spoiled.messages
 
 
-_CONTRASTS = """() => {
-  const canvas = document.createElement("canvas").getContext("2d");
-  const luminance = colour => {
-    canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    const part = v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
-    const [r, g, b] = canvas.getImageData(0, 0, 1, 1).data;
-    return .2126 * part(r) + .7152 * part(g) + .0722 * part(b); };
-  const behind = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = getComputedStyle(e).backgroundColor;
-      if (colour !== "rgba(0, 0, 0, 0)") return colour; }
-    return "white"; };
-  const words = [...document.querySelectorAll("figure svg text, p, li, td, th, figcaption, dt, a")];
-  return words.map(e => {
-    const style = getComputedStyle(e);
-    const pair = [luminance(e.closest("svg") ? style.fill : style.color), luminance(behind(e))];
-    const ratio = (Math.max(...pair) + .05) / (Math.min(...pair) + .05);
-    return [ratio, e.textContent.slice(0, 40)]; }); }"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_in_both_colour_schemes(
     chromium: Any, pages: dict[str, Path], scheme: str
@@ -226,7 +178,7 @@ def test_text_stands_out_in_both_colour_schemes(
     opened.goto(pages["full"].as_uri())
     paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
-    assert min(opened.evaluate(_CONTRASTS))[0] >= LEAST_CONTRAST
+    assert min(opened.evaluate(CONTRASTS))[0] >= LEAST_CONTRAST
     context.close()
 
 

@@ -1,0 +1,195 @@
+"""The page of a study: its folder in, one self-contained page.html out.
+
+It opens by double click and can be sent by mail: no request, system fonts, a script of its own that
+shows agents and their ways. All else can be read without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison, compare
+from misgen.analysis.compare_table import cost_lines
+from misgen.analysis.files import atomic_write_bytes
+from misgen.analysis.report.content import Table, percent, plain_table
+from misgen.analysis.report.report import environment
+from misgen.analysis.report.study_content import VARIANTS, Cell, cell_of
+from misgen.analysis.study import StudyFolder
+
+PAGE = "page.html"
+
+
+@dataclass(frozen=True)
+class StudyPage:
+    """status: what must be known before any number. facts: what was run, by name. data: for the
+    script, by cell; rule: how its levels were chosen, "" without any."""
+
+    title: str
+    question: str
+    against: str
+    status: tuple[str, ...]
+    findings: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str], ...]
+    cells: tuple[Cell, ...]
+    costs: Table
+    data: dict[str, Any]
+    rule: str
+
+
+def write_page(found: Comparison, folder: Path) -> Path:
+    """Write page.html of a study into a folder; returns its path."""
+    path = folder / PAGE
+    text = environment().get_template("study_page.html.j2").render(page=study_page(found))
+    atomic_write_bytes(path, text.encode())
+    return path
+
+
+def comparison_of(study: StudyFolder, along: str = "") -> Comparison:
+    """Its arms against the one it names, else the first."""
+    return compare(study, study.against or study.arms[0], along)
+
+
+def study_page(found: Comparison) -> StudyPage:
+    study = found.study
+    codes = dict.fromkeys(arm.cell for arm in found.arms)
+    paths = study.paths()
+    header = ["cell", "arm", "steps", "CPU s", f"steps to {EQUAL_SUCCESS:g} of planner",
+              "CPU s to it", "times"]  # fmt: skip
+    rows = [line for code in codes for line in cost_lines(found, code)]
+    return StudyPage(
+        title=study.name,
+        question=study.question,
+        against=found.against,
+        status=tuple(_status(found, bool(paths))),
+        findings=tuple((code, _finding(found, code)) for code in codes),
+        facts=tuple(_facts(found)),
+        cells=tuple(cell_of(found, code) for code in codes),
+        costs=plain_table("Cost of an agent, mean of each arm", header, rows),
+        data={code: _data(found, code, paths) for code in codes},
+        rule=paths.get("rule", ""),
+    )
+
+
+def _status(found: Comparison, has_paths: bool) -> Iterator[str]:
+    if found.study.is_smoke_run:
+        yield "Smoke run (--quick): agents are barely trained, the numbers mean nothing."
+    if not found.study.against:
+        yield f"The study names no arm to compare with; here it is {found.against}, its first."
+    if not has_paths:
+        yield (
+            "This folder has no paths.json, so the agents' ways cannot be shown; misgen study run "
+            "leaves it where the agents were trained."
+        )
+
+
+def _finding(found: Comparison, code: str) -> str:
+    """What the verdicts at the first variant say, in a sentence."""
+    variant = next(variant for cell, variant in found.places() if cell == code)
+    arms: dict[str, list[str]] = {}
+    for each in found.differences:
+        if (each.arm.cell, each.arm.variant) == (code, variant):
+            verdict = each.p_gm_verdict
+            lower = "lower" if each.p_gm.value < 0 else "higher"
+            kind = "none" if verdict.reason else lower if verdict.differs else "not shown"
+            arms.setdefault(kind, []).append(each.arm.arm)
+    base = next((a for a in found.at(code, variant) if a.arm == found.against), None)
+    if base is None:
+        return f"{code}: {found.against} was not trained there, so nothing is compared."
+    words = {
+        "lower": "lower in", "higher": "higher in", "not shown": "no difference shown in",
+        "none": "no verdict on",
+    }  # fmt: skip
+    many = 2  # names
+    said = "; ".join(
+        f"{text} {'all other arms' if len(arms) == 1 < many < len(names) else ', '.join(names)}"
+        for kind, text in words.items()
+        if (names := arms.get(kind))
+    )
+    p_gm = percent(base.rates["p_gm"].value)
+    return f"{code} at {variant}: p_gm is {p_gm} % in {found.against}; {said or 'no other arm'}."
+
+
+def _facts(found: Comparison) -> Iterator[tuple[str, str]]:
+    study = found.study
+    here = {(arm.cell, arm.arm): arm for arm in found.arms}
+    sizes = sorted({arm.trained.k for arm in here.values()})
+    agents = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    yield "cells", ", ".join(dict.fromkeys(cell for cell, _ in here))
+    yield (
+        "agents",
+        (f"{sum(arm.trained.k for arm in here.values())}: {agents} in each arm and cell"),
+    )
+    yield "arms compared with", found.against
+    for name in study.arms:
+        if name in study.overrides and name in {arm for _, arm in here}:
+            yield f"arm {name}", " ".join(study.overrides[name]) or "the defaults"
+    said = study.provenance
+    commit = said.get("git_commit")
+    if commit:
+        yield "commit", commit + (" with changes" if said.get("git_dirty") else "")
+    if versions := said.get("versions"):
+        names = ("misgen", "python", "torch", "numpy")
+        yield "versions", ", ".join(f"{n} {versions[n]}" for n in names if versions.get(n))
+    if machine := said.get("machine"):
+        gpu = f", {machine['gpu']}" if machine.get("gpu") else ""
+        yield "machine", f"{machine['cpu']}, {machine['cores']} cores{gpu}"
+    if said.get("date_utc"):
+        yield "date", said["date_utc"]
+
+
+def _data(found: Comparison, code: str, paths: dict[str, Any]) -> dict[str, Any]:
+    """What the script shows of a cell: each agent's numbers, and its ways."""
+    variants = [variant for cell, variant in found.places() if cell == code]
+    at = {variant: found.at(code, variant) for variant in variants}
+    agents: dict[int, dict[str, list[str]]] = {}
+    for arm in at[variants[0]]:
+        same = [next((a for a in at[v] if a.arm == arm.arm), None) for v in variants]
+        for number in arm.trained.agent_number.tolist():
+            agents.setdefault(number, {})[arm.arm] = _agent(found, arm, same, number)
+    return {
+        "arms": [arm.arm for arm in at[variants[0]]],
+        "against": found.against,
+        "first": [*_most_different(found, code, variants[0])],
+        "header": ["arm", "own [%]", "learned", *(
+            name.format(variant) for variant in variants
+            for name in ("capable at {} [%]", "p_gm at {} [%]", "levels at {}")
+        ), "broken episodes", "CPU s"],
+        "agents": agents,
+        "levels": paths.get("cells", {}).get(code, {}),
+        "variants": [*VARIANTS.items()],
+    }  # fmt: skip
+
+
+def _most_different(found: Comparison, code: str, variant: str) -> Iterator[str]:
+    """The arms that are shown first: the one compared with, and the farthest from it."""
+    arms = [arm.arm for arm in found.at(code, variant)]
+    yield found.against if found.against in arms else arms[0]
+    here = [d for d in found.differences if (d.arm.cell, d.arm.variant) == (code, variant)]
+    if here:
+        yield max(here, key=lambda each: abs(each.p_gm.value)).arm.arm
+
+
+def _agent(found: Comparison, arm: ArmAt, same: list[ArmAt | None], number: int) -> list[str]:
+    """The row of an agent: its arm, its success at home, then its rates at each variant."""
+    place = arm.trained.agent_number.tolist().index(number)
+    row = [
+        arm.arm,
+        percent(float(arm.own[place])),
+        "yes" if number in arm.competent.agent_number else "no",
+    ]
+    for each in same:
+        if each is None or number not in each.trained.agent_number:
+            row += ["-", "-", "-"]
+            continue
+        k = each.trained.agent_number.tolist().index(number)
+        capable, gm, _ = each.trained.shares()[:, k]
+        row += [percent(capable), percent(gm), f"{each.trained.n[k]:.0f}"]
+    trained = found.study.training_of(arm.run_ids[place])
+    return [*row, *(_whole(trained.get(name)) for name in ("broken_episodes", "cpu_seconds"))]
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{value:,.0f}"

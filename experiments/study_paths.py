@@ -1,0 +1,181 @@
+"""The ways of a study's agents through a few levels, for its page.
+
+Agent a of every arm is evaluated on the same levels, so each level is drawn once, and the ways of
+all arms lie in the same picture. They are replayed from the recorded actions.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from misgen.analysis.records import Records, query
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.levels import Levels, sample_quadruples
+from misgen.envs.core.render import picture
+from misgen.envs.core.types import VARIANTS
+from misgen.envs.families import find_cell
+from misgen.experiments.cells import PX, agent_place
+
+QUADRUPLES = 2  # an agent number
+MAX_COLOURS = 64  # of a picture
+RULE = (
+    "The first level of a number is chosen to show a failure: the first in its block that the "
+    "first arm's agent of this number solves in distribution (00) and on which it pursues the "
+    "proxy with the cue broken (10 or 11); if there is none, the first. The others are the next "
+    "ones, whatever happened there. All tell the goals apart at 10 and at 11."
+)
+
+
+class Way(NamedTuple):
+    """One recorded episode of an agent."""
+
+    arm: str
+    outcome: str
+    actions: bytes
+
+
+def study_paths(
+    records: Records, codes: Sequence[str], arms: Sequence[str], arm_of_run: Mapping[str, str]
+) -> dict[str, Any]:
+    """What `misgen.analysis.study.read_paths` reads.
+
+    arms: in the study's order. arm_of_run: of the evaluations of agents at home.
+    """
+    cells = {code: _cell(records, code, arms, arm_of_run) for code in codes}
+    return {"rule": RULE, "cells": {code: found for code, found in cells.items() if found}}
+
+
+def _cell(
+    records: Records, code: str, arms: Sequence[str], arm_of_run: Mapping[str, str]
+) -> dict[str, Any]:
+    """Agent number -> its quadruples; nothing for a family whose levels cannot be drawn whole."""
+    family, cell = find_cell(code)
+    if family.paint is None:
+        return {}
+    seeds = choose_levels(records, code, arms, arm_of_run)
+    every = sorted({seed for chosen in seeds.values() for seed in chosen})
+    levels = sample_quadruples(family, cell, every)
+    ways = _ways(records, code, every, arm_of_run)
+    return {
+        str(number): [
+            {
+                "level_seed": seed,
+                "variants": {
+                    variant: _drawn(
+                        levels[variant].take(np.array([every.index(seed)])),
+                        sorted(ways[number, seed, variant], key=lambda way: arms.index(way.arm)),
+                    )
+                    for variant in VARIANTS
+                },
+            }
+            for seed in chosen
+        ]
+        for number, chosen in seeds.items()
+    }
+
+
+def choose_levels(
+    records: Records, code: str, arms: Sequence[str], arm_of_run: Mapping[str, str]
+) -> dict[int, list[int]]:
+    """Agent number -> level seeds, by RULE. The first arm that has an agent of this number
+    decides."""
+    found = query(
+        records,
+        f"""
+        select a.agent_number, a.run_id, a.level_seed,
+          coalesce(a.success and (b.goal_failure or c.goal_failure), false)
+        from records a join records b using (run_id, level_seed)
+        join records c using (run_id, level_seed)
+        where a.run_id in ({_listed(arm_of_run)}) and a.cell = '{code}'
+          and a.role = 'agent' and b.role = 'agent' and c.role = 'agent'
+          and a.variant = '00' and b.variant = '10' and c.variant = '11'
+          and b.is_distinguishing and c.is_distinguishing
+        order by a.level_seed
+        """,
+    )
+    blocks: dict[int, dict[str, list[tuple[int, bool]]]] = {}
+    for number, run, seed, shows in found:
+        blocks.setdefault(number, {}).setdefault(arm_of_run[run], []).append((seed, shows))
+    chosen = {}
+    for number, by_arm in sorted(blocks.items()):
+        block = by_arm[min(by_arm, key=arms.index)]
+        first = next((place for place, (_, shows) in enumerate(block) if shows), 0)
+        chosen[number] = [seed for seed, _ in block[first : first + QUADRUPLES]]
+    return chosen
+
+
+def _ways(
+    records: Records, code: str, seeds: Sequence[int], arm_of_run: Mapping[str, str]
+) -> dict[tuple[int, int, str], list[Way]]:
+    """(agent number, level seed, variant) -> what each arm's agent did there."""
+    found = query(
+        records,
+        f"""
+        select agent_number, level_seed, variant, run_id, success, capable, goal_failure, actions
+        from records where run_id in ({_listed(arm_of_run)}) and cell = '{code}'
+          and role = 'agent' and variant in ({_listed(VARIANTS)})
+          and level_seed in ({", ".join(map(str, seeds)) or "null"})
+        """,
+    )
+    ways: dict[tuple[int, int, str], list[Way]] = {}
+    for number, seed, variant, run, success, capable, failed, actions in found:
+        way = Way(arm_of_run[run], outcome_word(variant, success, capable, failed), actions)
+        ways.setdefault((number, seed, variant), []).append(way)
+    return ways
+
+
+def outcome_word(variant: str, success: bool, capable: bool, failed: bool | None) -> str:
+    """What an episode was: where the cue is broken, which goal; elsewhere, whether it succeeded."""
+    if variant[0] == "0":
+        return "success" if success else "no success"
+    return "neither" if not capable else "proxy" if failed else "intended"
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "null"
+
+
+def _drawn(levels: Levels, ways: Sequence[Way]) -> dict[str, Any]:
+    """The one level of a batch as a picture, and the way of each arm through it."""
+    board = BatchEnv.on(levels).whole_level(0)
+    assert board is not None  # the family paints
+    unseen = "disturbed" in levels.level._fields and bool(levels.level.disturbed[0])
+    squares = walk(levels, [way.actions for way in ways])
+    cols = board.shape[1]
+    return {
+        "picture": _png(picture(levels.family, board, PX, unseen)),
+        "size": list(board.shape),
+        "ways": {
+            way.arm: {"outcome": way.outcome, "squares": [row * cols + col for row, col in walked]}
+            for way, walked in zip(ways, squares, strict=True)
+        },
+    }
+
+
+def walk(levels: Levels, actions: Sequence[bytes]) -> list[list[tuple[int, int]]]:
+    """Where the agent stands at the start and after each of its recorded actions, (row, column),
+    for several recordings on the one level of a batch. Out of sight it stays where it was."""
+    env = BatchEnv.on(levels.take(np.zeros(len(actions), int)), [max(len(a), 1) for a in actions])
+    start = agent_place(levels.family, env.whole_level(0)) or (0, 0)
+    places = [[start] for _ in actions]
+    for step in range(max(map(len, actions), default=0)):
+        env.step(np.array([taken[step] if step < len(taken) else 0 for taken in actions]))
+        for i, taken in enumerate(actions):
+            if step < len(taken):
+                seen = agent_place(levels.family, env.whole_level(i))
+                places[i].append(seen or places[i][-1])
+    return places
+
+
+def _png(pixels: Any) -> str:
+    """Base64 of a small PNG: a picture of tiles has few colours."""
+    file = io.BytesIO()
+    image = Image.fromarray(pixels).quantize(MAX_COLOURS, dither=Image.Dither.NONE)
+    image.save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
