@@ -115,7 +115,10 @@ class _Task:
             try:
                 self.returncode = int(ray.get(self.task))
             except ray.exceptions.RayError as error:
-                with contextlib.suppress(OSError), open(self.order["log"], "a") as log:
+                with (
+                    contextlib.suppress(OSError),
+                    open(self.order["log"], "a", encoding="utf-8") as log,
+                ):
                     print(error, file=log)
                 self.returncode = EXIT_WORKER_DIED
         return self.returncode

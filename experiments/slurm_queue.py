@@ -55,7 +55,9 @@ def _tasks_in_queue() -> list[str]:
     """ "12_0" for each task of an array, "12" for a job without."""
     command = ["squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%F_%K"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, check=True)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", timeout=ANSWER_S, check=True
+        )
     except (OSError, subprocess.SubprocessError) as error:
         said = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
         raise ValueError(
