@@ -23,8 +23,27 @@ LOCAL = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 """Read when Ray is imported, or starts: for a cluster of this machine alone."""
-ANSWER_S = 10.0
+CONNECT_S = 10.0
 ALWAYS = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}  # or it would copy the working folder everywhere
+
+
+def check(address: str) -> None:
+    """ValueError where nobody listens at host:port of a cluster: Ray would try for ever."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:  # "", auto
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise _unusable(address, error) from error
+
+
+def _unusable(address: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"no Ray cluster can be used at {address or 'this machine'}: "
+        f"{str(error).splitlines()[0]}; start one with `ray start --head`, set "
+        "RAY_AUTH_MODE=token if it asks for a token, or leave hydra.launcher.address out"
+    )
 
 
 @contextlib.contextmanager
@@ -43,12 +62,11 @@ def cluster(address: str, workers: int) -> Iterator[tuple[int, Start]]:
     import ray
 
     local = {"num_cpus": workers or usable_cores(), "include_dashboard": False}
-    _require_answer(address)
     where: dict[str, Any] = {"address": address} if address else {"address": "local", **local}
     try:
         ray.init(**where, log_to_driver=False, configure_logging=False)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(_no_cluster(address, error)) from error
+        raise _unusable(address, error) from error
     try:
         cores = int(ray.cluster_resources().get("CPU", 0))
         remote = ray.remote(num_cpus=1, max_retries=0)(_run)
@@ -56,25 +74,6 @@ def cluster(address: str, workers: int) -> Iterator[tuple[int, Start]]:
         yield workers or cores, lambda order: _Task(remote.remote(order, root), order)
     finally:
         ray.shutdown()
-
-
-def _require_answer(address: str) -> None:
-    """ValueError where nobody listens at host:port; Ray itself would ask for minutes."""
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdigit()) or "/" in host:
-        return
-    try:
-        socket.create_connection((host, int(port)), ANSWER_S).close()
-    except OSError as error:
-        raise ValueError(_no_cluster(address, error)) from error
-
-
-def _no_cluster(address: str, error: Exception) -> str:
-    return (
-        f"no Ray cluster can be used at {address or 'this machine'}: "
-        f"{str(error).splitlines()[0]}; start one with `ray start --head`, or leave "
-        "hydra.launcher.address out"
-    )
 
 
 def _run(order: Order, results: str) -> int:

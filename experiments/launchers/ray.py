@@ -26,6 +26,11 @@ ConfigStore.instance().store(
 class RayLauncher(MisgenLauncher):
     kind, extra = RayConf, ("ray", "ray")
 
+    def check(self) -> None:
+        from misgen.experiments.ray_jobs import check
+
+        check(self.conf.address)
+
     def plan(self, missing: Sequence[Any]) -> str:
         where = f"the Ray cluster at {self.conf.address}" if self.conf.address else "a local Ray"
         return f"{self.conf.n_jobs or 'as many as it has cores'} at a time on {where}"

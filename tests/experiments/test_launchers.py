@@ -129,6 +129,12 @@ def test_slurm_is_refused_where_there_is_none(results, capsys, no_slurm, extras_
     assert "sbatch and squeue cannot be found" in refused(results, capsys, "launcher=slurm")
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:port"])
+def test_a_ray_that_does_not_answer(results, capsys, extras_installed, address):
+    said = refused(results, capsys, "launcher=ray", f"hydra.launcher.address={address}")
+    assert f"no Ray cluster can be used at {address}" in said and "ray start --head" in said
+
+
 @pytest.mark.parametrize("setting", ["tasks=-1", "timeout_min=0", "cpus_per_task=0"])
 def test_settings_of_slurm_that_make_no_sense(results, capsys, extras_installed, setting):
     said = refused(results, capsys, "launcher=slurm", f"hydra.launcher.{setting}")

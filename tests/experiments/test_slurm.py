@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -72,11 +73,13 @@ def queue() -> list[str]:
     return sorted(ask("squeue", "--noheader", "--array", "--format=%F_%K").split())
 
 
-def wait_until(condition, seconds: float) -> None:
+def wait_until(condition, seconds: float):
+    """What the condition has become."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"{queue()} after {seconds} s"
         time.sleep(0.1)
+    return found
 
 
 def tasks(results: Path) -> dict[str, list[str]]:
@@ -86,11 +89,22 @@ def tasks(results: Path) -> dict[str, list[str]]:
     return {task: [f"run={run}" for run in runs] for task, runs in found.items()}
 
 
+def worker_in(folder: Path) -> int:
+    """The process that works in a run folder; 0 if there is none."""
+    return int((read_json(folder / "claim.json") or {}).get("pid", 0))
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def test_the_same_command_does_what_was_killed_or_out_of_time(slurm, tmp_path):
+    """The long one stands still once it has a checkpoint, so that its task is over its limit
+    however fast this machine is."""
     local, results = tmp_path / "local", tmp_path / "results"
-    # More than the limit and the half minute in which Slurm notices.
-    long = steps_of(120, local)
-    command = [*words(long), *SETTINGS, "hydra.launcher.tasks=4"]
+    steps = steps_of(40, local)
+    long, runs = folder_of(results, steps), results / "runs" / "kind=train"
+    command = [*words(steps), *SETTINGS, "hydra.launcher.tasks=4"]
 
     hold = "+hydra.launcher.additional_parameters.hold=true"
     said = misgen(results, *command, "hydra.launcher.timeout_min=1", hold)
@@ -98,30 +112,33 @@ def test_the_same_command_does_what_was_killed_or_out_of_time(slurm, tmp_path):
     array = tasks(results)
     assert queue() == sorted(array) and sorted(map(len, array.values())) == [1, 3, 4, 4]
     costly, victim, *others = sorted(array)
-    assert array[costly] == [folder_of(results, long).name]
+    assert array[costly] == [long.name]
 
     again = misgen(results, *command, "hydra.launcher.timeout_min=1")
     assert "12 runs are in Slurm's queue already" in again and queue() == sorted(array)
     assert states(results)["queued"] == 12
-    subprocess.run(["scontrol", "release", costly.partition("_")[0]], check=True)
 
-    runs = results / "runs" / "kind=train"
-    wait_until(lambda: any((runs / run / "claim.json").exists() for run in array[victim]), 60)
-    subprocess.run(["scancel", "--signal=KILL", victim], check=True)
+    ask("scontrol", "release", costly.partition("_")[0])
+    job = wait_until(lambda: max(worker_in(runs / run) for run in array[victim]), 55)
+    os.kill(parent_of(parent_of(job)), signal.SIGKILL)  # as where memory runs out
+    wait_until(lambda: (long / "resume.safetensors").exists(), 80)
+    os.kill(worker_in(long), signal.SIGSTOP)
+    learned = steps_done(long)
     wait_until(lambda: not queue(), 240)
     assert "JobState=TIMEOUT" in ask("scontrol", "show", "job", costly)
+    assert "JobState=FAILED" in ask("scontrol", "show", "job", victim)
 
-    before, learned = finished(results), steps_done(folder_of(results, long))
+    before = finished(results)
     assert {run for task in others for run in array[task]} <= before.keys()
-    assert not {*array[victim]} <= before.keys() and folder_of(results, long).name not in before
+    assert not {*array[victim]} <= before.keys() and long.name not in before
     found = states(results)
     assert found["done"] == len(before) and found["running"] == found["queued"] == 0
 
+    (long / "progress.json").unlink()
     more = [*command, "hydra.launcher.timeout_min=10", "hydra.launcher.wait=true"]
-    (folder_of(results, long) / "progress.json").unlink()
     with start(results, *more) as process:
-        wait_until(lambda: steps_done(folder_of(results, long)), 90)
-        assert steps_done(folder_of(results, long)) > learned / 2  # went on, did not begin again
+        wait_until(lambda: steps_done(long), 90)
+        assert steps_done(long) > learned / 2  # went on, did not begin again
         output, errors = process.communicate()
     assert process.returncode == 0, output + errors
     after = finished(results)
