@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -11,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison, Difference
 from misgen.analysis.modifiers.dose_response import DoseResponse
 from misgen.analysis.rates import Estimate, Verdict
-from misgen.analysis.text import aligned, number, span
+from misgen.analysis.text import aligned, as_csv, number, span
 
 WIDTH = 80
 LEGEND = """\
@@ -158,14 +156,9 @@ def comparison_csv(found: Comparison) -> str:
     """A line per arm, cell and variant with every number; NaN is empty."""
     differences = {(each.arm.cell, each.arm.variant, each.arm.arm): each
                    for each in found.differences}  # fmt: skip
-    rows = [_csv_row(arm, differences.get((arm.cell, arm.variant, arm.arm))) for arm in found.arms]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    file = io.StringIO()
-    writer = csv.DictWriter(file, names, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: "" if value != value else value for name, value in row.items()})
-    return file.getvalue()
+    return as_csv([
+        _csv_row(arm, differences.get((arm.cell, arm.variant, arm.arm))) for arm in found.arms
+    ])  # fmt: skip
 
 
 def _csv_row(arm: ArmAt, difference: Difference | None) -> dict[str, object]:

@@ -98,35 +98,24 @@ def _curves_panels(found: Comparison) -> list[CurvesPanel]:
 
 def dots_figure(panels: Sequence[DotsPanel], kind: str = "png", columns: int = 2) -> bytes:
     """A panel of dots each. Raises ValueError without one."""
-
-    def finish(figure: Figure, left: Sequence[Axes]) -> None:
-        for axis in left:
-            axis.set_ylabel("p_gm")
-        figure.supxlabel(NOTE, fontsize=8, color=_GREY)
-
-    return _panels(panels, _dots, finish, kind, columns, (4.6, 3.0))
+    return _panels(panels, _dots, ("p_gm", NOTE), kind, columns, (4.6, 3.0))
 
 
 def curves_figure(panels: Sequence[CurvesPanel], kind: str = "png", columns: int = 5) -> bytes:
     """A panel of learning curves each. Raises ValueError without one."""
-
-    def finish(figure: Figure, left: Sequence[Axes]) -> None:
-        for axis in left:
-            axis.set_ylabel("success in training")
-        figure.supxlabel(CURVES_NOTE, fontsize=8, color=_GREY)
-
-    return _panels(panels, _curves, finish, kind, columns, (2.4, 2.0))
+    words = ("success in training", CURVES_NOTE)
+    return _panels(panels, _curves, words, kind, columns, (2.4, 2.0))
 
 
 def _panels(
     panels: Sequence[Any],
     draw: Callable[[Axes, Any], None],
-    finish: Callable[[Figure, Sequence[Axes]], None],
+    words: tuple[str, str],
     kind: str,
     columns: int,
     size: tuple[float, float],
 ) -> bytes:
-    """Panels in rows, with one scale; `finish` is given the axes at the left."""
+    """Panels in rows, with one scale. words: beside them, and below all."""
     if not panels:
         raise ValueError("a figure needs at least one panel; got none")
     columns = min(columns, len(panels))
@@ -140,7 +129,9 @@ def _panels(
             axis.spines[["top", "right"]].set_visible(False)
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
-        finish(figure, [*axes[: len(panels) : columns]])
+        for axis in axes[: len(panels) : columns]:
+            axis.set_ylabel(words[0])
+        figure.supxlabel(words[1], fontsize=8, color=_GREY)
         return _saved(figure, kind)
 
 

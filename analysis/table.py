@@ -3,8 +3,6 @@
 `rates_table` makes the rows, `format_table` and `to_csv` show them.
 """
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +33,7 @@ from misgen.analysis.rates import (
     wilson,
 )
 from misgen.analysis.records import Records, tags_of
-from misgen.analysis.text import aligned, number, span
+from misgen.analysis.text import aligned, as_csv, number, span
 
 
 @dataclass(frozen=True)
@@ -487,14 +485,7 @@ def _pairs(controls: Mapping[str, Rates], policies: Sequence[str]) -> list[str]:
 
 def to_csv(rows: Sequence[Row]) -> str:
     """Every number of the table under its full name; NaN is empty."""
-    records = [_flat(row) for row in rows]
-    names = list(dict.fromkeys(name for record in records for name in record))
-    file = io.StringIO()
-    writer = csv.DictWriter(file, names, lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({name: "" if value != value else value for name, value in record.items()})
-    return file.getvalue()
+    return as_csv([_flat(row) for row in rows])
 
 
 def _flat(row: Row) -> dict[str, Any]:

@@ -11,7 +11,12 @@ from typing import Any
 from misgen.analysis.files import files_under, is_disk_full
 from misgen.experiments.claim import claim
 from misgen.experiments.provenance import SCHEMA, provenance, versions
-from misgen.experiments.run_folder import is_done, require_writable, write_json
+from misgen.experiments.run_folder import (
+    id_of,
+    is_done,
+    require_writable,
+    write_json,
+)
 
 _STATUS_FILES = {"claim.json", "progress.json", "train.log", "done.json", "failed.json"}
 
@@ -59,7 +64,7 @@ def _make_room(folder: Path) -> None:
 
 def _write_done(folder: Path, seconds: float, cpu_seconds: float) -> None:
     done = {
-        "id": folder.name.removeprefix("run="),
+        "id": id_of(folder),
         "schema": SCHEMA,
         "seconds": round(seconds, 3),
         "cpu_seconds": round(cpu_seconds, 3),
@@ -72,7 +77,7 @@ def _write_done(folder: Path, seconds: float, cpu_seconds: float) -> None:
 
 def write_failed(folder: Path, error: str, trace: str | None) -> None:
     """Record why the attempt failed: one line, and the traceback unless the process was killed."""
-    failed = {"id": folder.name.removeprefix("run="), "error": error, "traceback": trace}
+    failed = {"id": id_of(folder), "error": error, "traceback": trace}
     write_json(folder / "failed.json", {"schema": SCHEMA, **failed})
 
 

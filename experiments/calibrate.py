@@ -15,6 +15,7 @@ from misgen.experiments.provenance import provenance
 from misgen.experiments.risk_options import chosen_priors
 from misgen.experiments.run_folder import (
     RESULTS_HELP,
+    id_of,
     parse_flags,
     read_json,
     require_writable,
@@ -111,5 +112,5 @@ def broken_episodes(results: Path) -> dict[str, float] | None:
         location = Path((read_json(folder / "config.json") or {}).get("location", ""))
         trained = read_json(results / "runs" / "kind=train" / location.parent.name / "train.json")
         if trained is not None:
-            found[folder.name.removeprefix("run=")] = float(trained["broken_episodes"])
+            found[id_of(folder)] = float(trained["broken_episodes"])
     return found or None

@@ -146,17 +146,36 @@ def draw_path(levels: Levels, title: str, actions: bytes = b"") -> Board:
     """
     from misgen.analysis.figures import Board
 
+    return Board(title, level_picture(levels), PX, np.array(walk(levels, [actions])[0]))
+
+
+def level_picture(levels: Levels) -> Array:
+    """The one level of a batch as uint8 [rows * PX, columns * PX, 3].
+
+    Raises:
+        ValueError: the family does not paint whole levels.
+    """
     family = levels.family
-    env = BatchEnv.on(levels, max(len(actions), 1))
-    board = env.whole_level(0)
+    board = BatchEnv.on(levels).whole_level(0)
     if board is None:
         raise ValueError(f"{family.name} declares no `paint`, so its levels cannot be drawn whole")
-    places = [agent_place(family, board)]
-    for action in actions:
-        env.step(np.array([action]))
-        places.append(agent_place(family, env.whole_level(0)) or places[-1])
     unseen = "disturbed" in levels.level._fields and bool(levels.level.disturbed[0])
-    return Board(title, picture(family, board, PX, unseen), PX, np.array(places))
+    return picture(family, board, PX, unseen)
+
+
+def walk(levels: Levels, actions: Sequence[bytes]) -> list[list[tuple[int, int]]]:
+    """Where the agent stands at the start and after each of its recorded actions, (row, column),
+    for several recordings on the one level of a batch. Out of sight it stays where it was."""
+    env = BatchEnv.on(levels.take(np.zeros(len(actions), int)), [max(len(a), 1) for a in actions])
+    start = agent_place(levels.family, env.whole_level(0)) or (0, 0)
+    places = [[start] for _ in actions]
+    for step in range(max(map(len, actions), default=0)):
+        env.step(np.array([taken[step] if step < len(taken) else 0 for taken in actions]))
+        for i, taken in enumerate(actions):
+            if step < len(taken):
+                seen = agent_place(levels.family, env.whole_level(i))
+                places[i].append(seen or places[i][-1])
+    return places
 
 
 def agent_place(family: Family, cells: Array | None) -> tuple[int, int] | None:

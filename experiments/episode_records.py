@@ -18,6 +18,7 @@ from misgen.envs.core.family import Family
 from misgen.envs.core.plans import GOALS, REPLICAS, is_distinguishing
 from misgen.envs.core.types import NEVER, Array, Target
 from misgen.experiments.evaluation_levels import Variant
+from misgen.experiments.run_folder import id_of
 from misgen.experiments.subjects import Subject
 
 
@@ -67,7 +68,7 @@ def record(
     subject = Subject(**argument["subject"])
     family, cell = variant.levels.family, variant.levels.cell
     return {
-        "run_id": folder.name.removeprefix("run="),
+        "run_id": id_of(folder),
         "study": argument["study"],
         "setting": argument["setting"],
         "family": family.name,

@@ -32,7 +32,7 @@ from misgen.experiments.jobs_child import (
 from misgen.experiments.jobs_display import count, display_on_stderr, report_failures, say
 from misgen.experiments.jobs_start import LOST, Process, Start, order_of, start
 from misgen.experiments.provenance import usable_cores
-from misgen.experiments.run_folder import is_done, read_json, require_writable
+from misgen.experiments.run_folder import id_of, is_done, read_json, require_writable
 
 Status = Literal["done", "skipped", "failed", "blocked"]
 
@@ -56,6 +56,10 @@ class Job:
     folder: Path
     weight: float = 1.0
     after: tuple[str, ...] = ()
+
+    @property
+    def run_id(self) -> str:
+        return id_of(self.folder)
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,11 @@ def _without_non_identity(config: Mapping[str, Any], prefix: str = "") -> dict[s
     return kept
 
 
+def id_of(folder: Path) -> str:
+    """The id of a run, from its folder."""
+    return folder.name.removeprefix("run=")
+
+
 def is_done(folder: Path) -> bool:
     return (folder / "done.json").is_file()
 

@@ -9,7 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from misgen.analysis.settings import SEEN, read_settings
-from misgen.experiments.run_folder import is_done, read_json, run_folders
+from misgen.experiments.run_folder import (
+    id_of,
+    is_done,
+    read_json,
+    run_folders,
+)
 
 LEFT_OUT = {
     "train_seed", "study", "family", "cell", "method", "diversity", "specification",
@@ -38,7 +43,7 @@ def _row(results: Path, folder: Path) -> Iterator[dict[str, Any]]:
     seen = read_json(training / "train.json") or {}
     done = read_json(training / "done.json") or {}
     yield {
-        "run_id": folder.name.removeprefix("run="),
+        "run_id": id_of(folder),
         "setting": config["setting"],
         "weights_sha256": config["subject"]["identity"],
         "seconds": done.get("seconds"),

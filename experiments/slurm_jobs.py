@@ -78,7 +78,7 @@ def train(missing: Sequence[TrainConfig], conf: SlurmConf) -> list[JobResult]:
     try:
         with claim(submissions(root)):
             there = queued_runs(root)
-            new = [job for job in jobs if _id(job) not in there]
+            new = [job for job in jobs if job.run_id not in there]
             if len(new) < len(jobs):
                 say(f"{len(jobs) - len(new)} runs are in Slurm's queue already")
             if new:
@@ -92,10 +92,6 @@ def train(missing: Sequence[TrainConfig], conf: SlurmConf) -> list[JobResult]:
         "trains what is missing (killed, out of time)"
     )
     return []
-
-
-def _id(job: Job) -> str:
-    return job.folder.name.removeprefix("run=")
 
 
 def _submit(jobs: Sequence[Job], conf: SlurmConf) -> dict[str, list[str]]:
@@ -133,7 +129,7 @@ def _submit(jobs: Sequence[Job], conf: SlurmConf) -> dict[str, list[str]]:
         f"submitted: job {submitted[0].job_id.partition('_')[0]} of Slurm, {len(packs)} tasks of "
         f"{agents} agents, {conf.cpus_per_task} at a time in each"
     )
-    ids = [[_id(one) for one in each] for each in packs]
+    ids = [[one.run_id for one in each] for each in packs]
     return dict(zip((task.job_id for task in submitted), ids, strict=True))
 
 
@@ -170,7 +166,7 @@ def _wait(jobs: Sequence[Job], conf: SlurmConf) -> list[JobResult]:
         except ValueError as error:  # its controller may be down for a while
             say(str(error))
         else:
-            if not any(_id(job) in there for job in jobs):
+            if not any(job.run_id in there for job in jobs):
                 break
         if time.monotonic() - told > TELL_S:
             told = time.monotonic()

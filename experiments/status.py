@@ -18,6 +18,7 @@ from misgen.analysis.text import aligned
 from misgen.experiments.cell_choice import arm_words
 from misgen.experiments.claim import claimed_by
 from misgen.experiments.run_folder import (
+    id_of,
     is_done,
     read_json,
     require_writable,
@@ -94,7 +95,7 @@ def runs_of(results: Path, study: str = "") -> list[Run]:
 
 def _run(folder: Path, arms: Mapping[str, str]) -> Run:
     kind = folder.parent.name.removeprefix("kind=")
-    name = folder.name.removeprefix("run=")
+    name = id_of(folder)
     config = read_json(folder / "config.json") or {}
     of = trained_of(name, config)
     named = [arms[run] for run in sorted(of) if run in arms]
@@ -114,9 +115,7 @@ def _run(folder: Path, arms: Mapping[str, str]) -> Run:
 def trained_of(name: str, config: Mapping[str, Any]) -> frozenset[str]:
     """The trainings that a run is, or is about."""
     places = [one["location"] for one in config.get("members", [config]) if one.get("location")]
-    return frozenset(Path(place).parent.name.removeprefix("run=") for place in places) or frozenset(
-        {name}
-    )
+    return frozenset(id_of(Path(place).parent) for place in places) or frozenset({name})
 
 
 def arm_of(kind: str, config: Mapping[str, Any]) -> str:

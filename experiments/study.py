@@ -263,7 +263,7 @@ def finish(jobs: Sequence[Job], workers: int) -> None:
 
 def records_of(jobs: Sequence[Job]) -> DuckDBPyRelation:
     """The episodes that these evaluations recorded."""
-    ids = ", ".join(f"'{job.folder.name.removeprefix('run=')}'" for job in jobs)
+    ids = ", ".join(f"'{job.run_id}'" for job in jobs)
     return read_records(results_root()).filter(f"run_id in ({ids})")
 
 

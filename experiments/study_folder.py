@@ -21,7 +21,11 @@ from misgen.envs.core.types import Cell
 from misgen.envs.families import find_cell
 from misgen.experiments.config import TrainConfig
 from misgen.experiments.provenance import provenance
-from misgen.experiments.run_folder import require_writable, results_root, write_json
+from misgen.experiments.run_folder import (
+    require_writable,
+    results_root,
+    write_json,
+)
 from misgen.experiments.settings_table import settings_of
 from misgen.experiments.study import Measured
 from misgen.experiments.study_paths import study_paths
@@ -103,7 +107,7 @@ def arms_of_evaluations(measured: Measured) -> dict[str, str]:
     """Run id of the evaluation of an agent at home -> arm."""
     arms = _arms_by_checkpoint(measured.configs)
     return {
-        job.folder.name.removeprefix("run="): arms[job.argument["location"]]
+        job.run_id: arms[job.argument["location"]]
         for job in measured.evaluations
         if job.argument.get("location") in arms
         and job.argument["cell"] == job.argument["subject"]["cell"]
@@ -124,7 +128,7 @@ def curves_of(measured: Measured) -> pa.Table:
     for job in measured.evaluations:
         if job.argument.get("location"):
             curve = read_curve(Path(job.argument["location"]).with_name(CURVE))
-            run = job.folder.name.removeprefix("run=")
+            run = job.run_id
             rows += [(run, int(row["steps"]), row["success_rate"]) for row in curve]
     columns = [[row[k] for row in rows] for k in range(3)]
     types = {"run_id": pa.string(), "steps": pa.int64(), "success_rate": pa.float32()}

@@ -15,12 +15,10 @@ import numpy as np
 from PIL import Image
 
 from misgen.analysis.records import Records, query
-from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.levels import Levels, sample_quadruples
-from misgen.envs.core.render import picture
 from misgen.envs.core.types import VARIANTS
 from misgen.envs.families import find_cell
-from misgen.experiments.cells import PX, agent_place
+from misgen.experiments.cells import PX, level_picture, walk
 
 QUADRUPLES = 2  # an agent number
 MAX_COLOURS = 64  # of a picture
@@ -143,34 +141,17 @@ def _listed(names: Any) -> str:
 
 def _drawn(levels: Levels, ways: Sequence[Way]) -> dict[str, Any]:
     """The one level of a batch as a picture, and the way of each arm through it."""
-    board = BatchEnv.on(levels).whole_level(0)
-    assert board is not None  # the family paints
-    unseen = "disturbed" in levels.level._fields and bool(levels.level.disturbed[0])
+    pixels = level_picture(levels)
+    rows, cols = pixels.shape[0] // PX, pixels.shape[1] // PX
     squares = walk(levels, [way.actions for way in ways])
-    cols = board.shape[1]
     return {
-        "picture": _png(picture(levels.family, board, PX, unseen)),
-        "size": list(board.shape),
+        "picture": _png(pixels),
+        "size": [rows, cols],
         "ways": {
             way.arm: {"outcome": way.outcome, "squares": [row * cols + col for row, col in walked]}
             for way, walked in zip(ways, squares, strict=True)
         },
     }
-
-
-def walk(levels: Levels, actions: Sequence[bytes]) -> list[list[tuple[int, int]]]:
-    """Where the agent stands at the start and after each of its recorded actions, (row, column),
-    for several recordings on the one level of a batch. Out of sight it stays where it was."""
-    env = BatchEnv.on(levels.take(np.zeros(len(actions), int)), [max(len(a), 1) for a in actions])
-    start = agent_place(levels.family, env.whole_level(0)) or (0, 0)
-    places = [[start] for _ in actions]
-    for step in range(max(map(len, actions), default=0)):
-        env.step(np.array([taken[step] if step < len(taken) else 0 for taken in actions]))
-        for i, taken in enumerate(actions):
-            if step < len(taken):
-                seen = agent_place(levels.family, env.whole_level(i))
-                places[i].append(seen or places[i][-1])
-    return places
 
 
 def _png(pixels: Any) -> str:

@@ -16,7 +16,7 @@ from misgen.experiments.jobs import JobResult, run_jobs
 from misgen.experiments.jobs_display import say
 from misgen.experiments.jobs_start import Start
 from misgen.experiments.kernels import compile_rules
-from misgen.experiments.run_folder import is_done, results_root
+from misgen.experiments.run_folder import id_of, is_done, results_root
 from misgen.experiments.status import remember
 from misgen.experiments.study import train_jobs
 from misgen.experiments.train import arm_names, run_names, train_folder
@@ -80,8 +80,8 @@ def launch(configs: Sequence[TrainConfig], way: Way, dry_run: bool = False) -> N
     if dry_run:
         _list(missing, way)
         return
-    remember("", dict(zip((path.name.removeprefix("run=") for path in unique),
-                          arm_names([*unique.values()]), strict=True)))  # fmt: skip
+    runs = map(id_of, unique)
+    remember("", dict(zip(runs, arm_names([*unique.values()]), strict=True)))
     results = way.train(missing) if missing else []
     failed = [result for result in results if result.status not in ("done", "skipped")]
     if failed:

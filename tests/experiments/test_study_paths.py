@@ -19,8 +19,8 @@ from misgen.envs.core.types import VARIANTS
 from misgen.envs.families import find_cell
 from misgen.envs.maze import SIZE
 from misgen.experiments import cli, study_paths
-from misgen.experiments.cells import PX
-from misgen.experiments.study_paths import choose_levels, outcome_word, walk
+from misgen.experiments.cells import PX, walk
+from misgen.experiments.study_paths import choose_levels, outcome_word
 
 MINE = """
 question: Where do barely trained agents go in a maze?
