@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from misgen.analysis.compare import Comparison
 from misgen.analysis.compare_table import comparison_csv, format_comparison
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.records import FILE_NAME, write_slim
+from misgen.analysis.records import FILE_NAME, query, write_slim
 from misgen.analysis.report.study_page import comparison_of, write_page
 from misgen.analysis.settings import FILE_NAME as SETTINGS
 from misgen.analysis.study import CURVES, PATHS, STUDY, read_study_folder
@@ -94,8 +94,8 @@ def write_comparison(found: Comparison) -> str:
 
 
 def write_records(measured: Measured, folder: Path) -> None:
-    """The episodes, without actions, by cell."""
-    for code in measured.plan.cells:
+    """The episodes, without actions, by cell; agents also play in cells that are not studied."""
+    for (code,) in query(measured.records, "select distinct cell from records order by cell"):
         family, _ = find_cell(code)
         here = measured.records.filter(f"family = '{family.name}' and cell = '{code}'")
         names = [event.name.lower() for event in family.events]

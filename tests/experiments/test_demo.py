@@ -37,7 +37,7 @@ def test_two_cells_of_one_shift_type_are_compared_with_their_own_controls():
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_killed_at_random_moments_the_same_command_finishes(tmp_path):
-    moments = random.Random(0)
+    moments, runs = random.Random(0), tmp_path / "runs"
     finished: dict[str, int] = {}
     for _ in range(5):
         demo = start(tmp_path)
@@ -48,7 +48,7 @@ def test_killed_at_random_moments_the_same_command_finishes(tmp_path):
             demo.wait()
         demo.stdout.close()
         time.sleep(1)
-        done = {str(p): p.stat().st_mtime_ns for p in tmp_path.rglob("done.json")}
+        done = {str(p): p.stat().st_mtime_ns for p in runs.rglob("done.json")}
         assert finished.items() <= done.items()  # nothing that was finished is done again
         for marker in tmp_path.rglob("done.json"):
             for file in marker.parent.glob("*.parquet"):

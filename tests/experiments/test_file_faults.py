@@ -282,7 +282,7 @@ def test_training_on_a_full_disk(small_disk: Path) -> None:
     code, _, errors = misgen(*words.split(), "--results", small_disk)
     (line,) = [line for line in errors.splitlines() if line.startswith("misgen: error")]
     assert code == 2 and "Traceback" not in errors
-    assert "checkpoint_1of8.safetensors cannot be written: its disk is full" in line
+    assert "checkpoint.safetensors cannot be written: its disk is full" in line
     (run,) = small_disk.glob("runs/kind=train/run=*")
     assert {path.name for path in run.iterdir()} <= {
         ".claim.lock", "config.json", "failed.json", "progress.json", "provenance.json"
