@@ -67,6 +67,7 @@ class Arm(NamedTuple):
 class Block(NamedTuple):
     """Episode counts of one policy on one agent's block of levels at one variant.
 
+    `mean_return`: the undiscounted one of all its episodes.
     `scored` levels: those that distinguish (variants 10 and 11), else all that define `capable`.
     `kept`: scored levels whose cue-intact twin of the same geometry was solved.
     `intact`: scored levels whose level of the same seed at variant 00 defines `capable`.
@@ -83,6 +84,7 @@ class Block(NamedTuple):
     checkpoint_step: int
     episodes: int
     solved: int
+    mean_return: float
     scored: int
     capable: int
     goal_failed: int
@@ -112,20 +114,20 @@ class Block(NamedTuple):
         return self._replace(variant="00", scored=self.intact, capable=self.intact_capable)
 
 
-_LABELS = (
-    "family, cell, shift_type, informs_type, harm_informs, harm_by_construction, "
-    "observation_mode, train_distribution, tags, method, setting, d, q, "
-    "{by}, variant, role, policy, agent_number, run_id, checkpoint_step"
-)
-_BLOCKS = f"""
+_PLAYED = Block._fields[1 : Block._fields.index("episodes")]
+LABELS = (*Arm._fields[:-1], *_PLAYED)
+"""Columns that tell one block from another; arms can be compared along them."""
+COUNTED = Block._fields[len(_PLAYED) + 1 :]
+"""Columns of a block's counts."""
+_BLOCKS = """
 with everything as not materialized (select * from records), intact as (
-    select {{player}} as player, level_seed,
+    select {player} as player, level_seed,
            bool_or(success) filter (variant = '00') as solved_00,
            bool_or(success) filter (variant = '01') as solved_01,
            bool_or(capable) filter (variant = '00') as intact_capable
     from everything where variant in ('00', '01') group by all
 ), episode as (
-    select *, {{player}} as player, case when variant in ('10', '11') then is_distinguishing
+    select *, {player} as player, case when variant in ('10', '11') then is_distinguishing
                                        else capable is not null end as scored
     from everything
 ), joined as (
@@ -133,27 +135,32 @@ with everything as not materialized (select * from records), intact as (
            case variant when '10' then solved_00 when '11' then solved_01 end as twin_solved
     from episode left join intact using (player, level_seed)
 ), block as (
-    select {_LABELS}, {{level_set}} as level_set, count(*) as episodes, count(*) filter (success),
-           count(*) filter (scored), count(*) filter (scored and capable),
-           count(*) filter (scored and capable and goal_failure),
-           count(*) filter (scored and capable and goal_failure and harm),
-           count(*) filter (scored and capable and goal_failure and harm is null),
-           count(*) filter (scored and twin_solved),
-           count(*) filter (scored and twin_solved and capable),
-           count(*) filter (scored and intact_capable is not null),
-           count(*) filter (scored and intact_capable),
-           count(capable), count(*) filter (capable), count(*) filter (capable and goal_failure)
+    select {labels}, {level_set} as level_set, count(*) as episodes,
+           count(*) filter (success) as solved,
+           round(avg(episode_return), 9) as mean_return,
+           count(*) filter (scored) as scored,
+           count(*) filter (scored and capable) as capable,
+           count(*) filter (scored and capable and goal_failure) as goal_failed,
+           count(*) filter (scored and capable and goal_failure and harm) as harmed,
+           count(*) filter (scored and capable and goal_failure and harm is null) as harm_unknown,
+           count(*) filter (scored and twin_solved) as kept,
+           count(*) filter (scored and twin_solved and capable) as kept_capable,
+           count(*) filter (scored and intact_capable is not null) as intact,
+           count(*) filter (scored and intact_capable) as intact_capable,
+           count(capable) as judged,
+           count(*) filter (capable) as judged_capable,
+           count(*) filter (capable and goal_failure) as judged_failed {further}
     from joined group by all
 ), distinct_levels as (
     select level_set, count(*) as distinct_levels
     from (
-        select distinct {{level_set}} as level_set, level_hash
+        select distinct {level_set} as level_set, level_hash
         from everything where role = 'agent'
     )
     group by level_set
 )
-select block.* exclude level_set, coalesce(distinct_levels, 0)
-from block left join distinct_levels using (level_set) order by all
+select block.* exclude level_set, coalesce(distinct_levels, 0) as distinct_levels
+from block left join distinct_levels using (level_set)
 """
 _PLAYER = "hash(run_id, role, policy, agent_number, checkpoint_step)"
 _LEVEL_SET = "hash(run_id, role, policy, agent_number, checkpoint_step, variant, {by})"
@@ -164,23 +171,37 @@ Of 10^5 players two have one number with a probability of 3 x 10^-10."""
 def check_column(by: str, records: Records) -> None:
     """ValueError unless arms can be compared along this column: one of the schema, or one that was
     joined to the records."""
-    joined = set(relation_of(records).columns) - set(SCHEMA.names)
-    if by not in ARM_COLUMNS and by not in joined:
-        names = ", ".join([*ARM_COLUMNS, *sorted(joined)])
+    own = LABELS if is_counted(records) else ARM_COLUMNS
+    joined = {*relation_of(records).columns} - {*SCHEMA.names, *COUNTED}
+    if by not in own and by not in joined:
+        names = ", ".join([*own, *sorted(joined)])
         raise ValueError(f"`by` must be one of {names}; got {by!r}; try 'd' or 'method'")
 
 
-def blocks_sql(by: str) -> str:
-    """The query of a table `records` that gives the fields of blocks, those of their arm first."""
+def blocks_sql(by: str, further: str = "") -> str:
+    """The query of a table `records` that gives LABELS, COUNTED and the column `by`, and what else
+    is to be aggregated."""
     column = f'"{by}"'
-    level_set = _LEVEL_SET.format(by=column)
-    return _BLOCKS.format(by=column, player=_PLAYER, level_set=level_set)
+    return _BLOCKS.format(
+        by=column,
+        player=_PLAYER,
+        level_set=_LEVEL_SET.format(by=column),
+        labels=", ".join(LABELS if by in LABELS else (*LABELS, column)),
+        further=f", {further}" if further else "",
+    )
+
+
+def is_counted(records: Records) -> bool:
+    """Whether these are counts (see `misgen.analysis.counts`), not episodes."""
+    return {*COUNTED} <= {*relation_of(records).columns}
 
 
 def read_blocks(records: Records, by: str) -> list[Block]:
     """One block per agent or control and variant; only a run's last checkpoint, unless by it."""
     check_column(by, records)
-    rows = query(records, blocks_sql(by))
+    source = "select * from records" if is_counted(records) else blocks_sql(by)
+    fields = (*Arm._fields[:-1], f'"{by}" as by_value', *_PLAYED, *COUNTED)
+    rows = query(records, f"select {', '.join(fields)} from ({source}) order by all")
     width = len(Arm._fields)
     blocks = [Block(Arm(*row[:width]), *row[width:]) for row in rows]
     last: dict[str, int] = defaultdict(int)

@@ -159,7 +159,7 @@ def compare(
 
 
 def _arms(study: StudyFolder, variants: Sequence[str], replicates: int) -> Iterator[ArmAt]:
-    index = BlockIndex(read_blocks(study.records, "d"))
+    index = BlockIndex(read_blocks(study.played, "d"))
     names, curves = study.arm_of_run, study.curves()
     settings = {row["run_id"]: row for row in study.settings.to_pylist()}
     found: dict[tuple[str, str, str], tuple[Arm, str]] = {}

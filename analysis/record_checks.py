@@ -5,6 +5,7 @@ contradict (see `Seen`). The second is compared each time, the first is remember
 (`misgen.analysis.remembered`).
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -212,10 +213,19 @@ def _refuse_rows(
 
 
 def check_together(found: Mapping[Path, Sequence[Seen]]) -> None:
-    """ValueError for cells that declare two things, a run id in two files, and for runs that
-    evaluated the same (family, cell, variant) on different blocks of levels."""
-    declared: dict[tuple[str, str], list[Sequence[Any]]] = defaultdict(list)
+    """ValueError for a run id in two files, and see `check_comparable`."""
     files: dict[str, set[str]] = defaultdict(set)
+    for file, said in found.items():
+        for run in itertools.chain.from_iterable(seen.runs for seen in said):
+            files[run].add(utf8(file))
+    check_comparable(found)
+    _check_run_ids(files)
+
+
+def check_comparable(found: Mapping[Path, Sequence[Seen]]) -> None:
+    """ValueError for cells that declare two things, and for runs that evaluated the same (family,
+    cell, variant) on different blocks of levels."""
+    declared: dict[tuple[str, str], list[Sequence[Any]]] = defaultdict(list)
     prints: dict[tuple[str, str, str], dict[str, tuple[str, str]]] = defaultdict(dict)
     for file in sorted(found):
         name = utf8(file)
@@ -224,10 +234,7 @@ def check_together(found: Mapping[Path, Sequence[Seen]]) -> None:
             first = (min(seen.runs), name)
             at = prints[seen.family, seen.cell, seen.variant]
             at[seen.fingerprint] = min(first, at.get(seen.fingerprint, first))
-            for run in seen.runs:
-                files[run].add(name)
     _check_declarations(declared)
-    _check_run_ids(files)
     _check_fingerprints(prints)
 
 

@@ -24,6 +24,7 @@ from misgen.analysis.records import Records, relation_of
 FILE_NAME = "settings.parquet"
 AGENT = (
     "run_id",
+    "train_id",
     "setting",
     "weights_sha256",
     "seconds",

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyRelation
 
+from misgen.analysis.counts import read_played
 from misgen.analysis.files import utf8
-from misgen.analysis.records import read_records
 from misgen.analysis.settings import read_settings
 
 STUDY = "study.json"
@@ -31,8 +31,8 @@ class StudyFolder:
     overrides: arm -> how its agents are trained, in words of `misgen train`. cells: code -> what it
     declares, by name ("intended goal", "proxy", ...). Folders of earlier versions lack these two.
 
-    records: of all agents at home and their controls. settings: one row per evaluated agent, with
-    the column `arm`; see `misgen.analysis.settings`.
+    played: counts (or episodes, see `read_played`) of all agents and their controls. settings: one
+    row per evaluated agent, with the column `arm`; see `misgen.analysis.settings`.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class StudyFolder:
     along: str
     is_smoke_run: bool
     provenance: Mapping[str, Any]
-    records: DuckDBPyRelation
+    played: DuckDBPyRelation
     settings: pa.Table
     overrides: Mapping[str, Sequence[str]]
     cells: Mapping[str, Mapping[str, str]]
@@ -94,7 +94,7 @@ def read_study_folder(path: Path) -> StudyFolder:
     """Open what `misgen study run` left.
 
     Raises:
-        ValueError: there is no study in the folder; see also `read_records`.
+        ValueError: there is no study in the folder; see also `read_played`.
     """
     try:
         said = json.loads((path / STUDY).read_text(encoding="utf-8"))
@@ -114,7 +114,7 @@ def read_study_folder(path: Path) -> StudyFolder:
         along=said["along"],
         is_smoke_run=said["smoke_run"],
         provenance=said["provenance"],
-        records=read_records(path),
+        played=read_played(path),
         settings=settings,
         overrides=said.get("overrides", {}),
         cells=said.get("cells", {}),

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from misgen.analysis.blocks import CUE_BROKEN, Arm, Block, BlockIndex, counts_of_blocks, read_blocks
+from misgen.analysis.counts import shared_levels
 from misgen.analysis.rates import (
     AgentCounts,
     Estimate,
@@ -98,6 +99,8 @@ class Row:
     note: str
     broken_share: float = math.nan
     """Share of the training levels whose cue is really broken, mean over agents; NaN: not known."""
+    shared_share: float = math.nan
+    """Share of an agent's distinguishing levels that another agent's block holds; NaN: unknown."""
 
     @property
     def intended(self) -> float:
@@ -142,14 +145,16 @@ def rates_table(
     Arms also differ by family, cell, observation mode, tags, method, setting, d and q.
     broken_shares: run id -> share of training levels whose cue is really broken.
     """
-    index = BlockIndex(read_blocks(records, by))
+    index, shared = BlockIndex(read_blocks(records, by)), shared_levels(records)
     rows = []
     for arm, variant in index.arms:
         if variant != "own":
             own = index.agents(arm, variant)
             shares = [broken_shares[b.run_id] for b in own if b.run_id in broken_shares]
+            held = shared.get((arm.family, arm.cell, variant), {})
+            twice = _mean([held[b.agent_number] for b in own if b.agent_number in held])
             for row in arm_rows(index, arm, variant, (by, against), (replicates, seed)):
-                rows.append(replace(row, broken_share=_mean(shares)))
+                rows.append(replace(row, broken_share=_mean(shares), shared_share=twice))
     return rows
 
 
@@ -455,14 +460,19 @@ def _control_tables(rows: Sequence[Row]) -> Iterator[str]:
     rows = [row for row in rows if row.population == "competent"]
     broken = [row for row in rows if row.variant in CUE_BROKEN]
     where = ["cell", "variant", "arm"]
-    yield "Controls on the same levels: capable / goal fails"
+    yield (
+        "Controls on the same levels: capable / goal fails. Of an agent's levels, distinguish:\n"
+        "those that tell the goals apart, duplicates: those that repeat another one, shared: of\n"
+        "the distinguishing ones those that another agent's block holds, too."
+    )
     yield aligned(
-        [*where, "distinguish", "duplicates", *policies],
+        [*where, "distinguish", "duplicates", "shared", *policies],
         [
             [
                 *_where(row),
                 number(row.distinguishing_share),
                 number(row.duplicate_share),
+                number(row.shared_share),
                 *_pairs(row.controls, policies),
             ]
             for row in rows

@@ -26,7 +26,7 @@ from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import results_root, write_json
 from misgen.experiments.study import Measured, command
 from misgen.experiments.study_file import load_study
-from misgen.experiments.study_folder import collect
+from misgen.experiments.study_folder import collect, write_records
 
 ARMS = (0.0, 1.0)
 """The diversity d in the arms of the study that are compared."""
@@ -41,6 +41,7 @@ def report(measured: Measured) -> Path:
     the records."""
     rows = rates_table(measured.records)
     folder = collect(measured)
+    write_records(measured, folder)
     table = demo_table(rows)
     words = in_words(rows)
     atomic_write_bytes(folder / "table.txt", f"{table}\n\n{words}\n".encode())

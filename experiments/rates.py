@@ -9,8 +9,9 @@ import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
 
 from misgen.analysis.blocks import ARM_COLUMNS, check_column
+from misgen.analysis.counts import read_played
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.records import Records, query, read_records
+from misgen.analysis.records import Records, query
 from misgen.analysis.settings import by_setting, means, same_agents, seen_of
 from misgen.analysis.table import format_table, rates_table, to_csv
 from misgen.experiments.cli import Parser
@@ -53,7 +54,7 @@ def records_along(
 ) -> tuple[DuckDBPyRelation, pa.Table | None]:
     """The records of the results folder, or of one study in it, with the columns to compare along;
     and the settings of their agents."""
-    records, settings = read_records(results_root()), settings_of(results_root())
+    records, settings = read_played(results_root()), settings_of(results_root())
     if study:
         records = of_study(records, study)
     if settings is not None and not {by, within} <= {*ARM_COLUMNS, ""}:

@@ -49,6 +49,7 @@ def collect(measured: Measured) -> Path:
     """Everything that the tables and figures are made of, small enough to be committed."""
     records, codes = measured.records, measured.plan.cells
     folder = study_folder.collect(measured)
+    study_folder.write_records(measured, folder)
     rows = [
         {name: None if value != value else value for name, value in row.items()}
         for row in shift_rows(records, measured.shifts)

@@ -44,6 +44,7 @@ def _row(results: Path, folder: Path) -> Iterator[dict[str, Any]]:
     done = read_json(training / "done.json") or {}
     yield {
         "run_id": id_of(folder),
+        "train_id": id_of(training),
         "setting": config["setting"],
         "weights_sha256": config["subject"]["identity"],
         "seconds": done.get("seconds"),

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from duckdb import DuckDBPyRelation
 from omegaconf import DictConfig
 
 from misgen.analysis.records import read_records
+from misgen.analysis.study import STUDY, read_study_folder
 from misgen.analysis.table import rates_table
 from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import built_in_codes
@@ -40,12 +42,14 @@ from misgen.experiments.train import CHECKPOINT, run_names, train_folder
 
 @dataclass(frozen=True)
 class Plan:
-    """A study as it is asked for. agents: in each arm."""
+    """A study as it is asked for. agents: in each arm. published: a folder of the same study, whose
+    agents are not trained again."""
 
     study: Study
     cells: Sequence[str]
     agents: int
     quick: bool = False
+    published: Path | None = None
 
     @property
     def name(self) -> str:
@@ -170,21 +174,32 @@ class Measured:
 
     plan: Plan
     configs: Mapping[str, Sequence[TrainConfig]]  # the agents of each arm
-    records: DuckDBPyRelation
     evaluations: Sequence[Job]
     shifts: Sequence[Job]
     longer: Sequence[TrainConfig]
     seconds: float
 
+    @cached_property
+    def records(self) -> DuckDBPyRelation:
+        """The episodes of the evaluations."""
+        return records_of(self.evaluations)
+
 
 def command(
-    study: Study, about: str, argv: list[str], report: Callable[[Measured], Path], prog: str
+    study: Study,
+    about: str,
+    argv: list[str],
+    report: Callable[[Measured], Path],
+    prog: str,
+    adds: bool = False,
 ) -> int:
     """Run a study as the command `prog`; `report` prints what was seen and returns its folder.
 
+    adds: `report` adds to what --publish names (see `Plan.published`); else it is copied there.
+
     Returns exit code 0. Raises ValueError for wrong arguments, SystemExit(1) if a job failed.
     """
-    options = _parser(study, prog, about).parse_args(argv)
+    options = _parser(study, prog, about, adds).parse_args(argv)
     if options.agents < 1 or options.workers < 0:
         raise ValueError(f"--agents is at least 1 and --workers at least 0; got {argv}")
     few = study.quick.cells if options.quick else ()
@@ -192,14 +207,14 @@ def command(
     cells = [*dict.fromkeys(find_cell(code)[1].code for code in asked)]
     require_writable(results_root())
     import_early("misgen.agents.checkpoint", "misgen.agents.cloning")
-    plan = Plan(study, cells, options.agents, options.quick)
+    plan = Plan(study, cells, options.agents, options.quick, options.publish if adds else None)
     folder = report(run(plan, options.workers or usable_cores()))
-    if options.publish:
+    if options.publish and not adds:
         shutil.copytree(folder, options.publish, dirs_exist_ok=True)
     return 0
 
 
-def _parser(study: Study, prog: str, about: str) -> Parser:
+def _parser(study: Study, prog: str, about: str, adds: bool) -> Parser:
     parser = Parser(prog=prog, description=f"{about} {study.question}")
     add = parser.add_argument
     cells = ", ".join(study.cells) or "all"
@@ -210,14 +225,19 @@ def _parser(study: Study, prog: str, about: str) -> Parser:
     add("--workers", type=int, default=0, metavar="N", help="processes (default: one a core)")
     text = "a smoke run: barely trained, the numbers mean nothing"
     add("--quick", action="store_true", help=text)
-    add("--publish", type=Path, metavar="FOLDER", help="copy the results here")
+    text = "a folder for the results; of agents that it counts, none is trained again"
+    add("--publish", type=Path, metavar="FOLDER", help=text if adds else "copy the results here")
     return parser
 
 
 def run(plan: Plan, workers: int) -> Measured:
     """Train, evaluate and measure what is not there yet. SystemExit(1) if a job failed."""
     started = time.monotonic()
-    configs, study = train_configs(plan), plan.study
+    study, known = plan.study, published_runs(plan)
+    configs = {
+        arm: [config for config in members if train_folder(config).id not in known]
+        for arm, members in train_configs(plan).items()
+    }
     everyone = [config for members in configs.values() for config in members]
     remember(
         plan.name,
@@ -227,6 +247,10 @@ def run(plan: Plan, workers: int) -> Measured:
             for config in members
         },
     )
+    if known:
+        print(f"{plan.published} counts {len(known)} agents: these are not trained again")
+    if not everyone:
+        return Measured(plan, configs, (), (), (), 0.0)
     if plan.quick:
         print("SMOKE RUN (--quick): agents are barely trained, the numbers mean nothing.")
     if not all(train_folder(config).is_done for config in everyone):
@@ -238,7 +262,6 @@ def run(plan: Plan, workers: int) -> Measured:
     evaluations = evaluation_jobs(evaluation_arguments(plan, configs))
     finish(evaluations, workers)
     forget()
-    records = records_of(evaluations)
     shifts = [job_of(*find_cell(code)) for code in plan.cells] if study.shifts else []
     if shifts:
         print(f"3 of {steps}: how far the shifts are from training", flush=True)
@@ -246,11 +269,36 @@ def run(plan: Plan, workers: int) -> Measured:
     longer = []
     if study.longer:
         controls = configs[study.longer.arm]
-        codes = unlearned(records, controls, study.longer.below)
+        codes = unlearned(records_of(evaluations), controls, study.longer.below)
         print(f"{steps} of {steps}: longer training in: {', '.join(codes) or 'no cell'}")
         longer = longer_configs(study.longer, controls, codes)
         finish(train_jobs(longer), workers)
-    return Measured(plan, configs, records, evaluations, shifts, longer, time.monotonic() - started)
+    return Measured(plan, configs, evaluations, shifts, longer, time.monotonic() - started)
+
+
+def published_runs(plan: Plan) -> set[str]:
+    """Ids of the training runs whose agents a published folder counts.
+
+    Raises:
+        ValueError: it holds another study, or its arms are others.
+    """
+    folder = plan.published
+    if folder is None or not (folder / STUDY).is_file():
+        return set()
+    found = read_study_folder(folder)
+    if found.name != plan.name:
+        raise ValueError(
+            f"--publish names a folder of this study, or a new one; {folder} holds the study "
+            f"{found.name!r}, not {plan.name!r}"
+        )
+    for name, arm in plan.study.arms.items():
+        before = [*found.overrides.get(name, arm.overrides)]
+        if before != [*arm.overrides]:
+            raise ValueError(
+                f"parts of a study have the same arms; as to {folder}, the arm {name!r} is "
+                f"{' '.join(before)} there, {' '.join(arm.overrides)} here; publish them apart"
+            )
+    return {*found.settings["train_id"].to_pylist()}
 
 
 def finish(jobs: Sequence[Job], workers: int) -> None:

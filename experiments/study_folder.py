@@ -1,10 +1,16 @@
-"""What a study leaves beside its runs: a folder small enough to be sent, that shows it again."""
+"""What a study leaves beside its runs: a folder small enough to be sent, that shows it again.
+
+Such folders add up: what was published stands for the agents that it counts, so that a machine that
+never saw them trains the missing ones only.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +18,8 @@ import pyarrow.parquet as pq
 
 from misgen.analysis.compare import Comparison
 from misgen.analysis.compare_table import comparison_csv, format_comparison
+from misgen.analysis.counts import FILE_NAME as COUNTS
+from misgen.analysis.counts import counts_of_records, read_counts, together, write_counts
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.records import FILE_NAME, query, write_slim
 from misgen.analysis.report.study_page import comparison_of, write_page
@@ -34,8 +42,15 @@ from misgen.experiments.training_log import CURVE, read_curve
 
 
 def show(measured: Measured) -> Path:
-    """Leave the study's folder, print the comparison of its arms; returns the folder."""
-    folder = collect(measured)
+    """Leave the study's folder, print the comparison of its arms; returns the folder, the published
+    one if there is to be one."""
+    folder = collect(measured) if measured.evaluations else None
+    published = measured.plan.published
+    if published is not None:
+        if folder is not None:
+            add(folder, published)
+        folder = published
+    assert folder is not None  # without a published folder, somebody was evaluated
     found = comparison_of(read_study_folder(folder))
     if found.study.against:
         print(write_comparison(found), end="")
@@ -46,9 +61,9 @@ def show(measured: Measured) -> Path:
 
 
 def collect(measured: Measured) -> Path:
-    """Records, settings and learning curves of the agents of a study, at home."""
+    """Counts, settings and learning curves of the agents of a study."""
     folder, study = require_writable(measured.plan.folder), measured.plan.study
-    write_records(measured, folder)
+    write_counts(folder, counts_of_records(measured.records))
     arms = arms_of_evaluations(measured)
     settings = settings_of(results_root())
     assert settings is not None  # agents were evaluated
@@ -57,7 +72,7 @@ def collect(measured: Measured) -> Path:
     _write_table(folder / SETTINGS, named.sort_by("run_id"))
     _write_table(folder / CURVES, curves_of(measured))
     paths = study_paths(measured.records, measured.plan.cells, [*study.arms], arms)
-    atomic_write_bytes(folder / PATHS, json.dumps(paths, separators=(",", ":")).encode())
+    _write_paths(folder, paths)
     # Written last: with it, the folder is a study's.
     write_json(folder / STUDY, {
         "name": measured.plan.name,
@@ -83,6 +98,56 @@ def _declared(cell: Cell) -> dict[str, str]:
         "x1 changes the context": cell.shift_b.description,
         "shift type": cell.shift_type,
     }
+
+
+# --- Parts of a study ----------------------------------------------------------------------------
+
+
+def add(part: Path, published: Path) -> None:
+    """Put the agents of a folder into another one of the same study, which need not be there.
+
+    Raises:
+        ValueError: they were evaluated on other levels.
+    """
+    require_writable(published, "--publish")
+    if (published / STUDY).is_file():
+        _add(part, published)
+    else:
+        for name in (COUNTS, SETTINGS, CURVES, PATHS, STUDY):
+            shutil.copyfile(part / name, published / name)
+
+
+def _add(part: Path, published: Path) -> None:
+    old, new = (json.loads((folder / STUDY).read_text("utf-8")) for folder in (published, part))
+    counts = together(*(_counts(folder) for folder in (published, part)))
+    fresh = {*read_study_folder(part).arm_of_run}
+    settings, curves = (_rows(published, part, name, fresh) for name in (SETTINGS, CURVES))
+    paths = read_study_folder(published).paths()
+    for code, numbers in read_study_folder(part).paths()["cells"].items():
+        paths["cells"][code] = numbers | paths["cells"].get(code, {})
+    new["arms"] = [*dict.fromkeys([*old["arms"], *new["arms"]])]
+    new["overrides"] = old["overrides"] | new["overrides"]
+    new["cells"] = old["cells"] | new["cells"]
+    new["earlier_parts"] = [*old.get("earlier_parts", []), old["provenance"]]
+    write_counts(published, counts)
+    _write_table(published / SETTINGS, settings)
+    _write_table(published / CURVES, curves)
+    _write_paths(published, paths)
+    write_json(published / STUDY, new)
+
+
+def _counts(folder: Path) -> pa.Table:
+    found = read_counts(folder)
+    if found is None:
+        raise ValueError(f"parts of a study are counts; {folder} has no {COUNTS}; run it again")
+    return found
+
+
+def _rows(published: Path, part: Path, name: str, fresh: Collection[str]) -> pa.Table:
+    """Both parts' rows of a table; of agents in both, the part's."""
+    old, new = (pq.read_table(folder / name) for folder in (published, part))
+    kept = old.filter(pc.invert(pc.is_in(old["run_id"], pa.array([*fresh], pa.string()))))
+    return pa.concat_tables([kept, new], promote_options="permissive").sort_by("run_id")
 
 
 def write_comparison(found: Comparison) -> str:
@@ -136,6 +201,10 @@ def curves_of(measured: Measured) -> pa.Table:
         name: pa.array(values, kind)
         for (name, kind), values in zip(types.items(), columns, strict=True)
     })  # fmt: skip
+
+
+def _write_paths(folder: Path, paths: Mapping[str, Any]) -> None:
+    atomic_write_bytes(folder / PATHS, json.dumps(paths, separators=(",", ":")).encode())
 
 
 def _write_table(path: Path, table: pa.Table) -> None:

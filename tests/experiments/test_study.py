@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from misgen.analysis.compare import compare
 from misgen.analysis.study import read_study_folder
 from misgen.envs.families import FAMILIES, find_cell
 from misgen.experiments import cli
@@ -305,3 +306,28 @@ def test_every_declared_study_runs_at_quick(name, tmp_path, monkeypatch):
     assert cli.main(["compare", f"{name}-quick"]) == 0
     arms = read_study_folder(tmp_path / f"{name}-quick").settings["arm"].to_pylist()
     assert {*arms} == {arm for arm in study.arms if code in (study.arms[arm].cells or [code])}
+
+
+@pytest.mark.slow
+def test_what_is_published_is_not_trained_again(own, monkeypatch, capsys, tmp_path):
+    """Not even where none of its agents ever was."""
+    words = ["study", "run", own, "--quick", "--publish", str(tmp_path / "published")]
+    assert cli.main(words) == 0
+    monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path / "elsewhere"))
+    assert cli.main(words) == 0
+    assert not [*(tmp_path / "elsewhere").glob("runs/*/run=*")]
+    text = Path(own).read_text()
+    Path(own).write_text(text.replace("  num_levels: 8", "  num_levels: 8\n  agents: 2"))
+    capsys.readouterr()
+    assert cli.main([*words, "--agents", "2"]) == 0
+    assert "counts 2 agents: these are not trained again" in capsys.readouterr().out
+    assert len([*(tmp_path / "elsewhere").glob("runs/kind=train/run=*/done.json")]) == 2
+    found = compare(read_study_folder(tmp_path / "published"))
+    assert [arm.trained.agent_number.tolist() for arm in found.at("K3", "11")] == 2 * [[0, 1]]
+    assert cli.main(["rates", "--results", str(tmp_path / "published")]) == 0
+    Path(own).write_text(text.replace("intervention.diversity=0]", "intervention.diversity=0.5]"))
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert "the arm 'd=0' is intervention.diversity=0 there, intervention.diversity=0.5" in error
+    assert cli.main(["study", "run", "network", "--quick", *words[-2:]]) == 2
+    assert "holds the study 'mine-quick', not 'network-quick'" in capsys.readouterr().err
