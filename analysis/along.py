@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from misgen.analysis.modifiers.dose_response import DoseResponse, dose_response
-from misgen.analysis.settings import AGENT, near
+from misgen.analysis.settings import AGENT
+from misgen.analysis.text import hint
 
 if TYPE_CHECKING:
     from misgen.analysis.compare import ArmAt
@@ -51,7 +52,9 @@ def require_number(study: StudyFolder, factor: str) -> None:
             f"{', '.join(numbers)}"
         )
     if factor not in numbers:
-        raise ValueError(f"arms are placed along a number of theirs; {near(factor, numbers)}")
+        raise ValueError(
+            f"arms are placed along a number of theirs; got {factor!r}; {hint(factor, numbers)}"
+        )
 
 
 def _is_number(kind: pa.DataType) -> bool:

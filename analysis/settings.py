@@ -7,9 +7,8 @@ column there, and can be compared along like a column of the records.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from misgen.analysis.blocks import ARM_COLUMNS
 from misgen.analysis.files import utf8
 from misgen.analysis.records import Records, relation_of
+from misgen.analysis.text import hint
 
 FILE_NAME = "settings.parquet"
 AGENT = (
@@ -42,12 +42,6 @@ def read_settings(results: Path) -> pa.Table | None:
     return pq.read_table(utf8(file)) if file.is_file() else None
 
 
-def varied(settings: pa.Table) -> list[str]:
-    """The columns along which these agents can be compared: of settings, with several values."""
-    columns = [name for name in settings.column_names if name not in (*AGENT, *SEEN)]
-    return [name for name in columns if len(settings[name].unique()) > 1]
-
-
 def by_setting(
     records: Records, settings: pa.Table, by: str, within: str = ""
 ) -> duckdb.DuckDBPyRelation:
@@ -63,7 +57,9 @@ def by_setting(
     for asked in filter(None, (by, within)):
         if asked not in (*columns, *ARM_COLUMNS):
             known = (*ARM_COLUMNS, *columns)
-            raise ValueError(f"`by` is a column of the records or settings; {near(asked, known)}")
+            raise ValueError(
+                f"`by` is a column of the records or settings; got {asked!r}; {hint(asked, known)}"
+            )
     rows = {}
     for row in settings.select(["setting", *columns]).to_pylist():
         others = repr([row[name] for name in columns if name not in (by, within)])
@@ -80,13 +76,6 @@ def by_setting(
     )
     assert joined is not None  # a select has a result
     return joined
-
-
-def near(name: str, known: Sequence[str]) -> str:
-    """What a name that there is not may have meant."""
-    near = difflib.get_close_matches(name, known, 1)
-    meant = f"did you mean {near[0]!r}?" if near else f"they have {', '.join(known)}"
-    return f"got {name!r}; {meant}"
 
 
 def _literal(value: Any) -> str:

@@ -1,12 +1,16 @@
 """Numbers and tables as plain text."""
 
+from __future__ import annotations
+
 import csv
+import difflib
 import io
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from misgen.analysis.rates import Estimate
+if TYPE_CHECKING:
+    from misgen.analysis.rates import Estimate
 
 
 def number(value: float) -> str:
@@ -44,3 +48,10 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         writer.writerow({name: "" if value != value else value for name, value in row.items()})
     return file.getvalue()
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """What else could have been meant by a name."""
+    known = [*known]
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"

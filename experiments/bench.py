@@ -2,7 +2,7 @@
 
 import importlib
 
-from misgen.experiments.cli import hint
+from misgen.analysis.text import hint
 
 TOPICS = {
     "envs": "steps per second of one core, level generation, planning, memory",

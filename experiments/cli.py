@@ -2,17 +2,17 @@
 
 import argparse
 import contextlib
-import difflib
 import importlib
 import importlib.metadata
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 from misgen.analysis.files import is_disk_full
+from misgen.analysis.text import hint
 
 
 @dataclass(frozen=True)
@@ -264,12 +264,6 @@ class Parser(argparse.ArgumentParser):
             word = message.removeprefix(prefix).split()[0].partition("=")[0]
             message = f"there is no {word}; {hint(word, flags)}"
         raise ValueError(f"{self.prog}: {message}; `{self.prog} --help` explains it")
-
-
-def hint(name: str, known: Iterable[str]) -> str:
-    """What else could have been meant by a name."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}"
 
 
 def _error(message: str) -> int:

@@ -10,7 +10,8 @@ from misgen.analysis.compare import compare
 from misgen.analysis.compare_table import comparison_csv, format_comparison
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.study import STUDY, StudyFolder, read_study_folder
-from misgen.experiments.cli import Parser, hint
+from misgen.analysis.text import hint
+from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import RESULTS_HELP, results_root
 
 

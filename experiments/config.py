@@ -21,12 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from misgen.agents.settings import CloningSettings, PPOSettings
+from misgen.analysis.text import hint
 from misgen.envs.core.family import Family
 from misgen.envs.core.render import Renderer
 from misgen.envs.core.types import Cell, LevelDistribution
 from misgen.envs.families import find_family, reference
 from misgen.experiments.cell_choice import DEFAULT_CELL, choose_cell
-from misgen.experiments.cli import hint
 from misgen.experiments.training_log import require_tensorboard
 
 METHODS = ("ppo", "sb3_ppo", "cloning")

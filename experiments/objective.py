@@ -13,7 +13,7 @@ from typing import Any
 
 from misgen.analysis.blocks import counts_of_blocks, read_blocks
 from misgen.analysis.rates import Rates, point_rates
-from misgen.experiments.cli import hint
+from misgen.analysis.text import hint
 from misgen.experiments.config import TrainConfig
 from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.jobs import run_jobs

@@ -12,8 +12,7 @@ from misgen.analysis.blocks import Arm, BlockIndex, read_blocks
 from misgen.analysis.power import CHANGES, Pool, assumed_pool, assumed_population, measured_pool
 from misgen.analysis.records import Records, query, relation_of
 from misgen.analysis.table import gated, is_assessable
-from misgen.analysis.text import number
-from misgen.experiments.cli import hint
+from misgen.analysis.text import hint, number
 from misgen.experiments.rates import control_value, records_along
 
 OF_ALL_TRAINED = ("p_gm", "p_harmful_gm")

@@ -6,7 +6,8 @@ import importlib
 import json
 from typing import TYPE_CHECKING, cast
 
-from misgen.experiments.cli import Parser, hint
+from misgen.analysis.text import hint
+from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import (
     RESULTS_HELP,
     read_json,

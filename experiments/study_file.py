@@ -16,9 +16,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
+from misgen.analysis.text import hint
 from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import built_in_codes
-from misgen.experiments.cli import hint
 
 FOLDER = files("misgen.configs") / "studies"
 

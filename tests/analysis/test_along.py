@@ -62,7 +62,7 @@ def same_d(found):
     [
         ("broken_shar", "got 'broken_shar'; did you mean 'broken_share'?"),
         ("optimizer", "arms are placed along a number; optimizer is adam; choose from d, q, "),
-        ("weights_sha256", "they have d, q, "),
+        ("weights_sha256", "choose from d, q, "),
     ],
 )
 def test_a_factor_that_is_no_number_is_refused(found, factor, message):
