@@ -1,4 +1,4 @@
-"""Episode records as counts: one block per policy, agent and variant, found by arm."""
+"""Counts as blocks: one per policy, agent and variant, found by arm."""
 
 import math
 import operator
@@ -7,16 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
+from misgen.analysis.counts import ARM_COLUMNS, COUNTED, HASHES, counted
 from misgen.analysis.rates import AgentCounts
 from misgen.analysis.records import SCHEMA, Records, query, relation_of
 
 CUE_BROKEN = ("10", "11")
 """Only these variants declare a goal failure; the table says "capability only" at the others."""
-
-ARM_COLUMNS = tuple(f.name for f in SCHEMA if not (f.nullable or pa.types.is_nested(f.type)))
-"""Record columns along which arms can be compared."""
 
 
 class Arm(NamedTuple):
@@ -114,94 +111,23 @@ class Block(NamedTuple):
         return self._replace(variant="00", scored=self.intact, capable=self.intact_capable)
 
 
-_PLAYED = Block._fields[1 : Block._fields.index("episodes")]
-LABELS = (*Arm._fields[:-1], *_PLAYED)
-"""Columns that tell one block from another; arms can be compared along them."""
-COUNTED = Block._fields[len(_PLAYED) + 1 :]
-"""Columns of a block's counts."""
-_BLOCKS = """
-with everything as not materialized (select * from records), intact as (
-    select {player} as player, level_seed,
-           bool_or(success) filter (variant = '00') as solved_00,
-           bool_or(success) filter (variant = '01') as solved_01,
-           bool_or(capable) filter (variant = '00') as intact_capable
-    from everything where variant in ('00', '01') group by all
-), episode as (
-    select *, {player} as player, case when variant in ('10', '11') then is_distinguishing
-                                       else capable is not null end as scored
-    from everything
-), joined as (
-    select episode.*, intact_capable,
-           case variant when '10' then solved_00 when '11' then solved_01 end as twin_solved
-    from episode left join intact using (player, level_seed)
-), block as (
-    select {labels}, {level_set} as level_set, count(*) as episodes,
-           count(*) filter (success) as solved,
-           round(avg(episode_return), 9) as mean_return,
-           count(*) filter (scored) as scored,
-           count(*) filter (scored and capable) as capable,
-           count(*) filter (scored and capable and goal_failure) as goal_failed,
-           count(*) filter (scored and capable and goal_failure and harm) as harmed,
-           count(*) filter (scored and capable and goal_failure and harm is null) as harm_unknown,
-           count(*) filter (scored and twin_solved) as kept,
-           count(*) filter (scored and twin_solved and capable) as kept_capable,
-           count(*) filter (scored and intact_capable is not null) as intact,
-           count(*) filter (scored and intact_capable) as intact_capable,
-           count(capable) as judged,
-           count(*) filter (capable) as judged_capable,
-           count(*) filter (capable and goal_failure) as judged_failed {further}
-    from joined group by all
-), distinct_levels as (
-    select level_set, count(*) as distinct_levels
-    from (
-        select distinct {level_set} as level_set, level_hash
-        from everything where role = 'agent'
-    )
-    group by level_set
-)
-select block.* exclude level_set, coalesce(distinct_levels, 0) as distinct_levels
-from block left join distinct_levels using (level_set)
-"""
-_PLAYER = "hash(run_id, role, policy, agent_number, checkpoint_step)"
-_LEVEL_SET = "hash(run_id, role, policy, agent_number, checkpoint_step, variant, {by})"
-"""Joined by such a number, millions of rows take a tenth of the time that they take by five texts.
-Of 10^5 players two have one number with a probability of 3 x 10^-10."""
-
-
 def check_column(by: str, records: Records) -> None:
-    """ValueError unless arms can be compared along this column: one of the schema, or one that was
+    """ValueError unless arms can be compared along this column: one of ARM_COLUMNS, or one that was
     joined to the records."""
-    own = LABELS if is_counted(records) else ARM_COLUMNS
-    joined = {*relation_of(records).columns} - {*SCHEMA.names, *COUNTED}
-    if by not in own and by not in joined:
-        names = ", ".join([*own, *sorted(joined)])
+    joined = {*relation_of(records).columns} - {*SCHEMA.names, *COUNTED, HASHES}
+    if by not in ARM_COLUMNS and by not in joined:
+        names = ", ".join([*ARM_COLUMNS, *sorted(joined - {*ARM_COLUMNS})])
         raise ValueError(f"`by` must be one of {names}; got {by!r}; try 'd' or 'method'")
 
 
-def blocks_sql(by: str, further: str = "") -> str:
-    """The query of a table `records` that gives LABELS, COUNTED and the column `by`, and what else
-    is to be aggregated."""
-    column = f'"{by}"'
-    return _BLOCKS.format(
-        by=column,
-        player=_PLAYER,
-        level_set=_LEVEL_SET.format(by=column),
-        labels=", ".join(LABELS if by in LABELS else (*LABELS, column)),
-        further=f", {further}" if further else "",
-    )
-
-
-def is_counted(records: Records) -> bool:
-    """Whether these are counts (see `misgen.analysis.counts`), not episodes."""
-    return {*COUNTED} <= {*relation_of(records).columns}
-
-
 def read_blocks(records: Records, by: str) -> list[Block]:
-    """One block per agent or control and variant; only a run's last checkpoint, unless by it."""
+    """One block per agent or control and variant; only a run's last checkpoint, unless by it.
+
+    records: episodes, or counts of them.
+    """
     check_column(by, records)
-    source = "select * from records" if is_counted(records) else blocks_sql(by)
-    fields = (*Arm._fields[:-1], f'"{by}" as by_value', *_PLAYED, *COUNTED)
-    rows = query(records, f"select {', '.join(fields)} from ({source}) order by all")
+    fields = (*Arm._fields[:-1], f'"{by}" as by_value', *Block._fields[1:])
+    rows = query(counted(records, by), f"select {', '.join(fields)} from records order by all")
     width = len(Arm._fields)
     blocks = [Block(Arm(*row[:width]), *row[width:]) for row in rows]
     last: dict[str, int] = defaultdict(int)

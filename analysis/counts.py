@@ -1,8 +1,7 @@
-"""Counts per agent and variant as a file: what rates need of records, small enough to be committed.
+"""Counts per agent and variant: what rates need of episodes, small enough to be committed.
 
-A folder of counts answers what the episodes that it was made of answer, wherever agents are the
-replicates: `misgen.analysis.blocks.read_blocks` takes either. Folders of different agents can be
-put together.
+Episodes are counted once, here; what compares agents reads counts, from this file's SQL or from
+`counts.parquet`. Folders of different agents can be put together.
 """
 
 from __future__ import annotations
@@ -14,39 +13,117 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from misgen.analysis.blocks import COUNTED, LABELS, blocks_sql, is_counted
 from misgen.analysis.files import atomic_write_bytes, utf8
 from misgen.analysis.record_checks import Seen, check_comparable
 from misgen.analysis.record_schema import DECLARATIONS
 from misgen.analysis.records import Records, query, read_records, relation_of
-from misgen.analysis.relations import connect
+from misgen.analysis.relations import connect, torn_file_named
 
 FILE_NAME = "counts.parquet"
-ORIGIN = ("study", "family_version", "eval_fingerprint")
-"""Further columns: which study, which rules, which levels."""
+LABELS = (
+    *("family", "cell", *DECLARATIONS, "observation_mode", "train_distribution", "tags"),
+    *("method", "setting", "d", "q"),
+    *("variant", "role", "policy", "agent_number", "run_id", "checkpoint_step"),
+)
+"""Columns that tell one row from another; see `analysis.record_schema`."""
+COUNTED = (
+    *("episodes", "solved", "mean_return", "scored", "capable", "goal_failed"),
+    *("harmed", "harm_unknown", "kept", "kept_capable", "intact", "intact_capable"),
+    *("judged", "judged_capable", "judged_failed", "distinct_levels"),
+)
+"""Columns of what was counted; see `analysis.blocks.Block`."""
+ORIGIN = ("study", "family_version", "eval_fingerprint", "schema_version")
+"""Further columns: which study, which rules, which levels, which records."""
 HASHES = "level_hashes"
-"""Of the distinguishing levels of a block, in the rows of the intended planner; else null. Two
-blocks that hold one level are told by it."""
+"""Column of the distinguishing levels of a block, in the rows of the intended planner; else null.
+Two blocks that hold one level are told by it."""
+ARM_COLUMNS = (*LABELS, *ORIGIN)
+"""Columns along which arms can be compared."""
 
-
+_COUNTS = """
+with everything as not materialized (select * from records), intact as (
+    select {player} as player, level_seed,
+           bool_or(success) filter (variant = '00') as solved_00,
+           bool_or(success) filter (variant = '01') as solved_01,
+           bool_or(capable) filter (variant = '00') as intact_capable
+    from everything where variant in ('00', '01') group by all
+), episode as (
+    select *, {player} as player, case when variant in ('10', '11') then is_distinguishing
+                                       else capable is not null end as scored
+    from everything
+), joined as (
+    select episode.*, intact_capable,
+           case variant when '10' then solved_00 when '11' then solved_01 end as twin_solved
+    from episode left join intact using (player, level_seed)
+), block as (
+    select {labels}, {level_set} as level_set, count(*) as episodes,
+           count(*) filter (success) as solved,
+           round(avg(episode_return), 9) as mean_return,
+           count(*) filter (scored) as scored,
+           count(*) filter (scored and capable) as capable,
+           count(*) filter (scored and capable and goal_failure) as goal_failed,
+           count(*) filter (scored and capable and goal_failure and harm) as harmed,
+           count(*) filter (scored and capable and goal_failure and harm is null) as harm_unknown,
+           count(*) filter (scored and twin_solved) as kept,
+           count(*) filter (scored and twin_solved and capable) as kept_capable,
+           count(*) filter (scored and intact_capable is not null) as intact,
+           count(*) filter (scored and intact_capable) as intact_capable,
+           count(capable) as judged,
+           count(*) filter (capable) as judged_capable,
+           count(*) filter (capable and goal_failure) as judged_failed, {origin}
+    from joined group by all
+), distinct_levels as (
+    select level_set, count(*) as distinct_levels
+    from (
+        select distinct {level_set} as level_set, level_hash
+        from everything where role = 'agent'
+    )
+    group by level_set
+)
+select block.* exclude level_set, coalesce(distinct_levels, 0) as distinct_levels
+from block left join distinct_levels using (level_set)
+"""
+_PLAYER = "hash(run_id, role, policy, agent_number, checkpoint_step)"
+_LEVEL_SET = "hash(run_id, role, policy, agent_number, checkpoint_step, variant)"
+"""Joined by such a number, millions of rows take a tenth of the time that they take by five texts.
+Of 10^5 players two have one number with a probability of 3 x 10^-10."""
 _BLOCK = "policy = 'planner_intended' and variant in ('10', '11')"
-_DISTINGUISH = f"{_BLOCK} and is_distinguishing"
 
 
-def counts_of_records(records: Records) -> pa.Table:
-    """A row per agent or control, checkpoint and variant: the labels of its arm (see
-    `misgen.analysis.blocks.Arm`), the counts (see `Block`), ORIGIN and HASHES."""
-    origin = ", ".join(f"max({name}) as {name}" for name in ORIGIN)
-    hashes = f"list(distinct level_hash order by level_hash) filter ({_DISTINGUISH}) as {HASHES}"
+def is_counted(records: Records) -> bool:
+    """Whether these are counts, not episodes."""
+    return {*COUNTED} <= {*relation_of(records).columns}
+
+
+def counted(records: Records, further: str = "d") -> duckdb.DuckDBPyRelation:
+    """A row per agent or control, checkpoint and variant, of episodes; counts as they are.
+
+    further: a column that was joined to the episodes, to be kept.
+    """
     relation = relation_of(records)
-    found = relation.query("records", blocks_sql("d", f"{origin}, {hashes}"))
-    assert found is not None  # a select has a result
-    return found.to_arrow_table().select([*LABELS, *COUNTED, *ORIGIN, HASHES])
+    if is_counted(relation):
+        return relation
+    labels = dict.fromkeys((*LABELS, f'"{further}"' if further not in ARM_COLUMNS else "d"))
+    hashes = (
+        f"list(distinct level_hash order by level_hash) filter ({_BLOCK} and is_distinguishing) "
+        f"as {HASHES}"
+    )
+    sql = _COUNTS.format(
+        player=_PLAYER,
+        level_set=_LEVEL_SET,
+        labels=", ".join(labels),
+        origin=", ".join((*(f"any_value({name}) as {name}" for name in ORIGIN), hashes)),
+    )
+    with torn_file_named(relation):
+        found = relation.query("records", sql)
+        assert found is not None  # a select has a result
+        return relation_of(found.to_arrow_table())
 
 
-def write_counts(folder: Path, counts: pa.Table) -> None:
+def write_counts(folder: Path, records: Records) -> None:
     """Equal counts give equal bytes."""
-    ordered = counts.sort_by([(name, "ascending") for name in (*LABELS, *COUNTED)])
+    table = counted(records).select(*ARM_COLUMNS, *COUNTED, HASHES).to_arrow_table()
+    ordered = table.sort_by([(name, "ascending") for name in (*LABELS, *COUNTED)])
     sink = pa.BufferOutputStream()
     pq.write_table(ordered, sink, compression="zstd", compression_level=19)
     atomic_write_bytes(folder / FILE_NAME, sink.getvalue().to_pybytes())
@@ -65,20 +142,20 @@ def read_counts(folder: Path) -> pa.Table | None:
         found = pq.read_table(utf8(file))
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"counts must be a whole file; {file} cannot be read ({error})") from error
-    wanted = [*LABELS, *COUNTED, *ORIGIN, HASHES]
+    wanted = [*ARM_COLUMNS, *COUNTED, HASHES]
     if missing := [name for name in wanted if name not in found.column_names]:
         raise ValueError(f"counts have the columns {', '.join(wanted)}; {file} lacks {missing}")
     return found.select(wanted)
 
 
 def read_played(results: Path) -> duckdb.DuckDBPyRelation:
-    """How agents played: the counts of a folder that holds some, else the episodes of its runs.
+    """The counts of a folder, or of the episodes of its runs.
 
     Raises:
         ValueError: see `read_counts` and `read_records`.
     """
     counts = read_counts(results)
-    return read_records(results) if counts is None else relation_of(counts)
+    return counted(read_records(results) if counts is None else counts)
 
 
 def together(older: pa.Table, newer: pa.Table) -> pa.Table:
@@ -109,17 +186,14 @@ def shared_levels(records: Records) -> dict[tuple[str, str, str], dict[int, floa
 
     records: episodes or counts.
     """
-    hashes = (
-        f"unnest({HASHES}) as level from records where {_BLOCK}"
-        if is_counted(records)
-        else f"level_hash as level from records where {_DISTINGUISH}"
-    )
     found: dict[tuple[str, str, str], dict[int, float]] = defaultdict(dict)
     for family, cell, variant, number, share in query(
-        records,
+        counted(records),
         f"""
-        with held as (select distinct family, cell, variant, agent_number, {hashes}),
-        counted as (
+        with held as (
+            select distinct family, cell, variant, agent_number, unnest({HASHES}) as level
+            from records where {_BLOCK}
+        ), counted as (
             select *, count(*) over (partition by family, cell, variant, level) as blocks from held
         )
         select family, cell, variant, agent_number, avg((blocks > 1)::int)

@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from misgen.analysis.blocks import ARM_COLUMNS
+from misgen.analysis.counts import ARM_COLUMNS
 from misgen.analysis.files import utf8
 from misgen.analysis.records import Records, relation_of
 from misgen.analysis.text import hint

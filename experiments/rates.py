@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
 
-from misgen.analysis.blocks import ARM_COLUMNS, check_column
-from misgen.analysis.counts import read_played
+from misgen.analysis.blocks import check_column
+from misgen.analysis.counts import ARM_COLUMNS, read_played
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.records import Records, query
 from misgen.analysis.settings import by_setting, means, same_agents, seen_of

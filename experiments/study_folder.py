@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from misgen.analysis.compare import Comparison
 from misgen.analysis.compare_table import comparison_csv, format_comparison
 from misgen.analysis.counts import FILE_NAME as COUNTS
-from misgen.analysis.counts import counts_of_records, read_counts, together, write_counts
+from misgen.analysis.counts import read_counts, together, write_counts
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.records import FILE_NAME, query, write_slim
 from misgen.analysis.report.study_page import comparison_of, write_page
@@ -63,7 +63,7 @@ def show(measured: Measured) -> Path:
 def collect(measured: Measured) -> Path:
     """Counts, settings and learning curves of the agents of a study."""
     folder, study = require_writable(measured.plan.folder), measured.plan.study
-    write_counts(folder, counts_of_records(measured.records))
+    write_counts(folder, measured.records)
     arms = arms_of_evaluations(measured)
     settings = settings_of(results_root())
     assert settings is not None  # agents were evaluated

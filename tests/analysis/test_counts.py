@@ -11,7 +11,7 @@ import pytest
 
 from misgen.analysis.counts import (
     FILE_NAME,
-    counts_of_records,
+    counted,
     read_counts,
     read_played,
     shared_levels,
@@ -61,7 +61,7 @@ def test_rates_of_counts_are_those_of_the_episodes(save: Any, tmp_path: Path, by
     study(save)
     records = read_records(tmp_path / "all")
     against = 1.0 if by == "d" else "ppo"
-    write_counts(tmp_path, counts_of_records(records))
+    write_counts(tmp_path, records)
     expected = to_csv(rates_table(records, by, against))
     assert to_csv(rates_table(read_played(tmp_path), by, against)) == expected
     assert "0.75" in expected  # three of four agents pursue the proxy
@@ -71,7 +71,7 @@ def test_the_file_does_not_depend_on_the_order_of_the_episodes(save: Any, tmp_pa
     study(save)
     records, made = read_records(tmp_path / "all"), []
     for order in ("run_id, level_seed", "level_seed desc, variant, run_id desc"):
-        write_counts(tmp_path, counts_of_records(records.order(order)))
+        write_counts(tmp_path, records.order(order))
         made.append((tmp_path / FILE_NAME).read_bytes())
     assert made[0] == made[1]
 
@@ -81,7 +81,7 @@ def test_parts_of_a_study_are_together_the_whole(save: Any, tmp_path: Path) -> N
     study(save, range(2), "first")
     study(save, range(1, 4), "second")  # agent 1 is in both
     whole, first, second = (
-        counts_of_records(read_records(tmp_path / name)) for name in ("all", "first", "second")
+        counted(read_records(tmp_path / name)) for name in ("all", "first", "second")
     )
     files = []
     for counts in (whole, together(first, second)):
@@ -93,7 +93,7 @@ def test_parts_of_a_study_are_together_the_whole(save: Any, tmp_path: Path) -> N
 def test_what_both_parts_hold_is_the_newer_ones(save: Any, tmp_path: Path) -> None:
     save(0, 0.0, "P", "older")
     save(0, 0.0, "I", "newer", run_id="again")
-    older, newer = (counts_of_records(read_records(tmp_path / n)) for n in ("older", "newer"))
+    older, newer = (counted(read_records(tmp_path / n)) for n in ("older", "newer"))
     sql = "select distinct run_id, goal_failed from records where role = 'agent' and scored > 0"
     where = " and variant = '11' and checkpoint_step = 1000"
     assert query(together(older, newer), sql + where) == [("again", 0)]
@@ -102,7 +102,7 @@ def test_what_both_parts_hold_is_the_newer_ones(save: Any, tmp_path: Path) -> No
 def test_parts_of_other_levels_are_refused(save: Any, tmp_path: Path) -> None:
     save(0, 0.0, "P", "older")
     save(1, 0.0, "P", "newer", eval_fingerprint="other")
-    older, newer = (counts_of_records(read_records(tmp_path / n)) for n in ("older", "newer"))
+    older, newer = (counted(read_records(tmp_path / n)) for n in ("older", "newer"))
     with pytest.raises(ValueError, match="compared on the same evaluation"):
         together(older, newer)
 
@@ -118,7 +118,7 @@ def test_levels_that_two_blocks_hold(
     records = read_records(tmp_path)
     expected = {("coinrun", "C2", "11"): {0: 1 / 4, 1: 1 / 2, 2: 0.0}}
     assert shared_levels(records) == expected
-    assert shared_levels(counts_of_records(records)) == expected
+    assert shared_levels(counted(records)) == expected
 
 
 def test_a_torn_or_foreign_file_is_named(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_the_default_folder(results: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--by", "capable"], "`by` must be one of run_id, study.*got 'capable'"),
+        (["--by", "capable"], "`by` must be one of family, cell.*got 'capable'"),
         (["--against", "0.5"], "its value of 'd'; got '0.5'; these records have 0.0, 1.0"),
         (["--by", "method"], "its value of 'method'; got none; these records have ppo"),
         (["--study", "tset"], "a study of these records; got 'tset'; they have test"),
