@@ -7,20 +7,18 @@ from pathlib import Path
 from misgen.analysis.calibration.calibrate import HARM, KAPPAS, calibrate
 from misgen.analysis.calibration.measured import of_setting
 from misgen.analysis.calibration.write import write_calibration
+from misgen.analysis.counts import read_played
 from misgen.analysis.priors.types import PRIOR_SETS
-from misgen.analysis.records import read_records
 from misgen.analysis.risk.formula import OVERFLOWS
+from misgen.analysis.settings import seen_of
 from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import provenance
 from misgen.experiments.risk_options import chosen_priors
 from misgen.experiments.run_folder import (
     RESULTS_HELP,
-    id_of,
     parse_flags,
-    read_json,
     require_writable,
     results_root,
-    run_folders,
 )
 from misgen.experiments.settings_table import settings_of
 
@@ -32,9 +30,9 @@ def main(argv: list[str]) -> int:
     command = shlex.join(["misgen", "calibrate", "--results", results, *argv])
     made_by = {**provenance(), "command": os.fsencode(command).decode("utf-8", "replace")}
     priors = chosen_priors(options.prior, options.kappa)
-    records = read_records(records_folder(results_root()))
+    records, settings = read_played(results_root()), settings_of(results_root())
     if options.setting:
-        records = of_setting(records, options.setting, settings_of(results_root()))
+        records = of_setting(records, options.setting, settings)
     folder = require_writable(options.output, "--output")
     calibration = calibrate(
         records,
@@ -44,7 +42,7 @@ def main(argv: list[str]) -> int:
         overflow=options.overflow,
         draws=options.draws,
         seed=options.seed,
-        broken_episodes=broken_episodes(results_root()),
+        broken_episodes=seen_of(settings, "broken_episodes"),
     )
     write_calibration(calibration, folder, made_by)
     print((folder / "calibration.txt").read_text(encoding="utf-8"), end="")
@@ -60,7 +58,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="misgen calibrate",
         description=__doc__,
-        epilog=f"{RESULTS_HELP}; or a published one with records/ in it",
+        epilog=f"{RESULTS_HELP}; or a published one",
     )
     add = parser.add_argument
     text = "only agents trained so, where a cell has agents of several kinds: total_steps=1000000"
@@ -90,27 +88,3 @@ def _parser() -> Parser:
     add("--seed", type=int, default=0, metavar="S", help="of all random numbers (default: 0)")
     add("--no-report", dest="report", action="store_false", help="write no HTML page")
     return parser
-
-
-def records_folder(results: Path) -> Path:
-    """`records` of a published folder; a folder of runs is its own."""
-    is_published = (results / "records").is_dir() and not (results / "runs").is_dir()
-    return results / "records" if is_published else results
-
-
-BROKEN_EPISODES = "broken_episodes.json"
-"""Of a published folder, which has no training runs."""
-
-
-def broken_episodes(results: Path) -> dict[str, float] | None:
-    """Run id of an evaluation -> training episodes in which the goals came apart, as each training
-    run left them in train.json; None where the folder holds records alone."""
-    if (published := read_json(results / BROKEN_EPISODES)) is not None:
-        return published
-    found = {}
-    for folder in run_folders(results, "evaluate"):
-        location = Path((read_json(folder / "config.json") or {}).get("location", ""))
-        trained = read_json(results / "runs" / "kind=train" / location.parent.name / "train.json")
-        if trained is not None:
-            found[id_of(folder)] = float(trained["broken_episodes"])
-    return found or None

@@ -14,9 +14,9 @@ from misgen.analysis.cells import (
     format_cross,
     format_shifts,
 )
+from misgen.analysis.counts import read_played
 from misgen.analysis.figures import Board, curve_figure, goal_failure_figure, path_figure
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.records import read_records
 from misgen.analysis.table import rates_table, to_csv
 from misgen.envs.core.levels import sample_quadruples
 from misgen.envs.core.types import VARIANTS
@@ -24,6 +24,7 @@ from misgen.envs.families import find_cell
 from misgen.experiments.cells import draw_path
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import read_json
+from misgen.experiments.shift import shift_rows
 
 
 def main(argv: list[str]) -> int:
@@ -37,15 +38,15 @@ def main(argv: list[str]) -> int:
 
 def report(folder: Path) -> str:
     """Make the tables and figures of a folder from the data in it; returns the first table."""
-    records = read_records(folder / "records")
-    rows = rates_table(records)
+    played = read_played(folder)
+    rows = rates_table(played)
     lines = cell_lines(rows)
     tables = {
         "cells": format_cells(lines),
-        "shifts": format_shifts(_load(folder / "shifts.json")["rows"]),
+        "shifts": format_shifts(shift_rows(played, _load(folder / "shifts.json"))),
         "cross": format_cross(rows),
         "arms": format_arms(rows),
-        "checkpoints": format_checkpoints(rates_table(records, "checkpoint_step")),
+        "checkpoints": format_checkpoints(rates_table(played, "checkpoint_step")),
     }
     for name, text in tables.items():
         atomic_write_bytes(folder / f"{name}.txt", text.encode())

@@ -26,7 +26,7 @@ from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import results_root, write_json
 from misgen.experiments.study import Measured, command
 from misgen.experiments.study_file import load_study
-from misgen.experiments.study_folder import collect, write_records
+from misgen.experiments.study_folder import leave, write_records
 
 ARMS = (0.0, 1.0)
 """The diversity d in the arms of the study that are compared."""
@@ -39,16 +39,15 @@ def main(argv: list[str]) -> int:
 def report(measured: Measured) -> Path:
     """Print the table and write the demo's files, whose folder is returned; everything comes from
     the records."""
-    rows = rates_table(measured.records)
-    folder = collect(measured)
-    write_records(measured, folder)
+    folder = leave(measured, write_records)
+    rows = rates_table(read_study_folder(folder).played)
     table = demo_table(rows)
     words = in_words(rows)
     atomic_write_bytes(folder / "table.txt", f"{table}\n\n{words}\n".encode())
     atomic_write_bytes(folder / "rates.csv", to_csv(rows).encode())
     atomic_write_bytes(folder / "goal_failure.png", goal_failure_figure(goal_failure_panels(rows)))
     write_json(folder / "summary.json", summary(rows, measured))
-    boards = example_paths(measured.records, measured.plan.cells)
+    boards = example_paths(measured.records, measured.plan.cells) if measured.evaluations else []
     if boards:
         atomic_write_bytes(folder / "paths.png", path_figure(boards))
     page = write_page(comparison_of(read_study_folder(folder)), folder)

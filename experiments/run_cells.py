@@ -16,15 +16,13 @@ from misgen.analysis.report.study_page import comparison_of, write_page
 from misgen.analysis.study import read_study_folder
 from misgen.envs.core.types import VARIANTS
 from misgen.envs.families import find_cell
-from misgen.experiments import study_folder
-from misgen.experiments.calibrate import BROKEN_EPISODES, broken_episodes
 from misgen.experiments.cells_report import report
 from misgen.experiments.config import TrainConfig
-from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import results_root, write_json
-from misgen.experiments.shift import shift_rows
+from misgen.experiments.shift import measured_shifts
 from misgen.experiments.study import Measured, command
 from misgen.experiments.study_file import load_study
+from misgen.experiments.study_folder import leave, write_records
 from misgen.experiments.train import train_folder
 from misgen.experiments.training_log import CURVE, read_curve
 
@@ -36,39 +34,24 @@ def main(argv: list[str]) -> int:
 
 def show(measured: Measured) -> Path:
     """Leave what was measured in the study's folder, print the first table; returns the folder."""
-    folder = collect(measured)
+    folder = leave(measured, further)
     page = write_page(comparison_of(read_study_folder(folder)), folder)
     print(report(folder), end="")
     print(f"\nfiles: {folder}; agents and records: {results_root() / 'runs'}")
     print(f"open in a browser: {page}")
-    print(f"next: misgen calibrate {folder}  # beside a published risk model")
+    print(f"next: misgen calibrate --results {folder}  # beside a published risk model")
     return folder
 
 
-def collect(measured: Measured) -> Path:
-    """Everything that the tables and figures are made of, small enough to be committed."""
-    records, codes = measured.records, measured.plan.cells
-    folder = study_folder.collect(measured)
-    study_folder.write_records(measured, folder)
-    rows = [
-        {name: None if value != value else value for name, value in row.items()}
-        for row in shift_rows(records, measured.shifts)
-    ]
-    write_json(folder / "shifts.json", {"rows": rows})
+def further(measured: Measured, folder: Path) -> None:
+    """What the tables and figures are made of beside the counts; see `study_folder.BY_CELL`."""
+    write_records(measured, folder)
+    write_json(folder / "shifts.json", measured_shifts(measured.shifts))
     longer = measured.plan.study.longer
     curves = {c.cell: curve(c, longer.times) for c in measured.longer} if longer else {}
     write_json(folder / "curves.json", curves)
-    write_json(folder / "examples.json", {code: example(records, code) for code in codes})
-    published = {run for (run,) in query(records, _AGENT_RUNS)}
-    seen = broken_episodes(results_root()) or {}
-    write_json(folder / BROKEN_EPISODES, {run: seen[run] for run in sorted(published & {*seen})})
-    write_json(
-        folder / "summary.json", {"smoke_run": measured.plan.quick, "provenance": provenance()}
-    )
-    return folder
-
-
-_AGENT_RUNS = "select distinct run_id from records where role = 'agent'"
+    examples = {code: example(measured.records, code) for code in measured.plan.cells}
+    write_json(folder / "examples.json", examples)
 
 
 def curve(config: TrainConfig, times: int) -> dict[str, Any]:

@@ -11,9 +11,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -189,7 +189,7 @@ def separability(obs: Array, is_shifted: Array, level: Array) -> Array:
 # --- The control arm -----------------------------------------------------------------------------
 
 
-def return_drops(records: Records) -> dict[tuple[str, str, str], tuple[float, int]]:
+def return_drops(counts: Records) -> dict[tuple[str, str, str], tuple[float, int]]:
     """(c): by (family, cell, variant), mean return at 00 minus mean return at the variant, averaged
     over the agents that PPO trained in the cell at d = 1, q = 1, as they are at the end of their
     training; and the number of these agents.
@@ -199,7 +199,7 @@ def return_drops(records: Records) -> dict[tuple[str, str, str], tuple[float, in
     """
     arms: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
     settings: dict[tuple[str, str], set[str]] = {}
-    for family, cell, setting, run, variant, mean in query(records, _CONTROL_RETURNS):
+    for family, cell, setting, run, variant, mean in query(counts, _CONTROL_RETURNS):
         arms.setdefault((family, cell), {}).setdefault(run, {})[variant] = mean
         settings.setdefault((family, cell), set()).add(setting)
     for (family, cell), found in settings.items():
@@ -223,35 +223,48 @@ _CONTROL_RETURNS = """
         where role = 'agent' and method = 'ppo' and d = 1 and q = 1 and variant <> 'own'
             and cell = train_distribution
         qualify checkpoint_step = max(checkpoint_step) over (partition by family, cell, setting))
-    select family, cell, coalesce(setting, ''), run_id, variant, avg(episode_return)
-    from control group by all order by all"""
+    select family, cell, setting, run_id, variant, mean_return from control order by all"""
 
 
 # --- Rows ----------------------------------------------------------------------------------------
 
 
-def shift_rows(records: Records, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """One row for each cell and shifted variant, ready to print.
+Measured: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Code of a cell -> shifted variant -> its family, shift type, and what `shift_job` found."""
 
-    Args:
-        records: for (c): `return_drop` is NaN and `control_agents` 0 where they have no control
-            arm.
-        jobs: those of `job_of`, finished.
+
+def measured_shifts(jobs: Sequence[Job]) -> Measured:
+    """What the jobs of `job_of` found.
 
     Raises:
-        ValueError: a job is not finished; see also `return_drops`.
+        ValueError: a job is not finished.
     """
-    drops = return_drops(records)
-    rows = []
+    found = {}
     for job in jobs:
         family = find_family(job.argument["family"])
         cell = family.cell(job.argument["cell"])
         measured = read_json(job.folder / FILE) if is_done(job.folder) else None
         if measured is None:
             raise ValueError(f"{job.name} must have been run; {job.folder} is not finished")
+        where = {"family": family.name, "shift_type": cell.shift_type}
+        found[cell.code] = {variant: where | measured[variant] for variant in SHIFTED}
+    return found
+
+
+def shift_rows(counts: Records, measured: Measured) -> list[dict[str, Any]]:
+    """One row for each cell and shifted variant, ready to print.
+
+    counts: for (c): `return_drop` is NaN and `control_agents` 0 where they have no control arm.
+
+    Raises:
+        ValueError: see `return_drops`.
+    """
+    drops = return_drops(counts)
+    rows = []
+    for code, variants in measured.items():
         for variant in SHIFTED:
-            drop, agents = drops.get((family.name, cell.code, variant), (math.nan, 0))
-            where = {"family": family.name, "cell": cell.code, "shift_type": cell.shift_type}
+            one = variants[variant]
+            drop, agents = drops.get((one["family"], code, variant), (math.nan, 0))
             control = {"return_drop": drop, "control_agents": agents}
-            rows.append({**where, "variant": variant, **measured[variant], **control})
+            rows.append({**one, "cell": code, "variant": variant, **control})
     return rows

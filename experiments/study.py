@@ -6,7 +6,6 @@ what is missing.
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -191,15 +190,12 @@ def command(
     argv: list[str],
     report: Callable[[Measured], Path],
     prog: str,
-    adds: bool = False,
 ) -> int:
     """Run a study as the command `prog`; `report` prints what was seen and returns its folder.
 
-    adds: `report` adds to what --publish names (see `Plan.published`); else it is copied there.
-
     Returns exit code 0. Raises ValueError for wrong arguments, SystemExit(1) if a job failed.
     """
-    options = _parser(study, prog, about, adds).parse_args(argv)
+    options = _parser(study, prog, about).parse_args(argv)
     if options.agents < 1 or options.workers < 0:
         raise ValueError(f"--agents is at least 1 and --workers at least 0; got {argv}")
     few = study.quick.cells if options.quick else ()
@@ -207,14 +203,12 @@ def command(
     cells = [*dict.fromkeys(find_cell(code)[1].code for code in asked)]
     require_writable(results_root())
     import_early("misgen.agents.checkpoint", "misgen.agents.cloning")
-    plan = Plan(study, cells, options.agents, options.quick, options.publish if adds else None)
-    folder = report(run(plan, options.workers or usable_cores()))
-    if options.publish and not adds:
-        shutil.copytree(folder, options.publish, dirs_exist_ok=True)
+    plan = Plan(study, cells, options.agents, options.quick, options.publish)
+    report(run(plan, options.workers or usable_cores()))
     return 0
 
 
-def _parser(study: Study, prog: str, about: str, adds: bool) -> Parser:
+def _parser(study: Study, prog: str, about: str) -> Parser:
     parser = Parser(prog=prog, description=f"{about} {study.question}")
     add = parser.add_argument
     cells = ", ".join(study.cells) or "all"
@@ -226,7 +220,7 @@ def _parser(study: Study, prog: str, about: str, adds: bool) -> Parser:
     text = "a smoke run: barely trained, the numbers mean nothing"
     add("--quick", action="store_true", help=text)
     text = "a folder for the results; of agents that it counts, none is trained again"
-    add("--publish", type=Path, metavar="FOLDER", help=text if adds else "copy the results here")
+    add("--publish", type=Path, metavar="FOLDER", help=text)
     return parser
 
 

@@ -84,7 +84,7 @@ def _run(name: str, argv: list[str]) -> int:
     module, _, function = OWN_REPORTS.get(name, REPORT).partition(":")
     report = getattr(importlib.import_module(f"misgen.experiments.{module}"), function)
     about = "Train, evaluate and compare; interrupted, the same command goes on."
-    return command(study, about, argv, report, f"misgen study run {name}", name not in OWN_REPORTS)
+    return command(study, about, argv, report, f"misgen study run {name}")
 
 
 def _runs(study: str) -> list[Run]:

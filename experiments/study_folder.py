@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,8 +20,8 @@ from misgen.analysis.compare import Comparison
 from misgen.analysis.compare_table import comparison_csv, format_comparison
 from misgen.analysis.counts import FILE_NAME as COUNTS
 from misgen.analysis.counts import read_counts, together, write_counts
-from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.records import FILE_NAME, query, write_slim
+from misgen.analysis.files import atomic_write_bytes, utf8
+from misgen.analysis.records import FILE_NAME, event_names, query, write_slim
 from misgen.analysis.report.study_page import comparison_of, write_page
 from misgen.analysis.settings import FILE_NAME as SETTINGS
 from misgen.analysis.study import CURVES, PATHS, STUDY, read_study_folder
@@ -30,6 +30,7 @@ from misgen.envs.families import find_cell
 from misgen.experiments.config import TrainConfig
 from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import (
+    read_json,
     require_writable,
     results_root,
     write_json,
@@ -40,17 +41,13 @@ from misgen.experiments.study_paths import study_paths
 from misgen.experiments.train import CHECKPOINT, train_folder
 from misgen.experiments.training_log import CURVE, read_curve
 
+Further: TypeAlias = Callable[[Measured, Path], None]
+"""Leaves what a study has beyond every study: files of BY_CELL, records."""
+
 
 def show(measured: Measured) -> Path:
-    """Leave the study's folder, print the comparison of its arms; returns the folder, the published
-    one if there is to be one."""
-    folder = collect(measured) if measured.evaluations else None
-    published = measured.plan.published
-    if published is not None:
-        if folder is not None:
-            add(folder, published)
-        folder = published
-    assert folder is not None  # without a published folder, somebody was evaluated
+    """Leave the study's folder, print the comparison of its arms; returns the folder."""
+    folder = leave(measured)
     found = comparison_of(read_study_folder(folder))
     if found.study.against:
         print(write_comparison(found), end="")
@@ -58,6 +55,19 @@ def show(measured: Measured) -> Path:
     print(f"\nfiles: {folder}; agents and records: {results_root() / 'runs'}")
     print(f"open in a browser: {page}")
     return folder
+
+
+def leave(measured: Measured, further: Further = lambda measured, folder: None) -> Path:
+    """The folder of what was measured, or the published one, with that in it."""
+    published = measured.plan.published
+    if published is not None and not measured.evaluations:
+        return published
+    folder = collect(measured)
+    further(measured, folder)
+    if published is None:
+        return folder
+    add(folder, published)
+    return published
 
 
 def collect(measured: Measured) -> Path:
@@ -103,6 +113,10 @@ def _declared(cell: Cell) -> dict[str, str]:
 # --- Parts of a study ----------------------------------------------------------------------------
 
 
+BY_CELL = ("shifts.json", "curves.json", "examples.json")
+"""Files that some studies have: code of a cell -> what was found in it, or null."""
+
+
 def add(part: Path, published: Path) -> None:
     """Put the agents of a folder into another one of the same study, which need not be there.
 
@@ -113,27 +127,47 @@ def add(part: Path, published: Path) -> None:
     if (published / STUDY).is_file():
         _add(part, published)
     else:
-        for name in (COUNTS, SETTINGS, CURVES, PATHS, STUDY):
-            shutil.copyfile(part / name, published / name)
+        shutil.copytree(part, published, dirs_exist_ok=True)
 
 
 def _add(part: Path, published: Path) -> None:
-    old, new = (json.loads((folder / STUDY).read_text("utf-8")) for folder in (published, part))
+    """The file that says what is there is written last: killed before, the part is added again."""
+    old, new = (
+        json.loads((folder / STUDY).read_text(encoding="utf-8")) for folder in (published, part)
+    )
     counts = together(*(_counts(folder) for folder in (published, part)))
     fresh = {*read_study_folder(part).arm_of_run}
     settings, curves = (_rows(published, part, name, fresh) for name in (SETTINGS, CURVES))
     paths = read_study_folder(published).paths()
     for code, numbers in read_study_folder(part).paths()["cells"].items():
         paths["cells"][code] = numbers | paths["cells"].get(code, {})
+    for name in ("overrides", "cells"):
+        new[name] = old[name] | new[name]
     new["arms"] = [*dict.fromkeys([*old["arms"], *new["arms"]])]
-    new["overrides"] = old["overrides"] | new["overrides"]
-    new["cells"] = old["cells"] | new["cells"]
     new["earlier_parts"] = [*old.get("earlier_parts", []), old["provenance"]]
+    for name in BY_CELL:
+        if (found := read_json(part / name)) is not None:
+            before = read_json(published / name) or {}
+            known = {code: one for code, one in before.items() if one is not None}
+            write_json(published / name, found | known)
+    for file in sorted(part.glob(f"{RECORDS}/*/{FILE_NAME}")):
+        _add_records(file, published / file.relative_to(part))
     write_counts(published, counts)
-    _write_table(published / SETTINGS, settings)
     _write_table(published / CURVES, curves)
     _write_paths(published, paths)
+    _write_table(published / SETTINGS, settings)
     write_json(published / STUDY, new)
+
+
+def _add_records(file: Path, published: Path) -> None:
+    """The runs of a record that the published one lacks."""
+    if not published.is_file():
+        shutil.copytree(file.parent, published.parent)
+        return
+    old, new = (pq.read_table(utf8(each)) for each in (published, file))
+    missing = new.filter(pc.invert(pc.is_in(new["run_id"], old["run_id"].unique())))
+    if len(missing):
+        write_slim(published, pa.concat_tables([old, missing]), event_names(file))
 
 
 def _counts(folder: Path) -> pa.Table:
@@ -158,14 +192,21 @@ def write_comparison(found: Comparison) -> str:
     return text
 
 
+RECORDS = "records"
+RECORDED = 3  # agent numbers
+
+
 def write_records(measured: Measured, folder: Path) -> None:
-    """The episodes, without actions, by cell; agents also play in cells that are not studied."""
-    for (code,) in query(measured.records, "select distinct cell from records order by cell"):
+    """The episodes of the first agents of every arm and of the controls on their levels, without
+    actions, by cell; agents also play in cells that are not studied."""
+    last = measured.plan.study.first_agent + RECORDED - 1
+    first_ones = measured.records.filter(f"agent_number <= {last}")
+    for (code,) in query(first_ones, "select distinct cell from records order by cell"):
         family, _ = find_cell(code)
-        here = measured.records.filter(f"family = '{family.name}' and cell = '{code}'")
+        here = first_ones.filter(f"family = '{family.name}' and cell = '{code}'")
         names = [event.name.lower() for event in family.events]
-        write_slim(require_writable(folder / "records" / code) / FILE_NAME, here, names)
-        write_json(folder / "records" / code / "done.json", {"from": "misgen study run"})
+        write_slim(require_writable(folder / RECORDS / code) / FILE_NAME, here, names)
+        write_json(folder / RECORDS / code / "done.json", {"from": "misgen study run"})
 
 
 def arms_of_evaluations(measured: Measured) -> dict[str, str]:

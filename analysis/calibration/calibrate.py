@@ -37,6 +37,7 @@ from misgen.analysis.calibration.multipliers import (
     swept_multipliers,
 )
 from misgen.analysis.calibration.reference_fit import fit_reference
+from misgen.analysis.counts import counted
 from misgen.analysis.modifiers.measure import ModifierReport, measure_modifiers
 from misgen.analysis.priors.types import FACTORS, PriorSet
 from misgen.analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap, point_rates
@@ -161,10 +162,12 @@ def calibrate(
     harm: P(harm | fails) as the printed products imply; "note_50_70", as a note of the source
     assumes; "measured", updated by the cells that may. overflow: of the predictions that it is for;
     multipliers are ratios of rates for "clip", of hazards or of odds. broken_episodes: run id ->
-    training episodes in which the goals came apart, for the dose-response.
+    training episodes in which the goals came apart, for the dose-response. records: episodes or
+    counts.
     Raises ValueError for a setting out of range and for records that cannot be compared.
     """
     settings = Settings(power, harm, overflow, draws, seed, tuple(map(float, kappas)))
+    records = counted(records)
     cells = measure_cells(records)
     if not cells:
         raise ValueError(
@@ -204,8 +207,8 @@ def _inputs(records: Records) -> dict[str, Any]:
     """What was read, by which another run can be compared with this one."""
     ((episodes, runs, version),) = query(
         records,
-        "select count(*), count(distinct run_id) filter (role = 'agent'), max(schema_version) "
-        "from records",
+        "select sum(episodes)::bigint, count(distinct run_id) filter (role = 'agent'), "
+        "max(schema_version) from records",
     )
     families = query(records, "select family, max(family_version) from records group by all")
     studies = query(records, "select distinct study from records where study <> '' order by 1")

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from misgen.analysis.blocks import Block, read_blocks
 from misgen.analysis.rates import AgentCounts, assessable, competent, identified, point_rates
-from misgen.analysis.records import Records, query
+from misgen.analysis.records import Records
 
 PLAYER = "intended planner, no random actions"
 """The player that competence is measured against. Records hold no planner with 10 % random actions
@@ -95,40 +96,7 @@ def counts_of(evaluated: Iterable[Evaluated]) -> AgentCounts:
     return AgentCounts(np.array(numbers, dtype=np.int64), *columns)
 
 
-# ------------------------------------------------------------------------------------ from records
-
-_AGENTS = """
-select family, cell, observation_mode, setting, method, d, q,
-       agent_number, run_id, checkpoint_step, informs_type, harm_by_construction, count(*),
-       count(*) filter (capable), count(*) filter (capable and goal_failure),
-       case when count(*) filter (capable and goal_failure and harm is null) = 0
-            then count(*) filter (capable and goal_failure and harm) end
-from records
-where role = 'agent' and cell = train_distribution and variant = '{variant}' and is_distinguishing
-group by family, cell, observation_mode, setting, method, d, q, agent_number, run_id,
-         checkpoint_step, informs_type, harm_by_construction
-order by all
-"""
-
-_OWN = """
-select family, train_distribution, method, d, q, agent_number, role, policy, checkpoint_step,
-       avg(episode_return), avg(success::int)
-from records
-where variant = 'own' and (role = 'agent' or policy in ('planner_intended', 'random'))
-group by all order by all
-"""
-
-_CHANCE = """
-select family, cell, max(share) filter (policy = 'random'),
-       max(share) filter (policy like 'constant_%')
-from (
-    select family, cell, policy, avg(capable::int) as share from records
-    where (policy = 'random' or policy like 'constant_%')
-      and variant = '{variant}' and is_distinguishing
-    group by all
-)
-group by all order by all
-"""
+# ------------------------------------------------------------------------------------- from counts
 
 
 class _Own(NamedTuple):
@@ -145,48 +113,68 @@ _OwnLevels: TypeAlias = Mapping[tuple[Any, ...], _Own]
 def read_cells(records: Records, variant: str) -> list[Cell]:
     """Every cell with agents evaluated in it at this variant.
 
-    Raises ValueError where the agents of a cell have several settings or observation modes, or an
-    arm has two runs of one agent number.
+    records: episodes or counts. Raises ValueError where the agents of a cell have several settings
+    or observation modes, or an arm has two runs of one agent number.
     """
-    own: dict[tuple[Any, ...], _Own] = {}
-    for *key, role, policy, step, episode_return, success in query(records, _OWN):
-        player = ("agent", step) if role == "agent" else (policy, 0)
-        own[*key, *player] = _Own(episode_return, success)
-    chance = {
-        (family, code): tuple(math.nan if share is None else share for share in shares)
-        for family, code, *shares in query(records, _CHANCE.format(variant=variant))
+    blocks = read_blocks(records, "checkpoint_step")
+    own = {_own_key(b): _Own(b.mean_return, b.solved / b.episodes) for b in blocks
+           if b.variant == "own" and (b.role == "agent" or b.policy in _PLAYERS)}  # fmt: skip
+    groups: dict[tuple[str, str], list[Block]] = defaultdict(list)
+    controls: dict[tuple[str, str], dict[str, list[Block]]] = defaultdict(lambda: defaultdict(list))
+    for block in blocks:
+        where = (block.arm.family, block.arm.cell)
+        if block.variant == variant and block.scored:
+            if block.role == "control":
+                controls[where][block.policy].append(block)
+            elif not block.arm.is_cross:
+                groups[where].append(block)
+    return [_cell(members, own, _chance(controls[where])) for where, members in groups.items()]
+
+
+_PLAYERS = ("planner_intended", "random")
+
+
+def _own_key(block: Block) -> tuple[Any, ...]:
+    arm = block.arm
+    player = ("agent", block.checkpoint_step) if block.role == "agent" else (block.policy, 0)
+    place = (arm.family, arm.train_distribution, arm.method, arm.d, arm.q)
+    return (*place, block.agent_number, *player)
+
+
+def _chance(controls: Mapping[str, Sequence[Block]]) -> tuple[float, float]:
+    """P(capable) of a random policy and of the best constant action; NaN of what was not played."""
+    shares = {
+        policy: sum(b.capable for b in blocks) / sum(b.scored for b in blocks)
+        for policy, blocks in controls.items()
     }
-    groups: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
-    for row in query(records, _AGENTS.format(variant=variant)):
-        groups[row[0], row[1]].append(row)
-    unknown = (math.nan, math.nan)
-    return [_cell(rows, own, chance.get(where, unknown)) for where, rows in groups.items()]
+    constant = [share for policy, share in shares.items() if policy.startswith("constant_")]
+    return shares.get("random", math.nan), max(constant, default=math.nan)
 
 
-def _cell(rows: Sequence[tuple[Any, ...]], own: _OwnLevels, chance: tuple[float, ...]) -> Cell:
-    family, code = rows[0][:2]
-    settings = sorted({row[2:4] for row in rows})
+def _cell(blocks: Sequence[Block], own: _OwnLevels, chance: tuple[float, float]) -> Cell:
+    arm = blocks[0].arm
+    settings = sorted({(b.arm.observation_mode, b.arm.setting) for b in blocks})
     if len(settings) > 1:
         raise ValueError(
-            f"arms are compared within one setting; agents of {family} {code} have (observation "
-            f"mode, setting) {settings[0]} and {settings[1]}; filter the records first"
+            f"arms are compared within one setting; agents of {arm.family} {arm.cell} have "
+            f"(observation mode, setting) {settings[0]} and {settings[1]}; filter the records first"
         )
-    informs, by_construction = rows[0][10:12]
-    evaluated = [_evaluated(row, own) for row in rows]
-    cell = Cell(family, code, False, informs, by_construction, evaluated)
+    evaluated = [_evaluated(block, own) for block in blocks]
+    cell = Cell(arm.family, arm.cell, False, arm.informs_type, arm.harm_by_construction, evaluated)
     _check_unique(cell)
     return replace(cell, identified=_is_identified(cell, own, chance))
 
 
-def _evaluated(row: Sequence[Any], own: _OwnLevels) -> Evaluated:
-    setup, number, run_id, step = Setup(*row[4:7]), *row[7:10]
-    n, c, gc, hgc = row[12:]
-    key = (*row[:2], *setup, number)
+def _evaluated(block: Block, own: _OwnLevels) -> Evaluated:
+    arm, number, step = block.arm, block.agent_number, block.checkpoint_step
+    key = (arm.family, arm.cell, arm.method, arm.d, arm.q, number)
     players = [(*key, "agent", step), (*key, "random", 0), (*key, "planner_intended", 0)]
     agent, random, player = (own[k].episode_return if k in own else math.nan for k in players)
     competence = (agent - random) / (player - random) if player != random else math.nan
-    harmed = math.nan if hgc is None else hgc
-    return Evaluated(setup, number, run_id, step, n, c, gc, harmed, competence)
+    harmed = math.nan if block.harm_unknown else block.harmed
+    counts = (block.scored, block.capable, block.goal_failed, harmed)
+    setup = Setup(arm.method, arm.d, arm.q)
+    return Evaluated(setup, number, block.run_id, step, *counts, competence)
 
 
 def _check_unique(cell: Cell) -> None:
@@ -201,7 +189,7 @@ def _check_unique(cell: Cell) -> None:
             )
 
 
-def _is_identified(cell: Cell, own: _OwnLevels, chance: tuple[float, ...]) -> bool:
+def _is_identified(cell: Cell, own: _OwnLevels, chance: tuple[float, float]) -> bool:
     """By the competent agents of the d = 1 control; by all of them where own levels are missing.
 
     chance: P(capable) of a random policy and of the best constant action.

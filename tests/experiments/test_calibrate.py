@@ -11,6 +11,8 @@ import pytest
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
 
 from misgen.analysis.calibration.handoff import read_calibration
+from misgen.analysis.counts import write_counts
+from misgen.analysis.records import read_records
 from misgen.experiments import calibrate, cli
 
 pytestmark = pytest.mark.usefixtures("remembered_chains")
@@ -85,27 +87,17 @@ def test_the_demo_has_no_reference_arm(
     assert not (tmp_path / "out" / "index.html").exists()
 
 
-def test_a_published_folder(demo: Path, tmp_path: Path) -> None:
-    """Its records are in `records`, beside tables; a folder of runs may have copies beside it."""
-    shutil.copytree(demo, tmp_path / "records")
-    assert calibrate.records_folder(tmp_path) == tmp_path / "records"
-    (tmp_path / "runs").mkdir()
-    assert calibrate.records_folder(tmp_path) == tmp_path
-    assert calibrate.records_folder(demo) == demo
-
-
-def test_broken_episodes_come_from_the_training_runs(tmp_path: Path) -> None:
-    evaluation = tmp_path / "runs" / "kind=evaluate" / "run=e1"
-    training = tmp_path / "runs" / "kind=train" / "run=t1"
-    for folder in (evaluation, training):
-        folder.mkdir(parents=True)
-    location = "/elsewhere/runs/kind=train/run=t1/checkpoint"
-    (evaluation / "config.json").write_text(json.dumps({"location": location}))
-    (training / "train.json").write_text(json.dumps({"broken_episodes": 12.5}))
-    assert calibrate.broken_episodes(tmp_path) == {"e1": 12.5}
-    assert calibrate.broken_episodes(tmp_path / "runs") is None
-    (tmp_path / "runs" / calibrate.BROKEN_EPISODES).write_text('{"e2": 3.0}')
-    assert calibrate.broken_episodes(tmp_path / "runs") == {"e2": 3.0}
+def test_a_folder_of_counts_is_calibrated_as_its_episodes(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_counts(tmp_path, read_records(demo))
+    said = []
+    for results in (demo, tmp_path):
+        argv = ["--results", str(results), "-o", str(tmp_path / "out"), "--no-report"]
+        assert cli.main(["calibrate", *argv]) == 0
+        summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+        said.append((capsys.readouterr().out, summary["inputs"], summary["modifiers"]))
+    assert said[0] == said[1]
 
 
 def test_a_named_prior_and_a_users_file(demo: Path, tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from misgen.agents.files import write_whole
 from misgen.analysis.records import FILE_NAME, write_records
 from misgen.experiments import attempt, cli, migrate
 from misgen.experiments.attempt import run_once
-from misgen.experiments.calibrate import broken_episodes
 from misgen.experiments.claim import claim
 from misgen.experiments.jobs import Job, run_jobs
 from misgen.experiments.jobs_child import report_progress
 from misgen.experiments.run_folder import remove_run, require_writable, run_folders
+from misgen.experiments.settings_table import settings_of
 from misgen.experiments.subjects import find_agents
 
 ROOT = Path(__file__).parents[2]
@@ -111,7 +111,7 @@ def test_a_link_that_leads_nowhere_is_named(
         assert f"{link} leads to {tmp_path / 'gone'}" in capsys.readouterr().err
         if kind == "evaluate":
             with pytest.raises(ValueError, match="leads to"):
-                broken_episodes(results)
+                settings_of(results)
             link.unlink()
         else:
             with pytest.raises(ValueError, match="leads to"):

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from misgen.analysis.records import query, read_records
@@ -14,7 +15,7 @@ from misgen.experiments.cli import main
         ("run-cells --agents 0", "--agents is at least 1"),
         ("run-cells --cells C2 X1", "the cells are C1, K1"),
         ("demo --cells moderate", "which is the shift type of C2, K2"),
-        ("report nowhere", "nowhere/records does not"),
+        ("report nowhere", "nowhere does not"),
     ],
 )
 def test_wrong_arguments(arguments, message, capsys, tmp_path, monkeypatch):
@@ -42,7 +43,7 @@ def test_a_smoke_run_leaves_tables_and_figures_that_can_be_made_again(
     }
     names = {path.as_posix() for path in made}
     tables = {f"{n}.txt" for n in ("cells", "shifts", "cross", "arms", "checkpoints")}
-    assert {*tables, "rates.csv", "cells.png", "contact_sheet.png", "summary.json"} <= names
+    assert {*tables, "rates.csv", "cells.png", "contact_sheet.png", "study.json"} <= names
     records = read_records(published / "records")
     methods = query(records, "select distinct family, method from records where role = 'agent'")
     assert {method for _, method in methods} == {"ppo", "cloning"}
@@ -57,10 +58,15 @@ def test_a_smoke_run_leaves_tables_and_figures_that_can_be_made_again(
     again = {path: (published / path).read_bytes() for path in made}
     assert again == made
     assert set(json.loads(made[next(p for p in made if p.name == "examples.json")])) == {"C1", "K3"}
-    broken = json.loads(made[next(p for p in made if p.name == "broken_episodes.json")])
+    settings = pq.read_table(published / "settings.parquet").to_pylist()
     runs = query(records, "select distinct run_id, d from records where role = 'agent'")
-    assert broken.keys() == {run for run, _ in runs}
-    assert {run for run, d in runs if d == 0} == {run for run, seen in broken.items() if seen == 0}
+    at_home = query(
+        records,
+        "select distinct run_id from records where role = 'agent' and cell = train_distribution",
+    )
+    assert {row["run_id"] for row in settings} == {run for (run,) in at_home}
+    seen = {row["run_id"]: row["broken_episodes"] for row in settings}
+    assert all((seen[run] == 0) == (d == 0) for run, d in runs if run in seen)
     trained = len(list((tmp_path / "results").glob("runs/kind=train/run=*/done.json")))
     assert main(arguments) == 0, "a second run trains nothing"
     assert len(list((tmp_path / "results").glob("runs/kind=train/run=*/done.json"))) == trained

@@ -114,9 +114,9 @@ def test_the_planner_is_watched_from_its_start_up_to_its_last_action():
 
 
 def returns(rows, cell=CELL.code):
-    """Records of (method, d, role, setting, agent, variant, return, steps), an episode each."""
+    """Counts of (method, d, role, setting, agent, variant, mean return, steps)."""
     names = (
-        "method", "d", "role", "setting", "run_id", "variant", "episode_return", "checkpoint_step"
+        "method", "d", "role", "setting", "run_id", "variant", "mean_return", "checkpoint_step"
     )  # fmt: skip
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     fixed = {"family": FAMILY.name, "cell": cell, "train_distribution": cell, "q": 1.0}
@@ -124,8 +124,7 @@ def returns(rows, cell=CELL.code):
 
 
 CONTROL_ARM = [
-    ("ppo", 1.0, "agent", "s", "a", "00", 1.0, 9),
-    ("ppo", 1.0, "agent", "s", "a", "00", 0.0, 9),  # agent a: mean .5
+    ("ppo", 1.0, "agent", "s", "a", "00", 0.5, 9),
     ("ppo", 1.0, "agent", "s", "a", "11", 0.25, 9),
     ("ppo", 1.0, "agent", "s", "b", "00", 1.0, 9),
     ("ppo", 1.0, "agent", "s", "b", "11", 0.25, 9),
@@ -161,10 +160,11 @@ def test_a_job_and_its_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path))
     job = shift.job_of(FAMILY, CELL, num_levels=20)
     with pytest.raises(ValueError, match="must have been run"):
-        shift.shift_rows(returns(CONTROL_ARM), [job])
+        shift.measured_shifts([job])
     run_once(job.folder, job.argument, lambda folder: shift.shift_job(job.argument, folder))
     assert job.folder.parent.name == "kind=shift"
-    rows = shift.shift_rows(returns(CONTROL_ARM), [job])
+    found = shift.measured_shifts([job])
+    rows = shift.shift_rows(returns(CONTROL_ARM), found)
     assert [row["variant"] for row in rows] == ["10", "01", "11"]
     assert {(row["cell"], row["shift_type"]) for row in rows} == {("K3", "significant")}
     measured = json.loads((job.folder / "shift.json").read_text())
@@ -172,7 +172,7 @@ def test_a_job_and_its_rows(tmp_path, monkeypatch):
     assert math.isnan(rows[0]["return_drop"]) and rows[0]["control_agents"] == 0
     assert rows[2]["return_drop"] == pytest.approx(0.5) and rows[2]["control_agents"] == 2
     elsewhere = returns(CONTROL_ARM, "K9")
-    assert all(math.isnan(row["return_drop"]) for row in shift.shift_rows(elsewhere, [job]))
+    assert all(math.isnan(row["return_drop"]) for row in shift.shift_rows(elsewhere, found))
 
 
 def test_the_levels_are_nobodys_evaluation_block():
