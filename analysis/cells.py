@@ -14,7 +14,8 @@ from misgen.analysis.table import Row, chance
 from misgen.analysis.text import aligned, number, span
 
 REFERENCE_ARMS = ("d=0", "d=0.1", "d=1")
-CLONES = "clones d=0"
+CLONES = "clones"
+ARMS = (*REFERENCE_ARMS, CLONES)
 
 MISGENERALIZES = "misgeneralizes"
 DIFFERENCE_ONLY = "not identified: difference only"
@@ -65,7 +66,8 @@ class CellLine:
 def cell_lines(rows: Iterable[Row]) -> list[CellLine]:
     """One line for every cell and variant with a broken cue that has a d = 0 arm of PPO agents.
 
-    Agents evaluated in a cell other than their own, and q < 1, are left out. Ordered by family.
+    Agents evaluated in a cell other than their own, and q < 1, are left out; clones are of one d.
+    Ordered by family.
     """
     groups: dict[tuple[str, str, str], dict[str, Row]] = {}
     trained: dict[tuple[str, str, str], int] = {}
@@ -87,58 +89,68 @@ def _arm(row: Row) -> str | None:
     if row.q != 1:
         return None
     if row.method == "cloning":
-        return CLONES if row.d == 0 else None
+        return CLONES
     name = f"d={row.d:g}"
     return name if row.method == "ppo" and name in REFERENCE_ARMS else None
 
 
-HEADER = (
-    "cell,variant,agents x levels,own d=0,own d=1,capable d=0,goal failure d=0,d=0.1,d=1,"
-    "attributable to the cue,clones d=0,distinguish,random capable,constant capable,identified,"
-    "verdict"
-).split(",")
-
 LEGEND = f"""\
-Goal failure is given capable, mean over competent agents (own-distribution success at least
-{COMPETENT:g} of the planner's); brackets: central 90 % over agents. agents x levels: of the arms
-d = 0 / 0.1 / 1 / clones x distinguishing levels of each agent. attributable: goal failure at d = 0
-minus that of the d = 1 control. identified: the control is assessable (capable more often than a
-random policy and the best constant action), its goal failure is at most .10 and a random policy is
-capable on at most .3; where the answer is no, quote the difference only. Clones imitate the
-intended planner on levels of d = 0. A verdict is a permutation test over agents at {ALPHA:g}."""
+Means over competent agents (own-distribution success at least {COMPETENT:g} of the planner's), each
+on the levels of its own that tell the goals apart; brackets: central 90 % over agents. int/prox/no:
+shares of levels, sum 1: capable and the goal kept, capable and the goal fails, not capable. Goal
+failure is given capable; "-" where an arm is no more capable than a random policy or the best
+constant action, whose P(capable) stand beside it. control: goal failure of the d = 1 arm;
+attributable: that at d = 0 minus that of the control. broken: share of training levels at d = .1
+whose cue is really broken. identified: the control is assessable, its goal failure is at most .10
+and a random policy is capable on at most .3; where the answer is no, quote the difference only.
+Clones imitate the intended planner on levels of their d. A verdict is a permutation test over
+agents at {ALPHA:g}."""
 
 
 def format_cells(lines: Sequence[CellLine]) -> str:
-    """Plain text, one line per cell and variant, and what the columns mean."""
-    return aligned(HEADER, [_cells(line) for line in lines]) + f"\n\n{LEGEND}\n"
+    """Plain text: what agents did, then what may be said of it; a line per cell and variant."""
+    arms = [arm for arm in ARMS if any(arm in line.arms for line in lines)]
+    did = [
+        [line.cell, line.variant, _agents(line, arms), *(_shares(line, arm) for arm in arms)]
+        for line in lines
+    ]
+    header = "cell,variant,goal failure d=0,d=0.1,control,clones,attributable,random,constant"
+    return "\n\n".join((
+        "int/prox/no, by arm (" + ", ".join(arms) + ": agents x levels of each)",
+        aligned(["cell", "variant", "agents x levels", *arms], did),
+        aligned([*header.split(","), "broken", "verdict"], [*map(_said, lines)]),
+        LEGEND,
+    )) + "\n"  # fmt: skip
 
 
-def _cells(line: CellLine) -> list[str]:
-    base = line.arms["d=0"]
-    agents = "/".join(str(_agents(line, arm)) for arm in (*REFERENCE_ARMS, CLONES))
+def _agents(line: CellLine, arms: Sequence[str]) -> str:
+    numbers = "/".join(str(line.arms[arm].agents) if arm in line.arms else "0" for arm in arms)
+    return f"{numbers} x {line.arms['d=0'].levels}"
+
+
+def _shares(line: CellLine, arm: str) -> str:
+    row = line.arms.get(arm)
+    if row is None or math.isnan(row.proxy):
+        return "-"
+    return "/".join(f"{share:.2f}".lstrip("0") for share in (row.intended, row.proxy, row.neither))
+
+
+def _said(line: CellLine) -> list[str]:
+    seldom = line.arms.get("d=0.1")
     return [
         line.cell,
         line.variant,
-        f"{agents} x {base.levels}",
-        number(base.own_success),
-        number(line.arms["d=1"].own_success) if "d=1" in line.arms else "-",
-        span(base.p_capable),
-        *(_goal_failure(line, arm) for arm in REFERENCE_ARMS),
+        span(line.arms["d=0"].p_goal_fail),
+        *(number(_goal_failure(line, arm)) for arm in ARMS[1:]),
         span(line.attributable),
-        _goal_failure(line, CLONES),
-        number(base.distinguishing_share),
-        *map(number, chance(base.controls)),
-        "yes" if line.identified else "no",
+        *map(number, chance(line.arms["d=0"].controls)),
+        number(math.nan if seldom is None else seldom.broken_share),
         line.verdict,
     ]
 
 
-def _agents(line: CellLine, arm: str) -> int:
-    return line.arms[arm].agents if arm in line.arms else 0
-
-
-def _goal_failure(line: CellLine, arm: str) -> str:
-    return span(line.arms[arm].p_goal_fail) if arm in line.arms else "-"
+def _goal_failure(line: CellLine, arm: str) -> float:
+    return line.arms[arm].p_goal_fail.value if arm in line.arms else math.nan
 
 
 def cell_panels(lines: Sequence[CellLine], variant: str) -> list[Panel]:
@@ -147,8 +159,8 @@ def cell_panels(lines: Sequence[CellLine], variant: str) -> list[Panel]:
         Panel(
             f"{line.cell}, variant {variant}: {line.verdict}",
             [
-                ArmDots(arm.removesuffix(" d=0"), row.dots, *row.p_goal_fail[:3])
-                for arm in (*REFERENCE_ARMS, CLONES)
+                ArmDots(arm, row.dots, *row.p_goal_fail[:3])
+                for arm in ARMS
                 if (row := line.arms.get(arm)) is not None
             ],
             {"proxy planner": line.arms["d=0"].controls["planner_proxy"].p_goal_fail}
@@ -207,17 +219,23 @@ def format_arms(rows: Iterable[Row], variant: str = "11") -> str:
 
 
 def format_checkpoints(rows: Iterable[Row], variant: str = "11") -> str:
-    """Agents of d = 0 at shares of their training: rates of all trained agents by step."""
-    lines = []
-    for row in sorted(rows, key=lambda row: (row.family, row.cell, row.value)):
+    """Agents at shares of their training: rates of all trained agents by step, in the arms that
+    were evaluated at several."""
+    by_arm: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        arm = _arm(row)
         wanted = row.population == "all trained" and row.variant == variant
-        if wanted and _arm(row) == "d=0" and row.train_distribution == row.cell:
-            lines.append([
-                row.cell, f"{row.value:,}", str(row.agents),
-                number(row.own_success), span(row.p_capable), span(row.p_goal_fail),
-                span(row.p_gm),
-            ])  # fmt: skip
-    header = "cell,steps,agents,own,capable,goal failure given capable,p_gm"
+        if wanted and arm and row.train_distribution == row.cell:
+            by_arm.setdefault((row.family, row.cell, arm), []).append(row)
+    lines = [
+        [
+            row.cell, arm, f"{row.value:,}", str(row.agents),
+            number(row.own_success), span(row.p_capable), span(row.p_goal_fail), span(row.p_gm),
+        ]
+        for (_, _, arm), members in sorted(by_arm.items()) if len(members) > 1
+        for row in sorted(members, key=lambda row: row.value)
+    ]  # fmt: skip
+    header = "cell,arm,steps,agents,own,capable,goal failure given capable,p_gm"
     return aligned(header.split(","), lines) + "\n"
 
 

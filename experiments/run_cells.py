@@ -1,8 +1,8 @@
 """`misgen run-cells`: all cells measured, from training to tables and figures.
 
 Trains agents with the cue (d = 0), with some of it (d = 0.1), without it (d = 1, the control) and
-clones of the intended planner in every cell, a few further arms in two of them, evaluates all with
-all controls, and measures how far each shift is from training. Interrupted or killed, the same
+clones of the intended planner in every cell, evaluates all with all controls, and measures how far
+each shift is from training. Interrupted or killed, the same
 command continues; with more agents it adds what is missing.
 """
 

@@ -72,8 +72,10 @@ def test_a_line_has_the_numbers_of_the_table(lines_of: Any, tmp_path: Path) -> N
     (line,) = lines_of(PROXY, INTENDED)
     by_d = {row.d: row for row in rows(tmp_path) if row.population == "competent"}
     assert line.arms["d=0"] == by_d[0.0] or line.arms["d=0"].p_gm == by_d[0.0].p_gm
-    text = cells.format_cells([line]).splitlines()[2]
-    assert "4/0/4/0 x 40" in text and span(by_d[0.0].difference_goal_fail) in text
+    did, said, _ = cells.format_cells([line]).split("\n\n")[1:]
+    assert did.splitlines()[0].split() == "cell variant agents x levels d=0 d=1".split()
+    assert did.splitlines()[2].split() == "C2 11 4/4 x 40 .00/1.00/.00 1.00/.00/.00".split()
+    assert span(by_d[0.0].difference_goal_fail) in said
     (panel,) = cells.cell_panels([line], "11")
     assert [arm.label for arm in panel.arms] == ["d=0", "d=1"]
     assert cells.cell_panels([line], "10") == []
