@@ -84,7 +84,11 @@ def _policy_options(action: argparse.ArgumentParser) -> None:
     add("--intervention", action="append", default=[], metavar="NAME", help=text)
     text = "what a product above 1 becomes"
     add("--overflow", choices=tuple(OVERFLOWS), default="clip", help=text)
-    add("--target", choices=TARGETS, default="product", help="what the multipliers multiply")
+    text = (
+        "what multipliers multiply: the factor that they change (default), or as printed, the "
+        "whole product (default with --overflow hazard or odds)"
+    )
+    add("--target", choices=TARGETS, help=text)
     text = (
         "factor from toy agents to a domain, such as 0.8, .5-1.5 or .5,1.5 (default: .5-1.5 "
         "where data enter one)"

@@ -17,7 +17,7 @@ import numpy as np
 from misgen.analysis.audit import audit, warn
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.priors.types import PriorSet
-from misgen.analysis.risk.formula import Prediction
+from misgen.analysis.risk.formula import APART, Prediction
 from misgen.analysis.risk.table import Summary
 from misgen.analysis.text import aligned
 
@@ -72,7 +72,12 @@ def format_prediction(prediction: Prediction) -> str:
         for shift, part in record["by_shift"].items()
         for name, of in part.items()
     ]
-    base = "base: " if prediction.scenario.target == "product" else ""
+    is_product = prediction.scenario.target == "printed"
+    base = "base: " if is_product else ""
+    if not is_product:
+        product = prediction.as_printed.p_harmful_gm
+        if abs(product.mean() / prediction.p_harmful_gm.mean() - 1) > APART:
+            rates.append(line("as a product, as printed", asdict(Summary.of(product))))
     rates += [line(f"{base}{name}", of) for name, of in record["factors"].items()]
     inputs = [
         [*line(name, of), of["acts_on"] or "-", of["what"]] for name, of in record["inputs"].items()

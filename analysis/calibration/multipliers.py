@@ -194,7 +194,7 @@ def condition(
     for i, (name, at) in enumerate((("spec", q), ("diversity", d))):
         level = priors.modifiers[name].level(at)
         rng = np.random.default_rng([seed, 100 + i])
-        total = total * level.median * np.exp(level.log_sd * rng.standard_normal(draws))
+        total = total * level.quantile(rng.random(draws))
         words[name] = (
             "reference: exactly 1"
             if level.kind == "reference"

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, ndtri
+
+FloatArray = npt.NDArray[np.float64]
 
 SHIFT_TYPES = ("superficial", "moderate", "significant", "extreme")
 """Types 1 to 4 of the source, by which the cells of the records are classified."""
@@ -138,9 +141,10 @@ class ScenarioPoint:
 class Level:
     """A multiplier with its uncertainty: log-normal, or exactly 1 at the reference.
 
-    kind: "reference" (exactly 1), "named" (median = printed value, spread log_sd), "band" (central
-    90 % = a printed band), "unknown" (central 90 % = the modifier's whole range). median and
-    log_sd describe all four; low and high are the central 90 %.
+    kind: "reference" (exactly 1), "named" (a printed value, spread log_sd), "band" (central 90 % =
+    a printed band), "unknown" (central 90 % = the modifier's whole range). median and log_sd
+    describe all four; low and high are the central 90 %. bounds: what lies beyond is cut off, then
+    `median` is that of the whole.
     """
 
     name: str
@@ -150,6 +154,23 @@ class Level:
     high: float
     log_sd: float
     note: str = ""
+    bounds: Range = (0.0, math.inf)
+
+    def quantile(self, share: FloatArray) -> FloatArray:
+        """The multipliers [n] below which these shares [n] of the distribution lie."""
+        if not self.log_sd:
+            return np.full_like(share, self.median)
+        with np.errstate(divide="ignore"):
+            ends = ndtr(np.log(np.array(self.bounds) / self.median) / self.log_sd)
+        normal = ndtri(ends[0] + share * (ends[1] - ends[0]))
+        found: FloatArray = self.median * np.exp(self.log_sd * normal)
+        return found
+
+    def within(self, bounds: Range) -> "Level":
+        """The level without what lies beyond the bounds."""
+        cut = replace(self, bounds=bounds)
+        low, high = cut.quantile(np.array([0.05, 0.95])).tolist()
+        return replace(cut, low=low, high=high)
 
 
 def reference_level(note: str = "") -> Level:
@@ -187,7 +208,8 @@ class Modifier:
     gaps: tuple[Range, ...] = ()
 
     def level(self, at: str | float | None = None) -> Level:
-        """The level of a name or a score; None is the reference, "unknown" the whole range.
+        """The level of a name or a score; None is the reference, "unknown" the whole range. A
+        printed strength stays within the printed range.
 
         Spec takes its quality q, diversity the share d of training levels with the broken cue,
         both in 0..1. Raises ValueError for another name or score.
@@ -197,10 +219,16 @@ class Modifier:
         if isinstance(at, str):
             if at not in self.levels:
                 raise ValueError(f"{self.name} has no level {at!r}; choose {self._choices()}")
-            return self.levels[at]
+            return self._within(self.levels[at])
         if not self.knots or not 0 <= at <= 1:
             raise ValueError(f"{self.name} has no level at {at!r}; choose {self._choices()}")
-        return self._at_score(float(at))
+        return self._within(self._at_score(float(at)))
+
+    def _within(self, level: Level) -> Level:
+        """A user's strength may lie beyond the printed range: it is not cut."""
+        low, high = self.range.range
+        is_cut = level.kind == "named" and low <= level.median <= high
+        return level.within((low, high)) if is_cut else level
 
     @property
     def note(self) -> str:
@@ -461,6 +489,8 @@ class PriorSet:
 
 _STEERING = ("kind", "rule", "reference", "target", "excludes", "shift_types")
 """The fields whose words decide what is done with a figure."""
+_DERIVED = ("bounds",)
+"""Fields that follow from other figures."""
 
 
 def _content(value: Any, steers: bool = False) -> Any:
@@ -469,7 +499,9 @@ def _content(value: Any, steers: bool = False) -> Any:
         return _content(value.value)
     if is_dataclass(value):
         return {
-            f.name: _content(getattr(value, f.name), f.name in _STEERING) for f in fields(value)
+            f.name: _content(getattr(value, f.name), f.name in _STEERING)
+            for f in fields(value)
+            if f.name not in _DERIVED
         }
     if isinstance(value, Mapping):
         return {str(key): _content(member) for key, member in value.items()}

@@ -18,7 +18,7 @@ from misgen.analysis.report.figures import Bar, Group, Line, Scale, interval_cha
 from misgen.analysis.report.modifier_sections import MODIFIER_NAMES
 from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.risk.sensitivity import Swing, tornado
-from misgen.analysis.risk.table import DomainRow, domain_table
+from misgen.analysis.risk.table import DomainRow, domain_table, format_product
 
 TORNADO_DOMAIN = "autonomous_agents"
 """The domain with the highest printed risk."""
@@ -89,9 +89,9 @@ def _domain_chart(period: str, pairs: Sequence[Sequence[DomainRow]], scale: Scal
 
 
 _SHARES = (
-    "The last two columns: in which share of the {} draws the source's multipliers go too far: "
-    "p_harmful_gm would exceed 1 and is clipped there, or p_gm exceeds P(capable). Where they are "
-    "large the rate beside them is no forecast."
+    "The last column: what the source's formula, all multipliers times all factors, makes of the "
+    "{} draws, where it differs by more than a fifth. It may exceed what its own factors allow; "
+    "above 1 in most draws it is no forecast."
 )
 
 
@@ -104,12 +104,11 @@ def _domain_table(pairs: Sequence[Sequence[DomainRow]], names: Sequence[str]) ->
             printed = f"{percent(first.printed[0])} to {percent(first.printed[1])}"
         cells = [row.p_harmful_gm.percent() for row in pair]
         cells += [row.p_gm.percent() for row in pair]
-        cells += [percent(pair[-1].harmful_clipped_share)]
-        cells += [percent(pair[-1].factor_inconsistent_share)]
+        cells += [format_product(pair[-1])]
         bodies.setdefault(first.domain.label, []).append([first.period.name, printed, *cells])
     header = ["Domain and period", "printed [%]"]
     header += [f"{rate} {name} [%]" for rate in ("p_harmful_gm", "p_gm") for name in names]
-    header += ["clipped [%]", "p_gm > P(capable) [%]"]
+    header += ["as a product [%]"]
     title = "Domains and periods: median and central 90 %"
     return Table(title, header, bodies_of(bodies), _SHARES.format(names[-1]))
 

@@ -1,19 +1,23 @@
 """The formula of the risk model, and how it is applied to draws.
 
-    p_gm         = exposure x link( P(capable) x P(goal fails),                   M_goal          )
-    p_harmful_gm = exposure x link( P(capable) x P(goal fails) x P(harm | fails), M_goal x M_harm )
+    p_gm         = exposure x P(capable) x min(1, P(goal fails) x M_goal)
+    p_harmful_gm = p_gm x min(1, P(harm | fails) x M_harm)
 
     M_goal = M_spec x M_capability x M_diversity x M_method x period x transport x training
     M_harm = oversight: interventions on the harm of a failure
 
-Every symbol is a vector of joint Monte Carlo draws. The source prints p_harmful_gm; p_gm is its
-two-factor counterpart and ours. Which factor an intervention acts on is a reading, labelled in
-`Intervention.target_kind`; that the rest acts on goal failure is ours.
+Every symbol is a vector of joint Monte Carlo draws. Each multiplier acts on the factor that it
+changes (target "factor"), so p_harmful_gm <= p_gm <= P(capable) in every draw. The source prints
+p_harmful_gm alone, and multiplies the whole product (target "printed"):
 
-`link` decides what becomes of a product above 1, and with it what kind of ratio a multiplier is:
-clip, min(1, p m), risk ratios; hazard, 1 - (1 - p)^m, ratios of -ln(1 - p); odds, odds ratios.
-With target "factor" P(goal fails) is multiplied by M_goal and P(harm | fails) by M_harm, each
-clipped at 1: then p_harmful_gm <= p_gm <= P(capable), which the clipped product does not promise.
+    p_gm         = exposure x link( P(capable) x P(goal fails),                   M_goal          )
+    p_harmful_gm = exposure x link( P(capable) x P(goal fails) x P(harm | fails), M_goal x M_harm )
+
+which may exceed what its own factors allow. `link` then decides what becomes of a product above 1,
+and with it what kind of ratio a multiplier is: clip, min(1, p m), risk ratios; hazard,
+1 - (1 - p)^m, ratios of -ln(1 - p); odds, odds ratios. p_gm is ours. Which factor an intervention
+acts on is a reading, labelled in `Intervention.target_kind`; that the rest acts on goal failure is
+ours.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +30,9 @@ from misgen.analysis.priors.types import FACTORS
 from misgen.analysis.rates import FloatArray
 from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, expect_rate
 
-TARGETS = ("product", "factor")
+TARGETS = ("factor", "printed")
+APART = 0.2
+"""The source's product is shown beside a rate from which it differs by more than this share."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Scenario:
     shifts: tuple[str, ...]
     inputs: Mapping[str, Input]
     overflow: str = "clip"
-    target: str = "product"
+    target: str = "factor"
     warnings: tuple[str, ...] = ()
 
 
@@ -76,9 +82,9 @@ class Prediction:
     """Draws of both rates and what they come from.
 
     factors: with target "factor" they contain the multipliers, and exposure x their product is
-    p_harmful_gm in every draw. With "product" they are those of P_base, which M multiplies whole.
-    multiplier: M_goal x M_harm. clipped_share: of draws in which a product (with "factor": a
-    factor) exceeded 1; harmful_clipped_share: in which that of p_harmful_gm did.
+    p_harmful_gm in every draw. With "printed" they are those of P_base, which M multiplies whole.
+    multiplier: M_goal x M_harm. clipped_share: of draws in which a factor (with "printed": a
+    product) exceeded 1; harmful_clipped_share: in which that of p_harmful_gm did.
     factor_inconsistent_share: of draws with p_gm > P(capable). Over several shift types rates are
     means, factors ratios of means, shares means; `by_shift` has each.
     """
@@ -113,6 +119,11 @@ class Prediction:
     @property
     def inputs(self) -> Mapping[str, Input]:
         return self.scenario.inputs
+
+    @property
+    def as_printed(self) -> "Prediction":
+        """The source's product of the same draws."""
+        return evaluate(replace(self.scenario, target="printed"))
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -7,8 +7,9 @@
 
 The formula is in `misgen.analysis.risk.formula`. Uncertainty of the inputs:
     factor              Beta with the printed mean and equivalent sample size kappa (10)
-    modifier level      named: log-normal around the printed value; printed band or "unknown":
-                        log-normal whose central 90 % is the band or whole range; reference: 1
+    modifier level      named: log-normal around the printed value, within the printed range;
+                        printed band or "unknown": log-normal whose central 90 % is the band or
+                        whole range; reference: 1
     period              likewise: log-normal around a number, over a range; the first: 1
     intervention        1 - reduction, the reduction uniform over its printed range
     transport           uniform, U(.5, 1.5), where data of toy agents enter a domain
@@ -212,7 +213,7 @@ class RiskModel:
         period: str | None = None,
         interventions: Sequence[str] = (),
         overflow: str = "clip",
-        target: str = "product",
+        target: str | None = None,
         transport: float | tuple[float, float] | None = None,
         exposure: float = 1.0,
     ) -> Prediction:
@@ -221,7 +222,8 @@ class RiskModel:
         spec, capability, diversity, method: a level, a score or "unknown"; None is the reference
         (exactly 1), or a domain's own specification quality. transport: a factor, or (low, high)
         of a uniform; None is U(.5, 1.5) where data of toy agents enter a domain, else nothing.
-        exposure: share of situations that tell the goals apart.
+        exposure: share of situations that tell the goals apart. target: what multipliers multiply,
+        "factor", or "printed" for the whole product (the default where `overflow` is not "clip").
         Raises ValueError for an unknown name, one lever pulled twice, or a measured multiplier
         whose link is not that of `overflow`.
         """
@@ -244,6 +246,7 @@ class RiskModel:
         has_data = any(s in parameters.measured for s in shifts) or _links(inputs) != set()
         inputs |= self._transport_input(transport, has_data and place is not None)
         inputs |= _exposure_input(exposure)
+        target = target or ("factor" if overflow == "clip" else "printed")
         _check_policy(overflow, target, _links(inputs))
         notes = [
             *self.warnings,
@@ -355,8 +358,7 @@ class RiskModel:
         return {"transport": Input(label, low + (high - low) * noise, "p_goal_fail")}
 
     def _drawn(self, name: str, level: Level) -> FloatArray:
-        noise = self._stream(name, np.random.Generator.standard_normal)
-        return level.median * np.exp(level.log_sd * noise)
+        return level.quantile(self._stream(name, np.random.Generator.random))
 
     def _stream(self, name: str, draw: Noise) -> FloatArray:
         """The noise of an input [draws], drawn once."""
@@ -527,7 +529,7 @@ def _check_policy(overflow: str, target: str, links: set[str]) -> None:
     if target == "factor" and overflow != "clip":
         raise ValueError(
             f'target "factor" clips each factor; got overflow {overflow!r}; use overflow "clip", '
-            'or target "product"'
+            'or target "printed"'
         )
     link, _ = OVERFLOWS[overflow]
     if links - {link}:

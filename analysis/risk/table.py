@@ -7,6 +7,7 @@ from typing import Any
 from misgen.analysis.priors.types import Domain, Period
 from misgen.analysis.rates import Estimate
 from misgen.analysis.risk.draws import RateDraws
+from misgen.analysis.risk.formula import APART
 from misgen.analysis.risk.model import Prediction, RiskModel
 from misgen.analysis.text import aligned, span
 
@@ -32,7 +33,8 @@ class Summary:
 
 @dataclass(frozen=True)
 class DomainRow:
-    """A domain in a period. printed: the source's range for then, None where it prints none."""
+    """A domain in a period. printed: the source's range for then, None where it prints none.
+    product: p_harmful_gm by the source's product, and how often that exceeds 1."""
 
     domain: Domain
     period: Period
@@ -40,9 +42,14 @@ class DomainRow:
     p_harmful_gm: Summary
     p_gm: Summary
     clipped_share: float
-    harmful_clipped_share: float
-    factor_inconsistent_share: float
+    product: Summary
+    product_clipped_share: float
     notes: tuple[str, ...]
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the source's product says something else."""
+        return abs(self.product.mean - self.p_harmful_gm.mean) > APART * self.p_harmful_gm.mean
 
 
 def domain_table(model: RiskModel, **options: Any) -> list[DomainRow]:
@@ -55,6 +62,7 @@ def domain_table(model: RiskModel, **options: Any) -> list[DomainRow]:
 
 
 def _row(domain: Domain, period: Period, prediction: Prediction) -> DomainRow:
+    as_printed = prediction.as_printed
     return DomainRow(
         domain,
         period,
@@ -62,8 +70,8 @@ def _row(domain: Domain, period: Period, prediction: Prediction) -> DomainRow:
         Summary.of(prediction.p_harmful_gm),
         Summary.of(prediction.p_gm),
         prediction.clipped_share,
-        prediction.harmful_clipped_share,
-        prediction.factor_inconsistent_share,
+        Summary.of(as_printed.p_harmful_gm),
+        as_printed.harmful_clipped_share,
         prediction.scenario.warnings,
     )
 
@@ -87,23 +95,24 @@ def format_domain_table(models: Mapping[str, Sequence[DomainRow]]) -> str:
                 first.period.name,
                 printed.replace("%", ""),
                 *(row.p_harmful_gm.percent() for row in rows),
-                *(_shares(row) for row in rows),
+                format_product(first),
             ]
         )
-    flags = [f"{name}: (1), (2) %" for name in models]
-    return f"{aligned([*header, *flags], lines)}\n\n{_LEGEND}"
+    return f"{aligned([*header, 'as a product %'], lines)}\n\n{_LEGEND}"
 
 
 _LEGEND = """\
-(1) draws in which p_harmful_gm would exceed 1; (2) draws with p_gm > P(capable), which the target
-"factor" rules out. "-": the source prints no range.
+as a product: what the source's formula, all multipliers times all factors, would say, where it
+differs by more than a fifth: it may exceed P(capable) x P(harm | fails), which no misgeneralization
+can. "-": the source prints no range.
 """
 
 
-def _shares(row: DomainRow) -> str:
-    """How often p_harmful_gm was clipped, and p_gm exceeded P(capable) [% of draws]."""
-    shares = (row.harmful_clipped_share, row.factor_inconsistent_share)
-    return ", ".join(f"{share:.1%}" for share in shares).replace("%", "")
+def format_product(row: DomainRow) -> str:
+    """p_harmful_gm by the source's product where that says something else, else nothing."""
+    if not row.is_apart:
+        return ""
+    return "above 1: no forecast" if row.product_clipped_share > 0.5 else row.product.percent()
 
 
 def domain_records(models: Mapping[str, Sequence[DomainRow]]) -> Iterator[dict[str, Any]]:
@@ -120,8 +129,8 @@ def domain_records(models: Mapping[str, Sequence[DomainRow]]) -> Iterator[dict[s
                 **{f"p_harmful_gm_{key}": value for key, value in vars(row.p_harmful_gm).items()},
                 **{f"p_gm_{key}": value for key, value in vars(row.p_gm).items()},
                 "clipped_share": row.clipped_share,
-                "harmful_clipped_share": row.harmful_clipped_share,
-                "factor_inconsistent_share": row.factor_inconsistent_share,
+                **{f"product_{key}": value for key, value in vars(row.product).items()},
+                "product_clipped_share": row.product_clipped_share,
                 "notes": "; ".join(row.notes),
             }
 

@@ -76,10 +76,10 @@ def test_table_and_scenario_agree_on_the_domain_data(
 def test_data_state_their_condition_and_warnings(
     capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
-    """One text in the table, a scenario, its JSON, and the gate; x .5 / 1.39 to .5 x 1.39."""
+    """One text in the table, a scenario, its JSON, and the gate; .5 is the low end of a range."""
     text = (
         "factors measured at q = 1, d = 0.1, PPO, and used as measured; the source's multiplier "
-        "for q = 1 is x 0.5 [0.36, 0.69]: a specification level multiplies on top of it"
+        "for q = 1 is x 0.5 [0.51, 0.74]: a specification level multiplies on top of it"
     )
     data: list[str | Path] = ["--calibration", folder, "--feed", "update"]
     gate = ["gate", "--shift", "moderate", "--max", "1", *data]
@@ -121,12 +121,13 @@ def test_a_calibrated_scenario(capsys: pytest.CaptureFixture[str], folder: Path)
 
 
 def test_sensitivity(capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ["sensitivity", "--shift", "extreme", "--capability", "unknown", *FEW]
+    argv = ["sensitivity", "--shift", "superficial", "--capability", "unknown", *FEW]
     rows = list(csv.DictReader(io.StringIO(output(capsys, *argv, "--csv", "-"))))
-    assert rows[0]["name"] == "capability"
+    assert "capability" in [row["name"] for row in rows[:2]]
     assert "capability" in output(capsys, *argv, "--by", "log_span")
     shares = json.loads(output(capsys, *argv, "--sobol", "--base", "64", "--json", "-"))
-    assert shares[0]["name"] == "capability" and shares[0]["total"] > shares[0]["first"] - 0.1
+    (row,) = [row for row in shares if row["name"] == "capability"]
+    assert row["total"] > row["first"] - 0.1 > 0
 
 
 def test_mesa(capsys: pytest.CaptureFixture[str]) -> None:

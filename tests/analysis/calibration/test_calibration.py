@@ -367,12 +367,13 @@ def test_three_rows_of_attrition(calibrated: Calibration) -> None:
 
 
 def test_divided_rates_stand_beside_the_measured_ones(calibrated: Calibration) -> None:
-    """At q = 1 and d = .1 the source multiplies by .5 (specification) and exactly 1 (diversity)."""
+    """At q = 1 and d = .1 the source multiplies by .5 (specification), the low end of its range, so
+    by .5 exp(.2 x .674) in the middle, and by exactly 1 (diversity)."""
     arm = summary_of(calibrated)["cells"][0]["arms"]["reference"]
     divided, measured = arm["divided"], arm["competent"]["rates"]["p_gm"]
     assert arm["condition"] == "measured at q = 1, d = 0.1, PPO"
     assert divided["levels"]["diversity"] == "reference: exactly 1"
-    assert divided["multiplier"]["value"] == pytest.approx(0.5, rel=0.03)
+    assert divided["multiplier"]["value"] == pytest.approx(0.572, rel=0.03)
     assert divided["p_gm"]["value"] == pytest.approx(
         measured["value"] / divided["multiplier"]["value"]
     )

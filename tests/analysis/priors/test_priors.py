@@ -10,10 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from misgen.analysis.priors import figures, load_priors
 from misgen.analysis.priors.source import documents, formulas
-from misgen.analysis.priors.types import FACTORS, PRIOR_SETS, SHIFT_TYPES, Figure, beta_parameters
+from misgen.analysis.priors.types import (
+    FACTORS,
+    PRIOR_SETS,
+    SHIFT_TYPES,
+    Figure,
+    beta_parameters,
+    named_level,
+)
 
 # Every number that the source prints. "[table] section | lines", then "unit: fields" and, below,
 # "row values" ("-" where the table has no rows); a..b is a range, a.. an open one.
@@ -481,13 +489,27 @@ def test_mesa_framework() -> None:
         ("spec", 0, 2.0),
     ],
 )
-def test_a_named_level_has_the_printed_value_as_median(
+def test_a_named_level_is_around_its_printed_value_within_the_printed_range(
     name: str, at: str | float, median: float
 ) -> None:
     level = load_priors().modifiers[name].level(at)
     assert (level.kind, level.log_sd) == ("named", 0.2)
     assert level.median == pytest.approx(median)
-    assert math.log(level.high / level.low) == pytest.approx(2 * 1.644854 * 0.2, rel=1e-5)
+    low, high = load_priors().modifiers[name].range.range
+    assert level.bounds == (low, high)
+    assert low < level.low < level.high < high
+    assert math.log(level.high / level.low) < 2 * 1.644854 * 0.2
+    shares = np.linspace(0, 1, 7)
+    cut = stats.norm.cdf(np.log(np.array([low, high]) / median) / 0.2)
+    expected = median * np.exp(0.2 * stats.norm.ppf(cut[0] + shares * (cut[1] - cut[0])))
+    np.testing.assert_allclose(level.quantile(shares), expected, rtol=1e-9)
+
+
+def test_a_users_strength_beyond_the_printed_range_is_not_cut() -> None:
+    spec = load_priors().modifiers["spec"]
+    other = spec.with_levels({**spec.levels, "low": named_level("low", 4.0, 0.2)}).level("low")
+    assert other.bounds == (0.0, math.inf)
+    assert math.log(other.high / other.low) == pytest.approx(2 * 1.644854 * 0.2, rel=1e-5)
 
 
 def test_the_reference_is_exactly_one() -> None:

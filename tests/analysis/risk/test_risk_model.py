@@ -116,12 +116,13 @@ def test_the_prior_intervals_of_the_product(shift: str, low: float, high: float)
 @pytest.mark.parametrize(
     ("modifier", "level", "median", "low", "high"),
     [
-        ("capability", "superhuman", 3.0, 3 / 1.3895, 3 * 1.3895),  # exp(1.645 x .2)
-        ("diversity", "narrow", 1.4, 1.4 / 1.3895, 1.4 * 1.3895),
-        ("diversity", 0.5, 0.7, 0.7 / 1.3895, 0.7 * 1.3895),
-        ("method", "behavioral_cloning", 1.5, 1.5 / 1.3895, 1.5 * 1.3895),
+        # At the end of its printed range, half of a log-normal: exp(.2 x (-1.960, -.674, -.063)).
+        ("capability", "superhuman", 3 * 0.8738, 3 * 0.6757, 3 * 0.9875),
+        ("diversity", "narrow", 1.4 * 0.8738, 1.4 * 0.6757, 1.4 * 0.9875),
+        ("diversity", 0.5, 0.7 / 0.8738, 0.7 / 0.9875, 0.7 / 0.6757),
+        ("method", "behavioral_cloning", 1.5 * 0.8738, 1.5 * 0.6757, 1.5 * 0.9875),
         ("spec", "low", np.sqrt(1.5 * 2.0), 1.5, 2.0),  # a printed band is the central 90 %
-        ("spec", 0.8, 0.7, 0.7 / 1.3895, 0.7 * 1.3895),
+        ("spec", 0.8, 0.7074, 0.5373, 0.9770),  # .7, cut at .5: without the lowest .0463
         ("capability", "unknown", np.sqrt(0.5 * 3.0), 0.5, 3.0),
         ("spec", "unknown", 1.0, 0.5, 2.0),
     ],
@@ -163,7 +164,7 @@ def test_overflow_policies(overflow: str, p: float, m: float, expected: float) -
     inputs = {f"extreme/{factor}": Input("", np.array([p])) for factor in FACTORS[:1]}
     inputs |= {f"extreme/{factor}": Input("", np.ones(1)) for factor in FACTORS[1:]}
     inputs["spec"] = Input("", np.array([m]), "p_goal_fail")
-    prediction = evaluate(Scenario(("extreme",), inputs, overflow))
+    prediction = evaluate(Scenario(("extreme",), inputs, overflow, "printed"))
     assert prediction.p_harmful_gm.values[0] == pytest.approx(expected)
     assert prediction.p_gm.values[0] == pytest.approx(expected)
     assert prediction.clipped_share == (overflow == "clip" and p * m > 1)
@@ -195,11 +196,13 @@ def test_an_unknown_level_widens_and_says_so(modifier: str) -> None:
 
 
 def test_the_corners_exceed_1_and_the_shares_are_said() -> None:
-    """Type 4 at the high end of all four modifiers: 27.7 % x 12.6 = 349 %."""
+    """Type 4 at the high end of all four modifiers: 27.7 % x 12.6 = 349 % as printed; each strength
+    lies below the end of its range, a half of it above .87 of that."""
     worst = dict(spec=0.0, capability="superhuman", diversity="narrow", method="behavioral_cloning")
-    prediction = MODEL.predict("extreme", **worst)
-    assert np.median(prediction.multiplier) == pytest.approx(12.6, rel=0.01)
-    assert prediction.harmful_clipped_share > 0.85
+    prediction = MODEL.predict("extreme", **worst, target="printed")
+    assert np.median(prediction.multiplier) == pytest.approx(12.6 * 0.8738**4, rel=0.1)
+    assert prediction.multiplier.max() < 12.6
+    assert prediction.harmful_clipped_share > 0.75
     assert prediction.clipped_share >= prediction.harmful_clipped_share
     assert prediction.factor_inconsistent_share > 0.9
     assert any("clipped" in note for note in prediction.warnings)
@@ -327,7 +330,7 @@ def test_one_more_input_leaves_the_others_alone() -> None:
             "2028-2030 and the modifier capability.*leave one out",
         ),
         ({"shift": "extreme", "overflow": "wrap"}, "clip, hazard, odds.*'wrap'"),
-        ({"shift": "extreme", "target": "sum"}, "product, factor.*'sum'"),
+        ({"shift": "extreme", "target": "sum"}, "factor, printed.*'sum'"),
         ({"shift": "extreme", "target": "factor", "overflow": "odds"}, 'use overflow "clip"'),
         ({"shift": "extreme", "transport": (1.5, 0.5)}, "transport"),
         ({"shift": "extreme", "transport": 0.0}, "transport"),
@@ -552,8 +555,8 @@ def test_a_score_does_not_read_a_measured_level() -> None:
 
 
 def test_data_state_their_condition_where_they_enter(folder: Path) -> None:
-    """By the prior's own multiplier for q = 1: .5, and .5 x exp(-+ 1.645 x .2)."""
-    low, high = 0.5 / np.exp(1.645 * 0.2), 0.5 * np.exp(1.645 * 0.2)
+    """By the prior's own multiplier for q = 1: .5, the low end of its printed range, upwards."""
+    low, high = 0.5 * np.exp(0.2 * 0.0627), 0.5 * np.exp(0.2 * 1.96)
     said = f"q = 1, d = 0.1, PPO, and used as measured.*q = 1 is x 0.5 [{low:.2g}, {high:.2g}]"
 
     def notes(feed: str, shift: str, domains: str = "prior", **asked: str) -> tuple[bool, bool]:
@@ -632,9 +635,58 @@ def test_the_domain_table_stands_beside_the_printed_ranges() -> None:
 
 
 def test_the_mean_of_a_domain_now_is_base_times_spec() -> None:
-    """Game AI: mean of 3.6 and 10 % x .7, and exp(.2^2 / 2) for the mean of a log-normal."""
+    """Game AI: mean of 3.6 and 10 % x the mean of a log-normal around .7, without what is below
+    .5: exp(.2^2 / 2) x (1 - Phi(a - .2)) / (1 - Phi(a)), a = ln(.5 / .7) / .2 = -1.682."""
     prediction = MODEL.predict(domain="game_ai")
-    assert prediction.p_harmful_gm.mean() == pytest.approx(0.068 * 0.7 * np.exp(0.02), rel=0.01)
+    spec = 0.7 * np.exp(0.02) * 0.9701 / 0.9537
+    assert prediction.p_harmful_gm.mean() == pytest.approx(0.068 * spec, rel=0.01)
+
+
+def at_printed_values(target: str, **asked: object) -> float:
+    """p_harmful_gm where every input has its printed value, a range its geometric middle."""
+    scenario = MODEL.predict(**asked, target=target).scenario
+    points = {}
+    for name, item in scenario.inputs.items():
+        shift, _, factor = name.partition("/")
+        if shift in PRIORS.shifts:
+            points[name] = np.array([getattr(PRIORS.shifts[shift], factor).number])
+        elif name == "spec":
+            level = PRIORS.modifiers["spec"].level(PRIORS.domains[str(asked["domain"])].spec)
+            points[name] = np.array([level.median])
+        else:
+            points[name] = np.median(item.values, keepdims=True)
+    return float(evaluate(scenario, points).p_harmful_gm.values[0])
+
+
+def test_domains_at_their_printed_values_by_hand() -> None:
+    """Agents: (.218 + .277) / 2 x 1.5; by factor (.55 x .825 x .721 + .45 x 1 x .821) / 2. Games:
+    (.036 + .1) / 2 x .7, where nothing overflows."""
+    agents = {"domain": "autonomous_agents", "period": "2024-2025"}
+    assert at_printed_values("printed", **agents) == pytest.approx(0.371, abs=5e-4)
+    assert at_printed_values("factor", **agents) == pytest.approx(0.348, abs=5e-4)
+    for target in ("printed", "factor"):
+        assert at_printed_values(target, domain="game_ai") == pytest.approx(0.0476, abs=5e-5)
+
+
+def test_prevention_stacks_by_hand() -> None:
+    """20-40, 30-50 and 40-70 %: 1 - .8 x .7 x .6 and 1 - .6 x .5 x .3."""
+    acts = [i for i in PRIORS.interventions.values() if i.category == "Prevention" and i.reduction]
+    low, high = (1 - np.prod([1 - i.reduction.range[end] for i in acts]) for end in (0, 1))
+    assert (low, high) == pytest.approx((0.664, 0.910))
+    found = MODEL.predict("moderate", interventions=[i.name for i in acts]).multiplier
+    assert 1 - high <= found.min() and found.max() <= 1 - low
+
+
+def test_no_draw_of_any_row_exceeds_what_its_factors_allow() -> None:
+    model = RiskModel.from_prior(PRIORS, 2_000)
+    for domain in PRIORS.domains:
+        for period in PRIORS.periods:
+            found = model.predict(domain=domain, period=period)
+            for part in found.by_shift.values():
+                base = part.inputs
+                (shift,) = [name for name, other in found.by_shift.items() if other is part]
+                allowed = base[f"{shift}/p_capable"].values * base[f"{shift}/p_harm"].values
+                assert np.all(part.p_harmful_gm.values <= allowed * (1 + 1e-12))
 
 
 def test_kappa_sets_the_spread() -> None:

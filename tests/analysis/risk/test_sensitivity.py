@@ -41,7 +41,7 @@ def test_a_swing_by_hand() -> None:
     inputs["extreme/p_capable"] = Input("", np.array([0.4, 0.5, 0.6]))
     inputs["spec"] = Input("two or less", np.linspace(0.0, 2.0, 201), "p_goal_fail")
     prediction = evaluate(
-        Scenario(("extreme",), inputs),
+        Scenario(("extreme",), inputs, target="printed"),
         {name: item.values[:1] for name, item in inputs.items()},
     )
     spec, capable = tornado(prediction)
