@@ -6,6 +6,7 @@ the levels on which `misgen evaluate` plays the agent; what it shows is the reco
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,8 +57,7 @@ def main(argv: list[str]) -> int:
     file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write_bytes(file, encoded(script, file.suffix.lower()))
     if options.json:
-        made = {"command": f"misgen film {' '.join(argv)}", "provenance": provenance()}
-        write_json(options.json, {**facts, **made})
+        write_facts(options.json, facts, ["misgen", "film", *argv])
     for panel in script.panels:
         endings = (f"{lane.names[1]}: {said(lane)}" for lane in panel.lanes)
         print(f"{panel.title:<32}{'; '.join(endings)}")
@@ -81,6 +81,11 @@ def _parser() -> Parser:
     add("--out", type=Path, metavar="FILE", help=text)
     add("--json", type=Path, metavar="FILE", help="what it shows and how it was made")
     return parser
+
+
+def write_facts(file: Path, facts: dict[str, Any], command: Sequence[str]) -> None:
+    """What pictures show, and what made them."""
+    write_json(file, {**facts, "command": shlex.join(command), "provenance": provenance()})
 
 
 def default_file(cell: Cell, agents: Sequence[Actor], ending: str) -> Path:
@@ -116,7 +121,7 @@ def direct(
         "family_version": family.version,
         "level_seed": block.seed(row),
         "rule": rule,
-        "agents": [{"number": each.number, "d": each.d, "run": each.run} for each in agents],
+        "agents": [each.facts for each in agents],
         "endings": {
             variant: {lane.names[1]: said(lane) for lane in panel.lanes}
             for variant, panel in zip(variants, panels, strict=True)
@@ -130,8 +135,8 @@ _GOALS = {"intended": "intended goal", "proxy": "proxy"}
 
 def heading(cell: Cell, agents: Sequence[Actor]) -> str:
     """What a picture is about."""
-    asks = "which goal did it learn" if agents else "two goals"
-    return f"{cell.code}, {asks}: {cell.intended.name}, or {cell.proxy.name}?"
+    asks = f"{cell.code}, which goal did it learn" if agents else cell.code
+    return f"{asks}: {cell.intended.name}, or {cell.proxy.name}?"
 
 
 def training(cell: Cell, agents: Sequence[Actor]) -> str:
@@ -192,7 +197,7 @@ def _names(actor: Actor) -> Sequence[str]:
     """What an actor is called, the longest first."""
     if actor.is_agent:
         return [f"{actor.name}: what it does", actor.name]
-    asks = "what was wanted" if actor.goal == "intended" else "what the cue suggests"
+    asks = "what was wanted" if actor.goal == "intended" else "what the cue says"
     return [f"{actor.name}: {asks}", actor.name, "planner"]
 
 

@@ -23,7 +23,7 @@ from misgen.experiments.board_drawing import COLOURS, INK
 from misgen.experiments.cell_choice import DEFAULT_CELL, choose, where_help
 from misgen.experiments.cells import walks
 from misgen.experiments.cli import Parser
-from misgen.experiments.film import TITLES, default_file, heading, shown_play, training
+from misgen.experiments.film import TITLES, default_file, heading, shown_play, training, write_facts
 from misgen.experiments.film_panels import TALL
 from misgen.experiments.level_states import level_states
 from misgen.experiments.map_pictures import (
@@ -100,6 +100,10 @@ def main(argv: list[str]) -> int:
         file = folder / f"{first.stem}_{kind}.png"
         atomic_write_bytes(file, MAPS[kind](subject))
         print(file)
+    if options.json:
+        shown = {"level_seed": block.seed(subject.row), "rule": subject.rule}
+        facts = {"cell": cell.code, "agents": [agent.facts for agent in agents], **shown}
+        write_facts(options.json, facts, ["misgen", "maps", *argv])
     return 0
 
 
@@ -114,6 +118,7 @@ def _parser() -> Parser:
     variants = ("00", "10")
     add("--variants", nargs="+", choices=VARIANTS, default=variants, metavar="VARIANT", help=text)
     add("--only", nargs="+", choices=[*MAPS], metavar="MAP", help=f"of {', '.join(MAPS)}")
+    add("--json", type=Path, metavar="FILE", help="what they show and how they were made")
     text = "write here (default: films of the results)"
     add("--out", type=Path, metavar="FOLDER", help=text)
     return parser

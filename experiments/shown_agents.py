@@ -43,6 +43,11 @@ class Actor:
     def is_agent(self) -> bool:
         return self.policy is not None
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Which agent it is, as JSON data."""
+        return {"number": self.number, "trained_in": self.trained, "d": self.d, "run": self.run}
+
     def play(self, variant: Variant) -> Episodes:
         """Its episode on each level of a variant: that which `misgen evaluate` records."""
         return play_episodes(
