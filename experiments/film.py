@@ -140,16 +140,19 @@ def heading(cell: Cell, agents: Sequence[Actor]) -> str:
 
 
 def training(cell: Cell, agents: Sequence[Actor]) -> str:
-    """How the first agent was trained, in words."""
-    cue = cell.cue.description
+    """How the agents were trained, in words."""
     if not agents:
-        return f"No agent: the planner of each goal. In training {cue}."
-    agent = agents[0]
+        return f"No agent: the planner of each goal. In training {cell.cue.description}."
+    said = (f"{agent.name.capitalize()} was trained {_where(agent, cell)}." for agent in agents)
+    return " ".join(said)
+
+
+def _where(agent: Actor, cell: Cell) -> str:
+    cue = cell.cue.description
     if agent.trained != cell.code:
-        return f"{agent.name.capitalize()} was trained in cell {agent.trained}."
-    where = {0.0: f"only where {cue}", 1.0: f"on levels of which a few only were so: {cue}"}
-    but = f"where, but for {agent.d:.0%} of the levels, {cue}"
-    return f"{agent.name.capitalize()} was trained {where.get(agent.d, but)}."
+        return f"in cell {agent.trained}"
+    where = {0.0: f"only where {cue}", 1.0: f"on levels of which a few only are so: {cue}"}
+    return where.get(agent.d, f"where, but for {agent.d:.0%} of the levels, {cue}")
 
 
 def _notes(block: Block, row: int, rule: str, played: dict[str, Played] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,13 @@ def choose_agents(words: Sequence[str], family: Family, cell: Cell) -> list[Acto
     trained = trained_agents(family, cell)
     if not words:
         return [_actor(path, meta, family) for path, meta in trained[:1]]
-    return [_actor(*_find(word, trained, cell), family) for word in words]
+    actors = [_actor(*_find(word, trained, cell), family) for word in words]
+    names = [actor.name for actor in actors]
+    return [_with_d(actor) if names.count(actor.name) > 1 else actor for actor in actors]
+
+
+def _with_d(actor: Actor) -> Actor:
+    return replace(actor, name=f"{actor.name}, d={actor.d:g}")
 
 
 def trained_agents(family: Family, cell: Cell) -> list[tuple[Path, dict[str, Any]]]:

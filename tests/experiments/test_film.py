@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.agents.tiny import TINY, make_env
 
+from misgen.agents import checkpoint
+from misgen.agents.networks import initial_weights
 from misgen.envs.core.levels import drawn_levels
 from misgen.envs.families import find_cell
 from misgen.experiments import shown_levels
@@ -197,3 +200,17 @@ def test_wrong_words_are_answered(words, message, capsys, monkeypatch, tmp_path)
     said = capsys.readouterr().err
     assert message in said and said.count("misgen: error:") == 1
     assert not Path(tmp_path / "results" / "films").exists()
+
+
+def test_agents_of_one_number_have_their_d_in_the_name(untrained_agent, tmp_path):
+    """Of two arms, say; their number alone means neither of them."""
+    other = untrained_agent.with_name("run=fedcba9876543210")
+    meta = checkpoint.describe(make_env(diversity=0.5), TINY, train_seed=7, steps=0)
+    weights = initial_weights(checkpoint.architecture_of(meta), 0)
+    checkpoint.save(other / "checkpoint", weights, meta)
+    (other / "done.json").write_text("{}")
+    place = find_cell("K3")
+    agents = choose_agents(["abcdef01", "fedcba98"], *place)
+    assert [agent.name for agent in agents] == ["agent 7, d=0", "agent 7, d=0.5"]
+    with pytest.raises(ValueError, match=r"7 names 2 agents; .* d=0: abcdef.*; d=0.5: fedcba"):
+        choose_agents(["7"], *place)
