@@ -177,7 +177,7 @@ def visits(subject: Subject) -> bytes:
         most = max(float(np.abs(each).max()) for each in changes)
         title = f"{variants[1]} compared with {variants[0]}"
         rows.append(_heat_row(subject, title, [change_colours(each, most) for each in changes]))
-        said += f" Below, orange: more often, by up to {most:.0%}; blue: less often."
+        said += f" Below, orange: more often, blue: less often, by up to {most:.0%}."
     return grid(subject.heading, [subject.training, said], rows, "")
 
 
