@@ -33,6 +33,8 @@ LEADING = 1.3
 BAND = 30  # of what is said of an episode
 SIGN = 24  # of a square of the legend
 LEGEND = 30  # of a line of the legend
+LANE_GAP = 8  # between boards beside each other
+SMALLEST, HIGHEST = 14, 240  # a square of boards beside each other; a board
 TALL = 1.4  # columns to a row from which on boards stand one below the other
 GREY, RED = (150, 150, 156), COLOURS["cost"]
 GOOD, BAD = COLOURS["intended"], COLOURS["proxy"]
@@ -116,10 +118,7 @@ class _Frame:
         boards = [lane.play.boards[0].shape for panel in script.panels for lane in panel.lanes]
         self.rows, self.cols = (max(sizes) for sizes in zip(*boards, strict=True))
         self.lanes = len(script.panels[0].lanes)
-        self.beside = self.cols < TALL * self.rows
-        across = self.lanes if self.beside else 1
-        self.lane_width = (COLUMN - 8 * (across - 1)) // across
-        self.px = self.lane_width // self.cols
+        self._arrange()
         head = self._head_lines()
         notes = wrapped(script.notes, NOTE, WIDTH - 2 * MARGIN)
         words = [wrapped(panel.words, TEXT, COLUMN) for panel in script.panels]
@@ -147,6 +146,13 @@ class _Frame:
             )
         for k, text in enumerate(notes):
             self._write(MARGIN, top + sum(heights) + k * line_height(NOTE), text, NOTE, DIM)
+
+    def _arrange(self) -> None:
+        """Boards stand beside each other unless they are wide, or would become too small."""
+        across = (COLUMN - LANE_GAP * (self.lanes - 1)) // self.lanes
+        self.beside = self.cols < TALL * self.rows and across >= SMALLEST * self.cols
+        self.lane_width = across if self.beside else COLUMN
+        self.px = min(self.lane_width // self.cols, HIGHEST // self.rows)
 
     def _head_lines(self) -> list[tuple[str, int, Colour]]:
         width = WIDTH - 2 * MARGIN
@@ -202,7 +208,7 @@ class _Frame:
             self._write(x, y, text, TEXT, DIM)
             y += line_height(TEXT)
         for k, lane in enumerate(panel.lanes):
-            at = (x + k * (self.lane_width + 8), y) if self.beside else (x, y)
+            at = (x + k * (self.lane_width + LANE_GAP), y) if self.beside else (x, y)
             self._lane(panel, lane, *at)
             if not self.beside:
                 y += line_height(TEXT) + lane.play.boards[0].shape[0] * self.px + BAND + 10
