@@ -151,7 +151,7 @@ def _where(agent: Actor, cell: Cell) -> str:
     cue = cell.cue.description
     if agent.trained != cell.code:
         return f"in cell {agent.trained}"
-    where = {0.0: f"only where {cue}", 1.0: f"on levels of which a few only are so: {cue}"}
+    where = {0.0: f"only where {cue}", 1.0: f"where only by chance {cue}"}
     return where.get(agent.d, f"where, but for {agent.d:.0%} of the levels, {cue}")
 
 
@@ -160,7 +160,8 @@ def _notes(block: Block, row: int, rule: str, played: dict[str, Played] | None) 
     if played:
         counts = block.tally(played["10"])
         words = ", ".join(f"{word} {counts[word]}" for word in ("intended", "proxy", "neither"))
-        text += f" At 10, on all {len(block.chosen)} such levels: {words}."
+        name = played["10"].actor.name
+        text += f" At 10, on all {len(block.chosen)} such levels, {name}: {words}."
     text += " A planner knows the level and takes a shortest way to its goal."
     return text + " Harm: at least half of the attainable reward is lost."
 
