@@ -66,21 +66,26 @@ class NetworkPolicy:
 
     def logits(self, obs: Array) -> Array:
         """float32 [n, num_actions]: log-probabilities. obs: uint8, as the environment shows it."""
-        logits = np.zeros((len(obs), self.stack.architecture.num_actions), np.float32)
-        for lo in range(0, len(obs), FORWARD_BATCH):
-            logits[lo : lo + FORWARD_BATCH] = self._part(obs[lo : lo + FORWARD_BATCH])
-        return logits
+        return self.outputs(obs)[0]
 
-    def _part(self, obs: Array) -> Array:
+    def outputs(self, obs: Array) -> tuple[Array, Array]:
+        """The same, and float32 [n]: the estimate of the discounted return to come."""
+        logits = np.zeros((len(obs), self.stack.architecture.num_actions), np.float32)
+        values = np.zeros(len(obs), np.float32)
+        for lo in range(0, len(obs), FORWARD_BATCH):
+            part = slice(lo, lo + FORWARD_BATCH)
+            logits[part], values[part] = self._part(obs[part])
+        return logits, values
+
+    def _part(self, obs: Array) -> tuple[Array, Array]:
         import torch
 
         from misgen.agents.memory import remember
 
         memory = remember(self.stack.architecture, [obs], self.stack.device)
         with torch.no_grad():
-            logits, _ = self.stack(memory.inputs(memory.rows(np.arange(len(obs))[None])))
-            found: Array = logits[0].log_softmax(-1).cpu().numpy()
-        return found
+            logits, values = self.stack(memory.inputs(memory.rows(np.arange(len(obs))[None])))
+        return logits[0].log_softmax(-1).cpu().numpy(), values[0].cpu().numpy()
 
 
 class PlannerPolicy:

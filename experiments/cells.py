@@ -164,11 +164,16 @@ def level_picture(levels: Levels) -> Array:
 
 
 def walk(levels: Levels, actions: Sequence[bytes]) -> list[list[tuple[int, int]]]:
+    """The same as `walks` for several recordings on the one level of a batch."""
+    return walks(levels.take(np.zeros(len(actions), int)), actions)
+
+
+def walks(levels: Levels, actions: Sequence[bytes]) -> list[list[tuple[int, int]]]:
     """Where the agent stands at the start and after each of its recorded actions, (row, column),
-    for several recordings on the one level of a batch. Out of sight it stays where it was."""
-    env = BatchEnv.on(levels.take(np.zeros(len(actions), int)), [max(len(a), 1) for a in actions])
-    start = agent_place(levels.family, env.whole_level(0)) or (0, 0)
-    places = [[start] for _ in actions]
+    one recording a level. Out of sight it stays where it was."""
+    env = BatchEnv.on(levels, [max(len(taken), 1) for taken in actions])
+    starts = (agent_place(levels.family, env.whole_level(i)) for i in range(len(actions)))
+    places = [[start or (0, 0)] for start in starts]
     for step in range(max(map(len, actions), default=0)):
         env.step(np.array([taken[step] if step < len(taken) else 0 for taken in actions]))
         for i, taken in enumerate(actions):

@@ -27,7 +27,10 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "start here": {
         "demo": Command("demo", "train a few agents and see which goal they learned"),
         "cells": Command("cells", "what the cells are and look like"),
-        "play": Command("play", "walk through a level yourself, or watch one"),
+        "play": Command("play", "walk through a level yourself"),
+        "watch": Command("watch", "an agent or a planner at play in the terminal"),
+        "film": Command("film", "an animation of an agent on the four variants of a level"),
+        "maps": Command("maps", "what an agent values, where it goes, how it fails"),
         "doctor": Command("doctor", "check that this installation works"),
     },
     "research": {

@@ -15,11 +15,12 @@ import numpy as np
 
 from misgen.envs.core.levels import Levels, sample_levels, sample_quadruples, variant_distribution
 from misgen.envs.core.plans import INTENDED, Plans, solve_together
-from misgen.envs.core.types import Array
+from misgen.envs.core.types import VARIANTS, Array
 from misgen.experiments.solved_blocks import solved
 from misgen.experiments.subjects import cell_of, family_of, is_at_home
 
 BLOCK = 10**6  # level seeds of one agent
+PAIRS = (("00", "10"), ("01", "11"))  # variants of one geometry, which are planned together
 MOST_DRAWS = 20  # level seeds that are tried for each that is asked for
 
 
@@ -73,14 +74,27 @@ def quadruples(argument: dict[str, Any]) -> Iterator[Variant]:
     """The four variants of the cell that is played; one pair is planned at a time."""
     family, cell = family_of(argument), cell_of(argument)
     levels = sample_quadruples(family, cell, quadruple_seeds(argument))
-    for pair in (("00", "10"), ("01", "11")):
+    for pair in PAIRS:
         batches = [levels[name] for name in pair]
         what = {**_identity(argument), "cell": cell.code, "variants": pair}
         solve_pair = partial(solve_together, batches, seed=argument["eval_seed"])
-        plans, judged = solved(what, batches, solve_pair)
-        for name, plan in zip(pair, plans, strict=True):
-            limit = judged * cell.horizon_factor(name)
-            yield Variant(name=name, plans=plan, judged=judged, limit=limit)
+        yield from _variants(pair, *solved(what, batches, solve_pair))
+
+
+def planned_quadruples(argument: dict[str, Any]) -> dict[str, Variant]:
+    """The same by their names, planned here and now: nothing is kept on disk."""
+    levels = sample_quadruples(family_of(argument), cell_of(argument), quadruple_seeds(argument))
+    found: dict[str, Variant] = {}
+    for pair in PAIRS:
+        solved_pair = solve_together([levels[name] for name in pair], seed=argument["eval_seed"])
+        found |= {variant.name: variant for variant in _variants(pair, *solved_pair)}
+    return {name: found[name] for name in VARIANTS}
+
+
+def _variants(names: Sequence[str], plans: Sequence[Plans], judged: Array) -> Iterator[Variant]:
+    for name, plan in zip(names, plans, strict=True):
+        limit = judged * plan.levels.cell.horizon_factor(name)
+        yield Variant(name=name, plans=plan, judged=judged, limit=limit)
 
 
 def _identity(argument: dict[str, Any]) -> dict[str, Any]:

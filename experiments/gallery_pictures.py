@@ -6,20 +6,19 @@ import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
 from misgen.envs.core.levels import sample_levels, variant_distribution
 from misgen.envs.core.plans import GOALS, Plans, is_distinguishing, solve_together
 from misgen.envs.core.render import picture
-from misgen.envs.core.types import Array, Cell, Goal, event_bits, target_bits
-from misgen.experiments.cells import TITLES, agent_place
+from misgen.envs.core.types import Array, Cell
+from misgen.experiments.board_drawing import BACK, COLOURS, DIM, EDGE, INK, font, outline, trail
+from misgen.experiments.cells import TITLES
+from misgen.experiments.plays import Place, Play, is_complete, marked_places
 
 VARIANTS = ("00", "10")  # the columns of a picture
 SEEDS = 40  # held-out levels among which the example is chosen
@@ -28,22 +27,8 @@ MOST_STEPS = 100  # of a play whose goal is never complete
 
 BOARD_PX = 240  # widest board that has larger squares than the smallest
 MARGIN_PX, GAP_PX, LINE_PX = 8, 12, 17
-BACK, INK, DIM, EDGE = (24, 24, 28), (240, 240, 240), (170, 170, 170), (90, 90, 96)
-COLOURS = {"intended": (70, 255, 110), "proxy": (255, 80, 190)}
 FRAME_MS, FIRST_MS, LAST_MS = 220, 900, 2200
 MAX_COLOURS = 64  # of an animation
-
-Place = tuple[int, int]  # row, column of a whole level
-
-
-@dataclass(frozen=True)
-class Play:
-    """A planner's way through a level until its goal is complete."""
-
-    boards: list[Array]  # the whole level before each step and after the last, one bit a plane
-    places: list[Place]  # of the agent
-    earned: list[float]  # return so far
-    events: list[int]  # bits: of the steps before; 0 at the start
 
 
 @dataclass(frozen=True)
@@ -101,40 +86,12 @@ def _candidates(plans: Sequence[Plans]) -> list[int]:
 def _play(plans: Plans, number: int, goal: str) -> Play:
     levels, wanted = plans.levels, plans.levels.cell.goals[goal]
     env = BatchEnv.on(levels.take(np.array([number])), MOST_STEPS)
-    play = Play([], [], [], [])
-    _note(play, env, 0)
+    play = Play()
+    play.note(env, 0)
     while not (env.episode.done[0] or is_complete(wanted, play)):
         action = plans.action_mask(env, goal)[0].argmax()
-        _note(play, env, int(env.step(np.array([action])).events[0]))
+        play.note(env, int(env.step(np.array([action])).events[0]))
     return play
-
-
-def _note(play: Play, env: BatchEnv, events: int) -> None:
-    board = env.whole_level(0)
-    if board is None:
-        raise ValueError(
-            f"a gallery shows whole levels; {env.family.name} has no `paint`; see coinrun/view.py"
-        )
-    play.boards.append(board)
-    play.places.append(agent_place(env.family, board) or play.places[-1])
-    play.earned.append(float(env.episode.total[0]))
-    play.events.append(events)
-
-
-def is_complete(goal: Goal, play: Play) -> bool:
-    """Whether all that the goal wants has happened."""
-    happened = np.bitwise_or.reduce(play.events)
-    return all(happened & target_bits(target) for target in (*goal.targets, *goal.sweep))
-
-
-def marked_places(play: Play, goal: Goal, cell: Cell) -> list[Place]:
-    """Where the planner was when its goal was complete, when the same kind of thing happened before
-    (one chest of several), and where something cost reward."""
-    wanted = target_bits(goal.targets[-1]) | event_bits(goal.sweep)
-    costs = event_bits(event for event, reward in cell.rewards.items() if reward < 0)
-    kinds = np.bitwise_or.reduce([events for events in play.events if events & wanted] or [0])
-    steps = zip(play.places, play.events, strict=True)
-    return list(dict.fromkeys(place for place, events in steps if events & (kinds | costs)))
 
 
 def cue_planes(shown: Example) -> list[str]:
@@ -225,8 +182,7 @@ class Sheet:
         )
         self.image = Image.new("RGB", size, BACK)
         self.draw = ImageDraw.Draw(self.image)
-        font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-        self.font = ImageFont.truetype(str(font), 12)
+        self.font = font(12)
         for column, variant in enumerate(VARIANTS):
             self.write(self.left(column), self.head - LINE_PX - 2, TITLES[variant])
 
@@ -264,7 +220,7 @@ class Sheet:
         self.write(MARGIN_PX + 16, y, f"{title}: {self.shown.cell.goals[goal].name}")
 
     def put_board(self, column: int, row: int, board: Array) -> None:
-        at = (self.left(column), self.top(row))
+        at = self._corner(column, row)
         drawn = Image.fromarray(picture(self.shown.family, board, self.px))
         self.image.paste(drawn, at)
         box = (at[0] - 1, at[1] - 1, at[0] + drawn.width, at[1] + drawn.height)
@@ -275,28 +231,11 @@ class Sheet:
         around the others."""
         play = self.shown.plays[goal, variant]
         places = marked_places(play, self.shown.cell.goals[goal], self.shown.cell)
-        out = 1 + 2 * (goal == "proxy")
-        for place in places:
-            x, y = self._corner(column, row, place)
-            low, high = (x - out, y - out), (x + self.px + out - 1, y + self.px + out - 1)
-            sides = {
-                (-1, 0): (*low, high[0], low[1] + 1),
-                (1, 0): (low[0], high[1] - 1, *high),
-                (0, -1): (*low, low[0] + 1, high[1]),
-                (0, 1): (high[0] - 1, low[1], *high),
-            }
-            for (down, right), side in sides.items():
-                if (place[0] + down, place[1] + right) not in places:
-                    self.draw.rectangle(side, fill=COLOURS[goal])
+        outline(self.draw, self._corner(column, row), self.px, places, goal)
 
     def trace(self, column: int, row: int, goal: str, places: list[Place]) -> None:
         """The way so far."""
-        half = self.px // 2
-        middles = [
-            (x + half, y + half) for x, y in (self._corner(column, row, place) for place in places)
-        ]
-        for before, after in pairwise(middles):
-            self.draw.line((before, after), fill=COLOURS[goal], width=2)
+        trail(self.draw, self._corner(column, row), self.px, places, COLOURS[goal])
 
-    def _corner(self, column: int, row: int, place: Place) -> Place:
-        return self.left(column) + place[1] * self.px, self.top(row) + place[0] * self.px
+    def _corner(self, column: int, row: int) -> Place:
+        return self.left(column), self.top(row)

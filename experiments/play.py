@@ -1,12 +1,9 @@
 """`misgen play`: walk through a level in the terminal, or watch a policy do it."""
 
-import contextlib
-import os
-import select
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,6 +19,7 @@ from misgen.envs.core.types import VARIANTS, Array, LevelDistribution
 from misgen.experiments.cell_choice import DEFAULT_CELL, choose, where_help
 from misgen.experiments.cells import beside, quadruple
 from misgen.experiments.cli import Parser
+from misgen.experiments.keyboard import read_key, screen
 
 POLICIES = ("human", "planner", "proxy", "random")
 WATCH_DELAY_S = 0.15
@@ -43,11 +41,14 @@ Act = Callable[[BatchEnv], int]
 
 @dataclass(frozen=True)
 class Session:
-    """One level being played. act: the policy; None where a person plays."""
+    """One level being played. act: the policy; None where a person plays. marks: squares and the
+    colours behind them. ending: said when the episode is over."""
 
     env: BatchEnv
     act: Act | None
     title: str
+    marks: Mapping[tuple[int, int], tuple[int, int, int]] = field(default_factory=dict)
+    ending: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -73,7 +74,7 @@ def main(argv: list[str]) -> int:
     distribution = make_distribution(family, cell=cell.code, variant=variant)
     begin = session_maker(family, distribution, policy, text)
     if has_terminal:
-        with _screen(sys.stdin.fileno(), sys.stdout):
+        with screen(sys.stdin.fileno(), sys.stdout):
             play(begin, options.seed, sys.stdin.fileno(), sys.stdout)
     else:
         watch(begin(options.seed), sys.stdout)
@@ -167,22 +168,31 @@ def watch(session: Session, out: TextIO) -> None:
         out.write(f"\n{show(session)}\n")
 
 
-def play(begin: Callable[[int], Session], seed: int, keyboard: int, out: TextIO) -> None:
-    """Play level after level until `q`. keyboard: file descriptor of a terminal in cbreak mode."""
-    session = begin(seed)
+def play(
+    begin: Callable[[int], Session],
+    seed: int,
+    keyboard: int,
+    out: TextIO,
+    delay_s: float = WATCH_DELAY_S,
+    keys: str = HELP,
+) -> None:
+    """Play level after level until `q`. keyboard: file descriptor of a terminal in cbreak mode.
+    delay_s: between the steps of a policy, which space stops. keys: what is said of the keys."""
+    session, stopped = begin(seed), False
     while True:
         env = session.env
-        tint = _square_columns(env)
-        text = f"{session.title}\n\n{show(session, tint)}\n\n{_legend(env.family, tint)}\n{HELP}\n"
+        text = page(session, _square_columns(env), keys)
         out.write("\x1b[H" + text.replace("\n", "\x1b[K\n") + "\x1b[J")
         out.flush()
-        waits = session.act is None or session.is_over
-        key = read_key(keyboard, None if waits else WATCH_DELAY_S)
+        waits = session.act is None or session.is_over or stopped
+        key = read_key(keyboard, None if waits else delay_s)
         if key in (b"q", b""):
             return
-        if key in (b"n", b"r"):
+        if session.act is not None and key == b" ":
+            stopped = not stopped
+        elif key in (b"n", b"r"):
             seed += key == b"n"
-            session = begin(seed)
+            session, stopped = begin(seed), False
         elif not session.is_over:
             action = session.act(env) if session.act else key_action(env.family, key)
             if action is not None:
@@ -195,42 +205,13 @@ def key_action(family: Family, key: bytes | None) -> int | None:
     return family.actions.index(found[0]) if found else None
 
 
-def read_key(keyboard: int, timeout_s: float | None) -> bytes | None:
-    """The bytes of the next key, b"" at the end of input, None if no key came in time."""
-    ready, _, _ = select.select([keyboard], [], [], timeout_s)
-    if not ready:
-        return None
-    key = os.read(keyboard, 1)
-    while key.startswith(b"\x1b") and not key[2:].strip(b"0123456789;[O"):
-        if not select.select([keyboard], [], [], 0.02)[0]:
-            break
-        key += os.read(keyboard, 1)
-    return key
-
-
-@contextlib.contextmanager
-def _screen(keyboard: int, out: TextIO) -> Iterator[None]:
-    """Single keys without echo on a screen of its own; Ctrl-C still interrupts."""
-    try:
-        import termios
-        import tty
-    except ImportError as error:
-        raise ValueError(
-            "single keys are read from a POSIX terminal, and this system has none; use Linux, "
-            "macOS or WSL, or watch a policy with `misgen play --policy planner`"
-        ) from error
-    saved = termios.tcgetattr(keyboard)
-    try:
-        tty.setcbreak(keyboard)
-        out.write("\x1b[?1049h\x1b[?25l\x1b[?7l")
-        yield
-    finally:
-        out.write("\x1b[?7h\x1b[?25h\x1b[?1049l")
-        out.flush()
-        termios.tcsetattr(keyboard, termios.TCSADRAIN, saved)
-
-
 # --- Drawing -------------------------------------------------------------------------------------
+
+
+def page(session: Session, tint: int, keys: str) -> str:
+    """All that stands on the screen."""
+    parts = [session.title, "", show(session, tint), "", _legend(session.env.family, tint), keys]
+    return "\n".join(parts) + "\n"
 
 
 def show(session: Session, tint: int = 0) -> str:
@@ -244,7 +225,7 @@ def show(session: Session, tint: int = 0) -> str:
         board = env.family.draw(env.world.level, 0).splitlines()
         width = max(map(len, board))
     else:
-        board = paint(env.family, squares, tint).splitlines()
+        board = paint(env.family, squares, tint, session.marks).splitlines()
         width = squares.shape[1] * (tint or 1)
     size = max(width, len("level"))
     left = ["level".ljust(size), *(line + " " * (size - width) for line in board)]
@@ -264,24 +245,40 @@ def _account(session: Session) -> str:
     episode, names = env.episode, [event.name.lower() for event in env.family.events]
     counts = [f"{name} {n}" for name, n in zip(names, episode.counts[0], strict=True) if n]
     now = [name for event, name in enumerate(names) if int(env.buffers.events[0]) >> event & 1]
-    end = "  OVER" if session.is_over else ""
+    end = f"  {session.ending or 'OVER'}" if session.is_over else ""
     return (
         f"step {episode.length[0]}/{episode.horizon[0]}  return {episode.total[0]:g}  "
         f"now: {', '.join(now) or '-'}  so far: {', '.join(counts) or '-'}{end}"
     )
 
 
-def paint(family: Family, cells: Array, tint: int = 0) -> str:
-    """Squares ([rows, cols], bit per plane) as text: the foremost plane of each; see `show`."""
+def paint(
+    family: Family,
+    cells: Array,
+    tint: int = 0,
+    marks: Mapping[tuple[int, int], tuple[int, int, int]] | None = None,
+) -> str:
+    """Squares ([rows, cols], bit per plane) as text: the foremost plane of each; see `show`. marks:
+    squares that have another colour."""
     if tint == 0:
         return render.text(family, cells)
-    tiles = [_tinted(" " * tint, (0, 0, 0)), *(_tile(plane, tint) for plane in family.planes)]
-    return "\n".join("".join(tiles[int(bits).bit_length()] for bits in row) for row in cells)
+    marks = marks or {}
+    signs = [" ", *map(_glyph, family.planes)]
+    inks = [(0, 0, 0), *(plane.colour for plane in family.planes)]
+    lines = [""] * len(cells)
+    for row, col in np.ndindex(*cells.shape):
+        plane = int(cells[row, col]).bit_length()
+        colour = marks.get((row, col), inks[plane])
+        lines[row] += _tinted(signs[plane].ljust(tint), colour)
+    return "\n".join(lines)
+
+
+def _glyph(plane: Plane) -> str:
+    return render.GLYPHS.get(plane.name, plane.name[0])
 
 
 def _tile(plane: Plane, tint: int) -> str:
-    glyph = render.GLYPHS.get(plane.name, plane.name[0])
-    return _tinted(glyph.ljust(tint), plane.colour) if tint else glyph
+    return _tinted(_glyph(plane).ljust(tint), plane.colour) if tint else _glyph(plane)
 
 
 def _tinted(text: str, rgb: tuple[int, int, int]) -> str:

@@ -100,7 +100,8 @@ def test_every_command_it_names_exists(page):
 
 def test_published_results_say_where_they_come_from():
     files = [PUBLISHED / f"{name}/summary.json" for name in ("demo", "cells", "calibration")]
-    for file in [*files, PUBLISHED / "trust/trust.json", *(PUBLISHED / "power").glob("*.json")]:
+    files += [file for name in ("power", "films") for file in (PUBLISHED / name).glob("*.json")]
+    for file in [*files, PUBLISHED / "trust/trust.json"]:
         summary = file.read_text()
         assert '"git_commit"' in summary and '"cpu"' in summary and '"date_utc"' in summary
 

@@ -139,6 +139,35 @@ def is_distinguishing(plays: Plays) -> Array:
     )
 
 
+class Solved(NamedTuple):
+    """All N states of one level, those with a shorter way from the start first, and the planners'
+    ways from them. Goals are in the order of `Cell.goals`."""
+
+    key: Array  # uint64 [N], see Family.restore
+    successor: Array  # int32 [N, actions], state; -1 where the agent died
+    events: Array  # uint32 [N, actions], bits of the transition
+    plan: Plan
+    pursuits: Pursuits
+
+
+def solve_states(levels: Levels) -> Solved:
+    """The states of the one level of a batch.
+
+    Raises:
+        ValueError: it has more than MAX_NODES states.
+    """
+    search = _Search(levels, ())
+    search.plan(0)
+    count, graph, plan = int(search.num_states[0]), search.graph, search.plan_of_level
+    return Solved(
+        key=graph.key[:count],
+        successor=graph.successor[:count],
+        events=graph.events[:count],
+        plan=Plan(*(array[:, :, :count] for array in plan)),
+        pursuits=search.pursuits,
+    )
+
+
 class _Search:
     """Plans one batch of levels, one level after the other."""
 

@@ -386,8 +386,8 @@ for module in pkgutil.iter_modules(misgen.experiments.__path__, "misgen.experime
     if module.name != "misgen.experiments.bench_peers":  # runs in another environment
         __import__(module.name)
 from misgen.experiments.jobs import run_jobs
-from misgen.experiments.play import _screen
-for use in (lambda: run_jobs([]), lambda: _screen(0, sys.stdout).__enter__()):
+from misgen.experiments.keyboard import screen
+for use in (lambda: run_jobs([]), lambda: screen(0, sys.stdout).__enter__()):
     try:
         use()
     except ValueError as error:

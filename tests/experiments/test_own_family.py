@@ -9,7 +9,7 @@ import pytest
 
 from misgen.agents import checkpoint
 from misgen.envs.families import find_family
-from misgen.experiments import evaluate, jobs, jobs_start
+from misgen.experiments import evaluate, jobs, jobs_start, shown_levels
 from misgen.experiments.cli import main
 
 TOY = """
@@ -32,6 +32,8 @@ def folder(tmp_path_factory):
     """A folder with the family's file, where commands are given."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "toy_family.py").write_text(TOY)
+    bare = TOY.replace('"toy"', '"bare"').replace("gamma=0.9", "paint=None")
+    (folder / "unpainted.py").write_text(bare)
     (folder / "taken.py").write_text(TOY.replace('"toy"', '"coinrun"'))
     return folder
 
@@ -105,6 +107,19 @@ def test_it_is_listed_and_played(capsys):
     ]
     assert main(["play", "toy_family:FAMILY", "M2", "--policy", "random"]) == 0
     assert capsys.readouterr().out.startswith("toy M2, random")
+
+
+def test_its_agent_is_filmed(results, tmp_path, monkeypatch, capsys):
+    """Where it paints its levels; where it does not, that is said, and it can still be watched."""
+    monkeypatch.setattr(shown_levels, "QUADRUPLES", 12)
+    film = tmp_path / "toy.gif"
+    assert main(["film", "toy_family:FAMILY", "M5", "--out", str(film)]) == 0
+    assert "agent 0: " in capsys.readouterr().out and film.read_bytes()[:3] == b"GIF"
+    assert main(["film", "unpainted:FAMILY", "--out", str(tmp_path / "no.gif")]) == 2
+    assert "bare has no `paint`, so it has none; write one" in capsys.readouterr().err
+    assert main(["maps", "unpainted:FAMILY", "--out", str(tmp_path)]) == 2
+    assert main(["watch", "unpainted:FAMILY"]) == 0
+    assert "proxy planner in M5" in capsys.readouterr().out
 
 
 def test_jobs_in_processes_of_their_own_find_both(folder, monkeypatch, capfd):

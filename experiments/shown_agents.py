@@ -1,0 +1,138 @@
+"""Who is shown at play: trained agents as a command line names them, and planners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from misgen.agents.description import read_entries
+from misgen.agents.play import Episodes, play_episodes
+from misgen.agents.policy import PlannerPolicy, Policy
+from misgen.envs.core.family import Family
+from misgen.envs.core.types import Cell
+from misgen.envs.families import reference
+from misgen.experiments.evaluation_levels import Variant
+from misgen.experiments.run_folder import id_of, is_done, results_root, run_folders
+from misgen.experiments.subjects import EvaluateConfig, find_agents, load_agent
+from misgen.experiments.train import CHECKPOINT, is_repeated
+
+PLANNERS = "planners"
+AGENT_HELP = (
+    "number of a trained agent of this cell, its run (folder, or first digits of its id), or a "
+    f"checkpoint; `{PLANNERS}` for none (default: the first of the results that was trained here, "
+    f"with the cue the least broken; {PLANNERS} where there is none)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """Who plays: a trained agent, or the planner of a goal."""
+
+    name: str
+    goal: str = ""  # of a planner
+    policy: Policy | None = None  # of an agent
+    observation_mode: str = "planes"
+    number: int = 0  # of an agent: names its block of levels
+    trained: str = ""  # of an agent: the cell where
+    d: float = 0.0  # ... and its diversity
+    run: str = ""
+
+    @property
+    def is_agent(self) -> bool:
+        return self.policy is not None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Which agent it is, as JSON data."""
+        return {"number": self.number, "trained_in": self.trained, "d": self.d, "run": self.run}
+
+    def play(self, variant: Variant) -> Episodes:
+        """Its episode on each level of a variant: that which `misgen evaluate` records."""
+        return play_episodes(
+            self.policy or PlannerPolicy(variant.plans, self.goal),
+            variant.levels,
+            horizon_steps=variant.limit,
+            judged_at_steps=variant.judged,
+            eval_seed=EvaluateConfig().eval_seed,
+            observation_mode=self.observation_mode,
+            batch_size=len(variant.levels),
+        )
+
+
+INTENDED = Actor(name="intended planner", goal="intended")
+PROXY = Actor(name="proxy planner", goal="proxy")
+
+
+def choose_agents(words: Sequence[str], family: Family, cell: Cell) -> list[Actor]:
+    """The agents that a command line means; none for PLANNERS, or where none is named or trained.
+
+    Raises:
+        ValueError: there is no such agent, or several; it is of another family or version.
+    """
+    if list(words) == [PLANNERS]:
+        return []
+    trained = trained_agents(family, cell)
+    if not words:
+        return [_actor(path, meta, family) for path, meta in trained[:1]]
+    actors = [_actor(*_find(word, trained, cell), family) for word in words]
+    names = [actor.name for actor in actors]
+    return [_with_d(actor) if names.count(actor.name) > 1 else actor for actor in actors]
+
+
+def _with_d(actor: Actor) -> Actor:
+    return replace(actor, name=f"{actor.name}, d={actor.d:g}")
+
+
+def trained_agents(family: Family, cell: Cell) -> list[tuple[Path, dict[str, Any]]]:
+    """Checkpoints of the results that were trained in a cell, and what they say of themselves: by
+    d, then by number."""
+    runs = (run for run in run_folders(results_root(), "train") if is_done(run))
+    paths = [run / CHECKPOINT for run in runs if not is_repeated(run)]
+    found = [(path, read_entries(path.with_suffix(".json"))) for path in paths]
+    here = [
+        (path, meta)
+        for path, meta in found
+        if (meta["family"], meta["cell"]) == (reference(family), cell.code)
+    ]
+    return sorted(here, key=lambda each: (each[1]["diversity"], each[1]["train_seed"]))
+
+
+def _find(
+    word: str, trained: Sequence[tuple[Path, dict[str, Any]]], cell: Cell
+) -> tuple[Path, Mapping[str, Any]]:
+    """The checkpoint that a word means, and its description."""
+    named = [(p, meta) for p, meta in trained if word == str(meta["train_seed"])]
+    if not named and len(word) >= 4:
+        runs = (run for run in run_folders(results_root(), "train") if is_done(run))
+        paths = [run / CHECKPOINT for run in runs if id_of(run).startswith(word)]
+        named = [(path, read_entries(path.with_suffix(".json"))) for path in paths]
+    if len(named) > 1:
+        which = "; ".join(f"d={meta['diversity']:g}: {id_of(p.parent)}" for p, meta in named)
+        raise ValueError(f"{word} names {len(named)} agents; name one by its run, of {which}")
+    if named:
+        return named[0]
+    if Path(word).exists() or Path(word).with_suffix(".json").is_file():
+        paths = find_agents(word)
+        if len(paths) > 1:
+            raise ValueError(f"{word} holds {len(paths)} agents; name one of its runs")
+        return paths[0], read_entries(paths[0].with_suffix(".json"))
+    numbers = ", ".join(str(meta["train_seed"]) for _, meta in trained) or "none"
+    raise ValueError(
+        f"an agent is a number, run or checkpoint; got {word!r}; {results_root()} has these agents "
+        f"of {cell.code}: {numbers}; train one with `misgen train cell={cell.code} "
+        "intervention.diversity=0 train_seed=100`, or name other results with --results FOLDER"
+    )
+
+
+def _actor(checkpoint: Path, meta: Mapping[str, Any], family: Family) -> Actor:
+    return Actor(
+        name=f"agent {meta['train_seed']}",
+        policy=load_agent(checkpoint, family),
+        observation_mode=meta["observation_mode"],
+        number=meta["train_seed"],
+        trained=meta["cell"],
+        d=meta["diversity"],
+        run=id_of(checkpoint.parent) if checkpoint.parent.name.startswith("run=") else "",
+    )
