@@ -62,7 +62,9 @@ def _copy(results: Path, files: Sequence[Path], about: str, path: Path) -> None:
 
     def write(temporary: Path) -> None:
         target = _literal(utf8(temporary))
-        connect().execute(f"copy ({select} from ({rows.sql_query()})) to {target} ({options})")
+        # In half the memory: rows may stand in another order.
+        database = duckdb.connect(config={"preserve_insertion_order": False})
+        database.execute(f"copy ({select} from ({rows.sql_query()})) to {target} ({options})")
 
     try:
         with torn_file_named(rows):
