@@ -79,9 +79,16 @@ with everything as not materialized (select * from records), intact as (
         from everything where role = 'agent'
     )
     group by level_set
+), held as (
+    select level_set, list(level_hash order by level_hash) as {hashes}
+    from (
+        select distinct {level_set} as level_set, level_hash
+        from everything where {is_block} and is_distinguishing
+    )
+    group by level_set
 )
-select block.* exclude level_set, coalesce(distinct_levels, 0) as distinct_levels
-from block left join distinct_levels using (level_set)
+select block.* exclude level_set, coalesce(distinct_levels, 0) as distinct_levels, {hashes}
+from block left join distinct_levels using (level_set) left join held using (level_set)
 """
 _PLAYER = "hash(run_id, role, policy, agent_number, checkpoint_step)"
 _LEVEL_SET = "hash(run_id, role, policy, agent_number, checkpoint_step, variant)"
@@ -104,15 +111,13 @@ def counted(records: Records, further: str = "d") -> duckdb.DuckDBPyRelation:
     if is_counted(relation):
         return relation
     labels = dict.fromkeys((*LABELS, f'"{further}"' if further not in ARM_COLUMNS else "d"))
-    hashes = (
-        f"list(distinct level_hash order by level_hash) filter ({_BLOCK} and is_distinguishing) "
-        f"as {HASHES}"
-    )
     sql = _COUNTS.format(
         player=_PLAYER,
         level_set=_LEVEL_SET,
         labels=", ".join(labels),
-        origin=", ".join((*(f"any_value({name}) as {name}" for name in ORIGIN), hashes)),
+        origin=", ".join(f"any_value({name}) as {name}" for name in ORIGIN),
+        hashes=HASHES,
+        is_block=_BLOCK,
     )
     with torn_file_named(relation):
         found = relation.query("records", sql)

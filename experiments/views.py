@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from misgen.analysis.blocks import CUE_BROKEN, Arm, Block, blocks_sql
+from misgen.analysis.blocks import CUE_BROKEN
 from misgen.analysis.compacted import copies_of
+from misgen.analysis.counts import read_played
 from misgen.analysis.files import utf8
 from misgen.analysis.record_files import record_files
 from misgen.analysis.record_schema import VARIANTS
@@ -44,7 +45,7 @@ VIEWS = {
             "state": "done, running, failed, begun (interrupted), queued (Slurm) or missing",
             "study cell arm": "what it is for",
             "agent_number method d q": "whom it trains or evaluates; of several, the first",
-            "train_run": "the training that it is, or is about",
+            "train_id": "the training that it is, or is about",
             "seconds cpu_seconds": "that it took, if done",
             "reason": "why it failed",
             SETTINGS: _SETTINGS,
@@ -53,7 +54,7 @@ VIEWS = {
     "agents": View(
         "one row per evaluated agent, in the cell of its training, by its last checkpoint",
         {
-            "run_id": "of its evaluation",
+            "run_id train_id": "of its evaluation, of its training",
             "study family cell method d q agent_number setting checkpoint_step": "as in episodes",
             "episodes_00 episodes_10 episodes_01 episodes_11 episodes_own": "levels played",
             "success_00 success_10 success_01 success_11 success_own": "share of them solved",
@@ -118,7 +119,7 @@ def connect(results: Path, wanted: Collection[str] = tuple(VIEWS)) -> duckdb.Duc
     spill = Path(tempfile.gettempdir(), f"misgen-sql-{secrets.token_hex(8)}")
     database = duckdb.connect(config={"temp_directory": str(spill)})
     database.execute("set python_enable_replacements = false")  # tables are no variables of ours
-    if {"agents", "episodes"} & {*wanted}:
+    if "episodes" in wanted:
         _add_episodes(database, results)
     if "agents" in wanted:
         _add_agents(database, results)
@@ -144,21 +145,16 @@ def _add_agents(database: duckdb.DuckDBPyConnection, results: Path) -> None:
     if settings is None:
         settings = _no_rows((*AGENT, *SEEN))
     database.register("settings", settings.drop_columns("setting"))
+    at_home = "role = 'agent' and cell = train_distribution"
+    database.register("counts", read_played(results).filter(at_home).to_arrow_table())
     labels = "run_id, study, family, cell, method, d, q, agent_number, setting, checkpoint_step"
     counts = ", ".join(column for variant in VARIANTS for column in _counts(variant))
-    names = ", ".join((*Arm._fields, *Block._fields[1:]))
     database.execute(
         f"""create view agents as
-        with records as (
-            select * from episodes where role = 'agent' and cell = train_distribution
-        ), of_study as (
-            select run_id, any_value(study) as study from records group by run_id
-        ), block as (
-            select * from ({blocks_sql("d")}) as block({names})
+        with last as (
+            from counts
             qualify checkpoint_step = max(checkpoint_step) over (partition by run_id)
-        ), agent as (
-            select {labels}, {counts} from block join of_study using (run_id) group by all
-        )
+        ), agent as (select {labels}, {counts} from last group by all)
         select * from agent left join settings using (run_id)"""
     )
 
@@ -189,7 +185,7 @@ def _runs(results: Path) -> list[dict[str, Any]]:
         about = next(iter(run.of)) if len(run.of) == 1 else ""
         row = _about(run, configs[run.id], trained.get(about, {}))
         done = _read(results, run, "done")
-        row |= {"train_run": about if about in trained else None, "seconds": done.get("seconds")}
+        row |= {"train_id": about if about in trained else None, "seconds": done.get("seconds")}
         row |= {"cpu_seconds": done.get("cpu_seconds"), "reason": run.reason or None}
         rows.append(row | dict(settings_in(trained.get(about, {}))))
     return rows

@@ -77,7 +77,7 @@ def test_runs_of_every_state(results: Path, capsys: pytest.CaptureFixture[str]) 
     assert answer(results, about, capsys) == [
         "failed,C2,ValueError: no", "missing,C2 d=0.5,",
     ]  # fmt: skip
-    trained = "select train_run, d, num_levels, agent_number from runs where run_id like '%d1-a1%'"
+    trained = "select train_id, d, num_levels, agent_number from runs where run_id like '%d1-a1%'"
     assert answer(results, trained, capsys) == ["Td1-a1,1.0,50,1"] * 3
 
 
