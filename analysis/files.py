@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _NO_PLACE_FOR_A_FILE = {
@@ -25,10 +25,15 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
 
     Raises ValueError where no file can be at `path`, OSError if the write fails (a full disk).
     """
+    atomic_write(path, lambda temporary: temporary.write_bytes(data))
+
+
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
+    """The same of a file that `write` makes, under another name."""
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        _write_and_replace(path, data)
+        _write_and_replace(path, write)
     except OSError as error:
         # Its own text names the temporary file, which the reader of the message never saw.
         if error.errno in _NO_PLACE_FOR_A_FILE:
@@ -41,15 +46,16 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
-def _write_and_replace(path: Path, data: bytes) -> None:
+def _write_and_replace(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     # Not `tempfile`: its mode 0600 would hide results from colleagues on a shared disk.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            write(temporary)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -11,6 +11,8 @@ SCHEMA_VERSION = 3
 """Rises when columns change; older records are rewritten by `misgen migrate`."""
 
 FILE_NAME = "episodes.parquet"
+COMPACT = "compact"
+"""The folder beside the runs of `misgen.analysis.compacted`."""
 VARIANTS = ("00", "10", "01", "11", "own")
 """Cue broken (first digit), context changed (second); `own` = held-out training distribution."""
 ROLES = ("agent", "control")

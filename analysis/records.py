@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from misgen.analysis.compacted import open_records
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.priors.types import SHIFT_TYPES
-from misgen.analysis.record_checks import check_together, footer, open_files, two_declarations
+from misgen.analysis.record_checks import check_together, footer, two_declarations
 from misgen.analysis.record_files import record_files
 from misgen.analysis.record_schema import (
     DECLARATIONS,
@@ -64,7 +65,7 @@ def read_records(results: Path) -> duckdb.DuckDBPyRelation:
     """
     files = record_files(results)
     check_together(checked(results, files))
-    return open_files(files).select(*SCHEMA.names)
+    return open_records(results, files)
 
 
 def write_records(

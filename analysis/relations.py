@@ -12,11 +12,12 @@ import duckdb
 import pyarrow as pa
 
 from misgen.analysis.files import utf8
-from misgen.analysis.record_schema import FILE_NAME, SCHEMA
+from misgen.analysis.record_schema import COMPACT, FILE_NAME, SCHEMA
 
 Records: TypeAlias = pa.Table | duckdb.DuckDBPyRelation
 
 MAKE_AGAIN = "delete the folder of this run and run it again, or copy its file again"
+_COPY_AGAIN = "try again, and if it is still there, delete it: `misgen compact` makes another"
 
 
 @functools.cache
@@ -56,9 +57,12 @@ def torn_file_named(records: duckdb.DuckDBPyRelation) -> Iterator[None]:
     try:
         yield
     except duckdb.Error:
-        paths = re.findall(rf"'((?:[^']|'')*{re.escape(FILE_NAME)})'", records.sql_query())
+        paths = re.findall(_PATH, records.sql_query())
         refuse_torn([Path(os.fsdecode(path.replace("''", "'").encode())) for path in paths])
         raise
+
+
+_PATH = rf"'((?:[^']|'')*/(?:{re.escape(FILE_NAME)}|{COMPACT}/\w+\.parquet))'"
 
 
 def refuse_torn(files: Sequence[Path]) -> None:
@@ -71,5 +75,6 @@ def refuse_torn(files: Sequence[Path]) -> None:
         except duckdb.Error as error:
             raise ValueError(
                 f"the data of a record must be whole; {file} cannot be read "
-                f"({str(error).splitlines()[0]}); {MAKE_AGAIN}"
+                f"({str(error).splitlines()[0]}); "
+                f"{MAKE_AGAIN if file.name == FILE_NAME else _COPY_AGAIN}"
             ) from error

@@ -24,12 +24,9 @@ def checked(results: Path, files: Sequence[Path]) -> dict[Path, list[Seen]]:
     """What each file says; ValueError, as `check_files`, for one that is not as it must be."""
     cache = _cache_file(results)
     known = _read(cache)
-    marks = {file: _mark(file) for file in files}
-    seen = {}
-    for file, mark in marks.items():
-        before = known.get(os.fsdecode(file), {})
-        if before.get("mark") == mark:
-            seen[file] = [Seen(*one) for one in before["seen"]]
+    marks = {file: mark(file) for file in files}
+    before = {file: _before(known.get(os.fsdecode(file)), marks[file]) for file in files}
+    seen = {file: found for file, found in before.items() if found is not None}
     new = [file for file in files if file not in seen]
     seen |= check_files(new)
     if new or len(known) > len(files):
@@ -38,8 +35,16 @@ def checked(results: Path, files: Sequence[Path]) -> dict[Path, list[Seen]]:
     return seen
 
 
-def _mark(file: Path) -> list[int]:
-    """Taken before the file is read: one that changes meanwhile is checked again."""
+def _before(entry: Any, mark: list[int]) -> list[Seen] | None:
+    """What a file said that had this mark; None for an entry of another, or of another form."""
+    with contextlib.suppress(KeyError, TypeError):
+        return [Seen(*one) for one in entry["seen"]] if entry["mark"] == mark else None
+    return None
+
+
+def mark(file: Path) -> list[int]:
+    """Size and time of change. Taken before the file is read: one that changes meanwhile is read
+    again."""
     status = file.stat()
     return [status.st_size, status.st_mtime_ns]
 

@@ -3,6 +3,7 @@
 `rates_table` makes the rows, `format_table` and `to_csv` show them.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -193,6 +194,7 @@ def arm_rows(
     return [*rows, _bounds_row(rows[1], *p_gm_bounds(everyone, gate))]
 
 
+@functools.lru_cache(32)  # a control arm is asked for beside every arm
 def gated(
     index: BlockIndex, arm: Arm, variant: str
 ) -> tuple[AgentCounts, npt.NDArray[np.bool_], FloatArray, float, str]:
@@ -220,6 +222,7 @@ def gated(
     return counts, competent(final, planner), own, planner, note
 
 
+@functools.lru_cache(32)
 def is_assessable(index: BlockIndex, arm: Arm, variant: str) -> bool:
     """Whether something can be said about the goals of an arm's agents at a variant with the cue
     broken: of the competent ones, of all where none is."""

@@ -42,8 +42,10 @@ COMMANDS: dict[str, dict[str, Command]] = {
         "plot": Command("plot", "the page of a study, and its figures"),
         "report": Command("cells_report", "tables and figures of run-cells again, from its folder"),
         "rates": Command("rates", "misgeneralization rates from the records"),
+        "sql": Command("sql", "one question to runs, agents or episodes, in SQL"),
         "power": Command("power", "how many agents a difference needs to be found"),
         "coverage": Command("coverage", "how often intervals and verdicts on few agents are right"),
+        "compact": Command("compact", "one file beside many runs that opens fast"),
         "migrate": Command("migrate", "rewrite records of misgen 0.3 for this version"),
     },
     "risk": {
@@ -182,6 +184,9 @@ def _results(folder: str | None) -> Iterator[None]:
 
 
 def _run(command: Command, argv: list[str]) -> int:
+    # Small products are all there is, and the threads of NumPy's BLAS wait for them by spinning:
+    # verdicts took five times the CPU time. It is read when NumPy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         module = importlib.import_module(f"misgen.experiments.{command.module}")
         return cast(Callable[[list[str]], int], module.main)(argv)

@@ -29,7 +29,7 @@ def settings_of(results: Path) -> pa.Table | None:
     if published is not None:
         return published
     rows = [row for folder in run_folders(results, "evaluate") for row in _row(results, folder)]
-    return pa.Table.from_pylist(_alike(rows)) if rows else None
+    return pa.Table.from_pylist(alike(rows)) if rows else None
 
 
 def _row(results: Path, folder: Path) -> Iterator[dict[str, Any]]:
@@ -50,20 +50,20 @@ def _row(results: Path, folder: Path) -> Iterator[dict[str, Any]]:
         "seconds": done.get("seconds"),
         "cpu_seconds": done.get("cpu_seconds"),
         **{name: seen.get(name) for name in ("episodes", "broken_draws", *SEEN)},
-        **dict(_settings(trained)),
+        **dict(settings_in(trained)),
     }
 
 
-def _settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def settings_in(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """What can be varied, by its last word; of cloning as `cloning_batch_size`."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from _settings(value, "cloning_" if key == "cloning" else "")
+            yield from settings_in(value, "cloning_" if key == "cloning" else "")
         elif key not in LEFT_OUT:
             yield prefix + key, value
 
 
-def _alike(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def alike(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same columns in every row."""
     names = dict.fromkeys(name for row in rows for name in row)
     return [{name: row.get(name) for name in names} for row in rows]

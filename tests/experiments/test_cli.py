@@ -209,3 +209,13 @@ def test_every_command_has_its_module(command):
 def test_wrong_flags_are_one_line_with_the_nearest(words, says, capsys):
     assert cli.main(words) == 2
     assert says in (error := capsys.readouterr().err) and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "1"), ("4", "4")])
+def test_threads_of_small_products_do_not_spin(own, expected, monkeypatch):
+    """Unless the user asked for them: NumPy reads this when a command imports it."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", own or "")
+    if own is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    assert cli.main(["sql"]) == 0
+    assert os.environ["OPENBLAS_NUM_THREADS"] == expected
