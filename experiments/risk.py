@@ -1,7 +1,9 @@
 """`misgen risk`: what the risk model says, from the source's figures or from a calibration."""
 
 import argparse
+import copy
 import os
+import shlex
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from misgen.analysis.audit import audit, format_audit
-from misgen.analysis.risk.draws import exceeds_limit
+from misgen.analysis.risk.difference import differences
+from misgen.analysis.risk.draws import VERDICTS, LimitCheck, check_limit
 from misgen.analysis.risk.formula import Prediction
 from misgen.analysis.risk.mesa import MesaIndex, mesa_index
 from misgen.analysis.risk.sensitivity import largest_correlation, sobol, tornado
@@ -47,14 +50,15 @@ TITLES = {
     "harmful_gm": "P(harmful goal misgeneralization)",
     "gm": "P(goal misgeneralization), harm not counted",
 }
-UNEXPECTED = 3
+GATE_CODES = dict(zip(VERDICTS, (0, 1, 3), strict=True))
+UNEXPECTED = 4
 """Exit code for an error that nobody foresaw: 1 would read as "above the limit"."""
 CORRELATED = 0.1
 """Rank correlation of two inputs from which a sensitivity says that it ignores it."""
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0; 1 from `gate` above its limit, and for nothing else; 3 with a traceback.
+    """Exit code 0; from `gate` alone 1 above its limit and 3 too close to it; 4 with a traceback.
 
     Raises ValueError or OSError, of which the command line makes exit code 2.
     """
@@ -77,7 +81,7 @@ def main(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="misgen risk", description=__doc__)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    for run in (_table, _audit, _scenario, _sensitivity, _gate, _mesa):
+    for run in (_table, _audit, _scenario, _compare, _sensitivity, _gate, _mesa):
         name, text = run.__name__.removeprefix("_"), (run.__doc__ or "").replace("%", "%%")
         action = actions.add_parser(name, help=text, description=text)
         action.set_defaults(run=run)
@@ -157,6 +161,38 @@ def _scenario(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(options: argparse.Namespace) -> int:
+    """What a change buys: two scenarios on common draws, A and B beside what both have."""
+    words = [Parser(prog=f"misgen risk compare {side}") for side in "AB"]
+    asked = []
+    for parser, text in zip(words, (options.a, options.b), strict=True):
+        for group in OPTIONS["scenario"]:
+            group(parser)
+        asked.append(parser.parse_args(shlex.split(text), copy.copy(options)))
+    before, after = map(_predict, asked)
+    rows = [*differences(before, after)]
+    if written(options, [asdict(row) for row in rows]):
+        return 0
+    header = ["rate", "A", "B", "B - A", "5 %", "95 %", "B / A", "P(B < A)"]
+    lines = [
+        [row.rate, *(f"{value:.4f}" for value in (row.before, row.after, row.difference)),
+         *(f"{value:.4f}" for value in (row.low, row.high)),
+         f"{row.ratio:.3f}", f"{row.share_lower:.0%}"]
+        for row in rows
+    ]  # fmt: skip
+    print(
+        f"A: {options.a or 'as it is'}\nB: {options.b or 'as it is'}\n\n{aligned(header, lines)}\n"
+    )
+    clipped = [f"{one.clipped_share:.0%}" for one in (before, after)]
+    if {*clipped} != {"0%"}:
+        print(
+            f"note: a factor is clipped at 1 in {clipped[0]} of A's draws and {clipped[1]} of B's: "
+            "what lies beyond is lost to the difference"
+        )
+    print_notes([*before.scenario.warnings, *after.scenario.warnings])
+    return 0
+
+
 def _sensitivity(options: argparse.Namespace) -> int:
     """Which input of a scenario matters."""
     prediction = _predict(options)
@@ -189,22 +225,32 @@ def _sensitivity(options: argparse.Namespace) -> int:
 
 
 def _gate(options: argparse.Namespace) -> int:
-    """Exit code 1 when a rate is above the limit."""
+    """Exit code 1 when a rate is above the limit, 3 when it is too close to call."""
     prediction = _predict(options)
     rate = prediction.p_harmful_gm if options.of == "harmful_gm" else prediction.p_gm
-    is_above = exceeds_limit(rate, options.max, of=options.of, quantile=options.quantile)
-    if options.quantile is None:
-        what, value = "mean", rate.mean()
-    else:
-        what, value = f"{options.quantile:g} quantile", rate.quantile(options.quantile)
+    found = check_limit(rate, options.max, of=options.of, quantile=options.quantile)
+    what = "mean" if options.quantile is None else f"{options.quantile:g} quantile"
     low, high = rate.interval()
-    verdict = "above" if is_above else "not above"
-    print(
-        f"{TITLES[options.of]}: {what} {value:.4f}, central 90 % [{low:.4f}, {high:.4f}]\n"
-        f"the {what} is {verdict} the limit {options.max:g}"
+    record = {"of": options.of, "what": what, **asdict(found), "low": low, "high": high}
+    if not written(options, {**record, "warnings": list(prediction.warnings)}):
+        of_what = "" if options.quantile is None else " of the share above"
+        print(
+            f"{TITLES[options.of]}: {what} {found.value:.4f}, "
+            f"central 90 % [{low:.4f}, {high:.4f}]\n"
+            f"P(rate > {options.max:g}) = {found.share_above:.3f}; Monte Carlo error{of_what} "
+            f"{found.error:.1g}\n{_said(what, found, len(rate.values))}"
+        )
+        print_notes(prediction.warnings)
+    return GATE_CODES[found.verdict]
+
+
+def _said(what: str, found: LimitCheck, draws: int) -> str:
+    if found.verdict != VERDICTS[2]:
+        return f"the {what} is {found.verdict} the limit {found.limit:g}"
+    return (
+        f"the {what} is too close to the limit {found.limit:g} to call with {draws} draws; more of "
+        f"them (--draws) may tell"
     )
-    print_notes(prediction.warnings)
-    return int(is_above)
 
 
 def _mesa(options: argparse.Namespace) -> int:

@@ -95,7 +95,7 @@ def _policy_options(action: argparse.ArgumentParser) -> None:
     )
     add("--transport", type=_number_or_range, metavar="X|LOW-HIGH", help=text)
     text = "share of situations that tell the goals apart (default: 1)"
-    add("--exposure", type=float, default=1.0, metavar="SHARE", help=text)
+    add("--exposure", type=_share, default=1.0, metavar="SHARE", help=text)
 
 
 def _level_options(action: argparse.ArgumentParser) -> None:
@@ -111,6 +111,12 @@ def _scenario_options(action: argparse.ArgumentParser) -> None:
     action.add_argument("--period", metavar="YEARS", help="such as 2026-2027 or after-2030")
 
 
+def _compare_options(action: argparse.ArgumentParser) -> None:
+    for side in ("A", "B"):
+        text = 'options of a scenario in one word, as "--diversity narrow"; "" for none'
+        action.add_argument(side.lower(), metavar=side, help=text)
+
+
 def _sensitivity_options(action: argparse.ArgumentParser) -> None:
     _of_option(action)
     action.add_argument("--by", choices=ORDERS, default=ORDERS[0], help="order of the tornado")
@@ -120,9 +126,9 @@ def _sensitivity_options(action: argparse.ArgumentParser) -> None:
 
 
 def _gate_options(action: argparse.ArgumentParser) -> None:
-    action.add_argument("--max", type=float, required=True, metavar="P", help="the limit, 0..1")
+    action.add_argument("--max", type=_share, required=True, metavar="P", help="the limit, 0..1")
     text = "compare this quantile (default: the mean)"
-    action.add_argument("--quantile", type=float, metavar="Q", help=text)
+    action.add_argument("--quantile", type=_share, metavar="Q", help=text)
     _of_option(action)
 
 
@@ -140,9 +146,14 @@ def _mesa_options(action: argparse.ArgumentParser) -> None:
 
 def _level(text: str) -> str | float:
     try:
-        return float(text)
+        return _share(text)
     except ValueError:
         return text
+
+
+def _share(text: str) -> float:
+    """`0.05` or `5%`."""
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
 
 
 _DASH = re.compile(r"(?<=[\d.])-")
@@ -168,8 +179,9 @@ OPTIONS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
     "table": (*_MODEL, _json_option, _csv_option),
     "audit": (_prior_options, _json_option),
     "scenario": (*_SCENARIO, _json_option),
+    "compare": (_compare_options, *_SCENARIO, _json_option, _csv_option),
     "sensitivity": (*_SCENARIO, _sensitivity_options, _json_option, _csv_option),
-    "gate": (*_SCENARIO, _gate_options),
+    "gate": (*_SCENARIO, _gate_options, _json_option),
     "mesa": (_prior_options, _mesa_options, _json_option, _csv_option),
 }
 """Action -> groups of its options."""

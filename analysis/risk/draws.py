@@ -4,6 +4,7 @@ The source prints P(harmful goal misgeneralization), three factors; what a testb
 P(goal misgeneralization), two. To compare one with the other's figures is the easiest mistake.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -98,9 +99,29 @@ def expect_rate(kind: type[RateDraws], draws: object) -> None:
         )
 
 
-def exceeds_limit(
+VERDICTS = ("not above", "above", "too close to call")
+CLOSE = 3.0  # Monte Carlo errors
+
+
+@dataclass(frozen=True)
+class LimitCheck:
+    """A rate's mean, or a quantile, beside a limit.
+
+    error: Monte Carlo standard error, of a quantile in shares of draws. share_above: of the draws
+    above the limit, P(rate > limit). verdict: one of VERDICTS; too close where fewer than CLOSE
+    errors lie between.
+    """
+
+    limit: float
+    value: float
+    error: float
+    share_above: float
+    verdict: str
+
+
+def check_limit(
     draws: RateDraws, limit: float, *, of: str = "harmful_gm", quantile: float | None = None
-) -> bool:
+) -> LimitCheck:
     """Whether the mean of the rate `of` ("harmful_gm" or "gm"), or a quantile, is above `limit`.
 
     Raises TypeError for draws of the other rate, ValueError for a limit or quantile beyond 0..1.
@@ -111,4 +132,12 @@ def exceeds_limit(
     for name, value in (("limit", limit), ("quantile", quantile)):
         if value is not None and not 0 <= value <= 1:
             raise ValueError(f"a {name} is within 0..1; got {value:g}; 5 % is .05")
-    return (draws.mean() if quantile is None else draws.quantile(quantile)) > limit
+    above, number = draws.exceeds(limit), len(draws.values)
+    if quantile is None:
+        value, error = draws.mean(), float(draws.values.std()) / math.sqrt(number)
+        excess = value - limit
+    else:
+        value, error = draws.quantile(quantile), math.sqrt(above * (1 - above) / number)
+        excess = above - (1 - quantile)
+    verdict = VERDICTS[2] if abs(excess) < CLOSE * error else VERDICTS[int(excess > 0)]
+    return LimitCheck(limit, value, error, above, verdict)

@@ -17,6 +17,7 @@ Each input has its own named stream of the seed, so that one more input leaves t
 were. All levels of a modifier share their noise: two scenarios differ only by what differs.
 """
 
+import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ from misgen.analysis.priors.types import (
     named_level,
 )
 from misgen.analysis.rates import FloatArray
-from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, exceeds_limit, expect_rate
+from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, check_limit, expect_rate
 from misgen.analysis.risk.formula import (
     OVERFLOWS,
     TARGETS,
@@ -64,8 +65,8 @@ __all__ = [
     "Prediction",
     "RiskModel",
     "Scenario",
+    "check_limit",
     "evaluate",
-    "exceeds_limit",
     "expect_rate",
 ]
 
@@ -211,7 +212,7 @@ class RiskModel:
         *,
         domain: str | None = None,
         period: str | None = None,
-        interventions: Sequence[str] = (),
+        interventions: str | Sequence[str] = (),
         overflow: str = "clip",
         target: str | None = None,
         transport: float | tuple[float, float] | None = None,
@@ -222,11 +223,14 @@ class RiskModel:
         spec, capability, diversity, method: a level, a score or "unknown"; None is the reference
         (exactly 1), or a domain's own specification quality. transport: a factor, or (low, high)
         of a uniform; None is U(.5, 1.5) where data of toy agents enter a domain, else nothing.
+        interventions: those that the source gives no number for count as no effect, and are named.
         exposure: share of situations that tell the goals apart. target: what multipliers multiply,
         "factor", or "printed" for the whole product (the default where `overflow` is not "clip").
         Raises ValueError for an unknown name, one lever pulled twice, or a measured multiplier
         whose link is not that of `overflow`.
         """
+        if isinstance(interventions, str):
+            interventions = (interventions,)
         place = None if domain is None else _choose("a domain", domain, self.priors.domains)
         when = None if period is None else _choose("a period", period, self.priors.periods)
         acts = [_choose("an intervention", i, self.priors.interventions) for i in interventions]
@@ -323,17 +327,15 @@ class RiskModel:
         return {"period": Input(_level_label(level), values, "p_goal_fail")}
 
     def _intervention_inputs(self, interventions: Sequence[Intervention]) -> dict[str, Input]:
-        """1 - reduction, uniform over the printed range."""
+        """1 - reduction, uniform over the printed range; exactly 1 where the source prints none."""
         inputs = {}
         for intervention in interventions:
-            if intervention.reduction is None:
-                known = [i.name for i in self.priors.interventions.values() if i.reduction]
-                raise ValueError(
-                    f"the source prints no reduction by {intervention.name}, but "
-                    f"{intervention.printed!r}; with a number: {', '.join(known)}"
-                )
-            low, high = intervention.reduction.range
             name = f"intervention/{intervention.name}"
+            if intervention.reduction is None:
+                label = f"no effect: the source prints no number, but {intervention.printed!r}"
+                inputs[name] = Input(label, np.ones(1), intervention.target)
+                continue
+            low, high = intervention.reduction.range
             remaining = 1 - low - (high - low) * self._stream(name, np.random.Generator.random)
             label = f"takes U({low:g}, {high:g}) from {intervention.target}"
             inputs[name] = Input(label, remaining, intervention.target)
@@ -487,14 +489,28 @@ def _refuse_side_by_side(feed: str, harm: str, domains: str) -> None:
 
 
 def _choose(what: str, name: str, options: Mapping[str, T]) -> T:
-    _check_choice(what, name, options)
-    return options[name]
+    """The option of a name, as we or the source write it: `ai_control_protocols`, "AI Control
+    Protocols"."""
+    meant = {_plain(text): key for key, option in options.items()
+             for text in (key, getattr(option, "label", key))}  # fmt: skip
+    key = meant.get(_plain(name), name)
+    _check_choice(what, key, options)
+    return options[key]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def _shifts(shift: str | None, domain: Domain | None) -> tuple[str, ...]:
+    """Types are named, or numbered as the source does: `4`, `type 4`."""
     if shift is not None:
-        _check_choice("a shift type", shift, SHIFT_TYPES)
-        return (shift,)
+        numbers = {str(number): name for number, name in enumerate(SHIFT_TYPES, 1)}
+        name = _plain(str(shift)).removeprefix("type_")
+        name = numbers.get(name, name)
+        if name not in SHIFT_TYPES:
+            _check_choice("a shift type", str(shift), SHIFT_TYPES)
+        return (name,)
     if domain is None:
         raise ValueError(
             "a prediction needs a shift type or a domain; got neither; "
@@ -506,7 +522,8 @@ def _shifts(shift: str | None, domain: Domain | None) -> tuple[str, ...]:
 def _refuse_twice(
     levels: Mapping[str, Level], period: Period | None, interventions: Sequence[Intervention]
 ) -> None:
-    """One lever is applied once: as a modifier, as an intervention, or as a period's driver."""
+    """One lever is applied once: as a modifier, as an intervention, or as a period's driver. An
+    intervention may start from a level that raises the risk: that is what it changes."""
     names = [intervention.name for intervention in interventions]
     if len(set(names)) < len(names):
         raise ValueError(f"an intervention counts once; got {', '.join(names)}; name each once")
@@ -514,7 +531,10 @@ def _refuse_twice(
     if period is not None and period.multiplier != (1.0, 1.0):
         sides.append(period)
     for side in sides:
-        if side.excludes and levels[side.excludes].kind != "reference":
+        level = levels[side.excludes] if side.excludes else None
+        raises = level is not None and level.kind in ("named", "band") and level.median > 1
+        starts_there = raises and isinstance(side, Intervention)
+        if side.excludes and level and level.kind != "reference" and not starts_there:
             raise ValueError(
                 f"{side.name} and the modifier {side.excludes} are one lever and apply once; got "
                 f"{side.name} with {side.excludes} = {levels[side.excludes].name}; leave one out, "
@@ -591,6 +611,12 @@ def _notes(
         notes.append("interventions are multiplied as if independent, which nobody has tested")
     if domain is not None and not set(shifts) <= set(domain.shift_types):
         notes.append(f"{shifts[0]} is not a shift type that the source names for {domain.label}")
+    for each in interventions:
+        if each.excludes and levels[each.excludes].kind != "reference":
+            start = levels[each.excludes].name
+            notes.append(f"{each.name} starts from {each.excludes} = {start}, which stays")
+        if each.reduction is None:
+            notes.append(f"{each.name}: {inputs[f'intervention/{each.name}'].label}")
     if "transport" in inputs:
         notes.append(f"transport: {inputs['transport'].label}, on both rates")
     return notes

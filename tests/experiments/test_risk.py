@@ -120,6 +120,20 @@ def test_a_calibrated_scenario(capsys: pytest.CaptureFixture[str], folder: Path)
     assert "U(0.8, 1.2)" in opened
 
 
+def test_what_an_intervention_buys(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["compare", "", "--intervention ai_control_protocols --intervention gradual_deployment"]
+    argv += ["--shift", "4", "--diversity", "narrow", *FEW]
+    text = output(capsys, *argv)
+    assert "A: as it is\nB: --intervention ai_control_protocols" in text
+    assert "gradual_deployment: no effect" in text and "lost to the difference" in text
+    harmful, gm = json.loads(output(capsys, *argv, "--json", "-"))
+    assert 0.2 < harmful["ratio"] < 0.3 and gm["ratio"] == 1
+    same = json.loads(output(capsys, "compare", "", "", "--shift", "4", *FEW, "--json", "-"))
+    assert [row["difference"] for row in same] == [0, 0]
+    with pytest.raises(ValueError, match=r"risk compare B: .*--diversty"):
+        risk.main(["compare", "", "--diversty narrow", "--shift", "4"])
+
+
 def test_sensitivity(capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["sensitivity", "--shift", "superficial", "--capability", "unknown", *FEW]
     rows = list(csv.DictReader(io.StringIO(output(capsys, *argv, "--csv", "-"))))
@@ -156,6 +170,8 @@ def test_bad_input_for_mesa(argv: list[str], message: str) -> None:
     ("argv", "code"),
     [
         (["--max", "0.3"], 0),  # the mean is 27.7 %
+        (["--max", "30%"], 0),
+        (["--max", "0.277"], 3),  # 2,000 draws have the error .003
         (["--max", "0.25"], 1),
         (["--max", "0.3", "--of", "gm"], 1),  # two factors: 33.8 %
         (["--max", "0.3", "--quantile", ".95"], 1),
@@ -165,7 +181,8 @@ def test_bad_input_for_mesa(argv: list[str], message: str) -> None:
 )
 def test_the_gate(argv: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["risk", "gate", "--shift", "extreme", *FEW, *argv]) == code
-    assert ("not above" in capsys.readouterr().out) == (code == 0)
+    said = {0: "not above the limit", 1: "is above the limit", 3: "too close to the limit"}
+    assert said[code] in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("quantile", [None, 0.8])
@@ -188,8 +205,8 @@ def test_an_unexpected_error_is_no_verdict(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(risk, "exceeds_limit", fail)
-    assert cli.main(["risk", "gate", "--shift", "extreme", "--max", ".3", *FEW]) == 3
+    monkeypatch.setattr(risk, "check_limit", fail)
+    assert cli.main(["risk", "gate", "--shift", "extreme", "--max", ".3", *FEW]) == 4
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -199,7 +216,7 @@ def test_wrong_input_with_its_traceback_is_no_verdict(
     argv = ["risk", "gate", "--shift", "tiny", "--max", ".3"]
     assert cli.main(argv) == 2
     monkeypatch.setenv("MISGEN_TRACEBACK", "1")
-    assert cli.main(argv) == 3
+    assert cli.main(argv) == 4
     assert "Traceback" in capsys.readouterr().err
 
 

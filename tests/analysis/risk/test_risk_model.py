@@ -11,7 +11,8 @@ from tests.analysis.calibration.calibrated_folder import write_folder
 
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES, beta_parameters
-from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, exceeds_limit, expect_rate
+from misgen.analysis.risk.difference import differences
+from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, check_limit, expect_rate
 from misgen.analysis.risk.formula import (
     OVERFLOWS,
     FactorDraws,
@@ -26,6 +27,7 @@ from misgen.analysis.risk.table import domain_records, domain_table, format_doma
 PRIORS = load_priors()
 MODEL = RiskModel.from_prior(PRIORS, draws=200_000)
 MODIFIERS = ("spec", "capability", "diversity", "method")
+AI_CONTROL = "ai_control_protocols"
 
 
 def fixed_model(*rates: float, **multipliers: float) -> RiskModel:
@@ -52,9 +54,9 @@ def identity_error(prediction: Prediction) -> float:
 def test_one_rate_is_never_taken_for_the_other() -> None:
     prediction = MODEL.predict("moderate")
     with pytest.raises(TypeError, match=r"p_harmful_gm .* got GmDraws; pass the p_harmful_gm"):
-        exceeds_limit(prediction.p_gm, 0.2)
+        check_limit(prediction.p_gm, 0.2)
     with pytest.raises(TypeError, match=r"p_gm .* got HarmfulGmDraws; pass the p_gm"):
-        exceeds_limit(prediction.p_harmful_gm, 0.2, of="gm")
+        check_limit(prediction.p_harmful_gm, 0.2, of="gm")
     with pytest.raises(TypeError, match="p_harmful_gm"):
         dataclasses.replace(prediction, p_harmful_gm=prediction.p_gm)
     with pytest.raises(TypeError):
@@ -76,9 +78,22 @@ def test_summaries_are_numpys() -> None:
     np.testing.assert_allclose((*draws.interval(), draws.median()), expected[[0, 2, 1]])
     assert draws.exceeds(draws.median()) == 500 / 1001
     mean = draws.values.mean()
-    assert exceeds_limit(draws, mean - 0.01, of="gm")
-    assert not exceeds_limit(draws, mean + 0.01, of="gm")
-    assert exceeds_limit(draws, 0.9, of="gm", quantile=0.95)
+    low, high = (check_limit(draws, mean + by, of="gm") for by in (-0.1, 0.1))
+    assert (low.verdict, high.verdict) == ("above", "not above")
+    assert check_limit(draws, 0.85, of="gm", quantile=0.95).verdict == "above"
+
+
+def test_the_monte_carlo_error_does_not_decide() -> None:
+    """The mean of n uniform draws has the error .2887 / sqrt(n), a share s sqrt(s (1 - s) / n)."""
+    draws = GmDraws((np.arange(10_000) + 0.5) / 10_000)
+    close = check_limit(draws, 0.508, of="gm")
+    assert close.error == pytest.approx(0.002887, rel=1e-3)
+    assert (close.verdict, check_limit(draws, 0.51, of="gm").verdict) == (
+        "too close to call", "not above",
+    )  # fmt: skip
+    quantile = check_limit(draws, 0.945, of="gm", quantile=0.95)
+    assert (quantile.share_above, quantile.verdict) == (0.055, "too close to call")
+    assert quantile.error == pytest.approx(np.sqrt(0.055 * 0.945 / 10_000))
 
 
 # ----------------------------------------------------------------------------------- closed forms
@@ -300,7 +315,6 @@ def test_one_more_input_leaves_the_others_alone() -> None:
         ({"shift": "extreme", "period": "2040"}, "2024-2025.*'2040'"),
         ({"shift": "extreme", "spec": 1.2}, "spec has no level at 1.2"),
         ({"shift": "extreme", "interventions": ["prayer"]}, "ai_control_protocols.*'prayer'"),
-        ({"shift": "extreme", "interventions": ["anomaly_monitoring"]}, "no reduction.*Early warn"),
         (
             {"shift": "extreme", "interventions": ["ai_control_protocols"] * 2},
             "counts once.*name each once",
@@ -340,6 +354,45 @@ def test_one_more_input_leaves_the_others_alone() -> None:
 def test_a_wrong_question_is_refused(asked: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MODEL.predict(**asked)
+
+
+def test_names_may_be_written_as_the_source_writes_them() -> None:
+    asked = {"domain": "Autonomous Agents", "interventions": "AI Control Protocols"}
+    named = MODEL.predict(domain="autonomous_agents", interventions=["ai_control_protocols"])
+    assert np.array_equal(MODEL.predict(**asked).p_gm.values, named.p_gm.values)
+    for four in ("4", "type 4", "Type 4", "Extreme"):
+        assert MODEL.predict(four).scenario.shifts == ("extreme",)
+
+
+def test_an_intervention_without_a_number_has_no_effect_and_is_named() -> None:
+    found = MODEL.predict("extreme", interventions=["anomaly_monitoring"])
+    assert np.array_equal(found.p_gm.values, MODEL.predict("extreme").p_gm.values)
+    (note,) = [note for note in found.warnings if "anomaly_monitoring" in note]
+    assert "no effect: the source prints no number, but 'Early warning'" in note
+
+
+def test_an_intervention_starts_from_a_level_that_raises_the_risk() -> None:
+    act = "diverse_adversarial_training"
+    before, after = (
+        MODEL.predict("moderate", diversity="narrow", interventions=acts) for acts in ((), act)
+    )
+    assert np.all(after.multiplier < before.multiplier)
+    assert f"{act} starts from diversity = narrow, which stays" in after.warnings
+    own = MODEL.predict(domain="ai_assistants", interventions="objective_specification_improvement")
+    assert any("starts from spec = 0.3" in note for note in own.warnings)
+
+
+def test_a_difference_is_of_common_draws() -> None:
+    """The multiplier 1 - U(.6, .9) on harm takes .75 of each draw's rate on average."""
+    plain, guarded = MODEL.predict("moderate"), MODEL.predict("moderate", interventions=AI_CONTROL)
+    harmful, gm = differences(plain, guarded)
+    assert harmful.ratio == pytest.approx(0.25, abs=0.005)
+    assert (harmful.share_lower, gm.difference, gm.low, gm.high) == (1, 0, 0, 0)
+    change = guarded.p_harmful_gm.values - plain.p_harmful_gm.values
+    assert (harmful.low, harmful.high) == pytest.approx(tuple(np.quantile(change, [0.05, 0.95])))
+    other = RiskModel.from_prior(PRIORS, 50).predict("moderate")
+    with pytest.raises(ValueError, match="common draws; got 200000 and 50"):
+        [*differences(plain, other)]
 
 
 def test_the_same_lever_at_its_reference_is_no_conflict() -> None:
