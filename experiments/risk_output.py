@@ -12,47 +12,37 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from misgen.analysis.audit import audit, warn
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.priors.types import PriorSet
+from misgen.analysis.risk.draws import Summary
 from misgen.analysis.risk.formula import APART, Prediction
-from misgen.analysis.risk.table import Summary
 from misgen.analysis.text import aligned
 
 
 def prediction_record(prediction: Prediction) -> dict[str, Any]:
     """A prediction as JSON data."""
-    factors = {name: _summary(values) for name, values in vars(prediction.factors).items()}
+    found = prediction.summary()
+    rates = {name: found.pop(name) for name in ("p_harmful_gm", "p_gm")}
     return {
         "shift_types": list(prediction.scenario.shifts),
         "overflow": prediction.scenario.overflow,
         "target": prediction.scenario.target,
-        "p_harmful_gm": asdict(Summary.of(prediction.p_harmful_gm)),
-        "p_gm": asdict(Summary.of(prediction.p_gm)),
-        "factors": factors,
+        **rates,
+        "factors": found,
         "inputs": {
-            name: {"what": item.label, "acts_on": item.acts_on, **_summary(item.values)}
+            name: {"what": item.label, "acts_on": item.acts_on, **asdict(Summary.of(item.values))}
             for name, item in prediction.inputs.items()
         },
         "clipped_share": prediction.clipped_share,
         "harmful_clipped_share": prediction.harmful_clipped_share,
         "factor_inconsistent_share": prediction.factor_inconsistent_share,
         "by_shift": {
-            shift: {
-                "p_harmful_gm": asdict(Summary.of(part.p_harmful_gm)),
-                "p_gm": asdict(Summary.of(part.p_gm)),
-            }
+            shift: {name: part.summary()[name] for name in ("p_harmful_gm", "p_gm")}
             for shift, part in prediction.by_shift.items()
         },
         "warnings": list(prediction.warnings),
     }
-
-
-def _summary(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> dict[str, float]:
-    low, median, high = np.quantile(values, [0.05, 0.5, 0.95]).tolist()
-    return {"mean": float(values.mean()), "median": median, "low": low, "high": high}
 
 
 def format_prediction(prediction: Prediction) -> str:
@@ -65,7 +55,7 @@ def format_prediction(prediction: Prediction) -> str:
     rates = [
         line("p_harmful_gm, three factors", record["p_harmful_gm"]),
         line("p_gm, two factors (ours)", record["p_gm"]),
-        line("multiplier", _summary(prediction.multiplier)),
+        line("multiplier", asdict(Summary.of(prediction.multiplier))),
     ]
     rates += [
         line(f"{shift}: {name}", of)

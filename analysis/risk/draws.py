@@ -7,9 +7,10 @@ P(goal misgeneralization), two. To compare one with the other's figures is the e
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from misgen.analysis.rates import LEVEL, FloatArray
 
@@ -38,8 +39,12 @@ def _interval(self: _Draws) -> tuple[float, float]:
 
 
 def _low_median_high(self: _Draws) -> tuple[float, float, float]:
+    return low_median_high(self.values)
+
+
+def low_median_high(values: FloatArray) -> tuple[float, float, float]:
     """The median between the ends of the central 90 %, from one sort (np.quantile takes twice)."""
-    ordered = np.sort(self.values)
+    ordered = np.sort(values)
     place = np.array([(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2]) * (len(ordered) - 1)
     below, above = ordered[np.floor(place).astype(int)], ordered[np.ceil(place).astype(int)]
     low, median, high = (below + place % 1 * (above - below)).tolist()
@@ -49,6 +54,13 @@ def _low_median_high(self: _Draws) -> tuple[float, float, float]:
 def _exceeds(self: _Draws, p: float) -> float:
     """Share of the draws above p."""
     return float(np.mean(self.values > p))
+
+
+def _array(
+    self: _Draws, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+) -> npt.NDArray[Any]:
+    """For NumPy's functions: np.median(draws)."""
+    return np.array(self.values, dtype=dtype, copy=copy)
 
 
 def _check(self: _Draws) -> None:
@@ -64,6 +76,7 @@ class GmDraws:
     values: FloatArray
     mean, median, quantile, exceeds = _mean, _median, _quantile, _exceeds
     interval, low_median_high = _interval, _low_median_high
+    __array__ = _array
 
     def __post_init__(self) -> None:
         _check(self)
@@ -76,12 +89,35 @@ class HarmfulGmDraws:
     values: FloatArray
     mean, median, quantile, exceeds = _mean, _median, _quantile, _exceeds
     interval, low_median_high = _interval, _low_median_high
+    __array__ = _array
 
     def __post_init__(self) -> None:
         _check(self)
 
 
 RateDraws = GmDraws | HarmfulGmDraws
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean, median and central 90 % of draws."""
+
+    mean: float
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, draws: npt.ArrayLike) -> "Summary":
+        values = np.asarray(draws, dtype=np.float64)
+        low, median, high = low_median_high(values)
+        return cls(float(values.mean()), median, low, high)
+
+    def percent(self) -> str:
+        """`11.2 [2.3, 25.0]`: median and central 90 % [%]."""
+        return f"{self.median:.1%} [{self.low:.1%}, {self.high:.1%}]".replace("%", "")
+
+
 RATES: Mapping[str, type[RateDraws]] = {"harmful_gm": HarmfulGmDraws, "gm": GmDraws}
 _MEANING = {
     GmDraws: ("p_gm", "two factors, the source's 10.2 to 33.8 %"),

@@ -20,15 +20,20 @@ acts on is a reading, labelled in `Intervention.target_kind`; that the rest acts
 ours.
 """
 
+import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from misgen.analysis.priors.types import FACTORS
 from misgen.analysis.rates import FloatArray
-from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, expect_rate
+from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, Summary, expect_rate
+
+if TYPE_CHECKING:
+    import pandas
 
 TARGETS = ("factor", "printed")
 APART = 0.2
@@ -77,7 +82,7 @@ class Scenario:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """Draws of both rates and what they come from.
 
@@ -115,6 +120,45 @@ class Prediction:
     @property
     def p_harm(self) -> FloatArray:
         return self.factors.p_harm
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        """The draws of p_harmful_gm, the rate that the source prints."""
+        return np.asarray(self.p_harmful_gm).astype(dtype or np.float64, copy=bool(copy))
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Rate -> its mean, median, low and high (central 90 %); the factors as well."""
+        rates = {"p_harmful_gm": self.p_harmful_gm, "p_gm": self.p_gm, **vars(self.factors)}
+        return {name: asdict(Summary.of(values)) for name, values in rates.items()}
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """A row per draw: both rates, the factors, the multiplier. Needs pandas."""
+        import pandas
+
+        rates = {"p_harmful_gm": self.p_harmful_gm.values, "p_gm": self.p_gm.values}
+        fixed = {"multiplier": self.multiplier, "exposure": self.exposure}
+        size = len(self.p_gm.values)
+        spread = {name: np.broadcast_to(values, size) for name, values in fixed.items()}
+        return pandas.DataFrame({**rates, **vars(self.factors), **spread})
+
+    def __repr__(self) -> str:
+        found = {
+            name: f"{Summary.of(draws).percent()} %"
+            for name, draws in (("p_harmful_gm", self.p_harmful_gm), ("p_gm", self.p_gm))
+        }
+        said = ", ".join(f"{name} {text}" for name, text in found.items())
+        return f"<Prediction {' and '.join(self.scenario.shifts)}: {said}>"
+
+    def _repr_html_(self) -> str:
+        """A notebook's table."""
+        header = "".join(f"<th>{name}</th>" for name in ("rate", "mean", "median", "5 %", "95 %"))
+        rows = "".join(
+            f"<tr><td>{name}</td>{''.join(f'<td>{v:.4f}</td>' for v in values.values())}</tr>"
+            for name, values in self.summary().items()
+        )
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.warnings)
+        return f"<table><tr>{header}</tr>{rows}</table><ul>{notes}</ul>"
 
     @property
     def inputs(self) -> Mapping[str, Input]:

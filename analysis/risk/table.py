@@ -6,29 +6,10 @@ from typing import Any
 
 from misgen.analysis.priors.types import Domain, Period
 from misgen.analysis.rates import Estimate
-from misgen.analysis.risk.draws import RateDraws
+from misgen.analysis.risk.draws import Summary
 from misgen.analysis.risk.formula import APART
 from misgen.analysis.risk.model import Prediction, RiskModel
 from misgen.analysis.text import aligned, span
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Mean, median and central 90 % of a rate."""
-
-    mean: float
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, draws: RateDraws) -> "Summary":
-        low, median, high = draws.low_median_high()
-        return cls(draws.mean(), median, low, high)
-
-    def percent(self) -> str:
-        """`11.2 [2.3, 25.0]`: median and central 90 % [%]."""
-        return f"{self.median:.1%} [{self.low:.1%}, {self.high:.1%}]".replace("%", "")
 
 
 @dataclass(frozen=True)

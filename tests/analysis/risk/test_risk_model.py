@@ -96,6 +96,22 @@ def test_the_monte_carlo_error_does_not_decide() -> None:
     assert quantile.error == pytest.approx(np.sqrt(0.055 * 0.945 / 10_000))
 
 
+def test_a_prediction_in_a_notebook() -> None:
+    found = MODEL.predict("moderate", capability="unknown")
+    harmful = found.p_harmful_gm
+    assert np.median(harmful) == np.median(found) == np.median(harmful.values)
+    assert found.summary()["p_gm"]["mean"] == pytest.approx(found.p_gm.mean())
+    assert [*found.summary()] == ["p_harmful_gm", "p_gm", *FACTORS]
+    frame = found.to_frame()
+    assert len(frame) == MODEL.draws and frame["multiplier"].std() > 0
+    product = frame["p_capable"] * frame["p_goal_fail"] * frame["p_harm"]
+    np.testing.assert_allclose(product, frame["p_harmful_gm"], rtol=1e-12)
+    low, high = (f"{100 * end:.1f}" for end in harmful.interval())
+    assert f"moderate: p_harmful_gm {100 * harmful.median():.1f} [{low}, {high}] %" in repr(found)
+    shown = found._repr_html_()
+    assert shown.count("<tr>") == 6 and "whole range 0.5-3" in shown
+
+
 # ----------------------------------------------------------------------------------- closed forms
 
 
