@@ -10,13 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from misgen.analysis.audit import audit, format_audit
 from misgen.analysis.risk.difference import differences
 from misgen.analysis.risk.draws import VERDICTS, LimitCheck, check_limit
 from misgen.analysis.risk.formula import Prediction
-from misgen.analysis.risk.mesa import MesaIndex, mesa_index
+from misgen.analysis.risk.mesa import MESA_PERIODS, mesa_index
 from misgen.analysis.risk.sensitivity import largest_correlation, sobol, tornado
 from misgen.analysis.risk.table import (
     domain_records,
@@ -26,12 +24,12 @@ from misgen.analysis.risk.table import (
 )
 from misgen.analysis.text import aligned
 from misgen.experiments.cli import Parser
+from misgen.experiments.risk_levels import held_levels, levels_of, open_levels
 from misgen.experiments.risk_options import (
     OPTIONS,
     Data,
     data_of,
     draws_of,
-    levels_of,
     model_of,
     policy_of,
     prior_model,
@@ -39,12 +37,15 @@ from misgen.experiments.risk_options import (
 )
 from misgen.experiments.risk_output import (
     finite,
+    format_mesa,
     format_prediction,
+    mesa_record,
     prediction_record,
     print_notes,
     print_warnings,
     written,
 )
+from misgen.experiments.risk_source import format_source, source_records
 
 TITLES = {
     "harmful_gm": "P(harmful goal misgeneralization)",
@@ -81,7 +82,7 @@ def main(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="misgen risk", description=__doc__)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    for run in (_table, _audit, _scenario, _compare, _sensitivity, _gate, _mesa):
+    for run in (_table, _source, _audit, _scenario, _compare, _sensitivity, _gate, _mesa):
         name, text = run.__name__.removeprefix("_"), (run.__doc__ or "").replace("%", "%%")
         action = actions.add_parser(name, help=text, description=text)
         action.set_defaults(run=run)
@@ -143,6 +144,14 @@ def _below(folder: Path, data: Data) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _source(options: argparse.Namespace) -> int:
+    """The source's tables as they are printed, with lines, and what they are used as."""
+    rows = source_records(options.name)
+    if not written(options, rows):
+        print(format_source(options.name, rows))
+    return 0
+
+
 def _audit(options: argparse.Namespace) -> int:
     """Every inconsistency of the source's figures that is known."""
     items = audit(priors_of(options))
@@ -194,8 +203,12 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _sensitivity(options: argparse.Namespace) -> int:
-    """Which input of a scenario matters."""
-    prediction = _predict(options)
+    """Which input of a scenario matters; levels that are not given are open, and vary."""
+    opened = open_levels(options, priors_of(options))
+    asked = copy.copy(options)
+    for name in opened:
+        setattr(asked, name, "unknown")
+    prediction = _predict(asked)
     rows: Sequence[Any]
     if options.sobol:
         rows = sobol(prediction, options.of, options.base, options.seed)
@@ -217,7 +230,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
     if written(options, [finite(asdict(row)) for row in rows]):
         return 0
     print(f"{TITLES[options.of]}\n\n{aligned(header, lines)}\n")
-    notes = list(prediction.warnings)
+    notes = [held_levels(options, opened), *prediction.warnings]
     if (largest := largest_correlation(prediction)) > CORRELATED:
         notes.append(f"inputs count as independent; the largest correlation is {largest:.2f}")
     print_notes(notes)
@@ -256,35 +269,21 @@ def _said(what: str, found: LimitCheck, draws: int) -> str:
 def _mesa(options: argparse.Namespace) -> int:
     """The mesa-optimization index by period: no probability, so relative to the first period."""
     priors = priors_of(options)
-    exponents = tuple(options.exponents) if options.exponents else None
-    draws = draws_of(options)
-    indices = [
-        mesa_index(period, exponents=exponents, priors=priors.mesa, draws=draws, seed=options.seed)
-        for period in priors.mesa.periods
-    ]
-    rows = [_mesa_row(index, indices[0]) for index in indices]
+    asked = {
+        "exponents": tuple(options.exponents) if options.exponents else None,
+        "misalignment": options.misalignment,
+        "priors": priors.mesa,
+        "draws": draws_of(options),
+        "seed": options.seed,
+    }
+    indices = [mesa_index(period, **asked) for period in MESA_PERIODS]
+    rows = [mesa_record(index, indices[0], priors.mesa) for index in indices]
     if written(options, rows):
         return 0
     print_warnings(priors, "mesa")
-    lines = [[str(row["period"]), *(f"{v:.3g}" for v in list(row.values())[1:])] for row in rows]
-    print(aligned(["period", "index", "low", "high", "times the first", "low", "high"], lines))
-    print()
+    print(format_mesa(rows, priors.mesa))
     print_notes(indices[0].caveats)
     return 0
-
-
-def _mesa_row(index: MesaIndex, first: MesaIndex) -> dict[str, Any]:
-    low, high = index.interval()
-    times = np.quantile(index.relative_to(first), [0.05, 0.5, 0.95]).tolist()
-    return {
-        "period": index.period,
-        "median": index.median(),
-        "low": low,
-        "high": high,
-        "times_first_median": times[1],
-        "times_first_low": times[0],
-        "times_first_high": times[2],
-    }
 
 
 def _predict(options: argparse.Namespace) -> Prediction:

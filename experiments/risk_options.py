@@ -13,19 +13,11 @@ from misgen.analysis.risk.draws import RATES
 from misgen.analysis.risk.formula import OVERFLOWS, TARGETS
 from misgen.analysis.risk.model import DOMAIN_CHOICES, HARM_CHOICES, RiskModel
 from misgen.analysis.risk.sensitivity import ORDERS
+from misgen.experiments.risk_levels import MODIFIER_HELP
 
 FEEDS = ("side_by_side", "update", "replace")
 DRAWS = 100_000
 """Without a calibration: Monte Carlo errors stay below the digits printed."""
-MODIFIER_HELP = {
-    "spec": "specification quality (default: reference, or a domain's own): 0..1, or high, medium, "
-    "low",
-    "capability": "below_human or superhuman",
-    "diversity": "share d of training levels with the broken cue: 0..1, or narrow, diverse",
-    "method": "behavioral_cloning or interpretability_verified",
-}
-
-
 # ------------------------------------------------------------------------------------ the options
 
 
@@ -111,6 +103,11 @@ def _scenario_options(action: argparse.ArgumentParser) -> None:
     action.add_argument("--period", metavar="YEARS", help="such as 2026-2027 or after-2030")
 
 
+def _source_options(action: argparse.ArgumentParser) -> None:
+    text = "one of the tables; without it they are listed"
+    action.add_argument("name", nargs="?", default="", metavar="TABLE", help=text)
+
+
 def _compare_options(action: argparse.ArgumentParser) -> None:
     for side in ("A", "B"):
         text = 'options of a scenario in one word, as "--diversity narrow"; "" for none'
@@ -140,6 +137,10 @@ def _of_option(action: argparse.ArgumentParser) -> None:
 def _mesa_options(action: argparse.ArgumentParser) -> None:
     action.add_argument(
         "--exponents", type=float, nargs=2, metavar=("ALPHA", "BETA"), help="default: 2 1.5"
+    )
+    text = "degree of misalignment M, 0..1, such as 0.5 or .2-.8 (default: 1, which leaves M out)"
+    action.add_argument(
+        "--misalignment", type=_number_or_range, default=1.0, metavar="M|LOW-HIGH", help=text
     )
     _draw_options(action)
 
@@ -177,6 +178,7 @@ _MODEL = (_prior_options, _model_options, _level_options, _policy_options)
 _SCENARIO = (*_MODEL, _scenario_options)
 OPTIONS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
     "table": (*_MODEL, _json_option, _csv_option),
+    "source": (_source_options, _json_option, _csv_option),
     "audit": (_prior_options, _json_option),
     "scenario": (*_SCENARIO, _json_option),
     "compare": (_compare_options, *_SCENARIO, _json_option, _csv_option),
@@ -270,10 +272,6 @@ def model_of(options: argparse.Namespace, data: Data) -> RiskModel:
         seed=options.seed,
     )
     return replace(model, opened_by=data.option)
-
-
-def levels_of(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in MODIFIER_HELP}
 
 
 def policy_of(options: argparse.Namespace) -> dict[str, Any]:

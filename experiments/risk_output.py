@@ -14,10 +14,13 @@ from typing import Any
 
 from misgen.analysis.audit import audit, warn
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.priors.types import PriorSet
+from misgen.analysis.priors.types import MesaPriors, PriorSet
 from misgen.analysis.risk.draws import Summary
 from misgen.analysis.risk.formula import APART, Prediction
+from misgen.analysis.risk.mesa import MesaIndex
 from misgen.analysis.text import aligned
+
+ENDS = ("median", "low", "high")
 
 
 def prediction_record(prediction: Prediction) -> dict[str, Any]:
@@ -77,6 +80,51 @@ def format_prediction(prediction: Prediction) -> str:
         f"{', '.join(prediction.scenario.shifts)}\n\n"
         f"{aligned(['rate', *columns], rates)}\n\n"
         f"{aligned(['input', *columns, 'acts on', 'what'], inputs)}\n"
+    )
+
+
+def mesa_record(index: MesaIndex, first: MesaIndex, priors: MesaPriors) -> dict[str, Any]:
+    """A period of the mesa index: what goes in, the index, and the source's catastrophic risk."""
+    parts = {
+        "p_emergence": index.p_emergence,
+        "p_misaligned": index.p_misaligned,
+        "severity": index.severity,
+        "index": index.values,
+        "times_first": index.relative_to(first),
+    }
+    found = {
+        f"{name}_{key}": value
+        for name, draws in parts.items()
+        for key, value in asdict(Summary.of(draws)).items()
+        if key != "mean"
+    }
+    period = priors.periods.get(index.period)
+    low, high = (None, None) if period is None else period.p_catastrophic.range
+    return {"period": index.period, **found, "catastrophic_low": low, "catastrophic_high": high}
+
+
+def format_mesa(rows: Sequence[Mapping[str, Any]], priors: MesaPriors) -> str:
+    """The periods, and the source's types of misalignment, which enter nothing."""
+
+    def spread(row: Mapping[str, Any], name: str) -> str:
+        return "{:.3g} [{:.3g}, {:.3g}]".format(*(row[f"{name}_{e}"] for e in ENDS))
+
+    names = ("p_emergence", "p_misaligned", "severity", "index", "times_first")
+    lines = []
+    for row in rows:
+        low, high = row["catastrophic_low"], row["catastrophic_high"]
+        printed = "-" if low is None else f"{100 * low:g}-{100 * high:g} %"
+        lines.append([row["period"], *(spread(row, name) for name in names), printed])
+    header = ["period", "P(emergence)", "P(misaligned)", "severity", "index", "times the first"]
+    types = [
+        [kind.name, *("{:.0%} to {:.0%}".format(*figure.range)
+                      for figure in (kind.prevalence, kind.mitigation_success)), kind.detectability]
+        for kind in priors.types.values()
+    ]  # fmt: skip
+    return (
+        f"{aligned([*header, 'catastrophic, printed'], lines)}\n\n"
+        "Types of misalignment, as printed; they enter nothing\n\n"
+        f"{aligned(['type', 'prevalence', 'mitigation succeeds', 'detectability'], types)}\n"
     )
 
 

@@ -23,13 +23,17 @@ CAVEATS = (
     "the exponents are printed without data; they are parameters",
     "the source gives no degree of misalignment per type; 1 leaves M out",
     "the source's periods overlap, and its harm multipliers leave a gap between 10 and 25",
+    "transformative: the source prints a capability alone; the rest is of the period before",
 )
 LEVEL_OF_PERIOD = {
     "current": "current",
     "near_term": "near_term",
     "medium_term": "agi_approaching",
+    "transformative": "transformative",
 }
-"""Period -> capability level of about the same years; the pairing is ours."""
+"""Period -> capability level of about the same years; the pairing is ours. Of the last one the
+source prints the level alone: its probabilities are those of the period before."""
+MESA_PERIODS = tuple(LEVEL_OF_PERIOD)
 
 Number = float | tuple[float, float]
 
@@ -87,7 +91,7 @@ def mesa_index(
     draws: int = 4000,
     seed: int = 0,
 ) -> MesaIndex:
-    """The index of a period ("current", "near_term", "medium_term").
+    """The index of a period, one of MESA_PERIODS.
 
     capability: C >= 0, or (low, high) of a uniform; None is the period's printed level.
     misalignment: M in 0..1 likewise. exponents: (alpha, beta); None is the printed pair.
@@ -95,8 +99,8 @@ def mesa_index(
     """
     check_draws(draws, seed)
     priors = priors or load_priors().mesa
-    if period not in priors.periods:
-        raise ValueError(f"a period is one of {', '.join(priors.periods)}; got {period!r}")
+    if period not in MESA_PERIODS:
+        raise ValueError(f"a period is one of {', '.join(MESA_PERIODS)}; got {period!r}")
     if capability is None:
         capability = priors.capability_levels[LEVEL_OF_PERIOD[period]].capability.range
     if exponents is None:
@@ -109,7 +113,7 @@ def mesa_index(
             raise ValueError(f"{name} is within 0..{high:g}, or (low, high) there; got {at}")
         return stream(seed, f"mesa/{name}").uniform(*bounds, draws)
 
-    row = priors.periods[period]
+    row = priors.periods.get(period) or [*priors.periods.values()][-1]
     emergence = drawn("emergence", row.p_emergence.range, 1)
     misaligned = drawn("misaligned", row.p_misaligned.range, 1)
     alpha, beta = exponents

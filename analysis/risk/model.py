@@ -231,9 +231,9 @@ class RiskModel:
         """
         if isinstance(interventions, str):
             interventions = (interventions,)
-        place = None if domain is None else _choose("a domain", domain, self.priors.domains)
-        when = None if period is None else _choose("a period", period, self.priors.periods)
-        acts = [_choose("an intervention", i, self.priors.interventions) for i in interventions]
+        place = None if domain is None else choose("a domain", domain, self.priors.domains)
+        when = None if period is None else choose("a period", period, self.priors.periods)
+        acts = [choose("an intervention", i, self.priors.interventions) for i in interventions]
         asked = {"spec": spec, "capability": capability, "diversity": diversity, "method": method}
         if place is not None and spec is None:
             asked["spec"] = place.spec
@@ -488,7 +488,7 @@ def _refuse_side_by_side(feed: str, harm: str, domains: str) -> None:
             )
 
 
-def _choose(what: str, name: str, options: Mapping[str, T]) -> T:
+def choose(what: str, name: str, options: Mapping[str, T]) -> T:
     """The option of a name, as we or the source write it: `ai_control_protocols`, "AI Control
     Protocols"."""
     meant = {_plain(text): key for key, option in options.items()

@@ -101,6 +101,35 @@ def test_audit(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"id", "title", "printed", "derived", "treatment", "where"} <= set(items[0])
 
 
+def test_every_table_of_the_source_is_shown_with_what_it_is_used_as(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tables = json.loads(output(capsys, "source", "--json", "-"))
+    assert len(tables) == 32 and all(row["used_as"] for row in tables)
+    text = output(capsys, "source", "shift_types")
+    assert "document 003, lines 56-63" in text and "used as: the means of the three factors" in text
+    entries = {row["entry"]: row for row in json.loads(output(capsys, "source", "003.shift_types",
+                                                              "--json", "-"))}  # fmt: skip
+    assert entries["type_2.p_capability_transfer"]["printed"] == "0.65"
+    assert entries["type_2.label"]["printed"] == "Moderate"
+    with pytest.raises(ValueError, match="no table 'shift_type'; did you mean 'shift_types'"):
+        risk.main(["source", "shift_type"])
+
+
+def test_both_exponents_of_the_mesa_index_are_live(capsys: pytest.CaptureFixture[str]) -> None:
+    def severities(*argv: str) -> list[float]:
+        rows = json.loads(output(capsys, "mesa", "--draws", "500", *argv, "--json", "-"))
+        return [row["severity_median"] for row in rows]
+
+    half = severities("--misalignment", "0.25")
+    assert half == pytest.approx([s * 0.25**1.5 for s in severities()])
+    assert severities("--misalignment", "0.25", "--exponents", "2", "1") == pytest.approx(
+        [2 * s for s in half]
+    )
+    text = output(capsys, "mesa", "--draws", "500")
+    assert "5-30 %" in text and "transformative" in text and "deceptive_alignment" in text
+
+
 def test_scenario(capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["scenario", "--domain", "ai_assistants", "--period", "2028-2030", *FEW]
     argv += ["--intervention", "ai_control_protocols"]
@@ -135,11 +164,20 @@ def test_what_an_intervention_buys(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_sensitivity(capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ["sensitivity", "--shift", "superficial", "--capability", "unknown", *FEW]
+    argv = ["sensitivity", "--shift", "superficial", "--method", "reference", *FEW]
+    argv += ["--diversity", "narrow", "--spec", "reference"]
     rows = list(csv.DictReader(io.StringIO(output(capsys, *argv, "--csv", "-"))))
     assert "capability" in [row["name"] for row in rows[:2]]
     assert "capability" in output(capsys, *argv, "--by", "log_span")
     shares = json.loads(output(capsys, *argv, "--sobol", "--base", "64", "--json", "-"))
+    said = output(capsys, *argv)
+    held = "spec at reference, diversity at narrow, method at reference"
+    assert f"open, over the whole range: capability; held: {held}" in said
+    argv = ["sensitivity", "--domain", "game_ai", "--period", "2028-2030", *FEW]
+    argv += ["--intervention", "diverse_adversarial_training"]
+    assert "open, over the whole range: method; held: spec at the domain's own, " in output(
+        capsys, *argv
+    )
     (row,) = [row for row in shares if row["name"] == "capability"]
     assert row["total"] > row["first"] - 0.1 > 0
 
