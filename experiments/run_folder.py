@@ -13,6 +13,7 @@ import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class RunFolder:
     kind: str
     config: Mapping[str, Any]
 
-    @property
+    @cached_property
     def id(self) -> str:
         return run_id(self.config)
 

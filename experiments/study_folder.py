@@ -6,6 +6,7 @@ never saw them trains the missing ones only.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -81,8 +82,7 @@ def collect(measured: Measured) -> Path:
     named = own.append_column("arm", pa.array([arms[run] for run in own["run_id"].to_pylist()]))
     _write_table(folder / SETTINGS, named.sort_by("run_id"))
     _write_table(folder / CURVES, curves_of(measured))
-    paths = study_paths(measured.records, measured.plan.cells, [*study.arms], arms)
-    _write_paths(folder, paths)
+    _write_paths(folder, _paths(measured, arms))
     # Written last: with it, the folder is a study's.
     write_json(folder / STUDY, {
         "name": measured.plan.name,
@@ -96,6 +96,16 @@ def collect(measured: Measured) -> Path:
         "provenance": provenance(),
     })  # fmt: skip
     return folder
+
+
+def _paths(measured: Measured, arms: Mapping[str, str]) -> dict[str, Any]:
+    """The ways of these agents, unless the folder has them: replaying them takes the longest."""
+    of = hashlib.sha256(repr(sorted(arms.items())).encode()).hexdigest()
+    known = read_json(measured.plan.folder / PATHS) or {}
+    if known.get("of") == of:
+        return known
+    plan = measured.plan
+    return study_paths(measured.records, plan.cells, [*plan.study.arms], arms) | {"of": of}
 
 
 def _declared(cell: Cell) -> dict[str, str]:
@@ -141,6 +151,7 @@ def _add(part: Path, published: Path) -> None:
     paths = read_study_folder(published).paths()
     for code, numbers in read_study_folder(part).paths()["cells"].items():
         paths["cells"][code] = numbers | paths["cells"].get(code, {})
+    paths.pop("of", None)
     for name in ("overrides", "cells"):
         new[name] = old[name] | new[name]
     new["arms"] = [*dict.fromkeys([*old["arms"], *new["arms"]])]

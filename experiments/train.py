@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,12 +65,17 @@ def train_argument(config: TrainConfig) -> dict[str, Any]:
 def train_folder(config: TrainConfig) -> RunFolder:
     """Where its agent is, or will be. One that kept all its checkpoints serves where the last one
     is asked for."""
-    everything = RunFolder(
-        results_root(), "train", {**train_argument(config), "checkpoints": "all"}
-    )
-    if config.checkpoints == "all" or everything.is_done:
-        return everything
-    return RunFolder(results_root(), "train", train_argument(config))
+    asked, everything = _folders(config, config.get_family().version, results_root())
+    return everything if config.checkpoints == "all" or everything.is_done else asked
+
+
+@functools.lru_cache(maxsize=4096)
+def _folders(config: TrainConfig, version: int, root: Path) -> tuple[RunFolder, RunFolder]:
+    """As asked for, and with all checkpoints. Kept, because studies ask many times."""
+    argument = {**as_dict(config), "family_version": version}
+    both = (argument, {**argument, "checkpoints": "all"})
+    asked, everything = (RunFolder(root, "train", one) for one in both)
+    return asked, everything
 
 
 def is_repeated(run: Path) -> bool:

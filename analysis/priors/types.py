@@ -8,11 +8,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -22,6 +22,7 @@ FACTORS = ("p_capable", "p_goal_fail", "p_harm")
 PRIOR_SETS = ("taxonomy", "meta_analysis", "external_revision")
 Range = tuple[float, float]
 
+_NORMAL = NormalDist()
 _Z90 = 1.6448536269514722  # central 90 % of a normal: +- this many standard deviations
 
 
@@ -158,19 +159,37 @@ class Level:
 
     def quantile(self, share: FloatArray) -> FloatArray:
         """The multipliers [n] below which these shares [n] of the distribution lie."""
+        from scipy.special import ndtri  # here: the audit needs none
+
         if not self.log_sd:
             return np.full_like(share, self.median)
-        with np.errstate(divide="ignore"):
-            ends = ndtr(np.log(np.array(self.bounds) / self.median) / self.log_sd)
-        normal = ndtri(ends[0] + share * (ends[1] - ends[0]))
+        low, high = self._ends()
+        normal = ndtri(low + share * (high - low))
         found: FloatArray = self.median * np.exp(self.log_sd * normal)
         return found
 
     def within(self, bounds: Range) -> "Level":
         """The level without what lies beyond the bounds."""
+        if not self.log_sd:
+            return self
         cut = replace(self, bounds=bounds)
-        low, high = cut.quantile(np.array([0.05, 0.95])).tolist()
+        first, last = cut._ends()
+        low, high = (
+            self.median * math.exp(self.log_sd * _NORMAL.inv_cdf(first + share * (last - first)))
+            for share in (0.05, 0.95)
+        )
         return replace(cut, low=low, high=high)
+
+    def _ends(self) -> Range:
+        """The shares of the whole below the bounds."""
+
+        def below(end: float) -> float:
+            if end in (0, math.inf):
+                return float(end > 0)
+            return math.erfc(-math.log(end / self.median) / (self.log_sd * math.sqrt(2))) / 2
+
+        low, high = self.bounds
+        return below(low), below(high)
 
 
 def reference_level(note: str = "") -> Level:

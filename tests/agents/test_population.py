@@ -330,7 +330,8 @@ def test_weights_come_back_and_predict_as_in_sb3(case):
     theirs = model.policy.get_distribution(tensor).distribution.logits
     torch.testing.assert_close(logits[1].log_softmax(-1), theirs, atol=1e-5, rtol=0)
     expected = model.policy.predict_values(tensor)[:, 0]
-    torch.testing.assert_close(values[1], expected, atol=1e-5, rtol=0)
+    # Of pictures about 5, sums of thousands of float32: 2e-6 of them apart on some processors.
+    torch.testing.assert_close(values[1], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_rollouts_take_rows():
