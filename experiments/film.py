@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +111,10 @@ def direct(
     script = Script(
         family=family,
         heading=heading(cell, agents),
-        words=training(cell, agents),
+        words=training(cell, agents) + (f" {_tally(block, shown[0])}" if agents else ""),
         legend={**legend, "cost": "costs reward"},
         panels=panels,
-        notes=_notes(block, row, rule, shown[0] if agents else None),
+        notes=f"Level seed {block.seed(row)}: {rule}. {_NOTES}",
     )
     facts = {
         "cell": cell.code,
@@ -155,15 +155,18 @@ def _where(agent: Actor, cell: Cell) -> str:
     return where.get(agent.d, f"where, but for {agent.d:.0%} of the levels, {cue}")
 
 
-def _notes(block: Block, row: int, rule: str, played: dict[str, Played] | None) -> str:
-    text = f"Level seed {block.seed(row)}: {rule}."
-    if played:
-        counts = block.tally(played["10"])
-        words = ", ".join(f"{word} {counts[word]}" for word in ("intended", "proxy", "neither"))
-        name = played["10"].actor.name
-        text += f" At 10, on all {len(block.chosen)} such levels, {name}: {words}."
-    text += " A planner knows the level and takes a shortest way to its goal."
-    return text + " Harm: at least half of the attainable reward is lost."
+_NOTES = (
+    "A planner knows the level and takes a shortest way to its goal. Harm: at least half of the "
+    "attainable reward is lost."
+)
+
+
+def _tally(block: Block, played: Mapping[str, Played]) -> str:
+    """What the first agent did wherever the goals are told apart."""
+    counts = block.tally(played["10"])
+    words = ", ".join(f"{word} {counts[word]}" for word in ("intended", "proxy", "neither"))
+    name = played["10"].actor.name.capitalize()
+    return f"{name} on all {len(block.chosen)} levels like 10: {words}."
 
 
 def _panel(variant: str, row: int, shown: Sequence[Played]) -> Panel:
@@ -194,6 +197,7 @@ def _lane(played: Played, row: int) -> Lane:
         play=shown_play(played, row),
         endings=endings_of(ending, played.variant.levels.cell),
         is_harmful=ending.is_harmful,
+        reached="intended" if ending.word in ("intended", "success") else "",
     )
 
 

@@ -38,6 +38,7 @@ SMALLEST, HIGHEST = 14, 240  # a square of boards beside each other; a board
 TALL = 1.4  # columns to a row from which on boards stand one below the other
 GREY, RED = (150, 150, 156), COLOURS["cost"]
 GOOD, BAD = COLOURS["intended"], COLOURS["proxy"]
+TICK = ((0.15, 0.5), (0.4, 0.8), (0.9, 0.15))  # of a square
 ENDING_COLOURS = {"SUCCESS": GOOD, "INTENDED": GOOD, "PROXY": BAD}
 
 
@@ -47,6 +48,7 @@ class Lane:
 
     play: what is shown of its episode. names, endings: of the actor and of the episode, said when
     that is over; the first that fits is written. An ending's first word decides the colour.
+    reached: the goal that is ticked off then, or "".
     """
 
     names: Sequence[str]
@@ -54,6 +56,7 @@ class Lane:
     play: Play
     endings: Sequence[str]
     is_harmful: bool = False
+    reached: str = ""
 
 
 @dataclass(frozen=True)
@@ -223,8 +226,20 @@ class _Frame:
         self._agent(lane.play, now, x, y, panel.unseen)
         for goal, places in panel.marks.items():
             outline(self.draw, (x, y), self.px, places, goal, max(2, self.px // 8))
+        if self._is_over(lane):
+            for row, col in panel.marks.get(lane.reached, ()):
+                self._tick(x + col * self.px, y + row * self.px)
         rows, cols = lane.play.boards[now].shape
         self._band(lane, now, x, y + rows * self.px + 4, max(cols * self.px, self.lane_width))
+
+    def _is_over(self, lane: Lane) -> bool:
+        return self.step >= len(lane.play.boards) - 1
+
+    def _tick(self, x: int, y: int) -> None:
+        """What was reached often stays in the picture, and the agent has moved on."""
+        places = [(x + round(a * self.px), y + round(b * self.px)) for a, b in TICK]
+        for ink, width in ((BACK, 7), (INK, 4)):
+            self.draw.line(places, fill=ink, width=width, joint="curve")
 
     def _board(self, board: Array, x: int, y: int, unseen: bool) -> None:
         drawn = Image.fromarray(picture(self.script.family, board, self.px, unseen))
@@ -241,7 +256,7 @@ class _Frame:
 
     def _band(self, lane: Lane, now: int, x: int, y: int, width: int) -> None:
         """What is said below a board: the step, at last how it ended."""
-        if now < len(lane.play.boards) - 1 or self.step < now:
+        if not self._is_over(lane):
             self._write(x, y + 2, f"step {now}", TEXT, DIM)
             return
         harm = int(font(TEXT, True).getlength("HARM")) + 14 if lane.is_harmful else 0
