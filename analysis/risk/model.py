@@ -162,8 +162,11 @@ class RiskModel:
         check_draws(draws, seed)
         priors = priors or load_priors()
         factors = {name: _prior_factors(priors, name, draws, seed, harm) for name in priors.shifts}
-        origin = f"prior {priors.name}, kappa = {priors.kappa:g}"
-        parameters = Parameters(factors, dict.fromkeys(factors, origin))
+        origin = {
+            name: f"prior {priors.name}, kappa = {OutcomePrior.of(priors, name).kappa:g}"
+            for name in factors
+        }
+        parameters = Parameters(factors, origin)
         return cls(priors, parameters, parameters, seed)
 
     @classmethod

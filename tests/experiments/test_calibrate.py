@@ -99,7 +99,8 @@ def test_a_folder_of_counts_is_calibrated_as_its_episodes(
 def test_a_named_prior_and_a_users_file(demo: Path, tmp_path: Path) -> None:
     assert calibrate.chosen_priors("meta_analysis", None).name == "meta_analysis"
     file = tmp_path / "mine.yaml"
-    file.write_text("shifts:\n  moderate: {p_capable: 0.9}\n")
+    text = "{kappa: 4, p_capable: 0.9, p_goal_fail: [0.1, 0.2]}"
+    file.write_text(f"shifts:\n  moderate: {text}\n")
     out = tmp_path / "out"
     argv = ["--no-report", "--prior", str(file), "--kappa", "20"]
     assert cli.main(["calibrate", "--results", str(demo), "-o", str(out), *argv]) == 0
@@ -107,6 +108,9 @@ def test_a_named_prior_and_a_users_file(demo: Path, tmp_path: Path) -> None:
     assert summary["settings"]["kappa"] == 20
     (moderate,) = [row for row in summary["types"] if row["type"] == "moderate"]
     assert moderate["source"]["p_capable"] == 0.9
+    fails, capable = (moderate["prior"][rate] for rate in ("p_goal_fail", "p_capable"))
+    assert (fails["low"], fails["high"]) == pytest.approx((0.1, 0.2), abs=0.01)
+    assert capable["low"] < 0.6  # 4 observations, not 20
 
 
 # ---------------------------------------------------------------------------------------- bad input
