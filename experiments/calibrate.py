@@ -4,7 +4,8 @@ import os
 import shlex
 from pathlib import Path
 
-from misgen.analysis.calibration.calibrate import HARM, KAPPAS, PHIS, calibrate
+from misgen.analysis.calibration.calibrate import calibrate
+from misgen.analysis.calibration.draws import HARM, KAPPAS, PHIS
 from misgen.analysis.calibration.measured import of_setting
 from misgen.analysis.calibration.write import write_calibration
 from misgen.analysis.counts import read_played

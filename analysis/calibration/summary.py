@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from misgen.analysis.audit import warnings_of
-from misgen.analysis.calibration.calibrate import Calibration, Swept
+from misgen.analysis.calibration.calibrate import Calibration
 from misgen.analysis.calibration.conflict import TAIL, WIDE, expected_by_chance
+from misgen.analysis.calibration.draws import Swept
 from misgen.analysis.calibration.handoff import RATES
 from misgen.analysis.calibration.measured import (
     ARMS,

@@ -11,7 +11,7 @@ import pytest
 from tests.analysis.conftest import EVENTS, episodes
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
 
-from misgen.analysis.calibration.calibrate import Calibration, Settings, calibrate
+from misgen.analysis.calibration.calibrate import Calibration, calibrate
 from misgen.analysis.calibration.conflict import (
     TAIL,
     WIDE,
@@ -19,6 +19,7 @@ from misgen.analysis.calibration.conflict import (
     expected_by_chance,
     predictive,
 )
+from misgen.analysis.calibration.draws import Settings
 from misgen.analysis.calibration.handoff import RATES
 from misgen.analysis.calibration.measured import MeasuredCell, measure_cells, of_setting
 from misgen.analysis.calibration.summary import HARM_NOTE, feed_warnings, plain, summary_of
