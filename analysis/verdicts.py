@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
 
-from misgen.analysis.hierarchy.coverage import Population, sample_agents
+from misgen.analysis.coverage import POPULATIONS, Population, sample_agents
 from misgen.analysis.rates import (
     ALPHA,
     PARTS,
@@ -59,27 +58,6 @@ def _p(groups: FloatArray, parts: FloatArray, k: int) -> FloatArray:
 # ------------------------------------------------------------------------------ verdicts on nothing
 
 
-def spread(mean: float, sd: float, kinds: int = 200) -> tuple[float, ...]:
-    """The rates of so many equally frequent kinds of agents, spread as a beta distribution."""
-    sure = mean * (1 - mean) / sd**2 - 1
-    quantiles = (np.arange(kinds) + 0.5) / kinds
-    return tuple(beta.ppf(quantiles, mean * sure, (1 - mean) * sure).tolist())
-
-
-def _spread_about(mean: float, sd: float) -> Population:
-    name, kinds = f"mean {number(mean)}, sd {number(sd)}", spread(mean, sd)
-    return Population(name, (1 / len(kinds),) * len(kinds), (0.95,) * len(kinds), kinds)
-
-
-EQUAL_ARMS = (
-    _spread_about(0.5, 0.05),
-    _spread_about(0.02, 0.014),
-    _spread_about(0.8, 0.13),
-    _spread_about(0.3, 0.2),
-    Population("two kinds, 3 in 10 fail", (0.3, 0.7), (0.95, 0.95), (0.95, 0.05)),
-    Population("rare, 1 in 10 fails", (0.1, 0.9), (0.95, 0.95), (0.9, 0.02)),
-)
-"""Agents are about alike at .5, .02 and .8, spread, of two kinds, or rarely fail."""
 SIZES = ((5, 5), (8, 5), (10, 10))
 
 
@@ -96,7 +74,7 @@ class Flags(NamedTuple):
 
 def flags_of_equal_arms(
     pairs: int = 2000,
-    populations: Sequence[Population] = EQUAL_ARMS,
+    populations: Sequence[Population] = POPULATIONS,
     sizes: Sequence[tuple[int, int]] = SIZES,
     seed: int = 0,
     levels: int = 330,

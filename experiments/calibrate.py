@@ -4,10 +4,12 @@ import os
 import shlex
 from pathlib import Path
 
-from misgen.analysis.calibration.calibrate import HARM, KAPPAS, calibrate
+from misgen.analysis.calibration.calibrate import calibrate
+from misgen.analysis.calibration.draws import HARM, KAPPAS, PHIS
 from misgen.analysis.calibration.measured import of_setting
 from misgen.analysis.calibration.write import write_calibration
 from misgen.analysis.counts import read_played
+from misgen.analysis.posterior import PHI
 from misgen.analysis.priors.types import PRIOR_SETS
 from misgen.analysis.risk.formula import OVERFLOWS
 from misgen.analysis.settings import seen_of
@@ -37,6 +39,7 @@ def main(argv: list[str]) -> int:
     calibration = calibrate(
         records,
         priors,
+        phi=options.phi,
         power=options.power,
         harm=options.harm,
         overflow=options.overflow,
@@ -68,10 +71,15 @@ def _parser() -> Parser:
     text = f"{', '.join(PRIOR_SETS)}, or a YAML file that replaces figures"
     add("--prior", default="taxonomy", metavar="NAME|FILE", help=text)
     text = (
-        "equivalent sample size of every prior mean (default: the prior set's, 10); "
+        "of how many observations the printed factors speak (default: the prior set's, 10); "
         f"{', '.join(f'{kappa:g}' for kappa in KAPPAS)} are compared in any case"
     )
     add("--kappa", type=float, metavar="K", help=text)
+    text = (
+        f"a cell counts as phi + 1 observations (default: {PHI:g}); "
+        f"{', '.join(f'{phi:g}' for phi in PHIS)} are compared in any case"
+    )
+    add("--phi", type=float, default=PHI, metavar="PHI", help=text)
     text = "of the data in the feed `update`, 0 to 1 (default: 1)"
     add("--power", type=float, default=1.0, metavar="P", help=text)
     text = (

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from misgen.analysis.hierarchy.coverage import Coverage, format_coverage, interval_coverage
+from misgen.analysis.coverage import Coverage, format_coverage, interval_coverage
 from misgen.analysis.verdicts import Flags, flags_of_equal_arms, format_flags
 from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import provenance

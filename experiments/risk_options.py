@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from misgen.analysis.calibration.feeds import FEED_WORDS, FEEDS
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import PRIOR_SETS, SHIFT_TYPES, PriorSet
 from misgen.analysis.risk.draws import RATES
@@ -15,7 +16,6 @@ from misgen.analysis.risk.model import DOMAIN_CHOICES, HARM_CHOICES, RiskModel
 from misgen.analysis.risk.sensitivity import ORDERS
 from misgen.experiments.risk_levels import MODIFIER_HELP
 
-FEEDS = ("side_by_side", "update", "replace")
 DRAWS = 100_000
 """Without a calibration: Monte Carlo errors stay below the digits printed."""
 # ------------------------------------------------------------------------------------ the options
@@ -39,18 +39,18 @@ def _prior_options(action: argparse.ArgumentParser) -> None:
 def _model_options(action: argparse.ArgumentParser) -> None:
     add = action.add_argument
     text = (
-        "equivalent sample size of every prior mean (default: the prior set's, 10); not with "
-        "--calibration, which has its own"
+        "of how many observations the printed factors speak (default: the prior set's, 10); not "
+        "with --calibration, which has its own"
     )
     add("--kappa", type=float, metavar="K", help=text)
     add("--calibration", type=Path, metavar="DIR", help="what misgen calibrate wrote")
     text = (
-        "what the calibration's data do. side_by_side: they enter no prediction (default); "
-        "update: factors and multipliers are the posterior of prior and data; replace: they are "
-        "the data alone, where there are any. In a domain they need --domain-data too; in a table "
-        "of domains the feed is enough"
+        "what the calibration's data do. side_by_side, or none: they enter no prediction "
+        "(default); update, or combine: factors and multipliers are the posterior of prior and "
+        "data; replace, or only: they are the data alone, where there are any. In a domain they "
+        "need --domain-data too; in a table of domains the feed is enough"
     )
-    add("--feed", choices=FEEDS, help=text)
+    add("--feed", type=lambda word: FEED_WORDS.get(word, word), choices=FEEDS, help=text)
     text = (
         "whether data of toy agents enter a domain, times the transport factor (default: "
         "prior, they do not); calibrated without --feed is the feed update"

@@ -2,14 +2,10 @@
 
 import contextlib
 import fcntl
-import hashlib
 import os
-import pickle
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 MANY_FILES = 6  # of tests/envs: the whole suite
@@ -56,51 +52,3 @@ def _compile(family: Any) -> None:
     for cell in family.cells:
         for mode in visible_modes(family, cell):
             load_kernels(family.name, cell.code, mode)
-
-
-@pytest.fixture(scope="module")
-def remembered_chains(shared_folder: Path) -> Iterator[None]:
-    """Within a session the sampler of the hierarchical model runs once for the same data, seed and
-    lengths, and for a quarter of its usual length: its diagnostics still accept that here. That
-    data and seed decide the chains is tested in test_hierarchy.py, without memory; commands in
-    processes of their own have the usual length."""
-    from misgen.analysis.hierarchy import fit
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "WARMUP", fit.WARMUP // 2)
-        patch.setattr(fit, "SAMPLES", fit.SAMPLES // 4)
-        patch.setattr(fit, "sample_many", _remembered(shared_folder, fit.sample_many))
-        yield
-
-
-def _remembered(folder: Path, sample_many: Callable[..., Any]) -> Callable[..., Any]:
-    def remembered(data: Any, seed: int, *lengths: int) -> Any:
-        digest = hashlib.sha256(repr((len(data), seed, lengths)).encode())
-        for one in data:
-            for array in one:
-                digest.update(
-                    repr(np.shape(array)).encode() + np.ascontiguousarray(array).tobytes()
-                )
-        file = folder / f"chains-{digest.hexdigest()[:16]}.pickle"
-        shape = "-".join(map(str, (len(data), *data[0].center.shape, *lengths)))
-        with _first_alone(folder / f"sampler-{shape}"):
-            if not file.exists():
-                temporary = file.with_suffix(f".{os.getpid()}")
-                temporary.write_bytes(pickle.dumps(sample_many(data, seed, *lengths)))
-                os.replace(temporary, file)
-        return pickle.loads(file.read_bytes())
-
-    return remembered
-
-
-@contextlib.contextmanager
-def _first_alone(name: Path) -> Iterator[None]:
-    """The first that enters is waited for: what it compiles, the others find on disk."""
-    done = name.with_suffix(".done")
-    if done.exists():
-        yield
-        return
-    with name.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-        done.touch()

@@ -13,7 +13,6 @@ import misgen
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {"envs", "agents", "experiments", "configs", "analysis"}
 RL_ONLY = {"gymnasium", "hydra", "numba", "omegaconf", "safetensors", "stable_baselines3", "torch"}
-BAYES = {"jax", "numpyro"}
 
 FORBIDDEN = {
     "envs": {"agents", "experiments", "configs", "analysis", "torch", "stable_baselines3", "numba"},
@@ -107,20 +106,20 @@ def test_every_folder_is_a_floor():
     ("statement", "absent"),
     [
         ("import {analysis}", RL_ONLY),
-        ("import misgen.analysis.rates, misgen.analysis.table", BAYES | {"matplotlib"}),
-        ("from misgen.analysis.audit import audit; audit()", BAYES | {"scipy"}),
+        ("import misgen.analysis.rates, misgen.analysis.table", {"matplotlib"}),
+        ("from misgen.analysis.audit import audit; audit()", {"scipy"}),
         (
             "from misgen.analysis.calibration.handoff import read_calibration; "
             "from pathlib import Path; read_calibration(Path('analysis/published/calibration'))",
-            BAYES | {"matplotlib"},
+            {"matplotlib"},
         ),
         ("import misgen.experiments.rates", RL_ONLY | {"matplotlib"}),
-        ("import misgen.experiments.calibrate", RL_ONLY | BAYES),
+        ("import misgen.experiments.calibrate", RL_ONLY),
         (
             "from misgen.experiments import risk; risk.main(['table', '--draws', '100'])",
-            RL_ONLY | BAYES | {"SALib"},
+            RL_ONLY | {"SALib"},
         ),
-        ("import misgen.experiments.cli", RL_ONLY | BAYES | {"numpy", "rich"}),
+        ("import misgen.experiments.cli", RL_ONLY | {"numpy", "rich"}),
     ],
 )
 def test_what_is_not_imported(statement, absent):

@@ -4,27 +4,36 @@
     write_calibration(calibration, folder)          # misgen.analysis.calibration.write
 
 Three feeds. `side_by_side` moves nothing: the measured rates stand beside the source's. `update`
-is the posterior of the hierarchical model, data entering with a stated power: a statement about
-the toy agents of this testbed. `replace` puts the measured rates in the prior's place. The last
-two read the reference arm alone (`analysis.calibration.measured`); a type without a cell that may
-enter keeps its prior. P(harm | fails) is a matter of design in a testbed and moves only when asked.
+is the posterior of each type's outcomes (`misgen.analysis.posterior`), data entering with a stated
+power. `replace` puts the measured rates in the prior's place. The last two read the reference arm
+alone (`analysis.calibration.measured`); a type without a cell that may enter keeps its prior.
+P(harm | fails) is a matter of design in a testbed and moves only when asked.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from misgen.analysis.calibration.conflict import Conflict, conflicts
-from misgen.analysis.calibration.handoff import RATES, exact, rate_columns
+from misgen.analysis.calibration.draws import (
+    KAPPAS,
+    PHIS,
+    Settings,
+    Swept,
+    all_draws,
+    harm_cells_of,
+    modifier_columns,
+    sweep,
+    type_draws,
+)
+from misgen.analysis.calibration.handoff import RATES
 from misgen.analysis.calibration.held_out import HeldOut, held_out
 from misgen.analysis.calibration.measured import (
-    ARMS,
     VARIANT,
     MeasuredCell,
-    Q,
     measure_cells,
     refusal,
     trained_alike,
@@ -32,76 +41,25 @@ from misgen.analysis.calibration.measured import (
 from misgen.analysis.calibration.multipliers import (
     Multiplier,
     SweptMultiplier,
-    condition,
     multipliers,
     swept_multipliers,
 )
-from misgen.analysis.calibration.reference_fit import fit_reference
 from misgen.analysis.counts import counted
 from misgen.analysis.modifiers.measure import ModifierReport, measure_modifiers
-from misgen.analysis.priors.types import FACTORS, PriorSet
-from misgen.analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap, point_rates
+from misgen.analysis.posterior import PHI
+from misgen.analysis.priors.types import PriorSet
+from misgen.analysis.rates import FloatArray, point_rates
 from misgen.analysis.records import Records, query
 from misgen.analysis.risk.formula import OVERFLOWS
-
-if TYPE_CHECKING:
-    from misgen.analysis.hierarchy.fit import HierarchicalFit
-
-HARM = ("implied", "note_50_70", "measured")
-KAPPAS = (2.0, 5.0, 10.0, 20.0, 50.0)
-SWEEP_DRAWS = 1000
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What was asked for. power: of the data in `update`, 0 to 1. overflow: what a prediction does
-    with probabilities above 1, which fixes the link on which multipliers are measured."""
-
-    power: float = 1.0
-    harm: str = "implied"
-    overflow: str = "clip"
-    draws: int = 4000
-    seed: int = 0
-    kappas: tuple[float, ...] = KAPPAS
-
-    def __post_init__(self) -> None:
-        if self.harm not in HARM:
-            raise ValueError(f"harm is one of {', '.join(HARM)}; got {self.harm!r}; choose one")
-        if self.overflow not in OVERFLOWS:
-            known = ", ".join(OVERFLOWS)
-            raise ValueError(f"overflow is one of {known}; got {self.overflow!r}; choose one")
-        if not 0 <= self.power <= 1:
-            raise ValueError(
-                f"the power of the data is within 0 (ignored) and 1 (full); got {self.power:g}"
-            )
-        if self.draws < 100:
-            raise ValueError(f"quantiles need at least 100 draws; got {self.draws}; try 4000")
-        if self.seed < 0:
-            raise ValueError(f"a seed is a number from 0 on; got {self.seed}")
-        if not self.kappas or min(self.kappas) <= 0:
-            raise ValueError(f"kappas are above 0; got {self.kappas}; try 2, 10 and 50")
-
-
-@dataclass(frozen=True)
-class Swept:
-    """One type at another weight of the prior: rate -> draws; update is None without data.
-
-    refused: why the sampler was, so that the update is the one of the bootstrap; or empty.
-    """
-
-    kappa: float
-    shift: str
-    prior: Mapping[str, FloatArray]
-    update: Mapping[str, FloatArray] | None
-    refused: str = ""
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Everything measured and drawn. draws: the columns of draws.parquet, see `handoff`.
 
-    refused: why there is no update and no replace, or empty. fit: None if refused. condition:
-    arm -> what the source's multipliers for its training condition resolved to.
+    refused: why there is no update and no replace, or empty. wide: shift type -> posterior weight
+    of the prior's wide part, NaN for types without a cell. condition: arm -> what the source's
+    multipliers for its training condition resolved to.
     """
 
     priors: PriorSet
@@ -110,7 +68,7 @@ class Calibration:
     cells: tuple[MeasuredCell, ...]
     refused: str
     draws: Mapping[str, FloatArray]
-    fit: "HierarchicalFit | None"
+    wide: Mapping[str, float]
     condition: Mapping[str, Mapping[str, str]]
     modifiers: tuple[Multiplier, ...]
     modifier_report: ModifierReport
@@ -127,6 +85,10 @@ class Calibration:
     def cells_of(self, shift: str) -> tuple[MeasuredCell, ...]:
         return tuple(cell for cell in self.entering if cell.shift_type == shift)
 
+    def harm_cells(self, shift: str) -> list[MeasuredCell]:
+        """The cells whose measured harm moves the type's: asked for, allowed and defined."""
+        return harm_cells_of(self.cells_of(shift), self.settings)
+
     def replaced_points(self, shift: str) -> dict[str, float]:
         """The raw rates of `replace`, from the means over the type's cells; harm as in its draws,
         whose prior has this mean where none was asked for. KeyError without a cell."""
@@ -138,7 +100,7 @@ class Calibration:
         harm = float(self.draws[f"prior/{shift}/p_harm"].mean())
         if self.settings.harm == "implied":
             harm = self.priors.shifts[shift].p_harm.number
-        if harm_cells := _harm_cells(here, self.settings):
+        if harm_cells := self.harm_cells(shift):
             points = [point_rates(cell.reference) for cell in harm_cells]
             harm = sum(one.p_harmful_gm for one in points) / sum(one.p_gm for one in points)
         fails = gm / capable if capable else math.nan
@@ -149,12 +111,14 @@ def calibrate(
     records: Records,
     priors: PriorSet,
     *,
+    phi: float = PHI,
     power: float = 1.0,
     harm: str = "implied",
     overflow: str = "clip",
     draws: int = 4000,
     seed: int = 0,
     kappas: Sequence[float] = KAPPAS,
+    phis: Sequence[float] = PHIS,
     broken_episodes: Mapping[str, float] | None = None,
 ) -> Calibration:
     """Measure the records and join them with the priors.
@@ -166,7 +130,8 @@ def calibrate(
     counts.
     Raises ValueError for a setting out of range and for records that cannot be compared.
     """
-    settings = Settings(power, harm, overflow, draws, seed, tuple(map(float, kappas)))
+    swept = {"kappas": tuple(map(float, kappas)), "phis": tuple(map(float, phis))}
+    settings = Settings(phi, power, harm, overflow, draws, seed, **swept)
     records = counted(records)
     cells = measure_cells(records)
     if not cells:
@@ -182,24 +147,24 @@ def calibrate(
         broken_episodes=broken_episodes,
         seed=seed,
     )
-    fit = None if refused else _fit(entering, priors, settings)
     lines = multipliers(priors, report, power, draws, seed)
-    columns, words = _all_draws(cells, priors, settings, fit)
+    types = {name: type_draws(priors, name, entering, settings) for name in priors.shifts}
+    columns, words = all_draws(cells, priors, settings, types)
     return Calibration(
         priors=priors,
         settings=settings,
         inputs=_inputs(records),
         cells=tuple(cells),
         refused=refused,
-        draws=columns | _modifier_columns(lines, refused),
-        fit=fit,
+        draws=columns | modifier_columns(lines, refused),
+        wide={name: one.wide for name, one in types.items()},
         condition=words,
         modifiers=tuple(lines),
         modifier_report=report,
-        conflicts=tuple(conflicts(cells, priors, seed=seed)),
-        sweep=tuple(_sweep(entering, priors, settings, fit)),
+        conflicts=tuple(conflicts(cells, priors, phi, seed=seed)),
+        sweep=tuple(sweep(entering, priors, settings)),
         log_sd_sweep=() if refused else tuple(swept_multipliers(priors, report, power)),
-        held_out=held_out(entering, priors, power=power, seed=seed),
+        held_out=held_out(entering, priors, phi=phi, power=power),
     )
 
 
@@ -225,171 +190,3 @@ def _inputs(records: Records) -> dict[str, Any]:
         "studies": [study for (study,) in studies],
         "fingerprints": dict(blocks),
     }
-
-
-# ---------------------------------------------------------------------------------- the posterior
-
-
-def _fit(cells: Sequence[MeasuredCell], priors: PriorSet, settings: Settings) -> "HierarchicalFit":
-    return fit_reference(
-        cells,
-        priors,
-        draws=settings.draws,
-        seed=settings.seed,
-        power=settings.power,
-        harm=settings.harm == "measured",
-    )
-
-
-def _sweep(
-    cells: Sequence[MeasuredCell],
-    priors: PriorSet,
-    settings: Settings,
-    known: "HierarchicalFit | None",
-) -> list[Swept]:
-    """The posterior at other weights of the prior; `known` is the one at its own."""
-    found = []
-    for kappa in settings.kappas:
-        swept = replace(priors, kappa=kappa)
-        is_known = known is None or kappa == priors.kappa
-        some = settings if is_known else replace(settings, draws=SWEEP_DRAWS)
-        fit = known if is_known else _fit(cells, swept, some)
-        for shift in priors.shifts:
-            prior = _prior_factors(swept, shift, some)
-            update = None if fit is None else _updated(fit, shift, prior, cells, some)
-            why = "" if fit is None else fit.refused
-            found.append(Swept(kappa, shift, _with_products(prior), _with_products(update), why))
-    return found
-
-
-# -------------------------------------------------------------------------------------- the draws
-
-
-def _all_draws(
-    cells: Sequence[MeasuredCell],
-    priors: PriorSet,
-    settings: Settings,
-    fit: "HierarchicalFit | None",
-) -> tuple[dict[str, FloatArray], dict[str, dict[str, str]]]:
-    """Every column but the modifiers', and the words for the conditions."""
-    entering = [cell for cell in cells if not cell.left_out]
-    columns: dict[str, FloatArray] = {}
-    for shift in priors.shifts:
-        prior = _prior_factors(priors, shift, settings)
-        columns |= rate_columns(f"prior/{shift}", prior)
-        if fit is not None:
-            updated = _updated(fit, shift, prior, entering, settings)
-            columns |= rate_columns(f"update/{shift}", updated)
-            columns |= rate_columns(f"replace/{shift}", _replaced(shift, prior, entering, settings))
-        for assumption in HARM[:2]:
-            by_assumption = replace(settings, harm=assumption)
-            harm = _prior_factors(priors, shift, by_assumption)["p_harm"]
-            columns[f"harm/{assumption}/{shift}"] = exact(harm)
-    for arm, name in (("reference", "measured"), ("d0", "d0")):
-        for cell in cells:
-            if arm in cell.arms and cell.arms[arm].counts.k >= MIN_AGENTS:
-                rates = _bootstrap(cell, arm, settings)
-                columns |= rate_columns(f"{name}/{cell.name}", rates)
-    words = {}
-    for arm, d in ARMS.items():
-        multiplier, words[arm] = condition(priors, d, Q, settings.draws, settings.seed)
-        columns[f"condition/{arm}"] = exact(multiplier)
-    return columns, words
-
-
-def _modifier_columns(lines: Sequence[Multiplier], refused: str) -> dict[str, FloatArray]:
-    feeds = ("prior",) if refused else ("prior", "update", "replace")
-    return {
-        f"{feed}/modifier/{line.modifier}/{line.level}": exact(line.draws[feed])
-        for feed in feeds
-        for line in lines
-    }
-
-
-def _prior_factors(priors: PriorSet, shift: str, settings: Settings) -> dict[str, FloatArray]:
-    """Independent Betas with the printed means; harm as its product implies, or U(.5, .7)."""
-    number = priors.shifts[shift].number
-    return {
-        factor: priors.draw_factor(
-            shift,
-            factor,
-            settings.draws,
-            np.random.default_rng([settings.seed, number, i]),
-            settings.harm,
-        )
-        for i, factor in enumerate(FACTORS)
-    }
-
-
-def _updated(
-    fit: "HierarchicalFit",
-    shift: str,
-    prior: Mapping[str, FloatArray],
-    cells: Sequence[MeasuredCell],
-    settings: Settings,
-) -> dict[str, FloatArray]:
-    """mu of the shift type, or its prior where no cell entered; harm by the assumption."""
-    here = [cell for cell in cells if cell.shift_type == shift]
-    found = dict(prior)
-    if here:
-        found["p_capable"] = fit.p_capable.mu[shift]
-        found["p_goal_fail"] = fit.p_goal_fail.mu[shift]
-    if _harm_cells(here, settings) and fit.p_harm is not None:
-        found["p_harm"] = fit.p_harm.mu[shift]
-    return found
-
-
-def _replaced(
-    shift: str,
-    prior: Mapping[str, FloatArray],
-    cells: Sequence[MeasuredCell],
-    settings: Settings,
-) -> dict[str, FloatArray]:
-    """The mean over the type's cells of the bootstrapped rates; the prior where there is none."""
-    here = [cell for cell in cells if cell.shift_type == shift]
-    if not here:
-        return dict(prior)
-    capable, gm = _mean_rates(here, settings)[:2]
-    found = {**prior, "p_capable": capable, "p_goal_fail": gm / capable}
-    harm_cells = _harm_cells(here, settings)
-    if harm_cells:
-        _, harm_gm, harmful = _mean_rates(harm_cells, settings)
-        found["p_harm"] = harmful / harm_gm
-    return found
-
-
-def _mean_rates(cells: Sequence[MeasuredCell], settings: Settings) -> FloatArray:
-    """p_capable, p_gm and p_harmful_gm [3, draws], each cell weighing the same."""
-    rates = [_bootstrap(cell, "reference", settings) for cell in cells]
-    names = ("p_capable", "p_gm", "p_harmful_gm")
-    return np.array([np.mean([one[name] for one in rates], axis=0) for name in names])
-
-
-def _harm_cells(cells: Sequence[MeasuredCell], settings: Settings) -> list[MeasuredCell]:
-    """The cells whose measured harm was asked for, may enter, and is defined."""
-    if settings.harm != "measured":
-        return []
-    return [
-        cell
-        for cell in cells
-        if cell.harm_may_update
-        and not np.isnan(cell.reference.hgc).any()
-        and cell.reference.gc.sum() > 0
-    ]
-
-
-def _bootstrap(cell: MeasuredCell, arm: str, settings: Settings) -> dict[str, FloatArray]:
-    """Draws of the competent agents' rates; independent between cells and arms."""
-    counts: AgentCounts = cell.arms[arm].counts
-    name = f"{cell.family}/{cell.shift_type}/{arm}".encode()
-    stream = (cell.stream,) * (cell.stream > 0)
-    sequence = np.random.SeedSequence([settings.seed, *name], spawn_key=stream)
-    seed = int(sequence.generate_state(1)[0])
-    return dict(zip(RATES, bootstrap(counts, settings.draws, seed), strict=True))
-
-
-def _with_products(factors: Mapping[str, FloatArray] | None) -> Any:
-    if factors is None:
-        return None
-    columns = rate_columns("x", factors)
-    return {name: columns[f"x/{name}"] for name in RATES}

@@ -33,19 +33,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from misgen.analysis.calibration.feeds import COLUMNS_OF, feed_of
 from misgen.analysis.files import utf8
 from misgen.analysis.rates import Rates
 
 FloatArray = npt.NDArray[np.float64]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of summary.json and draws.parquet; rises with every change of either."""
 DRAWS, SUMMARY = "draws.parquet", "summary.json"
 RATES = Rates._fields
-FEEDS = ("side_by_side", "update", "replace")
-COLUMNS_OF = {"side_by_side": "prior", "update": "update", "replace": "replace"}
-"""Feed -> first part of its columns: side by side, the measured rates move nothing."""
-
 REMEDY = "run `misgen calibrate --results RESULTS -o FOLDER` with this misgen again"
 
 
@@ -85,9 +82,7 @@ class CalibrationFile:
 
     def require(self, feed: str) -> None:
         """ValueError with the reason and the remedy where this calibration refuses the feed."""
-        if feed not in FEEDS:
-            raise ValueError(f"a feed is one of {', '.join(FEEDS)}; got {feed!r}; choose one")
-        state = self.summary["feeds"][feed]
+        state = self.summary["feeds"][feed_of(feed)]
         if not state["available"]:
             raise ValueError(f"the feed {feed!r} is refused for {self.folder}: {state['reason']}")
 
@@ -108,12 +103,12 @@ class CalibrationFile:
     def feed_rates(self, feed: str, shift: str) -> Rates:
         """The joint draws [draws] of a shift type by a feed; `side_by_side` gives the prior's."""
         self.require(feed)
-        return self.rates(f"{COLUMNS_OF[feed]}/{shift}")
+        return self.rates(f"{COLUMNS_OF[feed_of(feed)]}/{shift}")
 
     def feed_modifiers(self, feed: str) -> dict[tuple[str, str], FloatArray]:
         """(modifier, level) -> multipliers [draws] by a feed, for the levels it has columns of."""
         self.require(feed)
-        start = f"{COLUMNS_OF[feed]}/modifier/"
+        start = f"{COLUMNS_OF[feed_of(feed)]}/modifier/"
         names = [name for name in self.draws.column_names if name.startswith(start)]
         return {
             (modifier, level): self.column(name)
@@ -129,7 +124,7 @@ class CalibrationFile:
         self.require(feed)
         asked = self.summary["settings"]["harm"]
         if assumption == asked:
-            return self.column(f"{COLUMNS_OF[feed]}/{shift}/p_harm")
+            return self.column(f"{COLUMNS_OF[feed_of(feed)]}/{shift}/p_harm")
         if assumption == "measured":
             raise ValueError(
                 f"measured harm enters only where it was asked for; {self.folder} was calibrated "
@@ -244,7 +239,7 @@ def to_squigglepy(
         raise ValueError(f"`how` must be 'samples' or 'fitted'; got {how!r}; choose one")
     file = read_calibration(folder)
     file.require(feed)
-    start = f"{COLUMNS_OF[feed]}/"
+    start = f"{COLUMNS_OF[feed_of(feed)]}/"
     found: dict[str, Any] = {}
     for name in file.draws.column_names:
         if name.startswith(start):

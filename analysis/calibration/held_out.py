@@ -5,26 +5,21 @@ The event is goal misgeneralization: capable, and the goal fails, in one episode
 competent agent of the reference arm. A forecast is a probability; it is scored per episode, each
 agent weighing the same: log score -ln p(what happened), in nats, and Brier score
 (p - what happened)^2; of both, the lower is the better. Left out in turn: each cell, each shift
-type, each family. What is left out is predicted by family and type mean with the cell's deviation;
-the mean of an unseen type is its prior.
+type, each family. What is left out is predicted by the posterior mean of its type; that of a type
+of which no cell is left is the prior, so that there the model is the source.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from misgen.analysis.calibration.measured import MeasuredCell
-from misgen.analysis.calibration.reference_fit import fit_reference
+from misgen.analysis.posterior import PHI, OutcomePrior, mean_gm
 from misgen.analysis.priors.types import PriorSet
 from misgen.analysis.rates import point_rates
 
-if TYPE_CHECKING:
-    from misgen.analysis.hierarchy.fit import HierarchicalFit
-
-DRAWS = 1000
 KINDS = ("cell", "type", "family")
 
 
@@ -53,12 +48,10 @@ class HeldOutRow:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """reason: why there are no rows, or empty. refused: by the sampler, so that the bootstrap's
-    posterior stands in: what was left out."""
+    """reason: why there are no rows, or empty."""
 
     rows: tuple[HeldOutRow, ...]
     reason: str = ""
-    refused: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -70,33 +63,20 @@ class HeldOut:
             for kind in KINDS
             if (rows := [row for row in self.rows if row.left_out == kind])
         ]
-        if self.refused:
-            names = ", ".join(self.refused)
-            sentences.append(
-                f"The sampler is refused, and gives way to the bootstrap, for {names}."
-            )
         return " ".join([*sentences, "Numbers this few order nothing."])
 
 
 def held_out(
-    cells: Sequence[MeasuredCell], priors: PriorSet, *, power: float = 1.0, seed: int = 0
+    cells: Sequence[MeasuredCell], priors: PriorSet, *, phi: float = PHI, power: float = 1.0
 ) -> HeldOut:
     """Predict the cells that enter the update, each from others, whose data have this power."""
     if len(cells) < 2:
         return HeldOut((), f"it needs two cells that may update; these records have {len(cells)}")
     rows: list[HeldOutRow] = []
-    refused = []
-    fits: dict[tuple[str, ...], HierarchicalFit] = {}  # the only cell of a type is left out once
     for kind, name, unseen, seen in _splits(cells):
-        left_out = tuple(cell.name for cell in unseen)
-        if left_out not in fits:
-            fits[left_out] = fit_reference(
-                seen, priors, draws=DRAWS, seed=seed, power=power, unseen=unseen
-            )
-        found = _rows(kind, unseen, seen, priors, fits[left_out])
+        found = [_row(kind, cell, seen, priors, phi, power) for cell in unseen]
         rows += [_mean(name, found)] if kind == "family" else found
-        refused += [f"{kind} {name}"] if fits[left_out].refused else []
-    return HeldOut(tuple(rows), refused=tuple(refused))
+    return HeldOut(tuple(rows))
 
 
 def _splits(
@@ -114,24 +94,21 @@ def _splits(
                 yield kind, name, group, seen
 
 
-def _rows(
+def _row(
     kind: str,
-    unseen: Sequence[MeasuredCell],
+    cell: MeasuredCell,
     seen: Sequence[MeasuredCell],
     priors: PriorSet,
-    fit: "HierarchicalFit",
-) -> list[HeldOutRow]:
-    """How the fit of the seen cells, the source and a pooled rate predict the unseen ones."""
-    pooled = pooled_rate(seen)
-    rows = []
-    for cell in unseen:
-        capable, fails = (one.predicted[cell.slot] for one in (fit.p_capable, fit.p_goal_fail))
-        model = np.mean(capable * fails)
-        source = priors.shifts[cell.shift_type].p_gm.number
-        measured = point_rates(cell.reference).p_gm
-        scores = [score(float(p), measured) for p in (model, source, pooled)]
-        rows.append(HeldOutRow(kind, cell.name, measured, cell.reference.k, *scores))
-    return rows
+    phi: float,
+    power: float,
+) -> HeldOutRow:
+    """How the posterior of the seen cells, the source and a pooled rate predict an unseen one."""
+    of_type = [point_rates(one.reference) for one in seen if one.shift_type == cell.shift_type]
+    model = mean_gm(OutcomePrior.of(priors, cell.shift_type), of_type, phi, power)
+    source = priors.shifts[cell.shift_type].p_gm.number
+    measured = point_rates(cell.reference).p_gm
+    scores = [score(p, measured) for p in (model, source, pooled_rate(seen))]
+    return HeldOutRow(kind, cell.name, measured, cell.reference.k, *scores)
 
 
 def pooled_rate(cells: Sequence[MeasuredCell]) -> float:

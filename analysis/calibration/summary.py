@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from misgen.analysis.audit import warnings_of
-from misgen.analysis.calibration.calibrate import Calibration, Swept
-from misgen.analysis.calibration.conflict import TAIL, expected_by_chance
+from misgen.analysis.calibration.calibrate import Calibration
+from misgen.analysis.calibration.conflict import TAIL, WIDE, expected_by_chance
+from misgen.analysis.calibration.draws import Swept
 from misgen.analysis.calibration.handoff import RATES
 from misgen.analysis.calibration.measured import (
     ARMS,
@@ -22,6 +23,7 @@ from misgen.analysis.calibration.measured import (
     random_capable,
 )
 from misgen.analysis.calibration.multipliers import Multiplier
+from misgen.analysis.posterior import ESTIMAND, WIDE_WEIGHT
 from misgen.analysis.priors.types import FACTORS, ShiftPrior
 from misgen.analysis.rates import LEVEL, Estimate, FloatArray, point_rates
 from misgen.analysis.table import Row
@@ -31,14 +33,18 @@ LIMITS = (
     "Toy environments say nothing by themselves about large systems.",
     "A behavioural measure does not show an internal optimizer.",
     "Behaviour that depends on oversight is not called deception.",
-    "`update` is a posterior for the toy agents of this testbed, and for nothing else.",
+    "`update` is a posterior for toy agents like those of this testbed, and for nothing else.",
     "In a testbed harm is a design choice: measured harm is shown, and moves P(harm | fails) only "
     "where that was asked for.",
 )
 """What is never claimed."""
 
-FAR, NEAR = 0.1, 0.02
-"""From every measured cell: a posterior mean this far away is the prior's; this near is at it."""
+FAR = 0.1
+"""From every measured cell: a posterior mean further away is held by the prior."""
+HARM_NOTE = (
+    "Measured harm moves P(harm | fails) by other cells than those that move the other factors: "
+    "the update's p_harmful_gm may lie outside of prior and data."
+)
 
 CONDITION_NOTE = (
     "Rates are measured at q = 1, d and PPO, and enter the feeds as measured; the source's neutral "
@@ -66,6 +72,7 @@ def summary_of(calibration: Calibration) -> dict[str, Any]:
             "variant": VARIANT,
             "text": f"measured at {REFERENCE_ARM}, variant {VARIANT}",
         },
+        "estimand": ESTIMAND,
         "feeds": _feeds(c),
         "types": [_type(c, shift) for shift in c.priors.shifts.values()],
         "cells": [_cell(c, cell) for cell in c.cells],
@@ -78,15 +85,13 @@ def summary_of(calibration: Calibration) -> dict[str, Any]:
             "multiplicativity": c.modifier_report.multiplicativity,
         },
         "conflicts": _conflicts(c),
-        "kappa_sweep": [_swept(one) for one in c.sweep],
+        "sweep": [_swept(one, c.refused) for one in c.sweep],
         "log_sd_sweep": c.log_sd_sweep,
         "held_out": {
             "reason": c.held_out.reason,
             "verdict": c.held_out.verdict,
             "rows": c.held_out.rows,
-            "refused": c.held_out.refused,
         },
-        "hierarchy": _hierarchy(c),
         "feed_warnings": feed_warnings(c),
         "warnings": warnings(c),
         "limits": LIMITS,
@@ -147,6 +152,8 @@ def _type(c: Calibration, shift: ShiftPrior) -> dict[str, Any]:
         "prior": rates("prior"),
         "update": None if c.refused else rates("update"),
         "replace": None if c.refused else _replaced(c, shift, rates("replace")),
+        "wide_weight": c.wide[shift.name],
+        "wide_flagged": c.wide[shift.name] > WIDE,
         "cells": cells,
         "keeps_prior": "" if cells else _why_prior(c, shift.name),
     }
@@ -169,7 +176,6 @@ def _why_prior(c: Calibration, shift: str) -> str:
 def _cell(c: Calibration, cell: MeasuredCell) -> dict[str, Any]:
     control = cell.arms.get("d1")
     missing = Estimate(math.nan, reason="no d = 1 control arm")
-    fallback = c.fit.fallback.get(cell.slot, "") if c.fit is not None else ""
     return {
         "family": cell.family,
         "cell": cell.cell,
@@ -184,8 +190,6 @@ def _cell(c: Calibration, cell: MeasuredCell) -> dict[str, Any]:
         "informs_type": cell.row.informs_type,
         "harm_may_update": cell.harm_may_update,
         "harm_by_construction": cell.harm_by_construction,
-        "fallback": fallback,
-        "note": "",
     }
 
 
@@ -257,6 +261,8 @@ def _conflicts(c: Calibration) -> dict[str, Any]:
         "tail": TAIL,
         "tests": len(c.conflicts),
         "expected_by_chance": expected_by_chance(c.conflicts),
+        "wide_prior_weight": WIDE_WEIGHT,
+        "wide_flag": WIDE,
         "rows": [
             {
                 "family": one.cell.family,
@@ -276,21 +282,18 @@ def _conflicts(c: Calibration) -> dict[str, Any]:
     }
 
 
-def _swept(one: Swept) -> dict[str, Any]:
+def _swept(one: Swept, refused: str) -> dict[str, Any]:
+    def rates(drawn: Mapping[str, FloatArray]) -> dict[str, Estimate]:
+        return {name: estimate_of(draws) for name, draws in drawn.items()}
+
     return {
-        "kappa": one.kappa,
+        "what": one.what,
+        "value": one.value,
         "type": one.shift,
-        "prior": {name: estimate_of(draws) for name, draws in one.prior.items()},
-        "update": one.update and {name: estimate_of(draws) for name, draws in one.update.items()},
-        "refused": one.refused,
+        "prior": rates(one.draws.prior),
+        "update": None if refused else rates(one.draws.update),
+        "wide_weight": one.draws.wide,
     }
-
-
-def _hierarchy(c: Calibration) -> dict[str, Any] | None:
-    if c.fit is None:
-        return None
-    names = ("refused", "r_hat_max", "ess_min", "divergent_share", "flags", "fallback")
-    return {name: getattr(c.fit, name) for name in names}
 
 
 class Warned(NamedTuple):
@@ -305,7 +308,7 @@ def feed_warnings(c: Calibration) -> dict[str, list[Warned]]:
     if c.refused:
         return {"update": [], "replace": []}
     return {
-        "update": [*_held_by_the_prior(c), *_held_multipliers(c)],
+        "update": [*_moved_harm(c), *_held_by_the_prior(c), *_held_multipliers(c)],
         "replace": [
             Warned(
                 "",
@@ -316,33 +319,25 @@ def feed_warnings(c: Calibration) -> dict[str, list[Warned]]:
     }
 
 
+def _moved_harm(c: Calibration) -> list[Warned]:
+    return [Warned(shift, HARM_NOTE) for shift in c.priors.shifts if c.harm_cells(shift)]
+
+
 def _held_by_the_prior(c: Calibration) -> list[Warned]:
-    """Types whose update stays far from every measured cell, or goes further from them than the
-    prior was: the prior's weight decides."""
+    """Types whose update stays far from every measured cell: the prior's weight decides."""
     found = []
     for shift in c.priors.shifts:
         for rate in (*FACTORS[:2], "p_gm") if c.cells_of(shift) else ():
             rates = [getattr(point_rates(cell.reference), rate) for cell in c.cells_of(shift)]
             update = float(c.draws[f"update/{shift}/{rate}"].mean())
-            source = getattr(c.priors.shifts[shift], rate).number
-            away, before = (
-                max(min(rates) - value, value - max(rates), 0.0) for value in (update, source)
-            )
-            cells = ", ".join(map(number, rates))
-            if rate == "p_gm" and away > before and away > NEAR:
-                said = (
-                    f"lies further from the cells ({cells}) than the source's {number(source)}: "
-                    "one factor follows the data, the other is held by its prior"
+            if max(min(rates) - update, update - max(rates)) > FAR:
+                source = getattr(c.priors.shifts[shift], rate).number
+                text = (
+                    f"{shift} {rate}: the update, {number(update)}, is far from the cells "
+                    f"({', '.join(map(number, rates))}) and held by the source's "
+                    f"{number(source)}: at another kappa it is another number"
                 )
-            elif away > FAR:
-                said = (
-                    f"is far from the cells ({cells}) and held by the source's {number(source)}: "
-                    "at another kappa it is another number"
-                )
-            else:
-                continue
-            text = f"{shift} {rate}: the update, {number(update)}, {said}"
-            found.append(Warned(shift, text))
+                found.append(Warned(shift, text))
     return found
 
 
@@ -368,10 +363,6 @@ def warnings(c: Calibration) -> list[str]:
     found = []
     if c.refused:
         found.append(f"update and replace are refused: {c.refused}")
-    if c.fit is not None and c.fit.refused:
-        found.append(f"the hierarchical fit is refused ({c.fit.refused})")
-    if c.fit is not None:
-        found += [f"{'/'.join(slot)} falls back: {why}" for slot, why in c.fit.fallback.items()]
     found += [warned.text for warned in feed_warnings(c)["update"]]
     found.append(CONDITION_NOTE)
     audited = [*warnings_of("shift_types", c.priors), *warnings_of("modifiers", c.priors)]

@@ -45,7 +45,7 @@ def _texts(summary: Summary) -> dict[str, str]:
         "condition": _condition(summary),
         "modifiers": _modifiers(summary),
         "conflicts": _conflicts(summary),
-        "kappa": _kappa(summary),
+        "kappa": _sweeps(summary),
         "held_out": _held_out(summary),
         "notes": _notes(summary),
     }
@@ -87,6 +87,7 @@ variant 11, agents x levels, mean over agents and central 90 % over agents; (cel
 enter neither update nor replace, see below; * harm by construction. update, replace: mean and
 central 90 %; a type without a cell that may enter keeps its prior. p_harmful_gm is the source's
 figure; p_gm is never compared with it."""
+    legend += "\n\n" + fill(summary["estimand"], 100)
     if not summary["feeds"]["update"]["available"]:
         refused = f"No update, no replace: {summary['feeds']['update']['reason']}"
         legend += "\n" + fill(refused, 100)
@@ -204,33 +205,69 @@ def _conflicts(summary: Summary) -> str:
         for row in found["rows"]
     ]  # fmt: skip
     flags = sum(row["flagged"] for row in found["rows"])
-    return _titled(
+    return _wide(summary) + _titled(
         "Do the measured rates contradict the source?",
-        "cell,factor,agents,source,prior predictive 90 %,measured,two-sided tail,flag",
+        "cell,factor,agents,source,predicted 90 %,measured,two-sided tail,flag",
         lines,
         f"{flags} of {found['tests']} flagged (tail below {number(found['tail'])}); chance alone "
-        f"would flag {found['expected_by_chance']:.1f}.\nPredictive: prior at this kappa, family, "
-        "cell and agents' spread included, for these\nagents and their episodes.",
+        f"would flag {found['expected_by_chance']:.1f}.\npredicted: of a cell of the type by the "
+        f"prior, at this kappa and phi = {summary['settings']['phi']:g}.",
     )
 
 
-def _kappa(summary: Summary) -> str:
-    refused = {(r["kappa"], r["refused"]): None for r in summary["kappa_sweep"] if r["refused"]}
-    lines = []
-    for row in summary["kappa_sweep"]:
-        update = row["update"]
-        lines.append([
-            f"{row['kappa']:g}", row["type"],
+def _wide(summary: Summary) -> str:
+    lines = [
+        [
+            f"{row['number']} {row['type']}", " ".join(row["cells"]),
+            number(_nan(row["wide_weight"])), "CONFLICT" if row["wide_flagged"] else "",
+        ]
+        for row in summary["types"]
+        if row["cells"]
+    ]  # fmt: skip
+    found = summary["conflicts"]
+    if not lines:
+        return ""
+    legend = (
+        f"The prior's wide part has weight {number(found['wide_prior_weight'])} before the data; "
+        f"flagged above {number(found['wide_flag'])}."
+    )
+    header = "type,cells,weight of the wide prior,flag"
+    return _titled("Does the posterior let go of the source?", header, lines, legend) + "\n"
+
+
+def _sweeps(summary: Summary) -> str:
+    settings = summary["settings"]
+    return "\n".join([
+        _swept(
+            summary,
+            "kappa",
+            "How much the prior's weight matters",
+            f"kappa: of how many observations the source speaks; used: {settings['kappa']:g}, or a "
+            "type's own.",
+        ),
+        _swept(
+            summary,
+            "phi",
+            "How much the weight of a cell matters",
+            f"A cell counts as phi + 1 observations, times power; used: {settings['phi']:g}.",
+        ),
+        *filter(None, [_log_sd(summary)]),
+    ])  # fmt: skip
+
+
+def _swept(summary: Summary, what: str, title: str, legend: str) -> str:
+    lines = [
+        [
+            f"{row['value']:g}", row["type"],
             *(interval(each and each[rate]) for rate in ("p_gm", "p_harmful_gm")
-              for each in (row["prior"], update)),
-        ])  # fmt: skip
-    return _titled(
-        "How much the prior's weight matters",
-        "kappa,type,p_gm prior,p_gm update,p_harmful_gm prior,p_harmful_gm update",
-        lines,
-        f"The calibration itself uses kappa = {summary['settings']['kappa']:g}."
-        + "".join(f"\nAt kappa {kappa:g} the sampler is refused: {why}" for kappa, why in refused),
-    ) + _log_sd(summary)
+              for each in (row["prior"], row["update"])),
+            "" if row["wide_weight"] is None else number(row["wide_weight"]),
+        ]
+        for row in summary["sweep"]
+        if row["what"] == what
+    ]  # fmt: skip
+    header = "type,p_gm prior,p_gm update,p_harmful_gm prior,p_harmful_gm update,wide prior"
+    return _titled(title, f"{what},{header}", lines, legend)
 
 
 def _log_sd(summary: Summary) -> str:
@@ -241,7 +278,7 @@ def _log_sd(summary: Summary) -> str:
     ]  # fmt: skip
     if not lines:
         return ""
-    return "\n" + _titled(
+    return _titled(
         "How much the spread of the source's multipliers matters",
         "log-sd,modifier,level,source,update",
         lines,
@@ -274,7 +311,6 @@ def _notes(summary: Summary) -> str:
         for cell in summary["cells"]
         if cell["left_out"]
     ]
-    notes = [cell["cell"] + ": " + cell["note"] for cell in summary["cells"] if cell["note"]]
     keeps = [
         f"{row['type']} keeps its prior: {row['keeps_prior']}"
         for row in summary["types"]
@@ -282,30 +318,13 @@ def _notes(summary: Summary) -> str:
     ]
     settings = summary["settings"]
     said = (
-        f"prior {settings['prior']}, kappa {settings['kappa']:g}, power {settings['power']:g}, "
-        f"harm {settings['harm']}, {settings['draws']} draws, seed {settings['seed']}"
+        f"prior {settings['prior']}, kappa {settings['kappa']:g}, phi {settings['phi']:g}, "
+        f"power {settings['power']:g}, harm {settings['harm']}, {settings['draws']} draws, "
+        f"seed {settings['seed']}"
     )
-    flags = _flags(summary["hierarchy"])
-    lines = [said, *left_out, *keeps, *notes, *flags, *summary["warnings"], *summary["limits"]]
+    lines = [said, *left_out, *keeps, *summary["warnings"], *summary["limits"]]
     wrapped = [fill(f"- {line}", 100, subsequent_indent="  ") for line in dict.fromkeys(lines)]
     return "\n".join(["Notes", "", *wrapped]) + "\n"
-
-
-def _flags(hierarchy: Mapping[str, Any] | None) -> list[str]:
-    """How the sampler did, and what it flagged: the first in full, all are in the summary."""
-    if hierarchy is None:
-        return []
-    r_hat, ess, divergent = (
-        _nan(hierarchy[name]) for name in ("r_hat_max", "ess_min", "divergent_share")
-    )
-    found = [
-        f"hierarchical fit: R-hat at most {r_hat:.3f}, effective sample size at least {ess:.0f}, "
-        f"{divergent:.2%} divergent"
-    ]
-    flags = hierarchy["flags"]
-    if flags:
-        found.append(f"{len(flags)} flags of the fit (all in summary.json), the first: {flags[0]}")
-    return found
 
 
 # ------------------------------------------------------------------------------------------- CSV

@@ -18,7 +18,7 @@ from misgen.analysis.calibration.summary import summary_of
 from misgen.analysis.calibration.table import tables
 from misgen.analysis.files import atomic_write_bytes
 
-PACKAGES = ("misgen", "numpy", "scipy", "pyarrow", "duckdb", "numpyro", "jax")
+PACKAGES = ("misgen", "numpy", "scipy", "pyarrow", "duckdb")
 
 
 def write_calibration(

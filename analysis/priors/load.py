@@ -57,7 +57,7 @@ def load_priors(
     kappa 2, because they are shares of cases selected for their outcome. "external_revision":
     another revision of the source's pages, labelled; optional, never mixed in by itself.
 
-    kappa: equivalent sample size of every Beta, 10 unless given. log_sd: spread of a named
+    kappa: equivalent sample size of a type's factors, 10 unless given. log_sd: spread of a named
     modifier level, .2 unless given. endpoint_rule "bands" (default): specification quality 1 and 0
     have the end multipliers; "table": .9 and .2 have them. diversity_rule "step" (default): 1.4,
     1.0, .7 below, between and above the thresholds; "linear": falling from 1.4 to .7 between them.
@@ -74,6 +74,7 @@ def load_priors(
         diversity_rule: linear       # or step
         shifts:
           moderate: {p_capable: 0.7, p_goal_fail: 0.3, p_harm: 0.5, likelihood_range: [0, 0.3]}
+          extreme: {kappa: 30, p_goal_fail: [0.4, 0.9], p_harm: {value: 0.8, kappa: 5}}
         modifiers:
           capability: {range: [0.5, 4], levels: {superhuman: 4, below_human: [0.4, 0.8]}}
           spec: {knots: [[0, 2], [0.5, 1], [1, 0.5]]}
@@ -83,7 +84,9 @@ def load_priors(
         transport: [0.3, 2]
         mesa: {exponent_capability: 1.5, periods: {current: {p_emergence: [0.05, 0.2]}}}
 
-    A level is one multiplier (its median) or [low, high] (its central 90 %). Factors not given
+    A level is one multiplier (its median) or [low, high] (its central 90 %). A factor is its mean;
+    with [low, high], or a kappa of its own, it has a Beta of its own, which no other figure of the
+    type moves. A type's own kappa counts also where another is given for all. Factors not given
     stay as they are, p_harm as the base set implies it; the products follow. Replaced figures have
     the kind "user" and the file's line.
 
@@ -156,7 +159,7 @@ def _ours(value: float | tuple[float, float], unit: str, note: str) -> Figure:
 
 
 _OURS = {
-    "ours.kappa": _ours(10.0, "equivalent agents", "of every Beta of a factor; swept 2 to 50"),
+    "ours.kappa": _ours(10.0, "observations", "of a type's outcomes; swept 2 to 50"),
     "ours.log_sd": _ours(0.2, "log multiplier", "of a named modifier level; swept .1 to .4"),
     "ours.spec_neutral": _ours(
         0.55, "quality in 0..1", "where the multiplier, interpolated in the medium band, is 1"

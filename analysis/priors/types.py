@@ -80,7 +80,8 @@ class ShiftPrior:
 
     p_gm is the two-factor product; p_harm is what the printed product implies, unless the set
     prints harm itself. likelihood_range is the source's "likelihood" of the type. factor_ranges
-    is empty unless the set prints (low, high) for the factors.
+    is empty unless the set prints (low, high) for the factors. kappa: of this type, None for the
+    set's. own_betas: (a, b) of the factors to which a user's file gave a range or a kappa.
     """
 
     name: str
@@ -100,6 +101,8 @@ class ShiftPrior:
     capability_risk_label: str
     goal_risk_label: str
     factor_ranges: Mapping[str, Figure] = field(default_factory=dict)
+    kappa: float | None = None
+    own_betas: Mapping[str, Range] = field(default_factory=dict)
 
     @property
     def capability_risk(self) -> float:
@@ -465,9 +468,10 @@ class MesaPriors:
 
 @dataclass(frozen=True)
 class PriorSet:
-    """Everything the risk model starts from. kappa: equivalent sample size of every Beta;
-    log_sd: spread of a named modifier level; transport: U(low, high) from toy agents to another
-    domain; harm_note: P(harm) as a note of the source assumes it, beside the implied one.
+    """Everything the risk model starts from. kappa: equivalent sample size of a type's factors
+    (`misgen.analysis.posterior`); log_sd: spread of a named modifier level; transport: U(low, high)
+    from toy agents to another domain; harm_note: P(harm) as a note of the source assumes it, beside
+    the implied one.
     """
 
     name: str
@@ -485,15 +489,10 @@ class PriorSet:
     harm_note: Figure
     transport: Range = (0.5, 1.5)
 
-    def draw_factor(
-        self, shift: str, factor: str, draws: int, rng: np.random.Generator, harm: str
-    ) -> npt.NDArray[np.float64]:
-        """Draws [draws] of a factor of a shift type: Beta with its mean and kappa; P(harm | fails)
-        uniform over the note's range for harm "note_50_70"."""
-        if factor == "p_harm" and harm == "note_50_70":
-            return rng.uniform(*self.harm_note.range, draws)
-        mean = getattr(self.shifts[shift], factor).number
-        return rng.beta(*beta_parameters(mean, self.kappa), draws)
+    def with_kappa(self, kappa: float) -> "PriorSet":
+        """The set with one kappa for all types, also for those with one of their own."""
+        shifts = {name: replace(shift, kappa=None) for name, shift in self.shifts.items()}
+        return replace(self, kappa=kappa, shifts=shifts)
 
     @property
     def fingerprint(self) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import yaml
 
 from misgen.analysis.priors.types import (
@@ -27,13 +28,14 @@ from misgen.analysis.priors.types import (
     Range,
     ShiftPrior,
     band_level,
+    beta_parameters,
     named_level,
     with_factors,
 )
 
 _OPEN: dict[type, tuple[str, ...]] = {  # what a file may replace
     PriorSet: ("shifts", "modifiers", "domains", "periods", "interventions", "transport", "mesa"),
-    ShiftPrior: (*FACTORS, "likelihood_range"),
+    ShiftPrior: (*FACTORS, "likelihood_range", "kappa"),
     Modifier: ("range", "levels", "knots"),
     Domain: ("spec", "p_current", "p_2027"),
     Period: ("multiplier",),
@@ -149,7 +151,7 @@ def broken_rule(setting: str, value: Any) -> str:
     if not _is_number(value):
         return "must be one number, written like 0.25"
     if setting == "kappa":
-        return "" if value > 0 else "is a number of agents and must be greater than 0"
+        return "" if value > 0 else "is a number of observations and must be greater than 0"
     return "" if 0 <= value <= _MAX_LOG_SD else f"must lie in [0, {_MAX_LOG_SD:g}]"
 
 
@@ -182,6 +184,8 @@ def _changed(old: Any, entry: Entry) -> Any:
         return _changed_members(old, entry)
     if isinstance(old, Modifier):
         return _changed_modifier(old, entry)
+    if isinstance(old, ShiftPrior):
+        return _changed_shift(old, entry)
     if type(old) in _OPEN:
         return _changed_fields(old, entry)
     if field == "target":
@@ -205,15 +209,91 @@ def _changed_fields(old: Any, entry: Entry) -> Any:
     entries = entry.entries()
     _known(entries, _OPEN[type(old)])
     changes = {key: _changed(getattr(old, key), below) for key, below in entries.items()}
-    if isinstance(old, ShiftPrior):
-        factors = {key: value for key, value in changes.items() if key in FACTORS}
-        for key, value in factors.items():
-            if value.number in (0, 1):
-                entries[key].fail("is the mean of a Beta and must lie inside 0..1, not at an end")
-        old = with_factors(old, factors) if factors else old
     if "target" in changes:
         changes["target_kind"] = "user"
     return replace(old, **changes)
+
+
+def _changed_shift(old: ShiftPrior, entry: Entry) -> ShiftPrior:
+    """A factor has a value; a range, the central 90 % of its own Beta; or a kappa of its own."""
+    entries = entry.entries()
+    _known(entries, _OPEN[ShiftPrior])
+    given = {key: below for key, below in entries.items() if key in FACTORS}
+    ranges = {key: _beta_of(below) for key, below in given.items() if isinstance(below.value, list)}
+    figures = {}
+    for key, below in given.items():
+        value = _mean_of(below, getattr(old, key).number)
+        if key in ranges:
+            value = ranges[key][0] / sum(ranges[key])
+        where = (below.line, below.line)
+        figures[key] = Figure(value, "probability", "user", below.path.name, below.key, where)
+    new = with_factors(old, figures) if figures else old
+    kappas = {
+        key: _kappa_of(below) for key, below in given.items() if isinstance(below.value, dict)
+    }
+    own = {key: _beta_with(new, key, kappa) for key, kappa in kappas.items()}
+    new = replace(new, own_betas={**ranges, **own})
+    if "kappa" in entries:
+        new = replace(new, kappa=_kappa(entries["kappa"]))
+    if "likelihood_range" in entries:
+        likelihood = _changed(old.likelihood_range, entries["likelihood_range"])
+        new = replace(new, likelihood_range=likelihood)
+    return new
+
+
+def _mean_of(entry: Entry, printed: float) -> float:
+    """Of a factor; the printed one where only its kappa is given."""
+    if isinstance(entry.value, list):
+        return printed
+    if isinstance(entry.value, dict):
+        _known(entry.value, ("value", "kappa"))
+        if "value" not in entry.value:
+            return printed
+        entry = entry.value["value"]
+    value = _number(entry, "probability")
+    if value in (0, 1):
+        entry.fail("is the mean of a Beta and must lie inside 0..1, not at an end")
+    return value
+
+
+def _kappa_of(entry: Entry) -> float:
+    if "kappa" not in entry.value:
+        entry.fail("needs a `kappa`, or to be one number")
+    return _kappa(entry.value["kappa"])
+
+
+def _kappa(entry: Entry) -> float:
+    if rule := broken_rule("kappa", entry.value):
+        entry.fail(rule)
+    return float(entry.value)
+
+
+def _beta_with(shift: ShiftPrior, factor: str, kappa: float) -> Range:
+    """A factor's Beta at this kappa; of goal failure only the capable ones tell."""
+    capable = shift.p_capable.number if factor == "p_goal_fail" else 1.0
+    return beta_parameters(getattr(shift, factor).number, kappa * capable)
+
+
+def _beta_of(entry: Entry) -> Range:
+    """The Beta whose central 90 % is a range."""
+    from scipy.optimize import root  # here: most prior files have no range
+    from scipy.special import betaincinv
+
+    low, high = _range(entry, "probability")
+    if not 0 < low < high < 1:
+        entry.fail("is the central 90 % of a Beta: two different numbers inside 0..1")
+
+    def missed(logs: Any) -> Any:
+        ends = betaincinv(*np.exp(logs), [0.05, 0.95])
+        return np.log(ends / (1 - ends)) - np.log([low / (1 - low), high / (1 - high)])
+
+    mean = (low + high) / 2
+    size = mean * (1 - mean) / ((high - low) / 3.29) ** 2
+    found = root(missed, np.log([mean * size, (1 - mean) * size]))
+    if not found.success or np.abs(missed(found.x)).max() > 1e-6:
+        entry.fail("is the central 90 % of a Beta; none has this one")
+    a, b = np.exp(found.x).tolist()
+    return a, b
 
 
 def _changed_modifier(old: Modifier, entry: Entry) -> Modifier:

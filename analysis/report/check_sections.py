@@ -76,14 +76,19 @@ def conflict_summary(file: CalibrationFile) -> str:
     if not conflicts["tests"]:
         return "No cell has agents of the reference arm to compare with the source."
     flagged = sum(row["flagged"] for row in conflicts["rows"])
+    types = [row for row in file.summary["types"] if row["wide_flagged"]]
+    let_go = ""
+    if types:
+        names = " and ".join(str(row["number"]) for row in types)
+        let_go = f" The posterior of type {names} lets go of the source."
     return (
         f"{flagged} of {conflicts['tests']} measured factors conflict with the source's prior. "
-        f"Chance alone would give {conflicts['expected_by_chance']:.1f} conflicts."
+        f"Chance alone would give {conflicts['expected_by_chance']:.1f} conflicts.{let_go}"
     )
 
 
 def conflicts(file: CalibrationFile) -> Exhibit:
-    """Factors of the reference arm beside what the source's prior predicts for as many agents."""
+    """Factors of the reference arm beside what the source's prior predicts for a cell."""
     found = file.summary["conflicts"]
     bodies: dict[str, list[list[str]]] = {}
     for row in found["rows"]:
@@ -102,50 +107,41 @@ def conflicts(file: CalibrationFile) -> Exhibit:
         )
     header = ["Factor", "source [%]", "measured [%]", "predicted [%]", "tail", "flag", "agents"]
     note = (
-        "predicted: central 90 % of what these agents would show under the source's prior, with "
-        "its spread between agents. tail: two-sided probability of data as far out; flagged below "
-        f"{found['tail']:g}."
+        "predicted: central 90 % of cells of the type under the source's prior. tail: two-sided "
+        f"probability of a cell as far out; flagged below {found['tail']:g}."
     )
     table = Table("Prior predictive check", header, bodies_of(bodies), note)
     return Exhibit(tables=[table] * bool(bodies))
 
 
 def fit_notes(file: CalibrationFile) -> list[str]:
-    hierarchy = file.summary["hierarchy"]
-    if hierarchy is None:
-        reason = file.summary["feeds"]["update"]["reason"].rstrip(".")
-        return [f"No hierarchical model was fitted: {reason}."]
-    refused = hierarchy["refused"]
-    verdict = (
-        f"Refused: {refused}. The draws are the bootstrap's."
-        if refused
-        else "The sampler's checks pass (R-hat at most 1.01, ESS at least 400, at most 0.1 % "
-        "divergences)."
-    )
-    if hierarchy["flags"]:
-        verdict += (
-            f" {len(hierarchy['flags'])} of its intervals are flagged below; an interval that is "
-            "much narrower than the bootstrap's may be too sure."
-        )
-    return [verdict]
+    state = file.summary["feeds"]["update"]
+    if not state["available"]:
+        return [f"There is no posterior: {state['reason'].rstrip('.')}."]
+    return [file.summary["estimand"]]
 
 
 def fit(file: CalibrationFile) -> Exhibit:
-    hierarchy = file.summary["hierarchy"]
-    tables = []
-    if hierarchy is not None:
-        rows = [
-            ["largest R-hat", _plain(hierarchy["r_hat_max"], ".4f"), "at most 1.01"],
-            ["smallest ESS", _plain(hierarchy["ess_min"], ".0f"), "at least 400"],
-            ["divergences", _plain(hierarchy["divergent_share"], ".2%"), "at most 0.1 %"],
+    """How much of the prior is its wide part after the data, and every other warning."""
+    found = file.summary["conflicts"]
+    rows = [
+        [
+            type_title(row),
+            ", ".join(map(cell_name, row["cells"])),
+            percent(found["wide_prior_weight"]),
+            percent(row["wide_weight"]),
+            "conflict" if row["wide_flagged"] else "",
         ]
-        tables.append(plain_table("Sampler", ["", "seen", "allowed"], rows))
-        if hierarchy["fallback"]:
-            rows = [[cell_name(cell), reason] for cell, reason in hierarchy["fallback"].items()]
-            header = ["Cell", "why its draws are the bootstrap's"]
-            tables.append(plain_table("Cells that fall back", header, rows))
-        tables += _numbered("Flags", hierarchy["flags"])
-    listed = {item.line for item in audit()} | set(hierarchy["flags"] if hierarchy else ())
+        for row in file.summary["types"]
+        if row["cells"]
+    ]
+    header = ["Shift type", "cells", "before the data [%]", "after [%]", "flag"]
+    note = (
+        "The prior is robust: its wide part, worth 2 observations, lets go of the source. Flagged "
+        f"where the data give it more than {percent(found['wide_flag'])} %."
+    )
+    tables = [Table("Weight of the prior's wide part", header, [Body("", rows)], note)] * bool(rows)
+    listed = {item.line for item in audit()}
     others = [line for line in file.summary["warnings"] if line not in listed]
     tables += _numbered("Warnings of the calibration", others)
     return Exhibit(tables=tables)
@@ -155,10 +151,6 @@ def _numbered(title: str, lines: Sequence[str]) -> list[Table]:
     """One table, or none without a line."""
     rows = [[str(i), line] for i, line in enumerate(lines, 1)]
     return [plain_table(title, ["", "what"], rows)] * bool(rows)
-
-
-def _plain(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
 
 
 def attrition(file: CalibrationFile) -> Exhibit:
@@ -219,27 +211,31 @@ def _held_out_row(row: Json) -> list[str]:
 
 
 def kappas(file: CalibrationFile) -> Exhibit:
-    """Prior and posterior of both products as kappa varies."""
-    used = file.summary["settings"]["kappa"]
+    """Prior and posterior of both products as kappa varies, and as phi does."""
+    return Exhibit(tables=[_sweep(file, "kappa", "Kappa sweep"), _sweep(file, "phi", "Phi sweep")])
+
+
+def _sweep(file: CalibrationFile, what: str, title: str) -> Table:
+    used = file.summary["settings"][what]
     bodies = []
     for row in file.summary["types"]:
         lines = [
-            [f"{entry['kappa']:g}{' (used)' * (entry['kappa'] == used)}", *_kappa_cells(entry)]
-            for entry in file.summary["kappa_sweep"]
-            if entry["type"] == row["type"]
+            [f"{entry['value']:g}{' (used)' * (entry['value'] == used)}", *_swept_cells(entry)]
+            for entry in file.summary["sweep"]
+            if (entry["type"], entry["what"]) == (row["type"], what)
         ]
         bodies.append(Body(type_title(row), lines))
-    header = ["kappa"]
-    header += [f"{rate} {kind} [%]" for rate in PRODUCTS for kind in ("prior", "posterior")]
-    return Exhibit(tables=[Table("Kappa sweep", header, bodies)])
+    header = [f"{rate} {kind} [%]" for rate in PRODUCTS for kind in ("prior", "posterior")]
+    return Table(title, [what, *header, "wide prior [%]"], bodies)
 
 
-def _kappa_cells(entry: Json) -> list[str]:
-    return [
+def _swept_cells(entry: Json) -> list[str]:
+    spans = [
         "-" if entry[kind] is None else percent_span(entry[kind][rate])
         for rate in PRODUCTS
         for kind in ("prior", "update")
     ]
+    return [*spans, percent(entry["wide_weight"])]
 
 
 def provenance(file: CalibrationFile) -> list[tuple[str, str]]:

@@ -59,18 +59,21 @@ def cell_title(cell: Json) -> str:
 
 def status(file: CalibrationFile) -> list[str]:
     """What must be known before any number: refusals, missing intervals."""
-    summary, hierarchy = file.summary, file.summary["hierarchy"]
+    summary = file.summary
     arms = [arm for cell in summary["cells"] if (arm := shown_arm(cell)) is not None]
     reasons = {arm["competent"]["rates"]["p_gm"]["reason"] for arm in arms} - {""}
     lines = []
     if not summary["feeds"]["update"]["available"]:
         why, _, remedy = summary["feeds"]["update"]["reason"].partition("; ")
-        lines.append(f"No posterior: {why}." + " What to run: see Fit." * bool(remedy))
+        lines.append(
+            f"No posterior: {why}." + " What to run: see Posterior and warnings." * bool(remedy)
+        )
     if reasons:
         lines.append(f"Rates without an interval: {'; '.join(sorted(reasons))}.")
-    if hierarchy is not None and hierarchy["refused"]:
-        lines.append(f"The hierarchical fit is refused: {hierarchy['refused']}.")
-    return [textwrap.shorten(line, 200, placeholder=" ... (in full under Fit)") for line in lines]
+    return [
+        textwrap.shorten(line, 200, placeholder=" ... (in full under Posterior and warnings)")
+        for line in lines
+    ]
 
 
 def shown_arm(cell: Json) -> Json | None:
@@ -326,7 +329,10 @@ def _levels(levels: Mapping[str, str]) -> str:
 def posteriors(file: CalibrationFile) -> Exhibit:
     table = _posterior_table(file)
     if not file.summary["feeds"]["update"]["available"]:
-        return Exhibit(tables=[table], missing="There is no posterior to draw; Fit says why.")
+        return Exhibit(
+            tables=[table],
+            missing="There is no posterior to draw; Posterior and warnings says why.",
+        )
     return Exhibit([_posterior_chart(file, rate) for rate in PRODUCTS], [table])
 
 

@@ -6,7 +6,8 @@
     prediction.p_harmful_gm.interval()                 # central 90 %
 
 The formula is in `misgen.analysis.risk.formula`. Uncertainty of the inputs:
-    factor              Beta with the printed mean and equivalent sample size kappa (10)
+    factors             the robust prior of `misgen.analysis.posterior` around the printed means,
+                        worth kappa (10) observations
     modifier level      named: log-normal around the printed value, within the printed range;
                         printed band or "unknown": log-normal whose central 90 % is the band or
                         whole range; reference: 1
@@ -27,6 +28,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from misgen.analysis.calibration.feeds import feed_of
+from misgen.analysis.posterior import OutcomePrior, assumed_harm, posterior
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import (
     FACTORS,
@@ -159,8 +162,11 @@ class RiskModel:
         check_draws(draws, seed)
         priors = priors or load_priors()
         factors = {name: _prior_factors(priors, name, draws, seed, harm) for name in priors.shifts}
-        origin = f"prior {priors.name}, kappa = {priors.kappa:g}"
-        parameters = Parameters(factors, dict.fromkeys(factors, origin))
+        origin = {
+            name: f"prior {priors.name}, kappa = {OutcomePrior.of(priors, name).kappa:g}"
+            for name in factors
+        }
+        parameters = Parameters(factors, origin)
         return cls(priors, parameters, parameters, seed)
 
     @classmethod
@@ -177,6 +183,7 @@ class RiskModel:
     ) -> "RiskModel":
         """The folder that `misgen calibrate` wrote. By "side_by_side" no data enter a prediction.
 
+        feed: "side_by_side", "update" or "replace", or "none", "combine", "only".
         domains: "prior", where data have power 0 outside the toy domain, or "calibrated", which
         carries them there with the transport factor. priors: the set that the calibration used,
         needed where that is a user's file; of a named set kappa and log_sd are the calibration's.
@@ -188,7 +195,7 @@ class RiskModel:
 
         _check_choice("harm", harm, HARM_CHOICES)
         _check_choice("domains", domains, DOMAIN_CHOICES)
-        file = read_calibration(Path(path))
+        file, feed = read_calibration(Path(path)), feed_of(feed)
         file.require(feed)
         _refuse_side_by_side(feed, harm, domains)
         check_draws(file.num_draws if draws is None else draws, seed)
@@ -378,15 +385,11 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 
 def _prior_factors(priors: PriorSet, shift: str, draws: int, seed: int, harm: str) -> FactorDraws:
-    """Independent Betas with the printed means; harm as the product implies or the note says."""
-    return FactorDraws(
-        **{
-            factor: priors.draw_factor(
-                shift, factor, draws, stream(seed, f"{shift}/{factor}"), harm
-            )
-            for factor in FACTORS
-        }
-    )
+    """The robust prior of the type's outcomes; harm as the product implies or the note says."""
+    prior = OutcomePrior.of(priors, shift)
+    drawn = posterior(prior, (), stream(seed, f"{shift}/outcomes"), draws)
+    p_harm = assumed_harm(priors, shift, harm, draws, stream(seed, f"{shift}/p_harm"))
+    return FactorDraws(drawn.p_capable, drawn.p_goal_fail, p_harm)
 
 
 def _calibrated(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from misgen.analysis.priors.types import PriorSet
 from misgen.analysis.rates import LEVEL, FloatArray
 from misgen.analysis.risk.draws import RATES
 from misgen.analysis.risk.formula import Input, Prediction, Scenario, evaluate
@@ -128,12 +127,6 @@ def largest_correlation(prediction: Prediction) -> float:
     ranks = np.array([np.argsort(np.argsort(item.values)) for item in inputs])
     between = np.triu(np.atleast_2d(np.corrcoef(ranks)), 1)
     return float(np.abs(between).max())
-
-
-def printed_log_spans(priors: PriorSet) -> dict[str, tuple[float, float]]:
-    """Modifier -> (ln(high / low) of its printed range, its share of the sum)."""
-    spans = {name: _log_span(*m.range.range) for name, m in priors.modifiers.items()}
-    return {name: (span, span / sum(spans.values())) for name, span in spans.items()}
 
 
 def _uncertain(scenario: Scenario) -> dict[str, Input]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from misgen.analysis import power
-from misgen.analysis.hierarchy.coverage import Population, sample_agents
+from misgen.analysis.coverage import Population, sample_agents
 from misgen.analysis.power import EFFECTS, Question
 from misgen.analysis.rates import AgentCounts, permutation_test
 

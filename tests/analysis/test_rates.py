@@ -7,8 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from misgen.analysis import rates
-from misgen.analysis.hierarchy import coverage
+from misgen.analysis import coverage, rates
 from misgen.analysis.rates import AgentCounts
 
 

@@ -54,18 +54,18 @@ def test_equal_arms_are_rarely_flagged() -> None:
     rows = json.loads(PUBLISHED.read_text())["rows"]
     cases = {(row["population"], row["agents"], row["against"]) for row in rows}
     sizes = {(5, 5), (8, 5), (10, 10)}
-    assert cases == {(p.name, *size) for p in verdicts.EQUAL_ARMS for size in sizes}
+    assert cases == {(p.name, *size) for p in verdicts.POPULATIONS for size in sizes}
     assert {row["pairs"] for row in rows} == {2000}
     assert max(row["flagged"] for row in rows) <= 0.065
-    again = verdicts.flags_of_equal_arms(populations=verdicts.EQUAL_ARMS[:1])
+    again = verdicts.flags_of_equal_arms(populations=verdicts.POPULATIONS[:1])
     assert [row._asdict() for row in again] == rows[: len(again)]
 
 
 def test_populations_are_what_their_names_say() -> None:
-    for population in verdicts.EQUAL_ARMS[:4]:
+    for population in verdicts.POPULATIONS[:4]:
         mean, sd = np.mean(population.goal_fail), np.std(population.goal_fail)
         assert population.name == f"mean {mean:.3f}, sd {sd:.3f}".replace("0.", ".")
-    assert verdicts.EQUAL_ARMS[4].truth()["p_goal_fail"] == pytest.approx(0.32)
+    assert verdicts.POPULATIONS[4].truth()["p_goal_fail"] == pytest.approx(0.32)
 
 
 def test_the_table() -> None:

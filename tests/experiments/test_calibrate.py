@@ -1,6 +1,5 @@
 """`misgen calibrate`: tables, folder, page; bad input in one line with exit code 2."""
 
-import functools
 import json
 import shutil
 from pathlib import Path
@@ -14,8 +13,6 @@ from misgen.analysis.calibration.handoff import read_calibration
 from misgen.analysis.counts import write_counts
 from misgen.analysis.records import read_records
 from misgen.experiments import calibrate, cli
-
-pytestmark = pytest.mark.usefixtures("remembered_chains")
 
 DEMO_ARMS = {d: TRUTH[d] for d in (0.0, 1.0)}
 
@@ -43,31 +40,30 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return line
 
 
-def test_a_study_with_a_reference_arm(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Tables on the terminal; a page; a folder that the risk model reads. Of the priors' weights
-    two are compared, each of which is a fit."""
-    two = functools.partial(calibrate.calibrate, kappas=(2.0, 10.0))
-    monkeypatch.setattr(calibrate, "calibrate", two)
+def test_a_study_with_a_reference_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tables on the terminal; a page; a folder that the risk model reads."""
     write_study(tmp_path / "runs", cells=DEMO, agents=4)
     out = tmp_path / "out"
     argv = ["--results", str(tmp_path / "runs"), "-o", str(out), "--draws", "400", "--seed", "3"]
+    argv += ["--phi", "5"]
     assert cli.main(["calibrate", *argv]) == 0
     text = capsys.readouterr().out
     assert "source" in text and "measured" in text and "update" in text
-    (line,) = [line for line in text.splitlines() if line.startswith("2 moderate")]
+    line = next(line for line in text.splitlines() if line.startswith("2 moderate"))
     assert ".650" in line and "C2 " in line and "4 agents x 40 levels" in line
     assert "chance alone would flag" in text and "Each cell left out" in text
     file = read_calibration(out)
     file.require("update")
-    assert file.summary["settings"]["seed"] == 3 and file.num_draws == 400
+    settings = file.summary["settings"]
+    assert settings["seed"] == 3 and settings["phi"] == 5 and file.num_draws == 400
+    assert file.summary["estimand"].startswith("A posterior is for the mean over a population")
+    assert " ".join(file.summary["estimand"].split()) in " ".join(text.split())
     provenance = file.summary["provenance"]
     assert (
         provenance["command"].startswith(f"misgen calibrate --results {tmp_path / 'runs'} ")
         and provenance["date_utc"]
     )
-    assert {"misgen", "numpyro", "numpy"} <= provenance["versions"].keys()
+    assert {"misgen", "scipy", "numpy"} <= provenance["versions"].keys()
     assert (out / "calibration.txt").read_text() in text
     assert (out / "index.html").is_file()
     assert (out / "factors.csv").read_text().startswith("type,cell,arm,rate,source,prior,")
@@ -103,7 +99,8 @@ def test_a_folder_of_counts_is_calibrated_as_its_episodes(
 def test_a_named_prior_and_a_users_file(demo: Path, tmp_path: Path) -> None:
     assert calibrate.chosen_priors("meta_analysis", None).name == "meta_analysis"
     file = tmp_path / "mine.yaml"
-    file.write_text("shifts:\n  moderate: {p_capable: 0.9}\n")
+    text = "{kappa: 4, p_capable: 0.9, p_goal_fail: [0.1, 0.2]}"
+    file.write_text(f"shifts:\n  moderate: {text}\n")
     out = tmp_path / "out"
     argv = ["--no-report", "--prior", str(file), "--kappa", "20"]
     assert cli.main(["calibrate", "--results", str(demo), "-o", str(out), *argv]) == 0
@@ -111,6 +108,9 @@ def test_a_named_prior_and_a_users_file(demo: Path, tmp_path: Path) -> None:
     assert summary["settings"]["kappa"] == 20
     (moderate,) = [row for row in summary["types"] if row["type"] == "moderate"]
     assert moderate["source"]["p_capable"] == 0.9
+    fails, capable = (moderate["prior"][rate] for rate in ("p_goal_fail", "p_capable"))
+    assert (fails["low"], fails["high"]) == pytest.approx((0.1, 0.2), abs=0.01)
+    assert capable["low"] < 0.6  # 4 observations, not 20
 
 
 # ---------------------------------------------------------------------------------------- bad input
@@ -183,6 +183,11 @@ def test_a_power_out_of_range(
     assert "within 0 (ignored) and 1 (full); got 2" in line
 
 
+def test_a_phi_out_of_range(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, demo, "-o", tmp_path / "out", "--phi", 0)
+    assert "phi, how alike cells of a type are, is above 0; got 0" in line
+
+
 def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         calibrate.main(["--help"])
@@ -190,6 +195,7 @@ def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None
     for option in (
         "--prior",
         "--kappa",
+        "--phi",
         "--power",
         "--harm",
         "--overflow",

@@ -1,35 +1,34 @@
-"""`misgen trust`: the exit code says whether simulation finds the sampler wrong."""
+"""`misgen trust`: the exit code says whether the posterior misses its aims."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from misgen.experiments import cli
+from misgen.analysis.trust import Trusted
+from misgen.experiments import cli, trust
 
 
-@pytest.mark.parametrize(("failures", "code"), [([], 0), (["p_capable/mu: coverage"], 1)])
+@pytest.mark.parametrize(("coverage", "code"), [(0.9, 0), (0.8, 1)])
 def test_trust_is_written_instead(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    failures: list[str],
+    coverage: float,
     code: int,
 ) -> None:
-    """Simulating takes minutes, and tests of its own: here only what is asked of it."""
-    from misgen.analysis.hierarchy import trust
+    """Simulating has tests of its own: here only what is asked of it."""
 
-    def write(folder: Path, num_sets: int, seed: int, **more: object) -> SimpleNamespace:
-        (folder / "trust.txt").write_text(f"{num_sets} sets, seed {seed}, {sorted(more)}\n")
-        return SimpleNamespace(failures=failures)
+    def write(folder: Path, studies: int, seed: int, **more: object) -> list[Trusted]:
+        (folder / "trust.txt").write_text(f"{studies} studies, seed {seed}, {sorted(more)}\n")
+        return [Trusted("one", studies, coverage, 0.05, 0.05, 0.1, 0.2, 0.0, 0.3)]
 
     monkeypatch.setattr(trust, "write_trust", write)
-    argv = ["trust", str(tmp_path / "trust"), "--sets", "70", "--seed", "5"]
+    argv = ["trust", str(tmp_path / "trust"), "--studies", "700", "--seed", "5"]
     assert cli.main(argv) == code
-    assert capsys.readouterr().out == "70 sets, seed 5, ['provenance']\n"
+    assert capsys.readouterr().out == "700 studies, seed 5, ['provenance']\n"
 
 
-def test_too_few_simulated_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["trust", str(tmp_path / "trust"), "--sets", "0"]) == 2
-    assert "--sets is at least 20; got 0" in capsys.readouterr().err
+def test_too_few_simulated_studies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["trust", str(tmp_path / "trust"), "--studies", "0"]) == 2
+    assert "at least 100 --studies; got 0" in capsys.readouterr().err
     assert not (tmp_path / "trust").exists()

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from misgen.analysis.calibration.handoff import DRAWS, RATES, SCHEMA_VERSION, SUMMARY, rate_columns
+from misgen.analysis.posterior import ESTIMAND
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES, PriorSet, beta_parameters
 from misgen.analysis.rates import FloatArray
@@ -24,6 +25,7 @@ CELLS = [
 ]
 TRUTH = {"superficial": (0.7, 0.3), "moderate": (0.85, 0.1), "significant": (0.9, 0.05)}
 TRUTH["extreme"] = (0.8, 0.02)
+WIDE = {"superficial": 0.2, "moderate": 0.12, "significant": 0.31, "extreme": 0.83}
 NO_INTERVAL = "{} agents: an interval needs at least 3"
 
 
@@ -106,7 +108,7 @@ def _summary(
             "command": "misgen calibrate results -o calibrated",
             "date_utc": "2026-11-22T18:35:30+00:00",
             "git_commit": "30b2d06bcee57063dc4dba6d07d402cf2ec56a8a",
-            "versions": {"misgen": "0.2.0", "numpy": "2.4.6", "jax": None},
+            "versions": {"misgen": "0.2.0", "numpy": "2.4.6", "scipy": None},
         },
         "inputs": {
             "episodes": 40_000,
@@ -121,12 +123,14 @@ def _summary(
             "prior_fingerprint": priors.fingerprint,
             "kappa": 10.0,
             "log_sd": 0.2,
+            "phi": 7.0,
             "power": 1.0,
             "harm": "implied",
             "overflow": "clip",
             "draws": NUM_DRAWS,
             "seed": 0,
             "kappas": [2.0, 10.0, 50.0],
+            "phis": [3.0, 7.0],
         },
         "reference_condition": {
             "d": 0.1,
@@ -135,6 +139,7 @@ def _summary(
             "variant": "11",
             "text": "measured at q = 1, d = 0.1, PPO, default steps, variant 11",
         },
+        "estimand": ESTIMAND,
         "feeds": {
             "side_by_side": {"available": True, "reason": ""},
             "update": state,
@@ -146,28 +151,20 @@ def _summary(
         "modifiers_not_identified": {"capability": "one budget", "method": "PPO alone"},
         "modifier_report": _report(rng, agents, modifiers),
         "conflicts": _conflicts(agents) if reference else _conflicts(0),
-        "kappa_sweep": [
+        "sweep": [
             {
-                "kappa": kappa,
+                "what": what,
+                "value": value,
                 "type": shift,
                 "prior": _rates(draws, f"prior/{shift}"),
                 "update": _rates(draws, f"update/{shift}") if updates else None,
-                "refused": "",
+                "wide_weight": None if keeps_prior(shift, updates) else WIDE[shift],
             }
-            for kappa in (2.0, 10.0, 50.0)
+            for what, values in (("kappa", (2.0, 10.0, 50.0)), ("phi", (3.0, 7.0)))
+            for value in values
             for shift in SHIFT_TYPES
         ],
         "held_out": _held_out(agents, reason),
-        "hierarchy": {
-            "refused": "",
-            "r_hat_max": 1.003,
-            "ess_min": 812.0,
-            "divergent_share": 0.0002,
-            "flags": ["coinrun/C4: the interval is less than half as wide as the bootstrap's"],
-            "fallback": {"keys_and_chests/K2": "p_gm differs from the direct estimate: .03"},
-        }
-        if updates
-        else None,
         "log_sd_sweep": [],
         "feed_warnings": {
             "update": [
@@ -193,6 +190,8 @@ def _type(
         "prior": _rates(draws, f"prior/{shift}"),
         "update": _rates(draws, f"update/{shift}") if updates else None,
         "replace": _rates(draws, f"replace/{shift}") if updates else None,
+        "wide_weight": None if keeps_prior(shift, updates) else WIDE[shift],
+        "wide_flagged": not keeps_prior(shift, updates) and WIDE[shift] > 0.5,
         "cells": [] if keeps_prior(shift, updates) else [f"coinrun/C{printed.number}"],
         "keeps_prior": keeps_prior(shift, updates),
     }
@@ -226,8 +225,6 @@ def _cell(
         "informs_type": True,
         "harm_may_update": code not in ("C4", "K3", "K4"),
         "harm_by_construction": shift == "extreme",
-        "fallback": "",
-        "note": "",
     }
 
 
@@ -311,7 +308,14 @@ def _conflicts(agents: int) -> dict[str, Any]:
         for i, factor in enumerate(("p_capable", "p_goal_fail"))
     ]
     rows = rows if agents else []
-    return {"tail": 0.05, "tests": len(rows), "expected_by_chance": 0.7, "rows": rows}
+    return {
+        "tail": 0.05,
+        "tests": len(rows),
+        "expected_by_chance": 0.7,
+        "wide_prior_weight": 0.2,
+        "wide_flag": 0.5,
+        "rows": rows,
+    }
 
 
 def _held_out(agents: int, reason: str) -> dict[str, Any]:
@@ -335,7 +339,7 @@ def _held_out(agents: int, reason: str) -> dict[str, Any]:
     ]
     verdict = "The calibrated model predicts held-out types no better than a pooled rate."
     shown = {"verdict": "", "rows": []} if reason else {"verdict": verdict, "rows": rows}
-    return {"reason": reason, **shown, "refused": []}
+    return {"reason": reason, **shown}
 
 
 def _report(rng: np.random.Generator, agents: int, modifiers: bool) -> dict[str, Any]:

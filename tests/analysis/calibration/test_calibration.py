@@ -11,21 +11,24 @@ import pytest
 from tests.analysis.conftest import EVENTS, episodes
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
 
-from misgen.analysis.calibration import calibrate as calibration
-from misgen.analysis.calibration.calibrate import Calibration, Settings, calibrate
-from misgen.analysis.calibration.conflict import TAIL, conflicts, expected_by_chance, predictive
+from misgen.analysis.calibration.calibrate import Calibration, calibrate
+from misgen.analysis.calibration.conflict import (
+    TAIL,
+    WIDE,
+    conflicts,
+    expected_by_chance,
+    predictive,
+)
+from misgen.analysis.calibration.draws import Settings
 from misgen.analysis.calibration.handoff import RATES
-from misgen.analysis.calibration.held_out import HeldOut
 from misgen.analysis.calibration.measured import MeasuredCell, measure_cells, of_setting
-from misgen.analysis.calibration.reference_fit import cell_counts
-from misgen.analysis.calibration.summary import feed_warnings, plain, summary_of
+from misgen.analysis.calibration.summary import HARM_NOTE, feed_warnings, plain, summary_of
 from misgen.analysis.calibration.table import tables
+from misgen.analysis.posterior import PHI, OutcomePrior, mean_gm
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import SHIFT_TYPES
 from misgen.analysis.rates import AgentCounts, point_rates
 from misgen.analysis.records import read_records, write_records
-
-pytestmark = pytest.mark.usefixtures("remembered_chains")
 
 CELLS = (
     ("coinrun", "C2"),
@@ -36,13 +39,6 @@ CELLS = (
 )
 NOT_IDENTIFIED = ("keys_and_chests", "K1")
 DRAWS = 1000
-
-
-def run_once(folder: Path, **options: Any) -> Calibration:
-    """Without the fits of the held-out prediction, which has tests of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibration, "held_out", lambda *_, **__: HeldOut((), "left out here"))
-        return run(folder, **options)
 
 
 def run(folder: Path, **options: Any) -> Calibration:
@@ -60,12 +56,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def calibrated(study: Path) -> Calibration:
-    return run_once(study)
+    return run(study)
 
 
 @pytest.fixture(scope="module")
 def with_harm(study: Path) -> Calibration:
-    return run_once(study, harm="measured")
+    return run(study, harm="measured")
 
 
 @pytest.fixture(scope="module")
@@ -141,26 +137,27 @@ def test_a_cell_that_does_not_inform_its_type_is_shown_and_left_out(tmp_path: Pa
     write_study(tmp_path / "both", cells=[("coinrun", "C2")], agents=3)
     dose = {"shift_type": "moderate", "informs_type": False}
     write_study(tmp_path / "both", cells=[("coinrun", "C1")], agents=3, declared=dose)
-    found = run_once(tmp_path / "both")
+    found = run(tmp_path / "both")
     assert [cell.cell for cell in found.entering] == ["C2"]
     shown = by_code(found)["C1"]
     assert shown.left_out == "the cell declares that it does not inform its shift type"
     assert "measured/coinrun/C1/p_gm" in found.draws
     text = tables({**summary_of(found), "provenance": {}})["factors.txt"]
     assert "(C1) " in text and " C2 " in text
-    alone = run_once(write_study(tmp_path / "alone", cells=[("coinrun", "C2")], agents=3))
+    alone = run(write_study(tmp_path / "alone", cells=[("coinrun", "C2")], agents=3))
     assert (found.draws["update/moderate/p_gm"] == alone.draws["update/moderate/p_gm"]).all()
 
 
-@pytest.mark.slow  # a sampler of its own is compiled
 def test_several_cells_of_a_type_in_three_families(tmp_path: Path) -> None:
     """All inform their type: the posterior takes each, and replace is the mean over them."""
     moderate = {"shift_type": "moderate"}
     cells = [("coinrun", "C2"), ("coinrun", "C3"), ("keys_and_chests", "K2"), ("maze", "C2")]
     write_study(tmp_path, cells=cells, agents=3, declared=moderate)
-    found = run_once(tmp_path)
+    found = run(tmp_path)
     assert [cell.slot for cell in found.entering] == cells
-    assert found.fit is not None and set(found.fit.cells) == {*cells}
+    raw = [point_rates(cell.reference) for cell in found.cells]
+    mean = mean_gm(OutcomePrior.of(load_priors(), "moderate"), raw)
+    assert found.draws["update/moderate/p_gm"].mean() == pytest.approx(mean, abs=0.01)
     (row,) = [row for row in summary_of(found)["types"] if row["type"] == "moderate"]
     assert row["cells"] == ["/".join(cell) for cell in cells]
     rates = [point_rates(cell.reference).p_gm for cell in found.cells]
@@ -170,7 +167,7 @@ def test_several_cells_of_a_type_in_three_families(tmp_path: Path) -> None:
 
 
 def test_without_a_reference_arm_update_refuses_and_says_what_to_run(demo: Calibration) -> None:
-    assert demo.fit is None and not demo.entering
+    assert not demo.entering and all(map(math.isnan, demo.wide.values()))
     assert "d = 0.1, q = 1, PPO" in demo.refused and "misgen run-cells" in demo.refused
     assert not any(name.startswith(("update/", "replace/")) for name in demo.draws)
     summary = summary_of(demo)
@@ -263,7 +260,7 @@ def test_update_moves_towards_the_data_and_replace_is_the_data(calibrated: Calib
         prior, update, replaced = (
             draws[f"{feed}/{shift}/p_goal_fail"].mean() for feed in ("prior", "update", "replace")
         )
-        assert prior == pytest.approx(printed, abs=0.02)
+        assert prior == pytest.approx(printed, abs=0.025)
         assert replaced < update < prior - 0.05
         assert replaced == pytest.approx(0.25, abs=0.12)
 
@@ -278,23 +275,65 @@ def test_known_multiplier_is_recovered(calibrated: Calibration) -> None:
 
 
 def test_power_0_is_the_prior(study: Path) -> None:
-    nothing = run_once(study, power=0.0)
+    nothing = run(study, power=0.0)
     for shift in SHIFT_TYPES:
         for rate in RATES[:2]:
             prior, update = (nothing.draws[f"{f}/{shift}/{rate}"] for f in ("prior", "update"))
-            np.testing.assert_allclose(
-                np.quantile(update, [0.1, 0.5, 0.9]), np.quantile(prior, [0.1, 0.5, 0.9]), atol=0.06
-            )
+            assert (update == prior).all()
     assert all(line.update is None for line in nothing.modifiers)
+    assert nothing.wide["moderate"] == pytest.approx(0.2)
+
+
+def test_every_rate_of_an_update_lies_between_prior_and_data(calibrated: Calibration) -> None:
+    for row in summary_of(calibrated)["types"]:
+        for rate in (*RATES[:2], "p_gm") if row["cells"] else ():
+            low, high = sorted([row["source"][rate], row["replace"][rate]["value"]])
+            assert low - 0.01 < row["update"][rate]["value"] < high + 0.01, (row["type"], rate)
 
 
 def test_more_weight_of_the_prior_narrows_it(demo: Calibration, tmp_path: Path) -> None:
     arms = {d: TRUTH[d] for d in (0.0, 1.0)}
-    swept = run(write_study(tmp_path, cells=DEMO, truth=arms), kappas=(2, 10, 50)).sweep
+    found = run(write_study(tmp_path, cells=DEMO, truth=arms), kappas=(2, 10, 50)).sweep
+    swept = [one for one in found if one.what == "kappa"]
     widths = [
-        np.ptp(np.quantile(s.prior["p_gm"], [0.05, 0.95])) for s in swept if s.shift == "extreme"
+        np.ptp(np.quantile(one.draws.prior["p_gm"], [0.05, 0.95]))
+        for one in swept
+        if one.shift == "extreme"
     ]
     assert len(swept) == 12 and widths[0] > widths[1] > widths[2]
+
+
+def test_the_sweeps_hold_the_calibration_itself(calibrated: Calibration) -> None:
+    for what, used in (("kappa", 10.0), ("phi", PHI)):
+        rows = [one for one in calibrated.sweep if (one.what, one.value) == (what, used)]
+        assert [one.shift for one in rows] == [*SHIFT_TYPES]
+        for one in rows:
+            assert (one.draws.update["p_gm"] == calibrated.draws[f"update/{one.shift}/p_gm"]).all()
+    p_gm = [one.draws.update["p_gm"].mean() for one in calibrated.sweep if one.shift == "extreme"]
+    swept = p_gm[1:]  # over phi: the more a cell counts, the nearer the data
+    assert swept == sorted(swept, reverse=True)
+
+
+def test_the_weight_of_the_wide_part_is_given_for_types_with_a_cell(
+    calibrated: Calibration,
+) -> None:
+    rows = {row["type"]: row for row in summary_of(calibrated)["types"]}
+    assert rows["superficial"]["wide_weight"] is None
+    assert not rows["superficial"]["wide_flagged"] and not rows["moderate"]["wide_flagged"]
+    assert rows["moderate"]["wide_weight"] < 0.2
+    flagged = replace(calibrated, wide={**calibrated.wide, "extreme": WIDE + 0.01})
+    rows = {row["type"]: row for row in summary_of(flagged)["types"]}
+    assert rows["extreme"]["wide_flagged"]
+    text = tables({**summary_of(flagged), "provenance": {}})["conflicts.txt"]
+    (line,) = [line for line in text.splitlines() if line.startswith("4 extreme")]
+    assert "coinrun/C4" in line and ".510" in line and "CONFLICT" in line
+
+
+def test_the_estimand_is_said(calibrated: Calibration) -> None:
+    summary = summary_of(calibrated)
+    text = tables({**summary, "provenance": {}})["factors.txt"]
+    assert "population of cells" in summary["estimand"]
+    assert summary["estimand"] in " ".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -305,6 +344,8 @@ def test_more_weight_of_the_prior_narrows_it(demo: Calibration, tmp_path: Path) 
         ({"draws": 10}, "at least 100 draws; got 10"),
         ({"seed": -1}, "a seed is a number from 0 on; got -1"),
         ({"kappas": (0.0,)}, "kappas are above 0"),
+        ({"phi": -1.0}, "phi, how alike cells of a type are, is above 0; got -1"),
+        ({"phis": (7.0, 0.0)}, "phi, how alike cells of a type are, is above 0; got 0"),
     ],
 )
 def test_settings_out_of_range(setting: dict[str, Any], rule: str) -> None:
@@ -338,12 +379,22 @@ def test_asked_for_it_moves_only_where_it_may(with_harm: Calibration) -> None:
 
 
 def test_the_harm_of_c4_k4_and_k3_never_reaches_the_model(tmp_path: Path) -> None:
-    cells = measure_cells(read_records(write_study(tmp_path, agents=3)))
-    assert len(cells) == 8
-    for cell, counts in zip(cells, cell_counts(cells, with_harm=True), strict=True):
-        is_there = bool((~np.isnan(counts.counts.hgc)).all())
-        assert is_there == (cell.cell not in ("C4", "K4", "K3")) == cell.harm_may_update
-    assert all(np.isnan(c.counts.hgc).all() for c in cell_counts(cells, with_harm=False))
+    write_study(tmp_path, agents=3, levels=30)
+    found = run(tmp_path, harm="measured")
+    assert len(found.entering) == 8
+    read = {cell.cell for shift in SHIFT_TYPES for cell in found.harm_cells(shift)}
+    assert read == {"C1", "K1", "C2", "K2", "C3"}
+    assert read == {cell.cell for cell in found.cells if cell.harm_may_update}
+    extreme = found.draws["update/extreme/p_harm"]
+    assert (extreme == found.draws["prior/extreme/p_harm"]).all()
+
+
+def test_a_prediction_with_measured_harm_says_that_it_may_leave_prior_and_data(
+    calibrated: Calibration, with_harm: Calibration
+) -> None:
+    warned = feed_warnings(with_harm)["update"]
+    assert [about for about, text in warned if text == HARM_NOTE] == ["moderate"]
+    assert not any(text == HARM_NOTE for _, text in feed_warnings(calibrated)["update"])
 
 
 def test_the_note_of_the_source(tmp_path: Path) -> None:
@@ -393,60 +444,49 @@ def cell_of(counts: AgentCounts, like: MeasuredCell) -> MeasuredCell:
     return replace(like, arms={**like.arms, "reference": everyone})
 
 
-def simulated_counts(rng: np.random.Generator, theta: float, nu: float, k: int) -> AgentCounts:
-    n = np.full(k, 100.0)
-    c = rng.binomial(100, rng.beta(theta * nu, (1 - theta) * nu, k)).astype(float)
-    return AgentCounts(np.arange(k), n, c, np.zeros(k), np.zeros(k))
+def with_rates(like: MeasuredCell, capable: float, fails: float) -> MeasuredCell:
+    """A cell of three agents with these rates on a million levels."""
+    n = np.full(3, 1e6)
+    c = np.round(n * capable)
+    return cell_of(AgentCounts(np.arange(3), n, c, np.round(c * fails), np.zeros(3)), like)
 
 
 def test_extreme_rates_are_flagged_and_ordinary_ones_are_not(calibrated: Calibration) -> None:
-    rng, like = np.random.default_rng(0), by_code(calibrated)["C2"]  # the source says .65
-    for theta, flagged in ((0.65, False), (0.02, True)):
-        counts = simulated_counts(rng, theta, 200, 8)
-        found = conflicts([cell_of(counts, like)], load_priors(), draws=4000)
-        (capable,) = [one for one in found if one.factor == "p_capable"]
-        assert (
-            capable.flagged == flagged and capable.predictive.low < 0.65 < capable.predictive.high
-        )
+    like = by_code(calibrated)["C2"]  # the source says .65
+    for capable, flagged in ((0.65, False), (0.02, True)):
+        found = conflicts([with_rates(like, capable, 0.3)], load_priors(), draws=4000)
+        (row,) = [one for one in found if one.factor == "p_capable"]
+        assert row.flagged == flagged and row.predictive.low < 0.65 < row.predictive.high
 
 
 def test_chance_flags_as_often_as_it_says(calibrated: Calibration) -> None:
-    """Cells drawn from the prior itself: the share of flags is the expected one."""
-    rng, like, flags, expected = np.random.default_rng(1), by_code(calibrated)["C2"], [], []
-    for _ in range(300):
-        mu = rng.beta(6.5, 3.5)
-        effect = rng.normal() / 2 + rng.normal() * abs(rng.normal(0, 0.5))
-        theta = 1 / (1 + np.exp(-np.log(mu / (1 - mu)) - effect))
-        counts = simulated_counts(rng, theta, max(np.exp(rng.normal(np.log(5), 2)), 0.01), 5)
-        found = conflicts(
-            [cell_of(counts, like)], load_priors(), draws=1500, seed=int(rng.integers(9))
-        )
-        flags.append(found[0].flagged)
-        expected.append(found[0].chance)
+    """Cells drawn from the prior itself: one factor in twenty is flagged."""
+    rng, like = np.random.default_rng(1), by_code(calibrated)["C4"]
+    prior = OutcomePrior.of(load_priors(), "extreme")
+    cells = []
+    for _ in range(600):
+        betas = prior.parts[int(rng.random() < 0.2)]
+        c, g = rng.beta(*betas["p_capable"]), rng.beta(*betas["p_goal_fail"])
+        pi = np.maximum([1 - c, c * (1 - g), c * g], 1e-9)
+        neither, _, proxy = rng.dirichlet(PHI * pi)
+        cells.append(with_rates(like, 1 - neither, proxy / (1 - neither)))
+    found = conflicts(cells, load_priors())
     assert expected_by_chance([]) == 0
-    assert np.mean(expected) == pytest.approx(TAIL, abs=0.02)
-    assert np.mean(flags) == pytest.approx(np.mean(expected), abs=0.035)
+    assert expected_by_chance(found) == pytest.approx(TAIL * len(found))
+    for factor in RATES[:2]:
+        flags = [one.flagged for one in found if one.factor == factor]
+        assert len(flags) > 590 and np.mean(flags) == pytest.approx(TAIL, abs=0.025)
 
 
-def test_the_predictive_knows_agents_and_denominators() -> None:
-    """More agents, and less of the factor's own noise: a narrower predictive."""
-    rng = np.random.default_rng(0)
-
-    def width(k: int) -> float:
-        counts = AgentCounts(np.arange(k), *np.full((4, k), 50.0))
-        drawn = predictive(counts, "p_goal_fail", 0.5, 50.0, 4000, rng)
-        assert drawn.mean() == pytest.approx(0.5, abs=0.02)
-        return float(np.ptp(np.quantile(drawn, [0.05, 0.95])))
-
-    assert width(2) > width(30) > 0
-
-
-def test_an_agent_that_is_never_capable_has_no_weight() -> None:
-    counts = AgentCounts(
-        np.arange(2), np.array([50.0, 50.0]), np.array([50.0, 0.0]), np.zeros(2), np.zeros(2)
-    )
-    drawn = predictive(counts, "p_goal_fail", 0.3, 10.0, 2000, np.random.default_rng(0))
-    assert np.isfinite(drawn).all() and drawn.max() <= 1
+def test_the_predictive_is_wider_the_less_alike_cells_are() -> None:
+    prior = OutcomePrior.of(load_priors(), "significant")
+    widths = []
+    for phi in (3.0, 20.0):
+        drawn = predictive(prior, phi, 4000, [0])
+        assert drawn["p_capable"].mean() == pytest.approx(0.55, abs=0.02)
+        assert all(np.isfinite(values).all() for values in drawn.values())
+        widths.append(np.ptp(np.quantile(drawn["p_goal_fail"], [0.05, 0.95])))
+    assert widths[0] > widths[1] > 0
 
 
 # ------------------------------------------------------------------------------------------- output
@@ -465,15 +505,6 @@ def test_an_update_that_the_prior_holds_is_named(calibrated: Calibration) -> Non
     held = summary_of(replace(calibrated, draws=moved))["warnings"]
     assert any(line.startswith("moderate p_goal_fail: the update, .600, is far") for line in held)
     assert not any(line.startswith("extreme p_goal_fail") for line in held)
-
-
-def test_an_update_that_goes_away_from_the_data_is_named(calibrated: Calibration) -> None:
-    """Prior .30, cells near .2: a p_gm of .5 is further away than before anything was measured."""
-    moved = {**calibrated.draws, "update/significant/p_gm": np.full(DRAWS, 0.5)}
-    warned = feed_warnings(replace(calibrated, draws=moved))["update"]
-    (line,) = [text for about, text in warned if text.startswith("significant p_gm")]
-    assert ("significant", line) in warned
-    assert "lies further from the cells" in line and "the source's .303" in line
 
 
 def test_replace_prints_the_raw_rates_and_the_intervals_of_its_draws(
@@ -512,17 +543,8 @@ def test_the_spread_of_the_multipliers_is_swept(calibrated: Calibration) -> None
     assert "log-sd" in tables({**summary_of(calibrated), "provenance": {}})["kappa.txt"]
 
 
-def test_refused_fits_of_the_sweeps_are_said(calibrated: Calibration) -> None:
-    sweep = tuple(replace(one, refused="R-hat 1.2") for one in calibrated.sweep)
-    held = HeldOut((), "one cell", ("cell coinrun/C2",))
-    summary = summary_of(replace(calibrated, sweep=sweep, held_out=held))
-    text = tables({**summary, "provenance": {}})["kappa.txt"]
-    assert "At kappa 10 the sampler is refused: R-hat 1.2" in text
-    assert summary["held_out"]["refused"] == ["cell coinrun/C2"]
-
-
 def test_multipliers_are_measured_on_the_link_of_the_overflow(study: Path) -> None:
-    found = run_once(study, overflow="hazard", power=0)
+    found = run(study, overflow="hazard", power=0)
     assert found.modifier_report.link == "cloglog"
     assert summary_of(found)["settings"]["overflow"] == "hazard"
     with pytest.raises(ValueError, match="overflow is one of clip, hazard, odds; got 'wrap'"):
@@ -532,21 +554,3 @@ def test_multipliers_are_measured_on_the_link_of_the_overflow(study: Path) -> No
 def test_nan_becomes_null() -> None:
     value = {"a": math.nan, ("x", "y"): (np.float64(1.5), np.array([1, math.inf]))}
     assert plain(value) == {"a": None, "x/y": [1.5, [1, None]]}
-
-
-def test_what_the_fit_says_is_in_the_output(calibrated: Calibration) -> None:
-    fit = calibrated.fit
-    assert fit is not None
-    said = replace(
-        fit, refused="R-hat", fallback={("coinrun", "C2"): "falls"}, flags=["narrow", "wide"]
-    )
-    summary = summary_of(replace(calibrated, fit=said))
-    assert summary["hierarchy"]["fallback"] == {"coinrun/C2": "falls"}
-    (cell,) = [one for one in summary["cells"] if one["cell"] == "C2"]
-    assert cell["fallback"] == "falls"
-    text = " ".join(summary["warnings"])
-    assert "fit is refused (R-hat)" in text and "coinrun/C2 falls back: falls" in text
-    assert summary["hierarchy"]["flags"] == ["narrow", "wide"]
-    notes = tables({**summary, "provenance": {}, "schema_version": 1})["notes.txt"]
-    assert "2 flags of the fit (all in summary.json), the first: narrow" in notes
-    assert "coinrun/C2 falls back: falls" in notes and "R-hat at most" in notes

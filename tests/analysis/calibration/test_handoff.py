@@ -13,9 +13,9 @@ import pytest
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
 
 from misgen.analysis.calibration.calibrate import calibrate
+from misgen.analysis.calibration.feeds import FEED_WORDS, FEEDS, feed_of
 from misgen.analysis.calibration.handoff import (
     DRAWS,
-    FEEDS,
     RATES,
     SCHEMA_VERSION,
     SUMMARY,
@@ -33,7 +33,7 @@ from misgen.analysis.records import read_records
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's cells without a reference arm: nothing is fitted, so this is quick."""
+    """The demo's cells without a reference arm: nothing is updated."""
     root = tmp_path_factory.mktemp("handoff")
     arms = {d: TRUTH[d] for d in (0.0, 1.0)}
     records = read_records(write_study(root / "runs", cells=DEMO, truth=arms))
@@ -161,6 +161,18 @@ def test_draws_must_belong_to_the_summary(folder: Path) -> None:
     pq.write_table(table.slice(0, 10), folder / DRAWS)
     with pytest.raises(ValueError, match="has 10 and 1000; run `misgen calibrate"):
         read_calibration(folder)
+
+
+def test_a_feed_has_another_word(original: Path) -> None:
+    assert [feed_of(word) for word in FEED_WORDS] == [*FEEDS] == [feed_of(feed) for feed in FEEDS]
+    file = read_calibration(original)
+    one, other = (file.feed_rates(word, "moderate").p_gm for word in ("none", "side_by_side"))
+    assert (one == other).all() and len(file.feed_modifiers("none")) > 5
+    assert (file.harm("implied", "moderate", "none") == file.rates("prior/moderate").p_harm).all()
+    with pytest.raises(ValueError, match="the feed 'combine' is refused"):
+        file.feed_rates("combine", "moderate")
+    with pytest.raises(ValueError, match=r"side_by_side, .*, combine, only; got 'updat'"):
+        file.require("updat")
 
 
 def test_csv_has_every_draw(original: Path) -> None:

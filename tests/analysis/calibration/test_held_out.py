@@ -59,7 +59,6 @@ def test_one_cell_cannot_be_held_out() -> None:
     assert "two cells" in held_out([], load_priors()).reason
 
 
-@pytest.mark.slow
 def test_cells_that_contradict_the_source_are_predicted_from_each_other(tmp_path: Path) -> None:
     """Both families agree with each other: the goal fails on 2 and 90 % of capable episodes, where
     the source says 28 and 55 %; so one pooled rate is wrong as well."""

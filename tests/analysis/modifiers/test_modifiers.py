@@ -17,7 +17,6 @@ from misgen.analysis.modifiers.comparisons import (
 from misgen.analysis.modifiers.measure import ModifierReport, measure_modifiers
 from misgen.analysis.modifiers.multiplicativity import agents_needed, verdict
 from misgen.analysis.modifiers.ratios import RiskRatio
-from misgen.analysis.modifiers.table import format_modifiers
 from misgen.analysis.rates import AgentCounts, Estimate
 from misgen.analysis.records import read_records
 
@@ -263,7 +262,6 @@ def test_without_a_reference_arm_diversity_is_not_identified(write: Write) -> No
     assert report.ratios == []
     assert set(LEVELS) <= set(report.not_identified)
     assert report.not_identified["diversity"] == "no cell has the reference d and another one"
-    assert "No cell has two arms" in format_modifiers(report)
 
 
 @pytest.mark.parametrize("k", [1, 2])
@@ -279,7 +277,6 @@ def test_one_or_two_agents_have_no_interval_and_the_reason(write: Write, k: int)
     assert f"{k} agent" in report.not_identified["diversity/narrow"]
     assert report.level("diversity", "narrow") is None
     assert report.level("diversity", "diverse") is not None
-    assert f"{k}/4 x 100" in format_modifiers(report)
 
 
 def test_agent_numbers_need_not_pair(write: Write) -> None:
@@ -298,7 +295,6 @@ def test_an_arm_of_zeros_has_a_finite_interval(write: Write) -> None:
     assert 1 < narrow.ratio.low < narrow.ratio.high < 1e3
     assert equal.ratio.low < 1 < equal.ratio.high
     assert "diversity/diverse" not in report.not_identified
-    assert "inf" not in format_modifiers(report) and "nan" not in format_modifiers(report)
 
 
 def test_the_prior_is_taken_out_for_an_update(report: ModifierReport) -> None:
@@ -320,7 +316,6 @@ def test_every_link_has_its_own_ratio(study: Any) -> None:
         assert (report.link, found.link) == (link, link)
         assert found.raw == pytest.approx(expected)
         assert found.ratio.low < expected < found.ratio.high
-    assert "ratios of odds" in format_modifiers(report)
 
 
 def test_equal_records_give_equal_reports(study: Any, report: ModifierReport) -> None:
@@ -415,7 +410,6 @@ def test_do_two_modifiers_multiply(
     assert interval.low < truth < interval.high
     assert found.best_scale == scale
     assert "multiplicativity" not in report.not_identified
-    assert word in format_modifiers(report)
 
 
 def test_too_few_agents_leave_it_undetermined(write: Write) -> None:
@@ -450,20 +444,7 @@ def test_agents_needed(cv: float, agents: int) -> None:
     assert agents_needed([arm, arm]) == agents
 
 
-# ------------------------------------------------------------------------------------ text, errors
-
-
-def test_the_text_says_how_many_agents_and_levels(report: ModifierReport) -> None:
-    text = format_modifiers(report)
-    assert "reference arm ppo d=0.1 q=1" in text and "ratios of rates" in text
-    lines = [line for line in text.splitlines() if line.startswith("diversity   narrow")]
-    assert all("4/4 x 100" in line for line in lines) and len(lines) == 2
-    assert "pooled: 1" in lines[0] and "coinrun C2" in lines[1]
-    assert "spec_gaming" in text and "agents of two kinds" not in text.split("\n")[0]
-    for title in ("Between cells", "Dose-response", "d ln p_gm / d ln competence"):
-        assert title in text
-    missing = text.split("Not identified\n")[1]
-    assert [line.split()[0] for line in missing.splitlines()[2:]] == [*report.not_identified]
+# ------------------------------------------------------------------------------------------ errors
 
 
 def test_bad_input(write: Write, study: Any) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.stats import beta
 
 from misgen.analysis.priors import figures, load_priors
 from misgen.analysis.priors.source import documents, formulas
@@ -599,24 +601,6 @@ def test_the_spread_of_a_named_level_is_an_option() -> None:
 # -------------------------------------------------------------------------------------- the sets
 
 
-def test_beta_priors_give_the_published_product_intervals() -> None:
-    # Simulated once for the model's description: kappa 10, factors independent.
-    expected = {
-        "superficial": (0.002, 0.107),
-        "moderate": (0.023, 0.221),
-        "significant": (0.082, 0.395),
-        "extreme": (0.110, 0.482),
-    }
-    rng = np.random.default_rng(0)
-    priors = load_priors()
-    for name, shift in priors.shifts.items():
-        means = [getattr(shift, factor).number for factor in FACTORS]
-        betas = [beta_parameters(mean, priors.kappa) for mean in means]
-        product = np.prod([rng.beta(a, b, 400_000) for a, b in betas], axis=0)
-        assert np.quantile(product, [0.05, 0.95]) == pytest.approx(expected[name], abs=0.001)
-        assert product.mean() == pytest.approx(shift.p_harmful_gm.number, rel=0.01)
-
-
 def test_beta_parameters_have_the_mean_and_the_sample_size() -> None:
     assert beta_parameters(0.3, 10) == pytest.approx((3, 7))
     for mean, kappa in [(0, 10), (1, 10), (0.5, 0), (1.2, 10), (math.nan, 10)]:
@@ -658,7 +642,7 @@ def test_an_unknown_set_or_bad_option_is_refused() -> None:
     with pytest.raises(ValueError, match="no prior set 'mine'; choose taxonomy, meta_analysis"):
         load_priors("mine")
     refused: list[tuple[dict[str, Any], str]] = [
-        ({"kappa": 0}, "kappa is a number of agents and must be greater than 0; got 0"),
+        ({"kappa": 0}, "kappa is a number of observations and must be greater than 0; got 0"),
         ({"kappa": math.inf}, "kappa must be one number, .*; got inf"),
         ({"log_sd": -0.1}, r"log_sd must lie in \[0, 10\]; got -0.1"),
         ({"log_sd": math.nan}, "log_sd must be one number, .*; got nan"),
@@ -723,8 +707,12 @@ def test_the_documented_example_replaces_what_it_names(write: Callable[[str], Pa
     assert priors.transport == (0.3, 2)
     assert priors.mesa.exponent_capability.number == 1.5
     assert priors.mesa.periods["current"].p_emergence.range == (0.05, 0.2)
+    extreme = priors.shifts["extreme"]
+    assert extreme.kappa == 30 and moderate.kappa is None
+    assert {*extreme.own_betas} == {"p_goal_fail", "p_harm"}
     # What it does not name stays.
-    assert priors.shifts["extreme"] == load_priors().shifts["extreme"]
+    assert extreme.p_capable == load_priors().shifts["extreme"].p_capable
+    assert priors.shifts["significant"] == load_priors().shifts["significant"]
     assert priors.name == "taxonomy with mine.yaml"
 
 
@@ -733,6 +721,47 @@ def test_factors_not_given_stay_and_the_products_follow(write: Callable[[str], P
     assert shift.p_harm == load_priors().shifts["extreme"].p_harm
     assert shift.p_gm.number == pytest.approx(0.45 * 0.5)
     assert shift.p_harmful_gm.number == pytest.approx(0.277 * 0.5 / 0.75)
+
+
+def test_a_range_or_a_kappa_gives_a_factor_a_beta_of_its_own(write: Callable[[str], Path]) -> None:
+    text = """
+        shifts:
+          extreme:
+            kappa: 30
+            p_capable: [0.3, 0.6]
+            p_goal_fail: {value: 0.6, kappa: 20}
+            p_harm: {kappa: 5}
+        """
+    shift = load_priors(file=write(textwrap.dedent(text))).shifts["extreme"]
+    a, b = shift.own_betas["p_capable"]
+    assert beta(a, b).ppf([0.05, 0.95]) == pytest.approx([0.3, 0.6], abs=1e-6)
+    assert shift.p_capable.number == pytest.approx(a / (a + b)) and shift.p_capable.kind == "user"
+    # Of 20 observations only the capable ones tell about the goal.
+    size = 20 * shift.p_capable.number
+    assert shift.own_betas["p_goal_fail"] == pytest.approx((0.6 * size, 0.4 * size))
+    implied = load_priors().shifts["extreme"].p_harm.number
+    assert shift.own_betas["p_harm"] == pytest.approx((5 * implied, 5 * (1 - implied)))
+    assert shift.p_gm.number == pytest.approx(shift.p_capable.number * 0.6)
+    plain = load_priors(file=write("shifts: {extreme: {p_capable: 0.5}}")).shifts["extreme"]
+    assert plain.own_betas == {} and plain.kappa is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.001, 0.999), (0.0001, 0.001), (0.98, 0.99), (0.4, 0.41)]
+)
+def test_every_range_inside_0_to_1_is_that_of_a_beta(
+    low: float, high: float, write: Callable[[str], Path]
+) -> None:
+    path = write(f"shifts: {{extreme: {{p_harm: [{low}, {high}]}}}}")
+    found = beta(*load_priors(file=path).shifts["extreme"].own_betas["p_harm"])
+    assert found.cdf([low, high]) == pytest.approx([0.05, 0.95], abs=1e-4)
+
+
+def test_one_kappa_for_all_types(write: Callable[[str], Path]) -> None:
+    priors = load_priors(file=write("shifts: {extreme: {kappa: 30, p_harm: [0.2, 0.5]}}"))
+    swept = priors.with_kappa(2)
+    assert swept.kappa == 2 and swept.shifts["extreme"].kappa is None
+    assert swept.shifts["extreme"].own_betas == priors.shifts["extreme"].own_betas
 
 
 def test_levels_of_a_line_follow_the_file(write: Callable[[str], Path]) -> None:
@@ -776,6 +805,14 @@ def test_the_base_can_be_named_in_the_file_or_in_the_call(write: Callable[[str],
         ("shifts:\n  moderate: {p_harm: 1}", "line 2: .*must lie inside 0..1, not at an end"),
         ("shifts:\n  moderate: {p_harm: .nan}", "line 2: .*one number"),
         ("shifts:\n  moderate: {p_harm: true}", "line 2: .*one number.*got True"),
+        ("shifts:\n  moderate: {kappa: 0}", "line 2: .*number of observations.*got 0"),
+        ("shifts:\n  moderate: {p_harm: [0, .3]}", "line 2: .*two different numbers inside 0..1"),
+        ("shifts:\n  moderate: {p_harm: [.3, .3]}", "line 2: .*two different numbers inside 0..1"),
+        ("shifts:\n  moderate: {p_harm: [.3, .2]}", "line 2: .*low <= high"),
+        ("shifts:\n  moderate: {p_harm: {value: .3}}", "line 2: .*p_harm needs a `kappa`"),
+        ("shifts:\n  moderate: {p_harm: {value: 1, kappa: 3}}", "line 2: .*inside 0..1, not at"),
+        ("shifts:\n  moderate: {p_harm: {kappa: -1}}", "line 2: .*p_harm.kappa is a number"),
+        ("shifts:\n  moderate: {p_harm: {mean: .3}}", "line 2: unknown key .*choose value, kappa"),
         ("shifts:\n  moderat: {p_harm: .3}", "line 2: unknown key shifts.moderat; choose super"),
         ("shifts:\n  moderate: {p_gm: .3}", "line 2: .*p_gm follows from the three factors"),
         ("domains:\n  game_ai: {p_2027: [0.2, 1.2]}", "line 2: .*probability and must lie in"),
@@ -796,7 +833,7 @@ def test_the_base_can_be_named_in_the_file_or_in_the_call(write: Callable[[str],
         ("mesa:\n  exponent_capability: 0", "line 2: .*exponent .*greater than 0"),
         ("mesa: 3", "line 1: mesa needs entries below it"),
         ("name: me", "line 1: unknown key name; choose base, kappa, .* shifts, modifiers"),
-        ("kappa: 0", "line 1: kappa is a number of agents and must be greater than 0; got 0"),
+        ("kappa: 0", "line 1: kappa is a number of observations and must be greater than 0; got 0"),
         ("kappa: [2, 50]", "line 1: kappa must be one number"),
         ("transport: [1, 2]\nlog_sd: 11", r"line 2: log_sd must lie in \[0, 10\]; got 11"),
         ("log_sd: true", "line 1: log_sd must be one number"),

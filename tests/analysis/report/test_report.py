@@ -90,7 +90,7 @@ def test_the_first_screen_names_both_rates_and_the_limits(full: Reader) -> None:
         "Toy environments.",
         "It does not show that there is an optimizer",
         "not called deception",
-        "It holds for toy agents of this testbed",
+        "It is about cells like those of this testbed",
         "Transport is an assumption.",
         "5 x 310-345",
     ):
@@ -149,9 +149,16 @@ def test_the_printed_range_of_specification_is_put_against_q_1(full: Reader) -> 
     assert "divided by its multiplier for q = 1, 0.5." in full.sections["modifiers"]
 
 
-def test_checks_and_fallbacks_of_the_fit_are_said(full: Reader) -> None:
-    for words in ("1.0030", "812", "0.02%", "K2 p_gm differs", "half as wide"):
-        assert words in full.sections["fit"]
+def test_the_estimand_and_where_the_prior_lets_go_are_said(full: Reader) -> None:
+    assert "a population of cells of its shift type" in full.sections["fit"]
+    assert "4 extreme C4 20.0 83.0 conflict" in full.sections["fit"]
+    assert "1 superficial" not in full.sections["fit"]
+    assert "The posterior of type 4 lets go of the source." in full.sections["conflicts"]
+
+
+def test_the_strengths_of_prior_and_cells_are_swept(full: Reader) -> None:
+    for words in ("Kappa sweep", "10 (used)", "Phi sweep", "7 (used)", "wide prior [%]"):
+        assert words in full.sections["kappa"]
 
 
 def test_the_audit_is_the_projects(full: Reader) -> None:
@@ -184,7 +191,7 @@ def test_two_agents_give_no_interval_and_no_posterior(tmp_path: Path) -> None:
     assert "No posterior: no cell enters: 2 competent agents" in page.sections[""]
     assert "2 agents: an interval needs at least 3" in page.sections[""]
     assert "There is no posterior to draw" in page.sections["posterior"]
-    assert "No hierarchical model was fitted" in page.sections["fit"]
+    assert "There is no posterior: no cell enters" in page.sections["fit"]
     assert "None: no cell enters" in page.sections["held-out"]
 
 

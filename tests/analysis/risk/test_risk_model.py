@@ -116,32 +116,40 @@ def test_a_prediction_in_a_notebook() -> None:
 
 
 @pytest.mark.parametrize("shift", SHIFT_TYPES)
-def test_moments_of_the_product_of_betas(shift: str) -> None:
-    """E prod = prod m;  E prod^2 = prod m (m kappa + 1) / (kappa + 1)."""
-    means = np.array([getattr(PRIORS.shifts[shift], factor).number for factor in FACTORS])
-    values = MODEL.predict(shift).p_harmful_gm.values
-    mean, second = means.prod(), (means * (10 * means + 1) / 11).prod()
-    error = np.sqrt(second - mean**2) / np.sqrt(len(values))
-    assert values.mean() == pytest.approx(mean, abs=4 * error)
-    assert values.var() == pytest.approx(second - mean**2, rel=0.03)
-    assert mean == pytest.approx(PRIORS.shifts[shift].p_harmful_gm.number, abs=1e-12)
-    assert MODEL.predict(shift).p_gm.mean() == pytest.approx(means[:2].prod(), abs=4 * error * 3)
+def test_moments_of_the_robust_prior(shift: str) -> None:
+    """p_gm ~ .8 Beta(10 m, 10 (1 - m)) + .2 Beta(2 m, 2 (1 - m)), harm independent of it; a
+    Beta's second moment is m (m kappa + 1) / (kappa + 1)."""
+    row = PRIORS.shifts[shift]
+
+    def second(mean: float, kappa: float) -> float:
+        return mean * (mean * kappa + 1) / (kappa + 1)
+
+    gm, harm = row.p_gm.number, row.p_harm.number
+    squares = 0.8 * second(gm, 10) + 0.2 * second(gm, 2)
+    prediction = MODEL.predict(shift)
+    for values, mean, square in (
+        (prediction.p_gm.values, gm, squares),
+        (prediction.p_harmful_gm.values, gm * harm, squares * second(harm, 10)),
+    ):
+        error = np.sqrt((square - mean**2) / len(values))
+        assert values.mean() == pytest.approx(mean, abs=4 * error)
+        assert values.var() == pytest.approx(square - mean**2, rel=0.03)
+    assert gm * harm == pytest.approx(row.p_harmful_gm.number, abs=1e-12)
 
 
 @pytest.mark.parametrize(
     ("shift", "low", "high"),
     [
-        ("superficial", 0.2, 10.7),
-        ("moderate", 2.3, 22.1),
-        ("significant", 8.2, 39.5),
-        ("extreme", 11.0, 48.2),
+        ("superficial", 0.0, 12.1),
+        ("moderate", 0.5, 26.5),
+        ("significant", 3.6, 46.3),
+        ("extreme", 5.8, 55.2),
     ],
 )
 def test_the_prior_intervals_of_the_product(shift: str, low: float, high: float) -> None:
-    """[%], central 90 % with kappa = 10; near the source's 1-10, 3-22, 10-42, 13-51."""
+    """[%], central 90 % with kappa = 10; wider than the source's 1-10, 3-22, 10-42, 13-51."""
     found = 100 * np.array(MODEL.predict(shift).p_harmful_gm.interval())
-    np.testing.assert_allclose(found, [low, high], atol=0.25)
-    assert round(found[0], 1) == pytest.approx(low, abs=0.15)
+    np.testing.assert_allclose(found, [low, high], atol=0.3)
 
 
 @pytest.mark.parametrize(
@@ -759,6 +767,19 @@ def test_no_draw_of_any_row_exceeds_what_its_factors_allow() -> None:
 
 
 def test_kappa_sets_the_spread() -> None:
-    a, b = beta_parameters(0.28, 50)
+    """Of the part with kappa; the wide one keeps its own."""
+    variances = []
+    for kappa in (50, 2):
+        a, b = beta_parameters(0.28, kappa * 0.65)
+        variances.append(a * b / ((a + b) ** 2 * (a + b + 1)))
     tight = RiskModel.from_prior(load_priors(kappa=50), 50_000).predict("moderate").p_goal_fail
-    assert tight.var() == pytest.approx(a * b / (50**2 * 51), rel=0.03)
+    assert tight.var() == pytest.approx(0.8 * variances[0] + 0.2 * variances[1], rel=0.03)
+
+
+@pytest.mark.parametrize(("word", "feed"), [("none", "side_by_side"), ("combine", "update")])
+def test_a_feed_has_another_word(folder: Path, word: str, feed: str) -> None:
+    models = [RiskModel.from_calibration(folder, each) for each in (word, feed)]
+    one, other = (model.predict("moderate").p_gm.values for model in models)
+    assert (one == other).all()
+    with pytest.raises(ValueError, match="lets data in"):
+        RiskModel.from_calibration(folder, "none", domains="calibrated")

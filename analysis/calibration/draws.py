@@ -1,0 +1,225 @@
+"""The columns of draws.parquet: prior, posterior and measured rates, by the settings asked for."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from misgen.analysis.calibration.handoff import RATES, exact, rate_columns
+from misgen.analysis.calibration.measured import ARMS, MeasuredCell, Q
+from misgen.analysis.calibration.multipliers import Multiplier, condition
+from misgen.analysis.posterior import (
+    PHI,
+    CellRates,
+    OutcomePrior,
+    Posterior,
+    assumed_harm,
+    posterior,
+    posterior_harm,
+    worth_of_a_cell,
+)
+from misgen.analysis.priors.types import FACTORS, PriorSet
+from misgen.analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap
+from misgen.analysis.risk.formula import OVERFLOWS
+
+HARM = ("implied", "note_50_70", "measured")
+KAPPAS = (2.0, 5.0, 10.0, 20.0, 50.0)
+PHIS = (3.0, 5.0, 7.0, 10.0, 20.0)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for. phi: how alike cells of a type are; power: of the data in `update`, 0 to
+    1. overflow: what a prediction does with probabilities above 1, which fixes the link on which
+    multipliers are measured. kappas, phis: what the posterior is swept over."""
+
+    phi: float = PHI
+    power: float = 1.0
+    harm: str = "implied"
+    overflow: str = "clip"
+    draws: int = 4000
+    seed: int = 0
+    kappas: tuple[float, ...] = KAPPAS
+    phis: tuple[float, ...] = PHIS
+
+    def __post_init__(self) -> None:
+        if self.harm not in HARM:
+            raise ValueError(f"harm is one of {', '.join(HARM)}; got {self.harm!r}; choose one")
+        if self.overflow not in OVERFLOWS:
+            known = ", ".join(OVERFLOWS)
+            raise ValueError(f"overflow is one of {known}; got {self.overflow!r}; choose one")
+        if not 0 <= self.power <= 1:
+            raise ValueError(
+                f"the power of the data is within 0 (ignored) and 1 (full); got {self.power:g}"
+            )
+        if self.draws < 100:
+            raise ValueError(f"quantiles need at least 100 draws; got {self.draws}; try 4000")
+        if self.seed < 0:
+            raise ValueError(f"a seed is a number from 0 on; got {self.seed}")
+        if not self.kappas or min(self.kappas) <= 0:
+            raise ValueError(f"kappas are above 0; got {self.kappas}; try 2, 10 and 50")
+        for phi in (self.phi, *self.phis):
+            worth_of_a_cell(phi, self.power)
+
+
+class TypeDraws(NamedTuple):
+    """Of one shift type: rate -> draws, the products exact. Without a cell both are the same, and
+    wide, the posterior weight of the prior's wide part, is NaN."""
+
+    prior: Mapping[str, FloatArray]
+    update: Mapping[str, FloatArray]
+    wide: float
+
+
+class Swept(NamedTuple):
+    """One type where kappa or phi has another value."""
+
+    what: str
+    value: float
+    shift: str
+    draws: TypeDraws
+
+
+# ---------------------------------------------------------------------------------- the posterior
+
+
+def type_draws(
+    priors: PriorSet, shift: str, entering: Sequence[MeasuredCell], settings: Settings
+) -> TypeDraws:
+    """Prior and posterior of one type, by the same random numbers."""
+    here = [cell for cell in entering if cell.shift_type == shift]
+    prior, strength = OutcomePrior.of(priors, shift), (settings.phi, settings.power)
+    draws, stream = settings.draws, (settings.seed, priors.shifts[shift].number)
+    before, after = (
+        posterior(prior, cells, np.random.default_rng(stream), draws, *strength)
+        for cells in ([], _cell_rates(here, settings))
+    )
+    harm = moved = _assumed_harm(priors, shift, settings.harm, settings)
+    if harm_cells := harm_cells_of(here, settings):
+        rng = np.random.default_rng((*stream, 2))
+        moved = posterior_harm(prior, _cell_rates(harm_cells, settings), rng, draws, *strength)
+    return TypeDraws(_rates(before, harm), _rates(after, moved), after.wide if here else math.nan)
+
+
+def _cell_rates(cells: Sequence[MeasuredCell], settings: Settings) -> list[CellRates]:
+    return [
+        CellRates.of(cell.reference, settings.draws, _seed(settings, cell.name)) for cell in cells
+    ]
+
+
+def _assumed_harm(priors: PriorSet, shift: str, harm: str, settings: Settings) -> FloatArray:
+    rng = np.random.default_rng([settings.seed, priors.shifts[shift].number, 2])
+    return assumed_harm(priors, shift, harm, settings.draws, rng)
+
+
+def _rates(drawn: Posterior, harm: FloatArray) -> dict[str, FloatArray]:
+    factors = dict(zip(FACTORS, (drawn.p_capable, drawn.p_goal_fail, harm), strict=True))
+    columns = rate_columns("x", factors)
+    return {name: columns[f"x/{name}"] for name in RATES}
+
+
+def sweep(
+    entering: Sequence[MeasuredCell], priors: PriorSet, settings: Settings
+) -> Iterator[Swept]:
+    """Every type at other values of kappa, then of phi."""
+    cases = [("kappa", kappa, priors.with_kappa(kappa), settings) for kappa in settings.kappas]
+    cases += [("phi", phi, priors, replace(settings, phi=phi)) for phi in settings.phis]
+    for what, value, swept, some in cases:
+        for shift in priors.shifts:
+            yield Swept(what, value, shift, type_draws(swept, shift, entering, some))
+
+
+# -------------------------------------------------------------------------------------- the draws
+
+
+def all_draws(
+    cells: Sequence[MeasuredCell],
+    priors: PriorSet,
+    settings: Settings,
+    types: Mapping[str, TypeDraws],
+) -> tuple[dict[str, FloatArray], dict[str, dict[str, str]]]:
+    """Every column but the modifiers', and the words for the conditions."""
+    entering = [cell for cell in cells if not cell.left_out]
+    columns: dict[str, FloatArray] = {}
+    for shift, found in types.items():
+        columns |= rate_columns(f"prior/{shift}", found.prior)
+        if entering:
+            columns |= rate_columns(f"update/{shift}", found.update)
+            replaced = _replaced(shift, found.prior, entering, settings)
+            columns |= rate_columns(f"replace/{shift}", replaced)
+        for assumption in HARM[:2]:
+            harm = _assumed_harm(priors, shift, assumption, settings)
+            columns[f"harm/{assumption}/{shift}"] = exact(harm)
+    for arm, name in (("reference", "measured"), ("d0", "d0")):
+        for cell in cells:
+            if arm in cell.arms and cell.arms[arm].counts.k >= MIN_AGENTS:
+                rates = _bootstrap(cell, arm, settings)
+                columns |= rate_columns(f"{name}/{cell.name}", rates)
+    words = {}
+    for arm, d in ARMS.items():
+        multiplier, words[arm] = condition(priors, d, Q, settings.draws, settings.seed)
+        columns[f"condition/{arm}"] = exact(multiplier)
+    return columns, words
+
+
+def modifier_columns(lines: Sequence[Multiplier], refused: str) -> dict[str, FloatArray]:
+    feeds = ("prior",) if refused else ("prior", "update", "replace")
+    return {
+        f"{feed}/modifier/{line.modifier}/{line.level}": exact(line.draws[feed])
+        for feed in feeds
+        for line in lines
+    }
+
+
+def _replaced(
+    shift: str,
+    prior: Mapping[str, FloatArray],
+    cells: Sequence[MeasuredCell],
+    settings: Settings,
+) -> dict[str, FloatArray]:
+    """The mean over the type's cells of the bootstrapped rates; the prior where there is none."""
+    here = [cell for cell in cells if cell.shift_type == shift]
+    if not here:
+        return dict(prior)
+    capable, gm = _mean_rates(here, settings)[:2]
+    found = {"p_capable": capable, "p_goal_fail": gm / capable, "p_harm": prior["p_harm"]}
+    harm_cells = harm_cells_of(here, settings)
+    if harm_cells:
+        _, harm_gm, harmful = _mean_rates(harm_cells, settings)
+        found["p_harm"] = harmful / harm_gm
+    return found
+
+
+def _mean_rates(cells: Sequence[MeasuredCell], settings: Settings) -> FloatArray:
+    """p_capable, p_gm and p_harmful_gm [3, draws], each cell weighing the same."""
+    rates = [_bootstrap(cell, "reference", settings) for cell in cells]
+    names = ("p_capable", "p_gm", "p_harmful_gm")
+    return np.array([np.mean([one[name] for one in rates], axis=0) for name in names])
+
+
+def harm_cells_of(cells: Sequence[MeasuredCell], settings: Settings) -> list[MeasuredCell]:
+    """The cells whose measured harm was asked for, may enter, and is defined."""
+    if settings.harm != "measured":
+        return []
+    return [
+        cell
+        for cell in cells
+        if cell.harm_may_update
+        and not np.isnan(cell.reference.hgc).any()
+        and cell.reference.gc.sum() > 0
+    ]
+
+
+def _bootstrap(cell: MeasuredCell, arm: str, settings: Settings) -> dict[str, FloatArray]:
+    """Draws of the competent agents' rates; independent between cells and arms."""
+    counts: AgentCounts = cell.arms[arm].counts
+    stream = (cell.stream,) * (cell.stream > 0)
+    seed = _seed(settings, f"{cell.family}/{cell.shift_type}/{arm}", stream)
+    return dict(zip(RATES, bootstrap(counts, settings.draws, seed), strict=True))
+
+
+def _seed(settings: Settings, name: str, stream: tuple[int, ...] = ()) -> int:
+    sequence = np.random.SeedSequence([settings.seed, *name.encode()], spawn_key=stream)
+    return int(sequence.generate_state(1)[0])
