@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from misgen.analysis.priors.source import Table, source_tables
+from misgen.analysis.priors.source import Table, documents, source_tables
 from misgen.analysis.text import aligned, hint
 
 
@@ -38,8 +38,9 @@ def format_source(name: str, rows: list[dict[str, str]]) -> str:
     if not name:
         return text
     (about,) = [row for row in source_records("") if row["table"].endswith(name)][:1]
+    title = documents()[about["document"]]["title"]
     return (
-        f"{about['section']}: document {about['document']}, lines {about['lines']}\n"
+        f"{about['section']}: document {about['document']} ({title}), lines {about['lines']}\n"
         f"used as: {about['used_as']}\n\n{text}"
     )
 

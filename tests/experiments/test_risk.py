@@ -107,7 +107,8 @@ def test_every_table_of_the_source_is_shown_with_what_it_is_used_as(
     tables = json.loads(output(capsys, "source", "--json", "-"))
     assert len(tables) == 32 and all(row["used_as"] for row in tables)
     text = output(capsys, "source", "shift_types")
-    assert "document 003, lines 56-63" in text and "used as: the means of the three factors" in text
+    title = "003 (Goal Misgeneralization Probability Model), lines 56-63"
+    assert f"document {title}" in text and "used as: the means of the three factors" in text
     entries = {row["entry"]: row for row in json.loads(output(capsys, "source", "003.shift_types",
                                                               "--json", "-"))}  # fmt: skip
     assert entries["type_2.p_capability_transfer"]["printed"] == "0.65"
