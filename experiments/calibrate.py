@@ -9,8 +9,11 @@ from misgen.analysis.calibration.draws import HARM, KAPPAS, PHIS
 from misgen.analysis.calibration.measured import of_setting
 from misgen.analysis.calibration.write import write_calibration
 from misgen.analysis.counts import read_played
+from misgen.analysis.files import atomic_write_bytes
+from misgen.analysis.own_counts import TEMPLATE, read_own_counts
 from misgen.analysis.posterior import PHI
 from misgen.analysis.priors.types import PRIOR_SETS
+from misgen.analysis.records import Records
 from misgen.analysis.risk.formula import OVERFLOWS
 from misgen.analysis.settings import seen_of
 from misgen.experiments.cli import Parser
@@ -32,7 +35,15 @@ def main(argv: list[str]) -> int:
     command = shlex.join(["misgen", "calibrate", "--results", results, *argv])
     made_by = {**provenance(), "command": os.fsencode(command).decode("utf-8", "replace")}
     priors = chosen_priors(options.prior, options.kappa)
-    records, settings = read_played(results_root()), settings_of(results_root())
+    if options.counts_template:
+        atomic_write_bytes(options.counts_template, TEMPLATE.encode())
+        print(f"an example of counts: {options.counts_template}")
+        return 0
+    records: Records
+    if options.counts:
+        records, settings = read_own_counts(options.counts), None
+    else:
+        records, settings = read_played(results_root()), settings_of(results_root())
     if options.setting:
         records = of_setting(records, options.setting, settings)
     folder = require_writable(options.output, "--output")
@@ -64,6 +75,12 @@ def _parser() -> Parser:
         epilog=f"{RESULTS_HELP}; or a published one",
     )
     add = parser.add_argument
+    text = (
+        "agents of your own instead of a results folder: a CSV file with family, shift_type, cell, "
+        "agent, levels, capable, failed and perhaps harm"
+    )
+    add("--counts", type=Path, metavar="FILE", help=text)
+    add("--counts-template", type=Path, metavar="FILE", help="write an example of such a file")
     text = "only agents trained so, where a cell has agents of several kinds: total_steps=1000000"
     add("--setting", metavar="NAME=VALUE", help=text)
     text = "folder to write (default: calibration)"

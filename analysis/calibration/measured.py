@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from misgen.analysis.blocks import Arm, BlockIndex, read_blocks
+from misgen.analysis.own_counts import NOT_CHECKED
 from misgen.analysis.rates import (
     MAX_CONTROL_GOAL_FAIL,
     MAX_RANDOM_CAPABLE,
@@ -62,6 +63,11 @@ class MeasuredCell:
     arms: Mapping[str, MeasuredArm]
     reasons: tuple[str, ...]
     stream: int = 0
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the records could tell if it is identified; counts of one's own cannot."""
+        return self.row.tags != NOT_CHECKED
 
     @property
     def left_out(self) -> str:
@@ -205,9 +211,10 @@ def _cell(
     setting: str,
     arms: Mapping[str, MeasuredArm],
 ) -> MeasuredCell:
+    is_own = next(iter(arms.values())).rows["competent"].tags == NOT_CHECKED
     reasons = (
         *_not_enough(arms.get("reference")),
-        *_not_identified(arms),
+        *(() if is_own else _not_identified(arms)),
         *_not_informing(next(iter(arms.values()))),
     )
     return MeasuredCell(family, cell, observation_mode, setting, arms, reasons)

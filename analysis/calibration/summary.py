@@ -183,7 +183,7 @@ def _cell(c: Calibration, cell: MeasuredCell) -> dict[str, Any]:
         "observation_mode": cell.observation_mode,
         "setting": cell.setting,
         "arms": {name: _arm(c, cell, name, arm) for name, arm in cell.arms.items()},
-        "identified": cell.row.identified,
+        "identified": cell.row.identified or not cell.is_checked,
         "random_capable": random_capable(cell.arms),
         "control_goal_fail": control.rows["competent"].p_goal_fail if control else missing,
         "left_out": cell.left_out,
@@ -296,6 +296,12 @@ def _swept(one: Swept, refused: str) -> dict[str, Any]:
     }
 
 
+OWN_NOTE = (
+    "counts of one's own are taken as competent agents of an identified, assessable reference arm: "
+    "not checked"
+)
+
+
 class Warned(NamedTuple):
     """about: the shift type or the modifier that the text is about; "" for any prediction."""
 
@@ -307,14 +313,16 @@ def feed_warnings(c: Calibration) -> dict[str, list[Warned]]:
     """Feed -> what whoever predicts from it must know."""
     if c.refused:
         return {"update": [], "replace": []}
+    own = [Warned("", OWN_NOTE)] if any(not cell.is_checked for cell in c.cells) else []
     return {
-        "update": [*_moved_harm(c), *_held_by_the_prior(c), *_held_multipliers(c)],
+        "update": [*own, *_moved_harm(c), *_held_by_the_prior(c), *_held_multipliers(c)],
         "replace": [
+            *own,
             Warned(
                 "",
                 "draws of `replace` hold the interval's pseudo-agent: their mean lies between the "
                 "measured rate and a half",
-            )
+            ),
         ],
     }
 
