@@ -20,6 +20,7 @@ Nothing here needs torch, or the packages that made the draws.
 
 import csv
 import functools
+import hashlib
 import io
 import json
 import math
@@ -148,6 +149,11 @@ def read_calibration(folder: Path) -> CalibrationFile:
             f"draws.parquet must have the draws that summary.json names; {folder} has "
             f"{draws.num_rows} and {summary['settings']['draws']}; {REMEDY}"
         )
+    if hashlib.sha256((folder / DRAWS).read_bytes()).hexdigest() != summary["draws_sha256"]:
+        raise ValueError(
+            f"{folder / DRAWS} is not the file that {SUMMARY} was written with: its sha256 is "
+            f"another; {REMEDY}"
+        )
     return CalibrationFile(folder, summary, draws)
 
 
@@ -223,10 +229,11 @@ def to_csv(folder: Path) -> str:
 
 
 def to_squigglepy(
-    folder: Path, feed: str = "update", how: str = "samples", points: int = 200
+    folder: Path | CalibrationFile, feed: str = "update", how: str = "samples", points: int = 200
 ) -> dict[str, Any]:
     """squigglepy distributions of one feed: `{type}/{rate}` and `modifier/{modifier}/{level}`.
 
+    folder: of a calibration, or a calibration that was read.
     how: "samples" for a discrete distribution over `points` equally likely values, each the mean of
     its share of the sorted draws (squigglepy samples thousands of values too slowly); "fitted" for
     a beta (rates) or log-normal (multipliers) with the draws' mean and variance. Distributions are
@@ -237,7 +244,7 @@ def to_squigglepy(
 
     if how not in ("samples", "fitted"):
         raise ValueError(f"`how` must be 'samples' or 'fitted'; got {how!r}; choose one")
-    file = read_calibration(folder)
+    file = folder if isinstance(folder, CalibrationFile) else read_calibration(folder)
     file.require(feed)
     start = f"{COLUMNS_OF[feed_of(feed)]}/"
     found: dict[str, Any] = {}

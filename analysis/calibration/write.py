@@ -1,5 +1,6 @@
 """Write a calibration folder: draws, summary and tables, as `handoff` lays them out."""
 
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -32,11 +33,13 @@ def write_calibration(
         raise ValueError(f"a calibration is a folder; {folder} is a file; name another with -o")
     folder.mkdir(parents=True, exist_ok=True)
     summary = summary_of(calibration) | {"provenance": _provenance(provenance or {})}
-    summary = {"schema_version": SCHEMA_VERSION, **summary}
+    draws = _parquet(calibration.draws)
+    sha256 = hashlib.sha256(draws).hexdigest()
+    summary = {"schema_version": SCHEMA_VERSION, "draws_sha256": sha256, **summary}
     validate(summary, folder / SUMMARY)
     # The old summary must not stand beside new draws if this is interrupted.
     (folder / SUMMARY).unlink(missing_ok=True)
-    atomic_write_bytes(folder / DRAWS, _parquet(calibration.draws))
+    atomic_write_bytes(folder / DRAWS, draws)
     for name, text in tables(summary).items():
         atomic_write_bytes(folder / name, text.encode())
     text = json.dumps(summary, indent=1, allow_nan=False) + "\n"

@@ -3,6 +3,7 @@
 `write_folder(path)` has everything that a page can show; the arguments take parts of it away.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,13 @@ def write_folder(
     metadata = {"schema_version": str(SCHEMA_VERSION)}
     pq.write_table(table.replace_schema_metadata(metadata), folder / DRAWS)
     summary = _summary(rng, priors, draws, agents, reference, updates, modifiers)
-    (folder / SUMMARY).write_text(json.dumps(summary))
+    return seal(folder, summary)
+
+
+def seal(folder: Path, summary: dict[str, Any]) -> Path:
+    """Write a summary as that of the folder's draws."""
+    sha256 = hashlib.sha256((folder / DRAWS).read_bytes()).hexdigest()
+    (folder / SUMMARY).write_text(json.dumps({**summary, "draws_sha256": sha256}))
     return folder
 
 

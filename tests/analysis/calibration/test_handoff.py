@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
@@ -161,6 +162,11 @@ def test_draws_must_belong_to_the_summary(folder: Path) -> None:
     pq.write_table(table.slice(0, 10), folder / DRAWS)
     with pytest.raises(ValueError, match="has 10 and 1000; run `misgen calibrate"):
         read_calibration(folder)
+    name = table.column_names[1]
+    tripled = pa.array(3 * table.column(name).to_numpy())
+    pq.write_table(table.set_column(1, name, tripled), folder / DRAWS)
+    with pytest.raises(ValueError, match=r"draws.parquet is not the file that .* is another"):
+        read_calibration(folder)
 
 
 def test_a_feed_has_another_word(original: Path) -> None:
@@ -187,7 +193,7 @@ def test_csv_has_every_draw(original: Path) -> None:
 def test_squigglepy_reproduces_mean_and_quantiles(original: Path, how: str) -> None:
     squigglepy = pytest.importorskip("squigglepy")
     file = read_calibration(original)
-    found = to_squigglepy(original, "side_by_side", how, points=100)
+    found = to_squigglepy(file if how == "fitted" else original, "side_by_side", how, points=100)
     assert len(found) == len([c for c in file.draws.column_names if c.startswith("prior/")])
     squigglepy.set_seed(0)
     for name in ("moderate/p_goal_fail", "extreme/p_harmful_gm", "modifier/spec/low"):

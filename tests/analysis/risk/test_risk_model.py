@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.analysis.calibration.calibrated_folder import write_folder
+from tests.analysis.calibration.calibrated_folder import seal, write_folder
 
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES, beta_parameters
@@ -492,8 +492,7 @@ def with_measured_harm(folder: Path, where: Path) -> Path:
     pq.write_table(table, where / "draws.parquet")
     summary = json.loads((folder / "summary.json").read_text())
     summary["settings"]["harm"] = "measured"
-    (where / "summary.json").write_text(json.dumps(summary))
-    return where
+    return seal(where, summary)
 
 
 def test_side_by_side_moves_nothing(folder: Path) -> None:
