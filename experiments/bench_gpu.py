@@ -15,7 +15,7 @@ from misgen.agents.ppo import Population
 from misgen.agents.settings import PPOSettings
 from misgen.analysis.text import aligned
 from misgen.envs.families import find_cell
-from misgen.experiments.bench_envs import (
+from misgen.experiments.bench_measure import (
     Task,
     circumstances,
     in_process,

@@ -23,7 +23,7 @@ from misgen.agents.vec_env import BatchVecEnv
 from misgen.analysis.text import aligned
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.families import find_cell
-from misgen.experiments.bench_envs import (
+from misgen.experiments.bench_measure import (
     Task,
     Work,
     circumstances,

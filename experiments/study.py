@@ -19,7 +19,6 @@ from omegaconf import DictConfig
 
 from misgen.analysis.records import read_records
 from misgen.analysis.study import STUDY, read_study_folder
-from misgen.analysis.table import rates_table
 from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.cli import Parser
@@ -29,12 +28,13 @@ from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.jobs import Job, run_jobs
 from misgen.experiments.jobs_start import import_early
 from misgen.experiments.kernels import compile_rules
+from misgen.experiments.longer import longer_configs, unlearned, with_steps
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import require_writable, results_root
 from misgen.experiments.shift import job_of
 from misgen.experiments.solved_blocks import forget
 from misgen.experiments.status import remember
-from misgen.experiments.study_file import Longer, Study
+from misgen.experiments.study_file import Study
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments
 from misgen.experiments.train import CHECKPOINT, run_names, train_folder
 
@@ -144,24 +144,6 @@ def evaluation_arguments(
                     if cell.code != config.cell:
                         found += agent_arguments(path, replace(plain, cell=cell.code))
     return found
-
-
-def longer_configs(
-    longer: Longer, controls: Sequence[TrainConfig], codes: Iterable[str]
-) -> list[TrainConfig]:
-    """The first agent of an arm in each of these cells, with more steps."""
-    configs = []
-    for code in codes:
-        config = next(config for config in controls if config.cell == code)
-        configs.append(with_steps(config, lambda steps: longer.times * steps))
-    return configs
-
-
-def with_steps(config: TrainConfig, change: Callable[[int], int]) -> TrainConfig:
-    """The same with another number of PPO's steps, made from its own."""
-    settings = config.agent.settings
-    changed = replace(settings, total_steps=change(settings.total_steps))
-    return replace(config, agent=replace(config.agent, settings=changed))
 
 
 # --- Running it ----------------------------------------------------------------------------------
@@ -307,24 +289,3 @@ def records_of(jobs: Sequence[Job]) -> DuckDBPyRelation:
     """The episodes that these evaluations recorded."""
     ids = ", ".join(f"'{job.run_id}'" for job in jobs)
     return read_records(results_root()).filter(f"run_id in ({ids})")
-
-
-def unlearned(
-    records: DuckDBPyRelation, controls: Sequence[TrainConfig], below: float
-) -> list[str]:
-    """Codes of the cells where the competent agents of an arm stay below this share of the
-    planner's success on their own distribution, or where there are none."""
-    arms = {
-        (c.cell, c.agent.method, c.intervention.diversity, c.intervention.specification)
-        for c in controls
-    }
-    return sorted(
-        {
-            row.cell
-            for row in rates_table(records)
-            if (row.cell, row.method, row.d, row.q) in arms
-            and row.train_distribution == row.cell
-            and row.population == "competent"
-            and not row.own_success >= below * row.planner_own_success
-        }
-    )
