@@ -92,7 +92,8 @@ def _values(key: str) -> list[str]:
 
 
 def _asked_of_hydra(line: str) -> list[str]:
-    from misgen.experiments.config import TrainConfig, hydra_main
+    from misgen.experiments.application import hydra_main
+    from misgen.experiments.config import TrainConfig
 
     answer = io.StringIO()
     os.environ["COMP_LINE"] = line  # where Hydra looks for it

@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from misgen.experiments.application import hydra_main
 from misgen.experiments.attempt import run_once
 from misgen.experiments.cell_choice import arm_words, cell_label
 from misgen.experiments.config import (
     TrainConfig,
     as_dict,
     from_dict,
-    hydra_main,
 )
 from misgen.experiments.kernels import load_kernels
 from misgen.experiments.run_folder import (

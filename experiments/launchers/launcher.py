@@ -67,7 +67,7 @@ class MisgenLauncher(Launcher):
             ValueError: configurations that are refused, or a launcher that does not work here.
             SystemExit: 1, runs have failed, and this is no search; the others are there.
         """
-        from misgen.experiments.config import at_work
+        from misgen.experiments.application import at_work
         from misgen.experiments.objective import checked, values_of
         from misgen.experiments.sweep import launch, sweep_configs
 

@@ -38,7 +38,7 @@ class Sweeper(BasicSweeper):
     the first that is wrong. Here all are checked, and all that are wrong are named."""
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        from misgen.experiments.config import at_work
+        from misgen.experiments.application import at_work
         from misgen.experiments.sweep import sweep_configs
 
         with at_work(has_begun=False):
