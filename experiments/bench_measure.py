@@ -48,13 +48,16 @@ def parse_options(
 
 def circumstances(seconds: float, rounds: int) -> dict[str, Any]:
     """When, where and how long was measured, as JSON data."""
+    return {**here_and_now(), "seconds": seconds, "rounds": rounds}
+
+
+def here_and_now() -> dict[str, Any]:
+    """When and where, as JSON data."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine_kind(),
         "load": list(os.getloadavg()),
         "versions": versions(),
-        "seconds": seconds,
-        "rounds": rounds,
     }
 
 

@@ -1,16 +1,14 @@
 """`misgen bench risk`: how fast the risk model draws every domain in every period, on one core."""
 
-import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from misgen.analysis.priors import load_priors
 from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.risk.table import domain_table
+from misgen.experiments.bench_measure import here_and_now
 from misgen.experiments.cli import Parser
-from misgen.experiments.provenance import machine_kind, versions
 from misgen.experiments.run_folder import write_json
 
 AIM_S = 2.0
@@ -58,10 +56,7 @@ def bench_risk(draws: int, rounds: int) -> dict[str, Any]:
         seconds.append(time.process_time() - start)
     best = min(seconds)
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine_kind(),
-        "load": list(os.getloadavg()),
-        "versions": versions(),
+        **here_and_now(),
         "draws": draws,
         "predictions": predictions,
         "cpu_s": seconds,

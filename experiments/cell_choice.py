@@ -51,6 +51,12 @@ def choose(words: Sequence[str]) -> tuple[Family, Cell | None]:
     )
 
 
+def choose_one(words: Sequence[str]) -> tuple[Family, Cell]:
+    """Likewise, with the family's default cell where none is given; without words DEFAULT_CELL."""
+    family, cell = choose(words or [DEFAULT_CELL])
+    return family, cell or family.cell(family.default_cell)
+
+
 def built_in_codes() -> list[str]:
     """The codes of all built-in cells, in the order of the tables."""
     return [cell.code for family in FAMILIES.values() for cell in family.cells]

@@ -18,7 +18,7 @@ from misgen.analysis.files import atomic_write_bytes
 from misgen.envs.core.family import Family
 from misgen.envs.core.types import VARIANTS, Cell
 from misgen.experiments.board_drawing import COLOURS, INK
-from misgen.experiments.cell_choice import DEFAULT_CELL, choose, where_help
+from misgen.experiments.cell_choice import choose_one, where_help
 from misgen.experiments.cli import Parser
 from misgen.experiments.film_files import check_ending, encoded
 from misgen.experiments.film_panels import Lane, Panel, Script
@@ -44,8 +44,7 @@ def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for wrong arguments, or a cell without pictures."""
     options = _parser().parse_args(argv)
     check_ending(options.out)
-    family, named = choose(options.where or [DEFAULT_CELL])
-    cell = named or family.cell(family.default_cell)
+    family, cell = choose_one(options.where)
     if family.paint is None:
         raise ValueError(no_pictures(family))
     agents = choose_agents(options.agent, family, cell)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import subprocess
 import tempfile
@@ -12,11 +11,11 @@ from pathlib import Path
 from PIL import Image
 
 from misgen.experiments.film_panels import Script, frame, length
+from misgen.experiments.picture_files import gif, png
 
 ENDINGS = (".gif", ".mp4", ".png")
 FRAME_MS, FIRST_MS, LAST_MS = 200, 2400, 5000
 EVERY_STEP, MORE_FRAMES = 48, 24  # frames a step; then the rest in so many
-MAX_COLOURS = 64
 MP4_FPS = 25
 
 
@@ -44,33 +43,11 @@ def frame_steps(steps: int) -> list[int]:
 def encoded(script: Script, ending: str) -> bytes:
     """The film as a file of one of ENDINGS."""
     if ending == ".png":
-        return _png(frame(script, length(script)))
+        return png(frame(script, length(script)))
     steps = frame_steps(length(script))
     frames = [frame(script, step) for step in steps]
     shown_ms = [FIRST_MS, *[FRAME_MS] * (len(steps) - 2), LAST_MS]
-    return (_gif if ending == ".gif" else _mp4)(frames, shown_ms)
-
-
-def _png(image: Image.Image) -> bytes:
-    out = io.BytesIO()
-    image.quantize(MAX_COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def _gif(frames: Sequence[Image.Image], shown_ms: Sequence[int]) -> bytes:
-    palette = frames[-1].quantize(MAX_COLOURS, dither=Image.Dither.NONE)
-    drawn = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in frames]
-    out = io.BytesIO()
-    drawn[0].save(
-        out,
-        "GIF",
-        save_all=True,
-        append_images=drawn[1:],
-        duration=[*shown_ms],
-        loop=0,
-        optimize=True,
-    )
-    return out.getvalue()
+    return (gif if ending == ".gif" else _mp4)(frames, shown_ms)
 
 
 def _mp4(frames: Sequence[Image.Image], shown_ms: Sequence[int]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from misgen.envs.core.render import picture
 from misgen.envs.core.types import Array, Cell
 from misgen.experiments.board_drawing import BACK, COLOURS, DIM, EDGE, INK, font, outline, trail
 from misgen.experiments.cells import TITLES
+from misgen.experiments.picture_files import gif, png
 from misgen.experiments.plays import Place, Play, is_complete, marked_places
 
 VARIANTS = ("00", "10")  # the columns of a picture
@@ -28,7 +28,6 @@ MOST_STEPS = 100  # of a play whose goal is never complete
 BOARD_PX = 240  # widest board that has larger squares than the smallest
 MARGIN_PX, GAP_PX, LINE_PX = 8, 12, 17
 FRAME_MS, FIRST_MS, LAST_MS = 220, 900, 2200
-MAX_COLOURS = 64  # of an animation
 
 
 @dataclass(frozen=True)
@@ -116,9 +115,7 @@ def still(shown: Example) -> bytes:
             sheet.mark(column, 0, goal, variant)
         for line, text in enumerate(_notes(shown)[column]):
             sheet.write_below(column, 0, line, text)
-    out = io.BytesIO()
-    sheet.image.quantize(MAX_COLOURS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
-    return out.getvalue()
+    return png(sheet.image)
 
 
 def _notes(shown: Example) -> list[list[str]]:
@@ -132,19 +129,7 @@ def animation(shown: Example) -> bytes:
     """GIF: above the planner of the intended goal, below that of the proxy, in both variants."""
     length = max(len(play.boards) for play in shown.plays.values())
     frames = [_frame(shown, step) for step in range(length)]
-    palette = frames[-1].quantize(MAX_COLOURS, dither=Image.Dither.NONE)
-    drawn = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    out = io.BytesIO()
-    drawn[0].save(
-        out,
-        "GIF",
-        save_all=True,
-        append_images=drawn[1:],
-        duration=[FIRST_MS, *[FRAME_MS] * (length - 2), LAST_MS],
-        loop=0,
-        optimize=True,
-    )
-    return out.getvalue()
+    return gif(frames, [FIRST_MS, *[FRAME_MS] * (length - 2), LAST_MS])
 
 
 def _frame(shown: Example, step: int) -> Image.Image:

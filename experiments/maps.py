@@ -20,7 +20,7 @@ from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.levels import Levels
 from misgen.envs.core.types import VARIANTS, Array
 from misgen.experiments.board_drawing import COLOURS, INK
-from misgen.experiments.cell_choice import DEFAULT_CELL, choose, where_help
+from misgen.experiments.cell_choice import choose_one, where_help
 from misgen.experiments.cells import walks
 from misgen.experiments.cli import Parser
 from misgen.experiments.film import TITLES, default_file, heading, shown_play, training, write_facts
@@ -80,8 +80,7 @@ class Subject:
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for wrong arguments, or a cell without pictures."""
     options = _parser().parse_args(argv)
-    family, named = choose(options.where or [DEFAULT_CELL])
-    cell = named or family.cell(family.default_cell)
+    family, cell = choose_one(options.where)
     if family.paint is None:
         raise ValueError(no_pictures(family))
     agents = choose_agents([options.agent] if options.agent else [], family, cell)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from misgen.experiments.film_panels import (
     line_height,
     wrapped,
 )
+from misgen.experiments.picture_files import png
 
 GAP = 10
 INNER = WIDTH - 2 * MARGIN
@@ -65,9 +65,7 @@ def grid(heading: str, words: Sequence[str], rows: Sequence[Row], notes: str) ->
     for text in small:
         draw.text((MARGIN, y), text, fill=DIM, font=font(NOTE))
         y += line_height(NOTE)
-    out = io.BytesIO()
-    image.quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
-    return out.getvalue()
+    return png(image, 256)
 
 
 def _row_height(row: Row) -> int:

@@ -16,7 +16,7 @@ from misgen.envs.core.gym_env import make_distribution
 from misgen.envs.core.levels import Levels, drawn_levels, sample_levels
 from misgen.envs.core.planes import Plane
 from misgen.envs.core.types import VARIANTS, Array, LevelDistribution
-from misgen.experiments.cell_choice import DEFAULT_CELL, choose, where_help
+from misgen.experiments.cell_choice import choose_one, where_help
 from misgen.experiments.cells import beside, quadruple
 from misgen.experiments.cli import Parser
 from misgen.experiments.keyboard import read_key, screen
@@ -60,8 +60,7 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     if options.seed < 0:
         raise ValueError(f"--seed is an integer >= 0; got {options.seed}")
-    family, named = choose(options.where or [DEFAULT_CELL])
-    cell = named or family.cell(family.default_cell)
+    family, cell = choose_one(options.where)
     if options.draw:
         print(quadruple(family, cell, options.seed))
         return 0

@@ -18,8 +18,8 @@ from typing import Any
 import duckdb
 
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.text import aligned
-from misgen.experiments.cli import Parser, hint
+from misgen.analysis.text import aligned, hint
+from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import RESULTS_HELP, results_root
 from misgen.experiments.views import VIEWS, connect
 

@@ -146,10 +146,11 @@ def _add(part: Path, published: Path) -> None:
         json.loads((folder / STUDY).read_text(encoding="utf-8")) for folder in (published, part)
     )
     counts = together(*(_counts(folder) for folder in (published, part)))
-    fresh = {*read_study_folder(part).arm_of_run}
+    before, after = read_study_folder(published), read_study_folder(part)
+    fresh = {*after.arm_of_run}
     settings, curves = (_rows(published, part, name, fresh) for name in (SETTINGS, CURVES))
-    paths = read_study_folder(published).paths()
-    for code, numbers in read_study_folder(part).paths()["cells"].items():
+    paths = before.paths()
+    for code, numbers in after.paths()["cells"].items():
         paths["cells"][code] = numbers | paths["cells"].get(code, {})
     paths.pop("of", None)
     for name in ("overrides", "cells"):
@@ -158,8 +159,8 @@ def _add(part: Path, published: Path) -> None:
     new["earlier_parts"] = [*old.get("earlier_parts", []), old["provenance"]]
     for name in BY_CELL:
         if (found := read_json(part / name)) is not None:
-            before = read_json(published / name) or {}
-            known = {code: one for code, one in before.items() if one is not None}
+            there = read_json(published / name) or {}
+            known = {code: one for code, one in there.items() if one is not None}
             write_json(published / name, found | known)
     for file in sorted(part.glob(f"{RECORDS}/*/{FILE_NAME}")):
         _add_records(file, published / file.relative_to(part))

@@ -7,7 +7,6 @@ all arms lie in the same picture. They are replayed from the recorded actions.
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,9 +18,9 @@ from misgen.envs.core.levels import Levels, sample_quadruples
 from misgen.envs.core.types import VARIANTS
 from misgen.envs.families import find_cell
 from misgen.experiments.cells import PX, level_picture, walk
+from misgen.experiments.picture_files import png
 
 QUADRUPLES = 2  # an agent number
-MAX_COLOURS = 64  # of a picture
 RULE = (
     "The first level of a number is chosen to show a failure: the first in its block that the "
     "first arm's agent of this number solves in distribution (00) and on which it pursues the "
@@ -145,18 +144,10 @@ def _drawn(levels: Levels, ways: Sequence[Way]) -> dict[str, Any]:
     rows, cols = pixels.shape[0] // PX, pixels.shape[1] // PX
     squares = walk(levels, [way.actions for way in ways])
     return {
-        "picture": _png(pixels),
+        "picture": base64.b64encode(png(Image.fromarray(pixels))).decode(),
         "size": [rows, cols],
         "ways": {
             way.arm: {"outcome": way.outcome, "squares": [row * cols + col for row, col in walked]}
             for way, walked in zip(ways, squares, strict=True)
         },
     }
-
-
-def _png(pixels: Any) -> str:
-    """Base64 of a small PNG: a picture of tiles has few colours."""
-    file = io.BytesIO()
-    image = Image.fromarray(pixels).quantize(MAX_COLOURS, dither=Image.Dither.NONE)
-    image.save(file, "PNG", optimize=True)
-    return base64.b64encode(file.getvalue()).decode()

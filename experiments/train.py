@@ -71,11 +71,11 @@ def train_folder(config: TrainConfig) -> RunFolder:
 
 @functools.lru_cache(maxsize=4096)
 def _folders(config: TrainConfig, version: int, root: Path) -> tuple[RunFolder, RunFolder]:
-    """As asked for, and with all checkpoints. Kept, because studies ask many times."""
-    argument = {**as_dict(config), "family_version": version}
-    both = (argument, {**argument, "checkpoints": "all"})
-    asked, everything = (RunFolder(root, "train", one) for one in both)
-    return asked, everything
+    """As asked for, and with all checkpoints. Kept, because studies ask many times; version: of the
+    family, on which they depend."""
+    argument = train_argument(config)
+    everything = {**argument, "checkpoints": "all"}
+    return RunFolder(root, "train", argument), RunFolder(root, "train", everything)
 
 
 def is_repeated(run: Path) -> bool:

@@ -16,7 +16,7 @@ from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
 from misgen.envs.core.types import VARIANTS, Cell
 from misgen.experiments.board_drawing import COLOURS
-from misgen.experiments.cell_choice import DEFAULT_CELL, choose, where_help
+from misgen.experiments.cell_choice import choose_one, where_help
 from misgen.experiments.cli import Parser
 from misgen.experiments.film import TITLES, endings_of
 from misgen.experiments.level_states import level_states, marks
@@ -50,8 +50,7 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     if not 0 <= options.delay <= 60:
         raise ValueError(f"--delay is in seconds, from 0 to 60; got {options.delay:g}")
-    family, named = choose(options.where or [DEFAULT_CELL])
-    cell = named or family.cell(family.default_cell)
+    family, cell = choose_one(options.where)
     actor = _actor(options.agent, family, cell)
     print("playing the block of levels; the first time compiles the rules", file=sys.stderr)
     begin = session_maker(Block(family, cell, actor.number), actor, options.variant)
