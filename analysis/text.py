@@ -29,6 +29,13 @@ def span(estimate: Estimate) -> str:
     return f"{value}[{number(estimate.low)}, {number(estimate.high)}]"
 
 
+def dose_label(dose: float) -> str:
+    """`.005`, `1`, `340`, `12k`."""
+    if dose >= 1000:
+        return f"{dose / 1000:.3g}k"
+    return f"{dose:.3g}".removeprefix("0") or "0"
+
+
 def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Columns padded to equal width under a ruled header."""
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from misgen.analysis.priors import load_priors
 from misgen.analysis.risk.model import RiskModel
-from misgen.analysis.risk.table import domain_table
+from misgen.analysis.risk.table import domain_rows
 from misgen.experiments.bench_measure import here_and_now
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import write_json
@@ -52,7 +52,7 @@ def bench_risk(draws: int, rounds: int) -> dict[str, Any]:
     seconds, predictions = [], 0
     for seed in range(rounds):
         start = time.process_time()
-        predictions = len(domain_table(RiskModel.from_prior(priors, draws, seed)))
+        predictions = len(domain_rows(RiskModel.from_prior(priors, draws, seed)))
         seconds.append(time.process_time() - start)
     best = min(seconds)
     return {

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from misgen.analysis.calibration.calibrate import calibrate
 from misgen.analysis.calibration.draws import HARM, KAPPAS, PHIS
+from misgen.analysis.calibration.handoff import read_calibration
 from misgen.analysis.calibration.measured import of_setting
+from misgen.analysis.calibration.tables import answer
 from misgen.analysis.calibration.write import write_calibration
 from misgen.analysis.counts import read_played
 from misgen.analysis.files import atomic_write_bytes
@@ -59,10 +61,9 @@ def main(argv: list[str]) -> int:
         broken_episodes=seen_of(settings, "broken_episodes"),
     )
     write_calibration(calibration, folder, made_by)
-    print((folder / "calibration.txt").read_text(encoding="utf-8"), end="")
-    print(f"\nfiles: {folder}")
+    print(f"{answer(read_calibration(folder).summary)}\n\nfiles: {folder}")
     if options.report:
-        from misgen.analysis.report.report import write_report
+        from misgen.analysis.report.pages import write_report
 
         print(f"page: {write_report(folder, priors)}")
     return 0

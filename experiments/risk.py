@@ -16,19 +16,12 @@ from misgen.analysis.risk.draws import VERDICTS, LimitCheck, check_limit
 from misgen.analysis.risk.formula import Prediction
 from misgen.analysis.risk.mesa import MESA_PERIODS, mesa_index
 from misgen.analysis.risk.sensitivity import largest_correlation, sobol, tornado
-from misgen.analysis.risk.table import (
-    domain_records,
-    domain_table,
-    format_domain_table,
-    reference_condition,
-)
+from misgen.analysis.risk.table import domain_records, domain_rows, domain_table
 from misgen.analysis.text import aligned
 from misgen.experiments.cli import Parser
 from misgen.experiments.risk_levels import held_levels, levels_of, open_levels
 from misgen.experiments.risk_options import (
     OPTIONS,
-    Data,
-    data_of,
     draws_of,
     model_of,
     policy_of,
@@ -97,50 +90,47 @@ def _parser() -> Parser:
 def _table(options: argparse.Namespace) -> int:
     """Five domains in four periods: printed and by the prior; with data, if asked, beside it."""
     asked = {**levels_of(options), **policy_of(options)}
-    data = data_of(options)
-    model = model_of(options, data)
+    model = model_of(options)
     prior = model if options.calibration is None else prior_model(options, model.priors)
-    has_data = data.domains == "calibrated"
+    has_data = options.data != "none"
     # Transport is for data on their way into a domain: beside them, the prior's column has none.
-    tables = {"prior": domain_table(prior, **asked | ({"transport": None} if has_data else {}))}
+    rows = {"none": domain_rows(prior, **asked | ({"transport": None} if has_data else {}))}
     if has_data:
-        tables[data.feed] = domain_table(model, **asked)
-    if written(options, list(domain_records(tables))):
+        rows[options.data] = domain_rows(model, **asked)
+    if written(options, list(domain_records(rows))):
         return 0
     topics = ["interventions"] * bool(options.intervention)
     print_warnings(model.priors, "shift_types", "modifiers", "domains", "timeline", *topics)
-    print(f"{TITLES['harmful_gm']}: median [central 90 %]\n")
-    print(format_domain_table(tables))
-    print_notes(note for rows in tables.values() for row in rows for note in row.notes)
+    print(domain_table(rows).as_text())
+    print_notes(note for some in rows.values() for row in some for note in row.notes)
     if options.calibration is not None:
-        print(_below(options.calibration, data), end="")
+        print(_below(options.calibration, has_data), end="")
     return 0
 
 
-def _below(folder: Path, data: Data) -> str:
+def _below(folder: Path, has_data: bool) -> str:
     """What stands below the table of a calibration: the toy agents' rates, and how to let data in.
 
-    folder: the calibration.
+    folder: the calibration. has_data: whether they were let in.
     """
     from misgen.analysis.calibration.handoff import read_calibration
+    from misgen.analysis.calibration.tables import condition
 
     summary = read_calibration(folder).summary
-    state = summary["feeds"]["update"]
     lines = []
-    if not state["available"]:
-        lines.append(f"note: no update: {state['reason']}")
-    elif data.domains == "prior":
+    if summary.refused:
+        lines.append(f"note: no data may enter: {summary.refused}")
+    elif not has_data:
         lines.append(
-            "note: data of toy agents enter no domain by default; --feed update or --feed replace "
-            "adds a column in which they do"
+            "note: data of toy agents enter no domain by default; --data combine --toy-rates adds "
+            "a column in which they do"
         )
-    if measured := reference_condition(summary):
-        lines.append(
-            "\nToy agents as measured and, beside it, divided by the source's multipliers\n"
-            f"for that condition: neither number stands for the other.\n\n{measured.rstrip()}"
-        )
-    else:
-        lines.append("note: no agents of the reference arm were measured")
+    measured = condition(summary)
+    lines.append(
+        f"\n{measured.as_text().rstrip()}"
+        if measured.rows
+        else "note: no agents of the reference arm were measured"
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -287,7 +277,7 @@ def _mesa(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> Prediction:
-    model = model_of(options, data_of(options))
+    model = model_of(options)
     levels = levels_of(options)
     prediction = model.predict(
         options.shift, **levels, domain=options.domain, period=options.period, **policy_of(options)

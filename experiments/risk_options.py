@@ -2,18 +2,18 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from misgen.analysis.calibration.feeds import FEED_WORDS, FEEDS
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import PRIOR_SETS, SHIFT_TYPES, PriorSet
 from misgen.analysis.risk.draws import RATES
 from misgen.analysis.risk.formula import OVERFLOWS, TARGETS
-from misgen.analysis.risk.model import DOMAIN_CHOICES, HARM_CHOICES, RiskModel
+from misgen.analysis.risk.model import HARM_CHOICES, RiskModel
 from misgen.analysis.risk.sensitivity import ORDERS
+from misgen.analysis.words import DATA, FORMER_DATA
 from misgen.experiments.risk_levels import MODIFIER_HELP
 
 DRAWS = 100_000
@@ -45,20 +45,16 @@ def _model_options(action: argparse.ArgumentParser) -> None:
     add("--kappa", type=float, metavar="K", help=text)
     add("--calibration", type=Path, metavar="DIR", help="what misgen calibrate wrote")
     text = (
-        "what the calibration's data do. side_by_side, or none: they enter no prediction "
-        "(default); update, or combine: factors and multipliers are the posterior of prior and "
-        "data; replace, or only: they are the data alone, where there are any. In a domain they "
-        "need --domain-data too; in a table of domains the feed is enough"
+        "what the calibration's data do. none: they enter no prediction (default); combine: "
+        "factors and multipliers are the posterior of source and data; only: they are the data "
+        "alone, where there are any"
     )
-    add("--feed", type=lambda word: FEED_WORDS.get(word, word), choices=FEEDS, help=text)
-    text = (
-        "whether data of toy agents enter a domain, times the transport factor (default: "
-        "prior, they do not); calibrated without --feed is the feed update"
-    )
-    add("--domain-data", choices=DOMAIN_CHOICES, help=text)
+    add("--data", type=_data, choices=DATA, default=DATA[0], help=text)
+    text = "let data of toy agents into a domain, times the transport factor; else it is refused"
+    add("--toy-rates", action="store_true", help=text)
     text = (
         "P(harm | fails): implied by the source's products (default); U(.5, .7) of its note; "
-        "or measured, with a feed of a calibration that was asked for it"
+        "or measured, with data of a calibration that was asked for it"
     )
     add("--harm", choices=HARM_CHOICES, default=HARM_CHOICES[0], help=text)
     _draw_options(action)
@@ -145,6 +141,13 @@ def _mesa_options(action: argparse.ArgumentParser) -> None:
     _draw_options(action)
 
 
+def _data(word: str) -> str:
+    """A former word is understood, with a note."""
+    if word in FORMER_DATA:
+        print(f"note: {word} is now called {FORMER_DATA[word]}", file=sys.stderr)
+    return FORMER_DATA.get(word, word)
+
+
 def _level(text: str) -> str | float:
     try:
         return _share(text)
@@ -191,44 +194,14 @@ OPTIONS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
 # --------------------------------------------------------------------------- options -> the model
 
 
-class Data(NamedTuple):
-    """Which data enter a prediction: the feed, whether into domains, and the option that says so
-    ("" where none enter)."""
-
-    feed: str
-    domains: str
-    option: str
-
-
-def data_of(options: argparse.Namespace) -> Data:
-    """What --feed and --domain-data ask for. In a table of domains data enter domains or nothing;
-    elsewhere a feed is for toy agents, unless --domain-data says more."""
-    is_table = options.action == "table"
-    opens = options.domain_data == "calibrated"
-    feed = options.feed or ("update" if opens else FEEDS[0])
-    option = f"--feed {feed}" if feed != FEEDS[0] and not opens else ""
-    option = "--domain-data calibrated" if opens else option
-    if option and options.calibration is None:
-        raise ValueError(f"{option} reads a calibration; got none; give --calibration DIR")
-    if is_table and options.domain_data == "prior" and option:
-        raise ValueError(
-            f"--domain-data prior keeps data out of every domain of the table; got {option} too; "
-            "leave one out"
-        )
-    if opens and not is_table and options.domain is None:
-        raise ValueError(f"{option} is about a domain; got none; give --domain NAME, or --feed")
-    domains = "calibrated" if opens or (is_table and option) else "prior"
-    return Data(feed, domains, option)
-
-
 def priors_of(options: argparse.Namespace) -> PriorSet:
     """--prior names a set, or else a file; kappa and log_sd are those of a calibration."""
     kappa, log_sd = getattr(options, "kappa", None), None
     if getattr(options, "calibration", None) is not None:
         from misgen.analysis.calibration.handoff import read_calibration
 
-        settings = read_calibration(options.calibration).summary["settings"]
-        kappa, log_sd = settings["kappa"], settings["log_sd"]
+        settings = read_calibration(options.calibration).summary.settings
+        kappa, log_sd = settings.kappa, settings.log_sd
     return chosen_priors(options.prior or PRIOR_SETS[0], kappa, log_sd)
 
 
@@ -254,24 +227,27 @@ def draws_of(options: argparse.Namespace) -> int:
     return DRAWS if options.draws is None else int(options.draws)
 
 
-def model_of(options: argparse.Namespace, data: Data) -> RiskModel:
+def model_of(options: argparse.Namespace) -> RiskModel:
     if options.calibration is None:
+        asked = [f"--data {options.data}"] * (options.data != DATA[0])
+        asked += ["--toy-rates"] * options.toy_rates
+        if asked:
+            raise ValueError(f"{asked[0]} reads a calibration; got none; give --calibration DIR")
         return prior_model(options, priors_of(options))
     if options.kappa is not None:
         raise ValueError(
             f"a calibration has its own kappa; got --kappa {options.kappa:g} with --calibration; "
             f"leave it out, or run misgen calibrate --kappa {options.kappa:g}"
         )
-    model = RiskModel.from_calibration(
+    return RiskModel.from_calibration(
         options.calibration,
-        data.feed,
+        options.data,
         options.harm,
-        domains=data.domains,
+        toy_rates=options.toy_rates,
         priors=priors_of(options) if options.prior else None,
         draws=options.draws,
         seed=options.seed,
     )
-    return replace(model, opened_by=data.option)
 
 
 def policy_of(options: argparse.Namespace) -> dict[str, Any]:

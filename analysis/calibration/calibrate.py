@@ -3,10 +3,10 @@
     calibration = calibrate(read_records(results), load_priors())
     write_calibration(calibration, folder)          # misgen.analysis.calibration.write
 
-Three feeds. `side_by_side` moves nothing: the measured rates stand beside the source's. `update`
-is the posterior of each type's outcomes (`misgen.analysis.posterior`), data entering with a stated
-power. `replace` puts the measured rates in the prior's place. The last two read the reference arm
-alone (`analysis.calibration.measured`); a type without a cell that may enter keeps its prior.
+Data do one of three things. "none" moves nothing: the measured rates stand beside the source's.
+"combine" is the posterior of each type's outcomes (`misgen.analysis.posterior`), data entering with
+a stated power. "only" puts the measured rates in the prior's place. The last two read the reference
+arm alone (`analysis.calibration.measured`); a type without a cell that may enter keeps its prior.
 P(harm | fails) is a matter of design in a testbed and moves only when asked.
 """
 
@@ -57,7 +57,7 @@ from misgen.analysis.risk.formula import OVERFLOWS
 class Calibration:
     """Everything measured and drawn. draws: the columns of draws.parquet, see `handoff`.
 
-    refused: why there is no update and no replace, or empty. wide: shift type -> posterior weight
+    refused: why there is no combine and no only, or empty. wide: shift type -> posterior weight
     of the prior's wide part, NaN for types without a cell. condition: arm -> what the source's
     multipliers for its training condition resolved to.
     """
@@ -79,7 +79,7 @@ class Calibration:
 
     @property
     def entering(self) -> tuple[MeasuredCell, ...]:
-        """The cells that update and replace read."""
+        """The cells that combine and only read."""
         return tuple(cell for cell in self.cells if not cell.left_out)
 
     def cells_of(self, shift: str) -> tuple[MeasuredCell, ...]:
@@ -90,7 +90,7 @@ class Calibration:
         return harm_cells_of(self.cells_of(shift), self.settings)
 
     def replaced_points(self, shift: str) -> dict[str, float]:
-        """The raw rates of `replace`, from the means over the type's cells; harm as in its draws,
+        """The raw rates of "only", from the means over the type's cells; harm as in its draws,
         whose prior has this mean where none was asked for. KeyError without a cell."""
         here = self.cells_of(shift)
         capable, gm = (

@@ -23,6 +23,7 @@ from misgen.analysis.posterior import (
 from misgen.analysis.priors.types import FACTORS, PriorSet
 from misgen.analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap
 from misgen.analysis.risk.formula import OVERFLOWS
+from misgen.analysis.words import DATA
 
 HARM = ("implied", "note_50_70", "measured")
 KAPPAS = (2.0, 5.0, 10.0, 20.0, 50.0)
@@ -31,7 +32,7 @@ PHIS = (3.0, 5.0, 7.0, 10.0, 20.0)
 
 @dataclass(frozen=True)
 class Settings:
-    """What was asked for. phi: how alike cells of a type are; power: of the data in `update`, 0 to
+    """What was asked for. phi: how alike cells of a type are; power: of the data in `combine`, 0 to
     1. overflow: what a prediction does with probabilities above 1, which fixes the link on which
     multipliers are measured. kappas, phis: what the posterior is swept over."""
 
@@ -69,7 +70,7 @@ class TypeDraws(NamedTuple):
     wide, the posterior weight of the prior's wide part, is NaN."""
 
     prior: Mapping[str, FloatArray]
-    update: Mapping[str, FloatArray]
+    combine: Mapping[str, FloatArray]
     wide: float
 
 
@@ -146,9 +147,9 @@ def all_draws(
     for shift, found in types.items():
         columns |= rate_columns(f"prior/{shift}", found.prior)
         if entering:
-            columns |= rate_columns(f"update/{shift}", found.update)
+            columns |= rate_columns(f"combine/{shift}", found.combine)
             replaced = _replaced(shift, found.prior, entering, settings)
-            columns |= rate_columns(f"replace/{shift}", replaced)
+            columns |= rate_columns(f"only/{shift}", replaced)
         for assumption in HARM[:2]:
             harm = _assumed_harm(priors, shift, assumption, settings)
             columns[f"harm/{assumption}/{shift}"] = exact(harm)
@@ -165,10 +166,10 @@ def all_draws(
 
 
 def modifier_columns(lines: Sequence[Multiplier], refused: str) -> dict[str, FloatArray]:
-    feeds = ("prior",) if refused else ("prior", "update", "replace")
+    kinds = ("prior",) if refused else ("prior", *DATA[1:])
     return {
-        f"{feed}/modifier/{line.modifier}/{line.level}": exact(line.draws[feed])
-        for feed in feeds
+        f"{kind}/modifier/{line.modifier}/{line.level}": exact(line.draws[kind])
+        for kind in kinds
         for line in lines
     }
 

@@ -2,27 +2,25 @@
 
     <folder>/
         draws.parquet    one row per joint draw, one column per parameter (float64)
-        summary.json     figures, settings, provenance; by calibration.schema.json
+        summary.json     figures, settings, provenance, as `summary.Summary` types them
         *.txt *.csv      the tables
 
 Columns of draws.parquet, beside the index `draw` (RATES: the three factors and two products):
-    {prior|update|replace}/{type}/{rate of RATES}
-    {prior|update|replace}/modifier/{modifier}/{level}     multipliers on the source's scale
+    {prior|combine|only}/{type}/{rate of RATES}
+    {prior|combine|only}/modifier/{modifier}/{level}     multipliers on the source's scale
     {measured|d0}/{family}/{code}/{rate of RATES}          bootstrap over competent agents of the
                                                            reference arm, of d = 0
     condition/{reference|d0|d1}                            the source's multipliers for that arm
     harm/{implied|note_50_70}/{type}                       P(harm | fails) by these assumptions
-A feed that was refused has no columns; the summary says why. In every row and for every feed and
-cell, p_capable x p_goal_fail x p_harm = p_harmful_gm and p_capable x p_goal_fail = p_gm, exactly.
+What was refused has no columns; the summary says why. In every row and for all data and
+cells, p_capable x p_goal_fail x p_harm = p_harmful_gm and p_capable x p_goal_fail = p_gm, exactly.
 
 Nothing here needs torch, or the packages that made the draws.
 """
 
 import csv
-import functools
 import hashlib
 import io
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,17 +32,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from misgen.analysis.calibration.feeds import COLUMNS_OF, feed_of
+from misgen.analysis.calibration.summary import (
+    REMEDY,
+    SUMMARY,
+    Summary,
+    check_version,
+    read_summary,
+)
 from misgen.analysis.files import utf8
 from misgen.analysis.rates import Rates
+from misgen.analysis.words import COLUMNS_OF, data_of
 
 FloatArray = npt.NDArray[np.float64]
 
-SCHEMA_VERSION = 3
-"""Of summary.json and draws.parquet; rises with every change of either."""
-DRAWS, SUMMARY = "draws.parquet", "summary.json"
+DRAWS = "draws.parquet"
 RATES = Rates._fields
-REMEDY = "run `misgen calibrate --results RESULTS -o FOLDER` with this misgen again"
 
 
 def exact(values: npt.ArrayLike) -> FloatArray:
@@ -67,10 +69,10 @@ def rate_columns(prefix: str, rates: Mapping[str, npt.ArrayLike]) -> dict[str, F
 
 @dataclass(frozen=True)
 class CalibrationFile:
-    """A calibration folder as read: the summary by its schema, and the joint draws."""
+    """A calibration folder as read: its summary and its joint draws."""
 
     folder: Path
-    summary: dict[str, Any]
+    summary: Summary
     draws: pa.Table
 
     @property
@@ -79,13 +81,12 @@ class CalibrationFile:
 
     @property
     def types(self) -> tuple[str, ...]:
-        return tuple(row["type"] for row in self.summary["types"])
+        return tuple(row.type for row in self.summary.types)
 
-    def require(self, feed: str) -> None:
-        """ValueError with the reason and the remedy where this calibration refuses the feed."""
-        state = self.summary["feeds"][feed_of(feed)]
-        if not state["available"]:
-            raise ValueError(f"the feed {feed!r} is refused for {self.folder}: {state['reason']}")
+    def require(self, data: str) -> None:
+        """ValueError with the reason and the remedy where this calibration refuses the data."""
+        if data_of(data) != "none" and self.summary.refused:
+            raise ValueError(f"{data!r} is refused for {self.folder}: {self.summary.refused}")
 
     def column(self, name: str) -> FloatArray:
         """One column [draws]; ValueError where there is none."""
@@ -98,18 +99,18 @@ class CalibrationFile:
         return values
 
     def rates(self, prefix: str) -> Rates:
-        """The joint draws of five rates, for example of `update/moderate`."""
+        """The joint draws of five rates, for example of `combine/moderate`."""
         return Rates(*(self.column(f"{prefix}/{name}") for name in RATES))
 
-    def feed_rates(self, feed: str, shift: str) -> Rates:
-        """The joint draws [draws] of a shift type by a feed; `side_by_side` gives the prior's."""
-        self.require(feed)
-        return self.rates(f"{COLUMNS_OF[feed_of(feed)]}/{shift}")
+    def rates_of(self, data: str, shift: str) -> Rates:
+        """The joint draws [draws] of a shift type; "none" gives the prior's."""
+        self.require(data)
+        return self.rates(f"{COLUMNS_OF[data_of(data)]}/{shift}")
 
-    def feed_modifiers(self, feed: str) -> dict[tuple[str, str], FloatArray]:
-        """(modifier, level) -> multipliers [draws] by a feed, for the levels it has columns of."""
-        self.require(feed)
-        start = f"{COLUMNS_OF[feed_of(feed)]}/modifier/"
+    def multipliers_of(self, data: str) -> dict[tuple[str, str], FloatArray]:
+        """(modifier, level) -> multipliers [draws], for the levels it has columns of."""
+        self.require(data)
+        start = f"{COLUMNS_OF[data_of(data)]}/modifier/"
         names = [name for name in self.draws.column_names if name.startswith(start)]
         return {
             (modifier, level): self.column(name)
@@ -117,15 +118,15 @@ class CalibrationFile:
             for modifier, _, level in [name.removeprefix(start).partition("/")]
         }
 
-    def harm(self, assumption: str, shift: str, feed: str = "side_by_side") -> FloatArray:
-        """P(harm | goal fails) [draws] by an assumption, in a feed.
+    def harm(self, assumption: str, shift: str, data: str = "none") -> FloatArray:
+        """P(harm | goal fails) [draws] by an assumption.
 
         Raises ValueError for measured harm where the calibration was not asked for it.
         """
-        self.require(feed)
-        asked = self.summary["settings"]["harm"]
+        self.require(data)
+        asked = self.summary.settings.harm
         if assumption == asked:
-            return self.column(f"{COLUMNS_OF[feed_of(feed)]}/{shift}/p_harm")
+            return self.column(f"{COLUMNS_OF[data_of(data)]}/{shift}/p_harm")
         if assumption == "measured":
             raise ValueError(
                 f"measured harm enters only where it was asked for; {self.folder} was calibrated "
@@ -139,69 +140,22 @@ def read_calibration(folder: Path) -> CalibrationFile:
     """Read a calibration folder.
 
     Raises ValueError for a missing or unfinished folder, a torn file, another schema version, a
-    summary that breaks the schema, or draws that do not belong to it.
+    summary that breaks its types, or draws that do not belong to it.
     """
     folder = Path(folder)
-    summary = _read_summary(folder / SUMMARY)
+    summary = read_summary(folder / SUMMARY)
     draws = _read_draws(folder / DRAWS)
-    if draws.num_rows != summary["settings"]["draws"]:
+    if draws.num_rows != summary.settings.draws:
         raise ValueError(
             f"draws.parquet must have the draws that summary.json names; {folder} has "
-            f"{draws.num_rows} and {summary['settings']['draws']}; {REMEDY}"
+            f"{draws.num_rows} and {summary.settings.draws}; {REMEDY}"
         )
-    if hashlib.sha256((folder / DRAWS).read_bytes()).hexdigest() != summary["draws_sha256"]:
+    if hashlib.sha256((folder / DRAWS).read_bytes()).hexdigest() != summary.draws_sha256:
         raise ValueError(
             f"{folder / DRAWS} is not the file that {SUMMARY} was written with: its sha256 is "
             f"another; {REMEDY}"
         )
     return CalibrationFile(folder, summary, draws)
-
-
-def _read_summary(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"a calibration folder holds {SUMMARY}; {path.parent} has none; {REMEDY}")
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{SUMMARY} must be JSON; {path} cannot be read ({error}); {REMEDY}"
-        ) from error
-    if not isinstance(summary, dict):
-        raise ValueError(f"{SUMMARY} must hold one JSON object; {path} does not; {REMEDY}")
-    _check_version(summary.get("schema_version"), path)
-    validate(summary, path)
-    return summary
-
-
-def _check_version(version: Any, path: Path) -> None:
-    if version == SCHEMA_VERSION:
-        return
-    newer = isinstance(version, int) and version > SCHEMA_VERSION
-    raise ValueError(
-        f"a calibration of schema version {SCHEMA_VERSION} can be read; {path} has {version}; "
-        + ("update misgen" if newer else f"it is older: {REMEDY}")
-    )
-
-
-@functools.cache
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of summary.json."""
-    text = (Path(__file__).parent / "calibration.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
-
-
-def validate(summary: Mapping[str, Any], path: Path) -> None:
-    """ValueError with the first place at which a summary, of this path, breaks the schema."""
-    import jsonschema  # here, because reading draws alone does not need it
-
-    errors = jsonschema.Draft202012Validator(json_schema()).iter_errors(summary)
-    first = jsonschema.exceptions.best_match(errors)
-    if first is not None:
-        raise ValueError(
-            f"{SUMMARY} must fit calibration.schema.json; {path} does not at "
-            f"{first.json_path}: {first.message[:200]}; {REMEDY}"
-        )
 
 
 def _read_draws(path: Path) -> pa.Table:
@@ -211,7 +165,7 @@ def _read_draws(path: Path) -> pa.Table:
         raise ValueError(
             f"{DRAWS} must be a whole Parquet file; {path} cannot be read ({error}); {REMEDY}"
         ) from error
-    _check_version(int((table.schema.metadata or {}).get(b"schema_version", 0)), path)
+    check_version(int((table.schema.metadata or {}).get(b"schema_version", 0)), path)
     return table
 
 
@@ -229,24 +183,24 @@ def to_csv(folder: Path) -> str:
 
 
 def to_squigglepy(
-    folder: Path | CalibrationFile, feed: str = "update", how: str = "samples", points: int = 200
+    folder: Path | CalibrationFile, data: str = "combine", how: str = "samples", points: int = 200
 ) -> dict[str, Any]:
-    """squigglepy distributions of one feed: `{type}/{rate}` and `modifier/{modifier}/{level}`.
+    """squigglepy distributions by some data: `{type}/{rate}` and `modifier/{modifier}/{level}`.
 
     folder: of a calibration, or a calibration that was read.
     how: "samples" for a discrete distribution over `points` equally likely values, each the mean of
     its share of the sorted draws (squigglepy samples thousands of values too slowly); "fitted" for
     a beta (rates) or log-normal (multipliers) with the draws' mean and variance. Distributions are
     marginal: dependence between them is in draws.parquet only.
-    Raises ValueError for a refused feed or another `how`; needs the package squigglepy.
+    Raises ValueError for refused data or another `how`; needs the package squigglepy.
     """
     import squigglepy
 
     if how not in ("samples", "fitted"):
         raise ValueError(f"`how` must be 'samples' or 'fitted'; got {how!r}; choose one")
     file = folder if isinstance(folder, CalibrationFile) else read_calibration(folder)
-    file.require(feed)
-    start = f"{COLUMNS_OF[feed_of(feed)]}/"
+    file.require(data)
+    start = f"{COLUMNS_OF[data_of(data)]}/"
     found: dict[str, Any] = {}
     for name in file.draws.column_names:
         if name.startswith(start):

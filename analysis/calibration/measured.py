@@ -1,6 +1,6 @@
 """What calibration reads from episode records: per cell its arms, and whether they may enter.
 
-The feeds `update` and `replace` read the reference arm alone (d = .1, where the source's
+"combine" and "only" read the reference arm alone (d = .1, where the source's
 multiplier of diversity is 1; q = 1; PPO; the last checkpoint), at variant 11, over competent
 agents, and only from identified cells that inform their shift type. Everything else is shown beside
 the source's figures.
@@ -52,7 +52,7 @@ class MeasuredArm:
 
 @dataclass(frozen=True)
 class MeasuredCell:
-    """One cell of the records. cell: its code. reasons: why update and replace do not read it, or
+    """One cell of the records. cell: its code. reasons: why combine and only do not read it, or
     none. stream: how many cells of its family and type precede it, which tells their random
     numbers apart."""
 
@@ -269,13 +269,13 @@ def random_capable(arms: Mapping[str, MeasuredArm]) -> float:
 
 
 def refusal(cells: Sequence[MeasuredCell]) -> str:
-    """Why update and replace are refused, with what to run; empty if a cell enters."""
+    """Why combine and only are refused, with what to run; empty if a cell enters."""
     if any(not cell.left_out for cell in cells):
         return ""
     if not any("reference" in cell.arms for cell in cells):
         return (
             f"these records have no agents of the reference arm ({REFERENCE_ARM}) at variant "
-            f"{VARIANT}, which alone may update; run `misgen run-cells`, or `misgen train -m "
+            f"{VARIANT}, which alone may enter; run `misgen run-cells`, or `misgen train -m "
             "intervention.diversity=0.1,1 'train_seed=range(5)'` and `misgen evaluate`"
         )
     codes: dict[str, list[str]] = {}

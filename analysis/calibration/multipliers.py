@@ -30,15 +30,15 @@ class Multiplier:
     """One named level of one modifier.
 
     measured: the ratio that enters or, where none may, one that is only shown; None without any.
-    update, replace: None where no data bear on the level. draws: feed -> multipliers [draws].
+    combine, only: None where no data bear on the level. draws: kind -> multipliers [draws].
     """
 
     modifier: str
     level: str
     prior: Estimate
     measured: RiskRatio | None
-    update: Estimate | None
-    replace: Estimate | None
+    combine: Estimate | None
+    only: Estimate | None
     note: str = ""
     draws: Mapping[str, FloatArray] = field(default_factory=dict, repr=False)
 
@@ -68,7 +68,7 @@ class SweptMultiplier(NamedTuple):
     modifier: str
     level: str
     prior: Estimate
-    update: Estimate
+    combine: Estimate
 
 
 def swept_multipliers(
@@ -85,8 +85,8 @@ def swept_multipliers(
         }  # fmt: skip
         swept = replace(priors, modifiers=modifiers)
         for line in multipliers(swept, report, power, draws, seed):
-            if line.update is not None:
-                yield SweptMultiplier(log_sd, line.modifier, line.level, line.prior, line.update)
+            if line.combine is not None:
+                yield SweptMultiplier(log_sd, line.modifier, line.level, line.prior, line.combine)
 
 
 def _only_shown(report: ModifierReport, line: Multiplier) -> Multiplier:
@@ -131,18 +131,18 @@ def _of_modifier(
         )
     lines = []
     for i, name in enumerate(names if base is None else names[:-1]):
-        columns = {"prior": prior[i], "update": posterior[i], "replace": replaced[i]}
-        by_feed = {feed: np.exp(column) for feed, column in columns.items()}
+        columns = {"prior": prior[i], "combine": posterior[i], "only": replaced[i]}
+        drawn = {kind: np.exp(column) for kind, column in columns.items()}
         lines.append(
             Multiplier(
                 modifier.name,
                 name,
-                _interval(by_feed["prior"]),
+                _interval(drawn["prior"]),
                 ratios.get(name),
-                _interval(by_feed["update"]) if name in ratios and power > 0 else None,
-                _interval(by_feed["replace"]) if name in ratios else None,
+                _interval(drawn["combine"]) if name in ratios and power > 0 else None,
+                _interval(drawn["only"]) if name in ratios else None,
                 _note(modifier, levels[-1]) if base and name in ratios else "",
-                by_feed,
+                drawn,
             )
         )
     return lines

@@ -1,377 +1,480 @@
-"""A calibration as plain data: the summary of calibration.schema.json."""
+"""summary.json of a calibration, typed: writing, reading, JSON Schema and messages follow.
 
+NaN is null in the file. Every part is read by its attributes, so that what computes the numbers
+may be any class with the same names.
+"""
+
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
-
-from misgen.analysis.audit import warnings_of
-from misgen.analysis.calibration.calibrate import Calibration
-from misgen.analysis.calibration.conflict import TAIL, WIDE, expected_by_chance
-from misgen.analysis.calibration.draws import Swept
-from misgen.analysis.calibration.handoff import RATES
-from misgen.analysis.calibration.measured import (
-    ARMS,
-    METHOD,
-    REFERENCE_ARM,
-    VARIANT,
-    MeasuredArm,
-    MeasuredCell,
-    Q,
-    random_capable,
-)
-from misgen.analysis.calibration.multipliers import Multiplier
-from misgen.analysis.posterior import ESTIMAND, WIDE_WEIGHT
-from misgen.analysis.priors.types import FACTORS, ShiftPrior
-from misgen.analysis.rates import LEVEL, Estimate, FloatArray, point_rates
-from misgen.analysis.table import Row
-from misgen.analysis.text import number
-
-LIMITS = (
-    "Toy environments say nothing by themselves about large systems.",
-    "A behavioural measure does not show an internal optimizer.",
-    "Behaviour that depends on oversight is not called deception.",
-    "`update` is a posterior for toy agents like those of this testbed, and for nothing else.",
-    "In a testbed harm is a design choice: measured harm is shown, and moves P(harm | fails) only "
-    "where that was asked for.",
-)
-"""What is never claimed."""
-
-FAR = 0.1
-"""From every measured cell: a posterior mean further away is held by the prior."""
-HARM_NOTE = (
-    "Measured harm moves P(harm | fails) by other cells than those that move the other factors: "
-    "the update's p_harmful_gm may lie outside of prior and data."
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
 )
 
-CONDITION_NOTE = (
-    "Rates are measured at q = 1, d and PPO, and enter the feeds as measured; the source's neutral "
-    "specification quality is another one (.55). The rates over the source's multipliers for that "
-    "condition stand beside them and never replace them."
-)
+from misgen.analysis.rates import Estimate, Rates
+
+SCHEMA_VERSION = 4
+"""Of summary.json and draws.parquet; rises with every change of either."""
+SUMMARY = "summary.json"
+REMEDY = "run `misgen calibrate --results RESULTS -o FOLDER` with this misgen again"
+
+_NULLABLE = {"type": ["number", "null"]}
 
 
-def summary_of(calibration: Calibration) -> dict[str, Any]:
-    """All but `schema_version` and `provenance`. NaN becomes null."""
-    c = calibration
-    summary = {
-        "inputs": dict(c.inputs),
-        "settings": {
-            "prior": c.priors.name,
-            "prior_fingerprint": c.priors.fingerprint,
-            "kappa": c.priors.kappa,
-            "log_sd": c.priors.log_sd,
-            **vars(c.settings),
-        },
-        "reference_condition": {
-            "d": ARMS["reference"],
-            "q": Q,
-            "method": METHOD,
-            "variant": VARIANT,
-            "text": f"measured at {REFERENCE_ARM}, variant {VARIANT}",
-        },
-        "estimand": ESTIMAND,
-        "feeds": _feeds(c),
-        "types": [_type(c, shift) for shift in c.priors.shifts.values()],
-        "cells": [_cell(c, cell) for cell in c.cells],
-        "modifiers": [_modifier(line, c.refused) for line in c.modifiers],
-        "modifiers_not_identified": dict(c.modifier_report.not_identified),
-        "modifier_report": {
-            "ratios": c.modifier_report.ratios,
-            "slopes": c.modifier_report.slopes,
-            "dose_responses": c.modifier_report.dose_responses,
-            "multiplicativity": c.modifier_report.multiplicativity,
-        },
-        "conflicts": _conflicts(c),
-        "sweep": [_swept(one, c.refused) for one in c.sweep],
-        "log_sd_sweep": c.log_sd_sweep,
-        "held_out": {
-            "reason": c.held_out.reason,
-            "verdict": c.held_out.verdict,
-            "rows": c.held_out.rows,
-        },
-        "feed_warnings": feed_warnings(c),
-        "warnings": warnings(c),
-        "limits": LIMITS,
-    }
-    plain_summary: dict[str, Any] = plain(summary)
-    return plain_summary
+def _nan(value: object) -> object:
+    return math.nan if value is None else value
 
 
-def plain(value: Any) -> Any:
-    """Nested dataclasses, named tuples, arrays and numbers as JSON data; NaN and infinities as
-    null. Fields that are hidden from the repr are working data and left out."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value) if one.repr}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict())
-    if isinstance(value, Mapping):
-        return {_key(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _null(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
-def _key(key: Any) -> str:
-    return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
+def _estimate(value: Any) -> Estimate:
+    """Of an `Estimate`, or of what `_fields` writes."""
+    if isinstance(value, Estimate):
+        return value
+    if not isinstance(value, Mapping) or {*value} != {*Estimate._fields}:
+        raise ValueError(f"an estimate has {', '.join(Estimate._fields)}")
+    numbers = [value[name] for name in ("value", "low", "high")]
+    if any(isinstance(each, str | bool) for each in numbers) or type(value["reason"]) is not str:
+        raise ValueError("value, low and high are numbers or null, reason is text")
+    middle, low, high = (math.nan if each is None else float(each) for each in numbers)
+    return Estimate(middle, low, high, value["reason"])
 
 
-def estimate_of(draws: FloatArray) -> Estimate:
-    """Mean and central 90 % of the draws of a rate."""
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(draws.mean()), float(low), float(high))
+def _fields(found: Estimate) -> dict[str, float | str | None]:
+    return {"value": _null(found.value), "low": _null(found.low), "high": _null(found.high),
+            "reason": found.reason}  # fmt: skip
 
 
-def _feeds(c: Calibration) -> dict[str, Any]:
-    refused = {"available": not c.refused, "reason": c.refused}
-    return {
-        "side_by_side": {"available": True, "reason": ""},
-        "update": refused,
-        "replace": refused,
-    }
+def _listed(values: object) -> object:
+    return values.tolist() if isinstance(values, np.ndarray) else values
 
 
-def _type(c: Calibration, shift: ShiftPrior) -> dict[str, Any]:
-    def rates(feed: str) -> dict[str, Estimate]:
-        return {name: estimate_of(c.draws[f"{feed}/{shift.name}/{name}"]) for name in RATES}
-
-    low, high = shift.likelihood_range.range
-    source = {name: getattr(shift, name).number for name in RATES}
-    cells = [cell.name for cell in c.cells_of(shift.name)]
-    return {
-        "type": shift.name,
-        "number": shift.number,
-        "label": shift.label,
-        "source": {**source, "likelihood_low": low, "likelihood_high": high},
-        "prior": rates("prior"),
-        "update": None if c.refused else rates("update"),
-        "replace": None if c.refused else _replaced(c, shift, rates("replace")),
-        "wide_weight": c.wide[shift.name],
-        "wide_flagged": c.wide[shift.name] > WIDE,
-        "cells": cells,
-        "keeps_prior": "" if cells else _why_prior(c, shift.name),
-    }
+Number = Annotated[float, BeforeValidator(_nan), PlainSerializer(_null), WithJsonSchema(_NULLABLE)]
+Numbers = Annotated[tuple[Number, ...], BeforeValidator(_listed)]
+Integers = Annotated[tuple[int, ...], BeforeValidator(_listed)]
+Interval = Annotated[
+    Estimate,
+    PlainValidator(_estimate),
+    PlainSerializer(_fields),
+    WithJsonSchema({
+        "type": "object",
+        "properties": {**dict.fromkeys(("value", "low", "high"), _NULLABLE),
+                       "reason": {"type": "string"}},
+        "required": [*Estimate._fields],
+        "additionalProperties": False,
+    }),
+]  # fmt: skip
 
 
-def _replaced(c: Calibration, shift: ShiftPrior, drawn: dict[str, Estimate]) -> dict[str, Estimate]:
-    """The measured rates, the mean over the type's cells, with the intervals of the draws: these
-    hold the interval's pseudo-agent, so their own means are not the measured ones."""
-    if not c.cells_of(shift.name):
-        return drawn
-    points = c.replaced_points(shift.name)
-    return {name: one._replace(value=points[name]) for name, one in drawn.items()}
+def _every_rate(rates: dict[str, Any]) -> dict[str, Any]:
+    if {*rates} != {*Rates._fields}:
+        raise ValueError(f"there is a value for each of {', '.join(Rates._fields)}")
+    return rates
 
 
-def _why_prior(c: Calibration, shift: str) -> str:
-    reasons = [f"{cell.cell}: {cell.left_out}" for cell in c.cells if cell.shift_type == shift]
-    return "; ".join(reasons) or "no cell of this type was measured"
+RateIntervals = Annotated[dict[str, Interval], AfterValidator(_every_rate)]
 
 
-def _cell(c: Calibration, cell: MeasuredCell) -> dict[str, Any]:
-    control = cell.arms.get("d1")
-    missing = Estimate(math.nan, reason="no d = 1 control arm")
-    return {
-        "family": cell.family,
-        "cell": cell.cell,
-        "shift_type": cell.shift_type,
-        "observation_mode": cell.observation_mode,
-        "setting": cell.setting,
-        "arms": {name: _arm(c, cell, name, arm) for name, arm in cell.arms.items()},
-        "identified": cell.row.identified or not cell.is_checked,
-        "random_capable": random_capable(cell.arms),
-        "control_goal_fail": control.rows["competent"].p_goal_fail if control else missing,
-        "left_out": cell.left_out,
-        "informs_type": cell.row.informs_type,
-        "harm_may_update": cell.harm_may_update,
-        "harm_by_construction": cell.harm_by_construction,
-    }
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
 
 
-def _arm(c: Calibration, cell: MeasuredCell, name: str, arm: MeasuredArm) -> dict[str, Any]:
-    counts = arm.counts
-    competent = arm.rows["competent"]
-    return {
-        "d": arm.d,
-        "condition": f"measured at q = 1, d = {arm.d:g}, PPO",
-        "own_success": competent.own_success,
-        "agent_numbers": counts.agent_number,
-        "agent_levels": counts.n.astype(int),
-        "agent_capable": counts.shares()[0],
-        "agent_goal_failure": counts.dots(),
-        "agent_gm": counts.shares()[1],
-        "agent_harmful_gm": counts.shares()[2],
-        "competent": _population(competent),
-        "all_trained": _population(arm.rows["all trained"]),
-        "bounds": arm.rows["bounds"].p_gm,
-        "divided": _divided(c, cell, name, competent),
-    }
+class Provenance(BaseModel):
+    """What wrote the folder; further entries are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    command: str
+    git_commit: str | None
+    date_utc: str
+    versions: dict[str, str | None]
 
 
-def _population(row: Row) -> dict[str, Any]:
-    rates = {name: getattr(row, name) for name in RATES}
-    return {"agents": row.agents, "levels": row.levels, "rates": rates, "note": row.note}
+class Inputs(_Part):
+    """What was read. fingerprints: `family/code` -> of its evaluation."""
+
+    episodes: int
+    runs: int
+    schema_version: int
+    families: dict[str, int]
+    studies: tuple[str, ...]
+    fingerprints: dict[str, str]
 
 
-def _divided(c: Calibration, cell: MeasuredCell, name: str, row: Row) -> dict[str, Any]:
-    """The rates over the source's multipliers for the arm's condition; may exceed 1."""
-    multiplier = c.draws[f"condition/{name}"]
-    median = float(np.median(multiplier))
-    low, high = np.quantile(multiplier, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    found: dict[str, Any] = {
-        "levels": dict(c.condition[name]),
-        "multiplier": Estimate(median, float(low), float(high)),
-    }
-    prefix = {"reference": "measured", "d0": "d0"}.get(name, name)
-    for rate in ("p_gm", "p_harmful_gm"):
-        raw: Estimate = getattr(row, rate)
-        value = Estimate(raw.value / median, reason=raw.reason)
-        draws = c.draws.get(f"{prefix}/{cell.name}/{rate}")
-        if draws is not None and not raw.reason:
-            ends = np.quantile(draws / multiplier, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-            value = Estimate(raw.value / median, float(ends[0]), float(ends[1]))
-        found[rate] = value
-    return found
+class CalibrationSettings(_Part):
+    """What was asked for; the prior by name, with the fingerprint of its figures."""
+
+    prior: str
+    prior_fingerprint: str
+    kappa: float
+    log_sd: float
+    phi: float
+    power: float
+    harm: str
+    overflow: str
+    draws: int
+    seed: int
+    kappas: tuple[float, ...]
+    phis: tuple[float, ...]
 
 
-def _modifier(line: Multiplier, refused: str) -> dict[str, Any]:
-    measured = line.measured
-    return {
-        "modifier": line.modifier,
-        "level": line.level,
-        "reference": measured.reference if measured else "",
-        "prior": line.prior,
-        "measured": measured.ratio if measured else Estimate(math.nan, reason="not measured"),
-        "update": None if refused else line.update,
-        "replace": None if refused else line.replace,
-        "arm": measured.arm if measured else "",
-        "scope": measured.scope if measured else "",
-        "agents": [measured.k_agents, measured.k_reference] if measured else [],
-        "note": "; ".join(filter(None, [line.note, measured.note if measured else ""])),
-    }
+class ReferenceCondition(_Part):
+    """Under what the arm that combine and only read was trained and evaluated."""
+
+    d: float
+    q: float
+    method: str
+    variant: str
+    text: str
 
 
-def _conflicts(c: Calibration) -> dict[str, Any]:
-    return {
-        "tail": TAIL,
-        "tests": len(c.conflicts),
-        "expected_by_chance": expected_by_chance(c.conflicts),
-        "wide_prior_weight": WIDE_WEIGHT,
-        "wide_flag": WIDE,
-        "rows": [
-            {
-                "family": one.cell.family,
-                "cell": one.cell.cell,
-                "shift_type": one.cell.shift_type,
-                "factor": one.factor,
-                "measured": one.measured,
-                "source": one.source,
-                "predictive": one.predictive,
-                "tail": one.tail,
-                "flagged": one.flagged,
-                "agents": one.cell.reference.k,
-                "enters": not one.cell.left_out,
-            }
-            for one in c.conflicts
-        ],
-    }
+class Source(_Part):
+    """The printed rates of a shift type, and its printed range of p_harmful_gm."""
+
+    rates: Annotated[dict[str, float], AfterValidator(_every_rate)]
+    likelihood: tuple[float, float]
 
 
-def _swept(one: Swept, refused: str) -> dict[str, Any]:
-    def rates(drawn: Mapping[str, FloatArray]) -> dict[str, Estimate]:
-        return {name: estimate_of(draws) for name, draws in drawn.items()}
+class TypeSummary(_Part):
+    """One shift type. combine, only: None where refused. wide_weight: of the prior's wide part
+    after the data. cells: `family/code` of those that enter; keeps_prior: why there are none."""
 
-    return {
-        "what": one.what,
-        "value": one.value,
-        "type": one.shift,
-        "prior": rates(one.draws.prior),
-        "update": None if refused else rates(one.draws.update),
-        "wide_weight": one.draws.wide,
-    }
+    type: str
+    number: int
+    label: str
+    source: Source
+    prior: RateIntervals
+    combine: RateIntervals | None
+    only: RateIntervals | None
+    wide_weight: Number
+    wide_flagged: bool
+    cells: tuple[str, ...]
+    keeps_prior: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.number} {self.type}"
 
 
-OWN_NOTE = (
-    "counts of one's own are taken as competent agents of an identified, assessable reference arm: "
-    "not checked"
-)
+class Population(_Part):
+    """agents, levels of each, their rates."""
+
+    agents: int
+    levels: str
+    rates: RateIntervals
+    note: str
 
 
-class Warned(NamedTuple):
+class Divided(_Part):
+    """Rates over the source's multipliers for the arm's condition. levels: modifier -> what
+    the condition resolved to. A divided rate may exceed 1."""
+
+    levels: dict[str, str]
+    multiplier: Interval
+    p_gm: Interval
+    p_harmful_gm: Interval
+
+
+class ArmSummary(_Part):
+    """One arm of a cell; `agent_*` has a value per competent agent, shares of its levels."""
+
+    d: float
+    condition: str
+    own_success: Number
+    agent_numbers: Integers
+    agent_levels: Integers
+    agent_capable: Numbers
+    agent_goal_failure: Numbers
+    agent_gm: Numbers
+    agent_harmful_gm: Numbers
+    competent: Population
+    all_trained: Population
+    bounds: Interval
+    divided: Divided
+
+
+class CellSummary(_Part):
+    """One measured cell. left_out: why combine and only do not read it, or empty."""
+
+    family: str
+    cell: str
+    shift_type: str
+    observation_mode: str
+    setting: str
+    arms: dict[str, ArmSummary]
+    identified: bool
+    random_capable: Number
+    control_goal_fail: Interval
+    left_out: str
+    informs_type: bool
+    harm_may_update: bool
+    harm_by_construction: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}/{self.cell}"
+
+    @property
+    def shown(self) -> tuple[str, ArmSummary] | None:
+        """The reference arm with its name, else d = 0, else none."""
+        return next(((n, self.arms[n]) for n in ("reference", "d0") if n in self.arms), None)
+
+
+class MultiplierSummary(_Part):
+    """One level of one modifier, by data; agents: of the arm and of its reference."""
+
+    modifier: str
+    level: str
+    reference: str
+    prior: Interval
+    measured: Interval
+    combine: Interval | None
+    only: Interval | None
+    arm: str
+    scope: str
+    agents: tuple[int, ...]
+    note: str
+
+
+class RatioSummary(_Part):
+    """As `misgen.analysis.modifiers.ratios.RiskRatio` says."""
+
+    modifier: str
+    level: str
+    arm: str
+    reference: str
+    scope: str
+    cells: tuple[tuple[str, str], ...]
+    link: str
+    ratio: Interval
+    raw: Number
+    bootstrap: Interval
+    factors: dict[str, Interval]
+    log_mean: Number
+    log_sd: Number
+    k_agents: int
+    k_reference: int
+    levels: str
+    spread: Interval
+    new_cell: Interval
+    tags: str
+    note: str
+    at_reference: bool
+
+
+class SlopeSummary(_Part):
+    """As `misgen.analysis.modifiers.dose_response.CapabilitySlope` says."""
+
+    family: str
+    cell: str
+    arm: str
+    slope: Interval
+    agent_number: Integers
+    competence: Numbers
+    p_gm: Numbers
+
+
+class DoseSummary(_Part):
+    """As `misgen.analysis.modifiers.dose_response.DoseResponse` says."""
+
+    family: str
+    cell: str
+    dose: str
+    doses: tuple[float, ...]
+    agents: tuple[int, ...]
+    levels: tuple[str, ...]
+    rates: tuple[Interval, ...]
+    dots: tuple[Numbers, ...]
+    fit: tuple[Interval, ...]
+    half_effect_dose: Interval
+    between: tuple[Number, Number]
+
+
+class PairSummary(_Part):
+    """As `misgen.analysis.modifiers.multiplicativity.Multiplicativity` says."""
+
+    family: str
+    cell: str
+    pair: tuple[str, str]
+    arms: tuple[str, ...]
+    agents: tuple[int, ...]
+    ratio_of_ratios: dict[str, Interval]
+    expected: Number
+    ceiling: Number
+    verdict: str
+    best_scale: str
+    agents_needed: int
+    tags: str
+
+
+class ModifierSummary(_Part):
+    """What the arms say about modifiers. not_identified: a modifier, or modifier/level, and
+    the reason."""
+
+    ratios: tuple[RatioSummary, ...]
+    slopes: tuple[SlopeSummary, ...]
+    dose_responses: tuple[DoseSummary, ...]
+    multiplicativity: tuple[PairSummary, ...]
+    not_identified: dict[str, str]
+
+
+class ConflictRow(_Part):
+    """A measured factor of a cell beside the prior's prediction. tail: two-sided."""
+
+    family: str
+    cell: str
+    shift_type: str
+    factor: str
+    measured: float
+    source: float
+    predictive: Interval
+    tail: float
+    flagged: bool
+    agents: int
+    enters: bool
+
+
+class ConflictSummary(_Part):
+    """tail, wide_flag: below and above which a row, or a type, is flagged."""
+
+    tail: float
+    tests: int
+    expected_by_chance: float
+    wide_prior_weight: float
+    wide_flag: float
+    rows: tuple[ConflictRow, ...]
+
+    @property
+    def flagged(self) -> int:
+        return sum(row.flagged for row in self.rows)
+
+
+class SweepRow(_Part):
+    """One type where `what` ("kappa" or "phi") has another value."""
+
+    what: str
+    value: float
+    type: str
+    prior: RateIntervals
+    combine: RateIntervals | None
+    wide_weight: Number
+
+
+class LogSdRow(_Part):
+    """A measured multiplier where the source's has another spread on the log scale."""
+
+    log_sd: float
+    modifier: str
+    level: str
+    prior: Interval
+    combine: Interval
+
+
+class ScoreSummary(_Part):
+    forecast: float
+    log_score: float
+    brier: float
+
+
+class HeldOutSummaryRow(_Part):
+    """left_out: "cell", "type" or "family"."""
+
+    left_out: Literal["cell", "type", "family"]
+    cell: str
+    measured: float
+    agents: int
+    model: ScoreSummary
+    source: ScoreSummary
+    pooled: ScoreSummary
+
+
+class HeldOutSummary(_Part):
+    """reason: why there are no rows, or empty; verdict: in plain words."""
+
+    reason: str
+    verdict: str
+    rows: tuple[HeldOutSummaryRow, ...]
+
+
+class Warned(_Part):
     """about: the shift type or the modifier that the text is about; "" for any prediction."""
 
     about: str
     text: str
 
 
-def feed_warnings(c: Calibration) -> dict[str, list[Warned]]:
-    """Feed -> what whoever predicts from it must know."""
-    if c.refused:
-        return {"update": [], "replace": []}
-    own = [Warned("", OWN_NOTE)] if any(not cell.is_checked for cell in c.cells) else []
-    return {
-        "update": [*own, *_moved_harm(c), *_held_by_the_prior(c), *_held_multipliers(c)],
-        "replace": [
-            *own,
-            Warned(
-                "",
-                "draws of `replace` hold the interval's pseudo-agent: their mean lies between the "
-                "measured rate and a half",
-            ),
-        ],
-    }
+class Summary(_Part):
+    """Everything a calibration says, but its draws. refused: why there is no combine and no
+    only, or empty."""
+
+    schema_version: Literal[4]
+    draws_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    provenance: Provenance
+    inputs: Inputs
+    settings: CalibrationSettings
+    reference_condition: ReferenceCondition
+    estimand: str
+    refused: str
+    types: tuple[TypeSummary, ...]
+    cells: tuple[CellSummary, ...]
+    modifiers: tuple[MultiplierSummary, ...]
+    modifier_report: ModifierSummary
+    conflicts: ConflictSummary
+    sweep: tuple[SweepRow, ...]
+    log_sd_sweep: tuple[LogSdRow, ...]
+    held_out: HeldOutSummary
+    data_warnings: dict[str, tuple[Warned, ...]]
+    warnings: tuple[str, ...]
+    limits: tuple[str, ...]
+
+    def cells_of(self, shift: str) -> list[CellSummary]:
+        return [cell for cell in self.cells if cell.shift_type == shift]
 
 
-def _moved_harm(c: Calibration) -> list[Warned]:
-    return [Warned(shift, HARM_NOTE) for shift in c.priors.shifts if c.harm_cells(shift)]
+def read_summary(path: Path) -> Summary:
+    """Raises ValueError for a missing file, no JSON, another version, or what breaks the types."""
+    if not path.is_file():
+        raise ValueError(f"a calibration folder holds {SUMMARY}; {path.parent} has none; {REMEDY}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{SUMMARY} must be JSON; {path} cannot be read ({error}); {REMEDY}"
+        ) from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{SUMMARY} must hold one JSON object; {path} does not; {REMEDY}")
+    check_version(found.get("schema_version"), path)
+    try:
+        return Summary.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(
+            f"{SUMMARY} must be as `misgen calibrate` writes it; {path} is not at {where}: "
+            f"{first['msg'][:200]}; {REMEDY}"
+        ) from None
 
 
-def _held_by_the_prior(c: Calibration) -> list[Warned]:
-    """Types whose update stays far from every measured cell: the prior's weight decides."""
-    found = []
-    for shift in c.priors.shifts:
-        for rate in (*FACTORS[:2], "p_gm") if c.cells_of(shift) else ():
-            rates = [getattr(point_rates(cell.reference), rate) for cell in c.cells_of(shift)]
-            update = float(c.draws[f"update/{shift}/{rate}"].mean())
-            if max(min(rates) - update, update - max(rates)) > FAR:
-                source = getattr(c.priors.shifts[shift], rate).number
-                text = (
-                    f"{shift} {rate}: the update, {number(update)}, is far from the cells "
-                    f"({', '.join(map(number, rates))}) and held by the source's "
-                    f"{number(source)}: at another kappa it is another number"
-                )
-                found.append(Warned(shift, text))
-    return found
-
-
-def _held_multipliers(c: Calibration) -> list[Warned]:
-    """Levels whose update lies outside of what was measured."""
-    found = []
-    for line in c.modifiers:
-        if line.update is not None and line.measured is not None:
-            ratio, update = line.measured.ratio, line.update.value
-            if line.note == "" and not ratio.low <= update <= ratio.high:
-                text = (
-                    f"{line.modifier} {line.level}: the update, {update:.3g}, lies outside the "
-                    f"measured {ratio.value:.3g} [{ratio.low:.3g}, {ratio.high:.3g}] and is held "
-                    f"by the source's {line.prior.value:.3g}: at another log-sd it is another "
-                    "number"
-                )
-                found.append(Warned(line.modifier, text))
-    return found
-
-
-def warnings(c: Calibration) -> list[str]:
-    """What a reader of the posterior must know, most important first."""
-    found = []
-    if c.refused:
-        found.append(f"update and replace are refused: {c.refused}")
-    found += [warned.text for warned in feed_warnings(c)["update"]]
-    found.append(CONDITION_NOTE)
-    audited = [*warnings_of("shift_types", c.priors), *warnings_of("modifiers", c.priors)]
-    return [*found, *dict.fromkeys(audited)]
+def check_version(version: object, path: Path) -> None:
+    """ValueError for files of another schema version."""
+    if version == SCHEMA_VERSION:
+        return
+    newer = isinstance(version, int) and version > SCHEMA_VERSION
+    raise ValueError(
+        f"a calibration of schema version {SCHEMA_VERSION} can be read; {path} has {version}; "
+        + ("update misgen" if newer else f"it is older: {REMEDY}")
+    )

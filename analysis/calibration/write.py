@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from misgen.analysis.calibration.calibrate import Calibration
-from misgen.analysis.calibration.handoff import DRAWS, SCHEMA_VERSION, SUMMARY, FloatArray, validate
-from misgen.analysis.calibration.summary import summary_of
-from misgen.analysis.calibration.table import tables
+from misgen.analysis.calibration.handoff import DRAWS, FloatArray
+from misgen.analysis.calibration.summarize import summary_of
+from misgen.analysis.calibration.summary import SCHEMA_VERSION, SUMMARY
+from misgen.analysis.calibration.tables import files_of
 from misgen.analysis.files import atomic_write_bytes
 
 PACKAGES = ("misgen", "numpy", "scipy", "pyarrow", "duckdb")
@@ -27,22 +28,20 @@ def write_calibration(
 ) -> None:
     """Write draws, summary and tables. provenance: `command`, `git_commit` and more, as known.
 
-    Raises ValueError when the summary breaks its own JSON Schema, or the folder is a file.
+    Raises ValueError when the summary breaks its own types, or the folder is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"a calibration is a folder; {folder} is a file; name another with -o")
     folder.mkdir(parents=True, exist_ok=True)
-    summary = summary_of(calibration) | {"provenance": _provenance(provenance or {})}
     draws = _parquet(calibration.draws)
     sha256 = hashlib.sha256(draws).hexdigest()
-    summary = {"schema_version": SCHEMA_VERSION, "draws_sha256": sha256, **summary}
-    validate(summary, folder / SUMMARY)
+    summary = summary_of(calibration, _provenance(provenance or {}), sha256)
     # The old summary must not stand beside new draws if this is interrupted.
     (folder / SUMMARY).unlink(missing_ok=True)
     atomic_write_bytes(folder / DRAWS, draws)
-    for name, text in tables(summary).items():
+    for name, text in files_of(summary).items():
         atomic_write_bytes(folder / name, text.encode())
-    text = json.dumps(summary, indent=1, allow_nan=False) + "\n"
+    text = json.dumps(summary.model_dump(), indent=1, allow_nan=False) + "\n"
     atomic_write_bytes(folder / SUMMARY, text.encode())
 
 

@@ -52,7 +52,7 @@ _STYLE = {
     "ytick.color": COLOURS["ink"],
 }
 _LABEL_CHARACTERS, _CHARACTER_PX, _LINE_PX = 19, 6.9, 14
-_ROW_PX, _TITLE_PX, _AXIS_PX, _MARGIN_PX = 20, 24, 42, 14
+_ROW_PX, _TITLE_PX, _AXIS_PX, _MARGIN_PX, _SLIM_PX = 20, 24, 42, 14, 13
 _LOG_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
@@ -61,7 +61,8 @@ class Line:
     """One row of a chart: a mean, its central 90 % interval (NaN: none), a dot per agent.
 
     kind: "source" (diamond), "measured" (circle) or "posterior" (square). note: words in place of
-    the mark where value is NaN. hollow: the mark is an outline.
+    the mark where value is NaN. hollow: the mark is an outline. band: a printed range, shaded
+    behind the row. A row without a label belongs to the one above.
     """
 
     label: str
@@ -72,6 +73,7 @@ class Line:
     dots: FloatArray = field(default_factory=lambda: np.empty(0))
     note: str = ""
     hollow: bool = False
+    band: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,17 +120,21 @@ def interval_chart(name: str, groups: Sequence[Group], scale: Scale, alt: str) -
             bottom = top + sum(map(_row_px, group.lines))
             _printed(axis, group, top, bottom)
             for line in group.lines:
+                _shade(axis, line.band, top, top + _row_px(line))
                 _row(figure, axis, line, top + _row_px(line) / 2, group.printed)
                 top += _row_px(line)
         return _svg(figure, name, alt)
 
 
 def _printed(axis: Axes, group: Group, top: float, bottom: float) -> None:
-    if group.printed_range is not None:
-        low, high = group.printed_range
-        axis.fill_betweenx([top, bottom], low, high, color=COLOURS["source"], alpha=0.16, lw=0)
+    _shade(axis, group.printed_range, top, bottom)
     if np.isfinite(group.printed):
         axis.plot([group.printed] * 2, [top, bottom], "--", lw=1, color=COLOURS["source"])
+
+
+def _shade(axis: Axes, band: tuple[float, float] | None, top: float, bottom: float) -> None:
+    if band is not None:
+        axis.fill_betweenx([top, bottom], *band, color=COLOURS["source"], alpha=0.16, lw=0)
 
 
 def _row(figure: Figure, axis: Axes, line: Line, y: float, printed: float) -> None:
@@ -327,12 +333,14 @@ def _wrapped(label: str) -> list[str]:
 
 
 def _row_px(line: Line) -> float:
+    if not line.label:
+        return _SLIM_PX
     room_for_dots = 8 * (line.kind == "measured")
     return max(_ROW_PX + room_for_dots, _LINE_PX * len(_wrapped(line.label)) + 6)
 
 
 def _gutter_px(labels: Sequence[str]) -> float:
-    longest = max(len(part) for label in labels for part in _wrapped(label))
+    longest = max((len(part) for label in labels for part in _wrapped(label)), default=0)
     return max(longest * _CHARACTER_PX, 30) + 10
 
 

@@ -5,23 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from misgen.analysis.compare import ArmAt, Comparison, Difference
 from misgen.analysis.compare_table import short
 from misgen.analysis.rates import Estimate
-from misgen.analysis.report.content import (
-    Chart,
-    Exhibit,
-    Table,
-    percent,
-    percent_span,
-    plain_table,
-    ratio_span,
-)
-from misgen.analysis.report.measured_sections import family_name
+from misgen.analysis.report.content import Chart, Exhibit, family_name, percent, percent_span
 from misgen.analysis.report.study_charts import shares_chart
 from misgen.analysis.report.study_trends import agent_dots, along_of, curves_of_arms
+from misgen.analysis.tables import Table, Value
 
 VARIANTS = {
     "00": "in distribution",
@@ -124,7 +115,7 @@ def _row(found: Comparison, arm: ArmAt, difference: Difference | None) -> ArmRow
         arm.arm,
         about,
         shares_chart(shares_of(arm), agent_dots(arm)),
-        percent_span(_json(arm.rates["p_gm"])),
+        percent_span(arm.rates["p_gm"]),
         _signed(difference.p_gm) if difference else "",
         verdict,
     )
@@ -145,7 +136,7 @@ def shares_of(arm: ArmAt) -> list[tuple[str, float]]:
 def _numbers(
     found: Comparison, arms: Sequence[ArmAt], differences: Mapping[str, Difference]
 ) -> Table:
-    rows = []
+    rows: list[list[Value]] = []
     for arm in arms:
         other = differences.get(arm.arm)
         rows.append([
@@ -153,10 +144,10 @@ def _numbers(
             f"{arm.competent.k} / {arm.trained.k}",
             percent(arm.own_success),
             *(percent(share) for _, share in shares_of(arm)),
-            percent_span(_json(arm.rates["p_goal_fail"])) if arm.assessable else "not assessable",
-            percent_span(_json(arm.rates["p_gm"])),
+            percent_span(arm.rates["p_goal_fail"]) if arm.assessable else "not assessable",
+            percent_span(arm.rates["p_gm"]),
             _signed(other.p_gm) if other else "-",
-            ratio_span(_json(other.p_gm_ratio)) if other else "-",
+            other.p_gm_ratio if other else None,
             short(other.p_gm_verdict) if other else "-",
             short(other.p_goal_fail_verdict) if other else "-",
         ])  # fmt: skip
@@ -164,7 +155,7 @@ def _numbers(
         "arm", "learned", "own", "proxy", "intended", "neither", "goal fails", "p_gm",
         f"p_gm - {found.against}", "ratio", "p_gm", "goal fails",
     ]  # fmt: skip
-    return plain_table(
+    return Table(
         "All numbers: in percent, differences in points; last two columns: verdicts", header, rows
     )
 
@@ -179,10 +170,6 @@ def _reasons(arms: Sequence[ArmAt], differences: Mapping[str, Difference]) -> It
             reasons.setdefault(f"No interval: {arm.rates['p_gm'].reason}", []).append(arm.arm)
     for reason, names in reasons.items():
         yield f"{reason} ({'all arms' if len(names) == len(arms) > 1 else ', '.join(names)})."
-
-
-def _json(estimate: Estimate) -> Mapping[str, Any]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def _signed(estimate: Estimate) -> str:

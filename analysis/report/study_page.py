@@ -14,10 +14,11 @@ from typing import Any
 from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison, compare
 from misgen.analysis.compare_table import cost_lines
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.report.content import Table, percent, plain_table
-from misgen.analysis.report.report import environment
+from misgen.analysis.report.content import percent
+from misgen.analysis.report.pages import environment
 from misgen.analysis.report.study_content import VARIANTS, Cell, cell_of
 from misgen.analysis.study import StudyFolder
+from misgen.analysis.tables import Table
 
 PAGE = "page.html"
 
@@ -67,7 +68,7 @@ def study_page(found: Comparison) -> StudyPage:
         findings=tuple((code, _finding(found, code)) for code in codes),
         facts=tuple(_facts(found)),
         cells=tuple(cell_of(found, code) for code in codes),
-        costs=plain_table("Cost of an agent, mean of each arm", header, rows),
+        costs=Table("Cost of an agent, mean of each arm", header, rows),
         data={code: _data(found, code, paths) for code in codes},
         rule=paths.get("rule", ""),
     )

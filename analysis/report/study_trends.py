@@ -12,8 +12,7 @@ from misgen.analysis.along import DOSES, Along, arms_along
 from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison
 from misgen.analysis.compare_table import significant
 from misgen.analysis.rates import FloatArray
-from misgen.analysis.report.content import Chart, Exhibit, Table, percent, plain_table
-from misgen.analysis.report.modifier_sections import dose_label
+from misgen.analysis.report.content import Chart, Exhibit, percent
 from misgen.analysis.report.study_charts import (
     AgentDots,
     Curves,
@@ -21,6 +20,8 @@ from misgen.analysis.report.study_charts import (
     along_chart,
     curves_chart,
 )
+from misgen.analysis.tables import Table
+from misgen.analysis.text import dose_label
 
 
 def agent_dots(arm: ArmAt) -> AgentDots:
@@ -39,7 +40,7 @@ def along_of(found: Comparison, code: str) -> Exhibit:
     if not placed:
         return Exhibit(missing=f"The arms of {code} do not differ in a number {found.along}.")
     tables = [_half_table(code, found)] if found.along in DOSES else []
-    return Exhibit([_along_chart(each) for each in placed], below=tables)
+    return Exhibit([_along_chart(each) for each in placed], tables)
 
 
 def _along_chart(one: Along) -> Chart:
@@ -108,7 +109,7 @@ def _half_table(code: str, found: Comparison) -> Table:
         for variant, each in found.doses
         if each.cell == code
     ]
-    return plain_table(f"Half effects in {code}", ["along", "at", "p_gm [%]", "half effect"], rows)
+    return Table(f"Half effects in {code}", ["along", "at", "p_gm [%]", "half effect"], rows)
 
 
 # --- Learning curves ------------------------------------------------------------------------------

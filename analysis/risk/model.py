@@ -1,7 +1,7 @@
 """The risk model: from words (a shift type, a domain, modifier levels) to draws of both rates.
 
     model = RiskModel.from_prior()                     # the source's figures
-    model = RiskModel.from_calibration("calibration/", feed="update")
+    model = RiskModel.from_calibration("calibration/", "combine")
     prediction = model.predict("moderate", spec=0.9, interventions=["ai_control_protocols"])
     prediction.p_harmful_gm.interval()                 # central 90 %
 
@@ -23,12 +23,11 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from misgen.analysis.calibration.feeds import feed_of
 from misgen.analysis.posterior import OutcomePrior, assumed_harm, posterior
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import (
@@ -54,9 +53,11 @@ from misgen.analysis.risk.formula import (
     Scenario,
     evaluate,
 )
+from misgen.analysis.words import data_of
 
 if TYPE_CHECKING:
     from misgen.analysis.calibration.handoff import CalibrationFile
+    from misgen.analysis.calibration.summary import ReferenceCondition
 
 __all__ = [
     "FactorDraws",
@@ -74,7 +75,6 @@ __all__ = [
 ]
 
 HARM_CHOICES = ("implied", "note_50_70", "measured")
-DOMAIN_CHOICES = ("prior", "calibrated")
 
 T = TypeVar("T")
 Noise = Callable[[np.random.Generator, int], FloatArray]
@@ -109,37 +109,31 @@ class Parameters:
 class RiskModel:
     """Draws of every parameter; `predict` puts them together.
 
-    toy: the parameters without a domain, that is for this testbed's agents; elsewhere: those in a
-    domain. warnings: what every prediction should say. opened_by: the choice that let data into
-    domains, as the note about it names it.
+    data: what the calibration's data do, one of `misgen.analysis.words.DATA`. toy_rates: whether
+    they may enter a domain. warnings: what every prediction should say.
     """
 
     priors: PriorSet
-    toy: Parameters
-    elsewhere: Parameters
+    parameters: Parameters
     seed: int = 0
     warnings: tuple[str, ...] = ()
-    opened_by: str = 'domains "calibrated"'
+    data: str = "none"
+    toy_rates: bool = False
     _noise: dict[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         columns = [
             values
-            for parameters in (self.toy, self.elsewhere)
-            for factors in parameters.factors.values()
+            for factors in self.parameters.factors.values()
             for values in vars(factors).values()
-        ] + [
-            multiplier.values
-            for parameters in (self.toy, self.elsewhere)
-            for multiplier in parameters.multipliers.values()
-        ]
+        ] + [multiplier.values for multiplier in self.parameters.multipliers.values()]
         lengths = sorted({len(values) for values in columns})
         if len(lengths) != 1 or lengths[0] < 1:
             raise ValueError(f"all parameters have the same number of draws; got {lengths}")
 
     @property
     def draws(self) -> int:
-        return len(next(iter(self.toy.factors.values())).p_capable)
+        return len(next(iter(self.parameters.factors.values())).p_capable)
 
     @classmethod
     def from_prior(
@@ -166,48 +160,44 @@ class RiskModel:
             name: f"prior {priors.name}, kappa = {OutcomePrior.of(priors, name).kappa:g}"
             for name in factors
         }
-        parameters = Parameters(factors, origin)
-        return cls(priors, parameters, parameters, seed)
+        return cls(priors, Parameters(factors, origin), seed)
 
     @classmethod
     def from_calibration(
         cls,
         path: Path | str,
-        feed: str = "side_by_side",
+        data: str = "none",
         harm: str = "implied",
         *,
-        domains: str = "prior",
+        toy_rates: bool = False,
         priors: PriorSet | None = None,
         draws: int | None = None,
         seed: int = 0,
     ) -> "RiskModel":
-        """The folder that `misgen calibrate` wrote. By "side_by_side" no data enter a prediction.
+        """The folder that `misgen calibrate` wrote. By default no data enter a prediction.
 
-        feed: "side_by_side", "update" or "replace", or "none", "combine", "only".
-        domains: "prior", where data have power 0 outside the toy domain, or "calibrated", which
-        carries them there with the transport factor. priors: the set that the calibration used,
-        needed where that is a user's file; of a named set kappa and log_sd are the calibration's.
-        draws: None for the file's joint draws, else so many of them, drawn with replacement.
-        Raises ValueError for a refused feed, another choice, other priors, data asked for from
-        the feed "side_by_side", or harm "measured" where the calibration was not asked for it.
+        data: "none", "combine" or "only"; their former words side_by_side, update and replace are
+        understood. toy_rates: let data of toy agents into a domain, with the transport factor;
+        without it a domain is refused unless data is "none". priors: the set that the calibration
+        used, needed where that is a user's file; of a named set kappa and log_sd are the
+        calibration's. draws: None for the file's joint draws, else so many of them, drawn with
+        replacement.
+        Raises ValueError for refused data, another choice, other priors, toy rates or measured
+        harm with data "none", or where the calibration was not asked for measured harm.
         """
         from misgen.analysis.calibration.handoff import read_calibration
 
         _check_choice("harm", harm, HARM_CHOICES)
-        _check_choice("domains", domains, DOMAIN_CHOICES)
-        file, feed = read_calibration(Path(path)), feed_of(feed)
-        file.require(feed)
-        _refuse_side_by_side(feed, harm, domains)
+        file, data = read_calibration(Path(path)), data_of(data)
+        file.require(data)
+        _refuse_without_data(data, harm, toy_rates)
         check_draws(file.num_draws if draws is None else draws, seed)
         priors = _priors_of(file, priors)
         rows = np.arange(file.num_draws)
         if draws is not None:
             rows = stream(seed, "rows of the calibration").integers(file.num_draws, size=draws)
-        toy = _calibrated(file, feed, harm, rows, priors)
-        if domains == "calibrated":
-            return cls(priors, toy, toy, seed)
-        assumed = "implied" if harm == "measured" else harm
-        return cls(priors, toy, _calibrated(file, "side_by_side", assumed, rows, priors), seed)
+        parameters = _calibrated(file, data, harm, rows, priors)
+        return cls(priors, parameters, seed, data=data, toy_rates=toy_rates)
 
     def predict(
         self,
@@ -246,7 +236,13 @@ class RiskModel:
             asked["spec"] = place.spec
         levels = {name: self.priors.modifiers[name].level(at) for name, at in asked.items()}
         _refuse_twice(levels, when, acts)
-        parameters = self.toy if place is None else self.elsewhere
+        if place is not None and self.data != "none" and not self.toy_rates:
+            raise ValueError(
+                "rates of toy agents enter a domain only where that is asked for; got data "
+                f"{self.data!r} and the domain {place.name!r}; give toy_rates=True (--toy-rates), "
+                'or data "none"'
+            )
+        parameters = self.parameters
         shifts = _shifts(shift, place)
         inputs = {
             **_factor_inputs(parameters, shifts),
@@ -309,13 +305,10 @@ class RiskModel:
         measured = {shift for shift in shifts if shift in given.measured}
         multipliers = {name for name, item in inputs.items() if item.link}
         if not measured | multipliers:
-            if domain is None or not self.toy.measured:
-                return []
-            remedy = 'domains "calibrated" (--domain-data calibrated) gives it'
-            return [f"data have no power in {domain.label}; {remedy}"]
+            return []
         notes = ["a posterior for the toy agents of this testbed, and for nothing else"]
         if domain is not None:
-            notes = [f"data of toy agents enter the domain: {self.opened_by} asks for it"]
+            notes = ["data of toy agents enter the domain: toy rates were asked for"]
         if measured:
             notes += given.factor_notes
         used = {"", *measured, *multipliers}
@@ -394,27 +387,31 @@ def _prior_factors(priors: PriorSet, shift: str, draws: int, seed: int, harm: st
 
 def _calibrated(
     file: "CalibrationFile",
-    feed: str,
+    data: str,
     harm: str,
     rows: npt.NDArray[np.int64],
     priors: PriorSet,
 ) -> Parameters:
-    """What a feed says, with P(harm | fails) by the assumption asked for and by no other."""
+    """What the data say, with P(harm | fails) by the assumption asked for and by no other."""
     factors, origin, measured = {}, {}, set()
-    for row in file.summary["types"]:
-        shift = row["type"]
-        rates = file.feed_rates(feed, shift)
-        p_harm = file.harm(harm, shift, feed)
+    for row in file.summary.types:
+        shift = row.type
+        rates = file.rates_of(data, shift)
+        p_harm = file.harm(harm, shift, data)
         factors[shift] = FactorDraws(rates.p_capable[rows], rates.p_goal_fail[rows], p_harm[rows])
         origin[shift] = "prior"
-        if feed != "side_by_side":
-            origin[shift] = f"prior: {row['keeps_prior']}" if row["keeps_prior"] else feed
-            measured |= set() if row["keeps_prior"] else {shift}
-    known = {(row["modifier"], row["level"]) for row in file.summary["modifiers"] if row.get(feed)}
-    link, _ = OVERFLOWS[file.summary["settings"]["overflow"]]
+        if data != "none":
+            origin[shift] = f"prior: {row.keeps_prior}" if row.keeps_prior else data
+            measured |= set() if row.keeps_prior else {shift}
+    known = {
+        (row.modifier, row.level)
+        for row in file.summary.modifiers
+        if getattr(row, data, None) is not None
+    }
+    link, _ = OVERFLOWS[file.summary.settings.overflow]
     multipliers = {
         key: MeasuredMultiplier(values[rows], link)
-        for key, values in file.feed_modifiers(feed).items()
+        for key, values in file.multipliers_of(data).items()
         if key in known
     }
     return Parameters(
@@ -422,29 +419,29 @@ def _calibrated(
         origin,
         multipliers,
         frozenset(measured),
-        (_condition_note(file.summary["reference_condition"], priors),),
-        tuple((one["about"], one["text"]) for one in file.summary["feed_warnings"].get(feed, ())),
+        (_condition_note(file.summary.reference_condition, priors),),
+        tuple((one.about, one.text) for one in file.summary.data_warnings.get(data, ())),
     )
 
 
-def _condition_note(condition: Mapping[str, Any], priors: PriorSet) -> str:
+def _condition_note(condition: "ReferenceCondition", priors: PriorSet) -> str:
     """Under which specification quality factors were measured, and that a level comes on top."""
-    level = priors.modifiers["spec"].level(float(condition["q"]))
+    level = priors.modifiers["spec"].level(condition.q)
     return (
-        f"factors measured at q = {condition['q']:g}, d = {condition['d']:g}, "
-        f"{condition['method'].upper()}, and used as measured; the source's multiplier for "
-        f"q = {condition['q']:g} is x {level.median:.2g} [{level.low:.2g}, {level.high:.2g}]: "
+        f"factors measured at q = {condition.q:g}, d = {condition.d:g}, "
+        f"{condition.method.upper()}, and used as measured; the source's multiplier for "
+        f"q = {condition.q:g} is x {level.median:.2g} [{level.low:.2g}, {level.high:.2g}]: "
         "a specification level multiplies on top of it"
     )
 
 
 def _priors_of(file: "CalibrationFile", given: PriorSet | None) -> PriorSet:
     """The set that the calibration used: modifiers and domains must be of the factors' set."""
-    settings = file.summary["settings"]
-    used = settings["prior"]
+    settings = file.summary.settings
+    used = settings.prior
     if used in PRIOR_SETS and (given is None or _is_named_set(given, used)):
-        given = load_priors(used, kappa=settings["kappa"], log_sd=settings["log_sd"])
-    fingerprint = settings["prior_fingerprint"]
+        given = load_priors(used, kappa=settings.kappa, log_sd=settings.log_sd)
+    fingerprint = settings.prior_fingerprint
     if given is not None and given.fingerprint == fingerprint:
         return given
     got = "none" if given is None else f"{given.name!r} ({given.fingerprint})"
@@ -480,14 +477,14 @@ def _check_choice(what: str, name: str, options: Iterable[str]) -> None:
         raise ValueError(f"{what} is one of {', '.join(options)}; got {name!r}; choose one")
 
 
-def _refuse_side_by_side(feed: str, harm: str, domains: str) -> None:
-    """Side by side, no data enter: nothing else may ask for them."""
-    asked = {'harm "measured"': harm == "measured", 'domains "calibrated"': domains == "calibrated"}
+def _refuse_without_data(data: str, harm: str, toy_rates: bool) -> None:
+    """Without data nothing else may ask for them."""
+    asked = {'harm "measured"': harm == "measured", "toy rates": toy_rates}
     for name, lets_data_in in asked.items():
-        if feed == "side_by_side" and lets_data_in:
+        if data == "none" and lets_data_in:
             raise ValueError(
-                f'{name} lets data in and the feed "side_by_side" none; got both; '
-                "use the feed update or replace"
+                f'{name} let data in and data "none" does not; got both; use data "combine" or '
+                '"only"'
             )
 
 

@@ -1,15 +1,14 @@
-"""The tables of the risk model: domains by periods, and what was measured beside its condition."""
+"""The risk model's table: domains by periods."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from misgen.analysis.priors.types import Domain, Period
-from misgen.analysis.rates import Estimate
 from misgen.analysis.risk.draws import Summary
 from misgen.analysis.risk.formula import APART
 from misgen.analysis.risk.model import Prediction, RiskModel
-from misgen.analysis.text import aligned, span
+from misgen.analysis.tables import Table
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class DomainRow:
         return abs(self.product.mean - self.p_harmful_gm.mean) > APART * self.p_harmful_gm.mean
 
 
-def domain_table(model: RiskModel, **options: Any) -> list[DomainRow]:
+def domain_rows(model: RiskModel, **options: Any) -> list[DomainRow]:
     """Every domain in every period. options: further arguments of `RiskModel.predict`."""
     return [
         _row(domain, period, model.predict(domain=domain.name, period=period.name, **options))
@@ -63,30 +62,28 @@ def _printed(domain: Domain, period: Period) -> tuple[float, float] | None:
     return figures[period.name].range if period.name in figures else None
 
 
-def format_domain_table(models: Mapping[str, Sequence[DomainRow]]) -> str:
-    """Plain text, a column of p_harmful_gm per model ("prior", "calibrated") beside the printed."""
-    header = ["domain", "period", "source %", *(f"{name} %" for name in models)]
-    lines = []
-    for rows in zip(*models.values(), strict=True):
-        first = rows[0]
-        printed = "-" if first.printed is None else "{:.0%}-{:.0%}".format(*first.printed)
-        lines.append(
-            [
-                first.domain.label,
-                first.period.name,
-                printed.replace("%", ""),
-                *(row.p_harmful_gm.percent() for row in rows),
-                format_product(first),
-            ]
-        )
-    return f"{aligned([*header, 'as a product %'], lines)}\n\n{_LEGEND}"
+def domain_table(models: Mapping[str, Sequence[DomainRow]]) -> Table:
+    """A column of p_harmful_gm per model ("none", "combine") beside the printed range [%]."""
+    rows = []
+    for of_models in zip(*models.values(), strict=True):
+        first = of_models[0]
+        printed = "" if first.printed is None else "{:.0%} to {:.0%}".format(*first.printed)
+        rates = [row.p_harmful_gm.percent() for row in of_models]
+        rows.append([
+            first.domain.label, first.period.name, printed.replace("%", ""), *rates,
+            format_product(of_models[-1]),
+        ])  # fmt: skip
+    header = ["domain", "period", "source [%]", *(f"{name} [%]" for name in models),
+              "as a product [%]"]  # fmt: skip
+    title = "P(harmful goal misgeneralization): median and central 90 %"
+    return Table(title, header, rows, _LEGEND, keys=2)
 
 
-_LEGEND = """\
-as a product: what the source's formula, all multipliers times all factors, would say, where it
-differs by more than a fifth: it may exceed P(capable) x P(harm | fails), which no misgeneralization
-can. "-": the source prints no range.
-"""
+_LEGEND = (
+    "as a product: what the source's formula, all multipliers times all factors, would say, where "
+    "it differs by more than a fifth: it may exceed P(capable) x P(harm | fails), which no "
+    "misgeneralization can. The source prints ranges for two periods."
+)
 
 
 def format_product(row: DomainRow) -> str:
@@ -114,38 +111,3 @@ def domain_records(models: Mapping[str, Sequence[DomainRow]]) -> Iterator[dict[s
                 "product_clipped_share": row.product_clipped_share,
                 "notes": "; ".join(row.notes),
             }
-
-
-def reference_condition(summary: Mapping[str, Any]) -> str:
-    """p_gm of each cell as measured and, beside it, over the source's multipliers for the
-    condition it was measured under: two numbers, neither of which stands for the other.
-
-    summary: of a calibration folder. Empty if no cell has a reference arm.
-    """
-    lines = []
-    for cell in summary["cells"]:
-        arm = cell["arms"].get("reference")
-        if arm is None:
-            continue
-        population, divided = arm["competent"], arm["divided"]
-        lines.append(
-            [
-                cell["cell"],
-                arm["condition"],
-                f"{population['agents']} x {population['levels']}",
-                _interval(population["rates"]["p_gm"]),
-                _interval(divided["multiplier"]),
-                _interval(divided["p_gm"]),
-            ]
-        )
-    if not lines:
-        return ""
-    header = "cell,measured at,agents x levels,p_gm,source's multiplier,p_gm divided by it"
-    return aligned(header.split(","), lines) + "\n"
-
-
-def _interval(value: Mapping[str, Any]) -> str:
-    def number(name: str) -> float:
-        return float("nan") if value[name] is None else float(value[name])
-
-    return span(Estimate(number("value"), number("low"), number("high")))

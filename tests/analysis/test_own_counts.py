@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from misgen.analysis.calibration.calibrate import calibrate
-from misgen.analysis.calibration.summary import summary_of
+from misgen.analysis.calibration.summarize import data_warnings
 from misgen.analysis.own_counts import TEMPLATE, own_counts, read_own_counts
 from misgen.analysis.posterior import OutcomePrior, mean_gm
 from misgen.analysis.priors import load_priors
@@ -27,24 +27,23 @@ def columns(**changes: list[object]) -> dict[str, list[object]]:
 
 def test_they_move_their_type_as_measured_cells_do() -> None:
     calibration = calibrate(own_counts(columns()), load_priors(), draws=20_000)
-    (cell,) = summary_of(calibration)["cells"]
-    rates = cell["arms"]["reference"]["competent"]["rates"]
+    (cell,) = calibration.cells
+    rates = cell.arms["reference"].rows["competent"]
     capable, gm = sum(CAPABLE) / 400, sum(FAILED) / 400
-    assert rates["p_capable"]["value"] == pytest.approx(capable)
-    assert rates["p_gm"]["value"] == pytest.approx(gm)
+    assert rates.p_capable.value == pytest.approx(capable)
+    assert rates.p_gm.value == pytest.approx(gm)
     raw = Rates(capable, gm / capable, float("nan"), gm, float("nan"))
     expected = mean_gm(OutcomePrior.of(load_priors(), "significant"), [raw])
-    found = calibration.draws["update/significant/p_gm"].mean()
+    found = calibration.draws["combine/significant/p_gm"].mean()
     assert found == pytest.approx(expected, abs=0.004)
-    said = summary_of(calibration)["feed_warnings"]["update"]
-    assert any("not checked" in str(one) for one in said)
+    assert any("not checked" in one.text for one in data_warnings(calibration)["combine"])
 
 
 def test_harm_moves_only_where_it_is_given_and_asked_for() -> None:
     priors = load_priors()
     with_harm = own_counts(columns(harm=[0, 0, 0, 0]))
     means = [
-        calibrate(counts, priors, harm=harm).draws["update/significant/p_harm"].mean()
+        calibrate(counts, priors, harm=harm).draws["combine/significant/p_harm"].mean()
         for counts, harm in (
             (with_harm, "measured"), (with_harm, "implied"), (own_counts(columns()), "measured"),
         )
@@ -59,9 +58,12 @@ def test_the_template_is_calibrated(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert file.read_text() == TEMPLATE
     argv = ["calibrate", "--counts", str(file), "-o", str(tmp_path / "out"), "--no-report"]
     assert cli.main(argv) == 0
-    text = " ".join(capsys.readouterr().out.split())
+    printed = capsys.readouterr().out
+    text = " ".join(printed.split())
     assert "an identified, assessable reference arm: not checked" in text
-    assert "3 agents x 100 levels" in text
+    assert max(map(len, printed.splitlines()[1:-2])) <= 80  # the others name paths
+    factors = (tmp_path / "out" / "factors.csv").read_text()
+    assert ",3,100," in next(line for line in factors.splitlines() if ",A," in line)
 
 
 @pytest.mark.parametrize(

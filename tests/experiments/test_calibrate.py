@@ -48,25 +48,23 @@ def test_a_study_with_a_reference_arm(tmp_path: Path, capsys: pytest.CaptureFixt
     argv += ["--phi", "5"]
     assert cli.main(["calibrate", *argv]) == 0
     text = capsys.readouterr().out
-    assert "source" in text and "measured" in text and "update" in text
+    assert "source" in text and "prior" in text and "combine" in text
     line = next(line for line in text.splitlines() if line.startswith("2 moderate"))
-    assert ".650" in line and "C2 " in line and "4 agents x 40 levels" in line
-    assert "chance alone would flag" in text and "Each cell left out" in text
+    assert "source" in line and ".650" in line
+    assert "alone would flag" in text and "other table: calibration.txt" in text
+    assert max(map(len, text.splitlines()[:-2])) <= 80  # the last lines are paths
     file = read_calibration(out)
-    file.require("update")
-    settings = file.summary["settings"]
-    assert settings["seed"] == 3 and settings["phi"] == 5 and file.num_draws == 400
-    assert file.summary["estimand"].startswith("A posterior is for the mean over a population")
-    assert " ".join(file.summary["estimand"].split()) in " ".join(text.split())
-    provenance = file.summary["provenance"]
-    assert (
-        provenance["command"].startswith(f"misgen calibrate --results {tmp_path / 'runs'} ")
-        and provenance["date_utc"]
-    )
-    assert {"misgen", "scipy", "numpy"} <= provenance["versions"].keys()
-    assert (out / "calibration.txt").read_text() in text
-    assert (out / "index.html").is_file()
-    assert (out / "factors.csv").read_text().startswith("type,cell,arm,rate,source,prior,")
+    file.require("combine")
+    settings = file.summary.settings
+    assert settings.seed == 3 and settings.phi == 5 and file.num_draws == 400
+    assert file.summary.estimand.startswith("A posterior is for the mean over a population")
+    assert " ".join(file.summary.estimand.split()) in " ".join(text.split())
+    provenance = file.summary.provenance
+    assert provenance.command.startswith(f"misgen calibrate --results {tmp_path / 'runs'} ")
+    assert provenance.date_utc and {"misgen", "scipy", "numpy"} <= provenance.versions.keys()
+    assert "Each cell left out" in (out / "calibration.txt").read_text()
+    assert (out / "index.html").is_file() and (out / "lab.html").is_file()
+    assert (out / "factors.csv").read_text().startswith("type,what,P(capable),P(capable) low,")
 
 
 def test_the_demo_has_no_reference_arm(
@@ -75,11 +73,11 @@ def test_the_demo_has_no_reference_arm(
     argv = ["--results", str(demo), "-o", str(tmp_path / "out"), "--no-report"]
     assert cli.main(["calibrate", *argv]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "No update, no replace: these records have no agents of the reference arm" in text
+    assert "combine and only are refused: these records have no agents of the reference arm" in text
     assert "run `misgen run-cells`" in text
-    assert "(C2) d=0: " in text and "3 agents x 40 levels" in text
+    assert "C2, d=0" in text
     file = read_calibration(tmp_path / "out")
-    assert file.feed_rates("side_by_side", "moderate").p_gm.shape == (4000,)
+    assert file.rates_of("none", "moderate").p_gm.shape == (4000,)
     assert not (tmp_path / "out" / "index.html").exists()
 
 
@@ -105,12 +103,12 @@ def test_a_named_prior_and_a_users_file(demo: Path, tmp_path: Path) -> None:
     argv = ["--no-report", "--prior", str(file), "--kappa", "20"]
     assert cli.main(["calibrate", "--results", str(demo), "-o", str(out), *argv]) == 0
     summary = read_calibration(out).summary
-    assert summary["settings"]["kappa"] == 20
-    (moderate,) = [row for row in summary["types"] if row["type"] == "moderate"]
-    assert moderate["source"]["p_capable"] == 0.9
-    fails, capable = (moderate["prior"][rate] for rate in ("p_goal_fail", "p_capable"))
-    assert (fails["low"], fails["high"]) == pytest.approx((0.1, 0.2), abs=0.01)
-    assert capable["low"] < 0.6  # 4 observations, not 20
+    assert summary.settings.kappa == 20
+    (moderate,) = [row for row in summary.types if row.type == "moderate"]
+    assert moderate.source.rates["p_capable"] == 0.9
+    fails, capable = (moderate.prior[rate] for rate in ("p_goal_fail", "p_capable"))
+    assert (fails.low, fails.high) == pytest.approx((0.1, 0.2), abs=0.01)
+    assert capable.low < 0.6  # 4 observations, not 20
 
 
 # ---------------------------------------------------------------------------------------- bad input

@@ -12,6 +12,7 @@ from tests.analysis.calibration.calibrated_folder import write_folder
 
 from misgen.analysis.priors import PriorSet, load_priors
 from misgen.analysis.risk.model import RiskModel
+from misgen.analysis.words import DATA
 from misgen.experiments import cli, risk, risk_options
 
 FEW = ["--draws", "2000"]
@@ -35,8 +36,9 @@ def test_without_an_action_the_help_lists_them(capsys: pytest.CaptureFixture[str
 
 def test_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     text = output(capsys, "table", *FEW, "--csv", tmp_path / "t.csv", "--json", tmp_path / "t.json")
-    lines = [line for line in text.splitlines() if line.startswith("AI Assistants")]
-    assert len(lines) == 4 and "18-35" in lines[0] and "25-40" in lines[1]
+    lines = text.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("AI Assistants"))
+    assert "2024-2025   18 to 35" in lines[at] and "2026-2027   25 to 40" in lines[at + 1]
     rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
     data = json.loads((tmp_path / "t.json").read_text())
     assert len(rows) == len(data) == 20
@@ -48,29 +50,31 @@ def test_data_enter_the_table_only_where_asked(
 ) -> None:
     argv: list[str | Path] = ["table", "--calibration", folder, *FEW]
     plain = output(capsys, *argv)
-    assert "prior %" in plain and "update %" not in plain and "transport" not in plain
-    assert "data of toy agents enter no domain by default; --feed update" in plain
-    (line,) = [line for line in plain.splitlines() if line.startswith("C2 ")]
-    assert "q = 1, d = 0.1, PPO" in line and line.count("[") == 3  # measured, multiplier, divided
-    for option in (["--feed", "update"], ["--feed", "replace"], ["--domain-data", "calibrated"]):
-        text = output(capsys, *argv, *option)
-        assert f"enter the domain: {' '.join(option)} asks for it" in text
-        assert ("replace %" if "replace" in option else "update %") in text and "prior %" in text
+    assert "none [%]" in plain and "combine [%]" not in plain and "transport" not in plain
+    assert "data of toy agents enter no domain by default; --data combine --toy-rates" in plain
+    first = next(line for line in plain.splitlines() if line.startswith("C2 "))
+    assert "q = 1, d = 0" in first and first.count("[") == 2  # the multiplier, and p_gm
+    for data in ("combine", "only"):
+        with pytest.raises(ValueError, match=r"only where that is asked for; .* \(--toy-rates\)"):
+            risk.main([*map(str, argv), "--data", data])
+        text = output(capsys, *argv, "--data", data, "--toy-rates")
+        assert "enter the domain: toy rates were asked for" in text
+        assert f"{data} [%]" in text and "none [%]" in text
         assert "transport: U(0.5, 1.5), on both rates" in text
     none = output(capsys, "table", "--calibration", write_folder(tmp_path, reference=False), *FEW)
-    assert "no agents of the reference arm" in none and "no update" in none
-    assert "update %" not in none and "prior %" in none
+    assert "no agents of the reference arm" in none and "no data may enter" in none
+    assert "combine [%]" not in none and "none [%]" in none
 
 
-def test_table_and_scenario_agree_on_the_domain_data(
+def test_table_and_scenario_agree_on_data_in_a_domain(
     capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
-    data: list[str | Path] = ["--calibration", folder, "--domain-data", "calibrated"]
+    data: list[str | Path] = ["--calibration", folder, "--data", "combine", "--toy-rates"]
     rows = json.loads(output(capsys, "table", *data, "--json", "-"))
-    (row,) = [r for r in rows if (r["model"], r["domain"]) == ("update", "game_ai")][:1]
+    (row,) = [r for r in rows if (r["model"], r["domain"]) == ("combine", "game_ai")][:1]
     argv = ["scenario", *data, "--domain", "game_ai", "--period", row["period"], "--json", "-"]
     assert json.loads(output(capsys, *argv))["p_gm"]["median"] == row["p_gm_median"]
-    assert "asks for it" in row["notes"]
+    assert "were asked for" in row["notes"]
 
 
 def test_data_state_their_condition_and_warnings(
@@ -81,15 +85,15 @@ def test_data_state_their_condition_and_warnings(
         "factors measured at q = 1, d = 0.1, PPO, and used as measured; the source's multiplier "
         "for q = 1 is x 0.5 [0.51, 0.74]: a specification level multiplies on top of it"
     )
-    data: list[str | Path] = ["--calibration", folder, "--feed", "update"]
+    data: list[str | Path] = ["--calibration", folder, "--data", "combine"]
     gate = ["gate", "--shift", "moderate", "--max", "1", *data]
     scenario = ["scenario", "--shift", "moderate", *data]
-    for argv in (["table", *data], gate, scenario):
+    for argv in (["table", *data, "--toy-rates"], gate, scenario):
         found = output(capsys, *argv)
         assert f"note: {text}\n" in found and "note: moderate p_goal_fail: held\n" in found
         assert "pseudo-agent" not in found
     assert text in json.loads(output(capsys, *scenario, "--json", "-"))["warnings"]
-    assert "pseudo-agent" in output(capsys, *gate[:-1], "replace")
+    assert "pseudo-agent" in output(capsys, *gate[:-1], "only")
     kept = output(capsys, *gate[:1], "--shift", "superficial", *gate[3:])
     assert text not in kept and "held" not in kept  # this type keeps its prior
 
@@ -144,9 +148,10 @@ def test_scenario(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_calibrated_scenario(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    argv = ["scenario", "--calibration", folder, "--feed", "update", "--domain", "game_ai"]
-    assert "no power in Game AI" in output(capsys, *argv)
-    opened = output(capsys, *argv, "--domain-data", "calibrated", "--transport", "0.8-1.2")
+    argv = ["scenario", "--calibration", str(folder), "--data", "combine", "--domain", "game_ai"]
+    with pytest.raises(ValueError, match=r"and the domain 'game_ai'; give toy_rates=True"):
+        risk.main(argv)
+    opened = output(capsys, *argv, "--toy-rates", "--transport", "0.8-1.2")
     assert "U(0.8, 1.2)" in opened
 
 
@@ -267,12 +272,12 @@ def test_wrong_input_with_its_traceback_is_no_verdict(
         (["--max", ".1"], "needs a shift type or a domain"),
         (["--shift", "extreme", "--max", ".1", "--draws", "0"], "at least 1"),
         (["--shift", "extreme", "--max", ".1", "--prior", "gospel"], "check the spelling"),
-        (["--shift", "extreme", "--max", ".1", "--feed", "update"], "--calibration DIR"),
+        (["--shift", "extreme", "--max", ".1", "--data", "combine"], "--calibration DIR"),
         (["--shift", "extreme", "--max", ".1", "--harm", "measured"], "give a calibration"),
         (["--shift", "extreme", "--max", ".1", "--calibration", "nowhere"], "summary.json"),
         (
-            ["--domain", "game_ai", "--max", ".1", "--domain-data", "calibrated"],
-            "--domain-data calibrated reads a calibration; got none; give --calibration DIR",
+            ["--domain", "game_ai", "--max", ".1", "--toy-rates"],
+            "--toy-rates reads a calibration; got none; give --calibration DIR",
         ),
         (["--shift", "extreme", "--max", ".1", "--transport", "2-1"], "low to high"),
         (["--shift", "extreme", "--max", ".1", "--transport=-1"], "above 0"),
@@ -289,9 +294,8 @@ def test_bad_input_is_exit_code_2(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([*GAME_AI, "--domain-data", "calibrated", "--feed", "side_by_side"], "use the feed"),
-        (["scenario", "--shift", "extreme", "--domain-data", "calibrated"], "give --domain NAME"),
-        (["table", "--domain-data", "prior", "--feed", "update"], "leave one out"),
+        ([*GAME_AI, "--toy-rates"], 'data "none" does not; got both; use data "combine"'),
+        ([*GAME_AI, "--data", "combine"], "--toy-rates"),
         (["table", "--kappa", "5"], "misgen calibrate --kappa 5"),
         (["table", "--prior", "meta_analysis"], "used 'taxonomy'.*got 'meta_analysis'"),
     ],
@@ -367,12 +371,12 @@ def test_another_transport_is_refused_in_words() -> None:
             risk.main(["gate", "--shift", "extreme", "--max", ".1", "--transport", text])
 
 
-def test_the_help_explains_every_feed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_explains_what_data_do(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         risk.main(["table", "--help"])
     text = capsys.readouterr().out
     words = " ".join(text.split())
-    assert all(f"{feed}, or {word}:" in words for word, feed in risk_options.FEED_WORDS.items())
+    assert all(f"{data}: " in words for data in DATA)
     assert text.index("--json FILE  ") < text.index("--csv FILE  ")
 
 
@@ -401,9 +405,12 @@ def test_audit_warnings_come_once_per_process() -> None:
     assert done.stderr.count("misgen risk audit") == done.stderr.count("B1.harm") == 1
 
 
-def test_a_feed_has_another_word_on_the_command_line(
+def test_a_former_word_is_understood_with_a_note(
     capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
     argv = ["scenario", "--shift", "moderate", "--calibration", folder, "--json", "-"]
-    said = [output(capsys, *argv, "--feed", feed) for feed in ("only", "replace", "combine")]
-    assert said[0] == said[1] != said[2]
+    said = [output(capsys, *argv, "--data", word) for word in ("only", "combine")]
+    assert risk.main([*map(str, argv), "--data", "replace"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == said[0] != said[1]
+    assert "note: replace is now called only" in printed.err

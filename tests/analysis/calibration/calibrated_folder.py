@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from misgen.analysis.calibration.handoff import DRAWS, RATES, SCHEMA_VERSION, SUMMARY, rate_columns
+from misgen.analysis.calibration.handoff import DRAWS, RATES, rate_columns
+from misgen.analysis.calibration.summary import SCHEMA_VERSION, SUMMARY
 from misgen.analysis.posterior import ESTIMAND
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES, PriorSet, beta_parameters
@@ -73,13 +74,13 @@ def _draws(rng: np.random.Generator, priors: PriorSet, updates: bool) -> dict[st
         columns |= rate_columns(f"prior/{shift}", prior)
         for assumption in ("implied", "note_50_70"):
             columns[f"harm/{assumption}/{shift}"] = columns[f"prior/{shift}/p_harm"]
-        for feed in ("update", "replace") if updates else ():
+        for feed in ("combine", "only") if updates else ():
             capable, fails = TRUTH[shift]
             moved = {"p_capable": rng.beta(40 * capable, 40 * (1 - capable), NUM_DRAWS)}
             moved["p_goal_fail"] = rng.beta(20 * fails, 20 * (1 - fails), NUM_DRAWS)
             kept = bool(keeps_prior(shift, updates))
             columns |= rate_columns(f"{feed}/{shift}", prior if kept else prior | moved)
-    for feed in ("prior", "update", "replace") if updates else ("prior",):
+    for feed in ("prior", "combine", "only") if updates else ("prior",):
         for modifier in priors.modifiers.values():
             for level in modifier.levels.values():
                 if level.kind in ("named", "band"):
@@ -108,7 +109,6 @@ def _summary(
     elif not updates:
         reason = f"no cell enters: {agents} competent agents, at least 3 are needed"
     cells = [_cell(rng, *cell, agents, reference, updates) for cell in CELLS]
-    state = {"available": updates, "reason": reason}
     return {
         "schema_version": SCHEMA_VERSION,
         "provenance": {
@@ -147,15 +147,10 @@ def _summary(
             "text": "measured at q = 1, d = 0.1, PPO, default steps, variant 11",
         },
         "estimand": ESTIMAND,
-        "feeds": {
-            "side_by_side": {"available": True, "reason": ""},
-            "update": state,
-            "replace": state,
-        },
+        "refused": reason,
         "types": [_type(priors, draws, shift, updates) for shift in SHIFT_TYPES],
         "cells": cells,
         "modifiers": [_modifier(priors, draws, name, updates) for name in _named(priors)],
-        "modifiers_not_identified": {"capability": "one budget", "method": "PPO alone"},
         "modifier_report": _report(rng, agents, modifiers),
         "conflicts": _conflicts(agents) if reference else _conflicts(0),
         "sweep": [
@@ -164,7 +159,7 @@ def _summary(
                 "value": value,
                 "type": shift,
                 "prior": _rates(draws, f"prior/{shift}"),
-                "update": _rates(draws, f"update/{shift}") if updates else None,
+                "combine": _rates(draws, f"combine/{shift}") if updates else None,
                 "wide_weight": None if keeps_prior(shift, updates) else WIDE[shift],
             }
             for what, values in (("kappa", (2.0, 10.0, 50.0)), ("phi", (3.0, 7.0)))
@@ -173,12 +168,12 @@ def _summary(
         ],
         "held_out": _held_out(agents, reason),
         "log_sd_sweep": [],
-        "feed_warnings": {
-            "update": [
+        "data_warnings": {
+            "combine": [
                 {"about": "moderate", "text": "moderate p_goal_fail: held"},
                 {"about": "diversity", "text": "diversity narrow: held"},
             ],
-            "replace": [{"about": "", "text": "pseudo-agent"}],
+            "only": [{"about": "", "text": "pseudo-agent"}],
         },
         "warnings": ["B1: the printed product implies P(harm | fails) of .35 to .82, not .5 to .7"],
         "limits": ["Toy environments say nothing by themselves about large systems."],
@@ -193,10 +188,13 @@ def _type(
         "type": shift,
         "number": printed.number,
         "label": printed.label,
-        "source": {rate: getattr(printed, rate).number for rate in RATES},
+        "source": {
+            "rates": {rate: getattr(printed, rate).number for rate in RATES},
+            "likelihood": printed.likelihood_range.range,
+        },
         "prior": _rates(draws, f"prior/{shift}"),
-        "update": _rates(draws, f"update/{shift}") if updates else None,
-        "replace": _rates(draws, f"replace/{shift}") if updates else None,
+        "combine": _rates(draws, f"combine/{shift}") if updates else None,
+        "only": _rates(draws, f"only/{shift}") if updates else None,
         "wide_weight": None if keeps_prior(shift, updates) else WIDE[shift],
         "wide_flagged": not keeps_prior(shift, updates) and WIDE[shift] > 0.5,
         "cells": [] if keeps_prior(shift, updates) else [f"coinrun/C{printed.number}"],
@@ -287,8 +285,8 @@ def _modifier(
         "reference": "d = 0.1" if measured else "",
         "prior": interval(draws[f"prior/{column}"]),
         "measured": interval(np.array([2.0, 3.0, 5.0])) if measured else interval(None),
-        "update": interval(draws[f"update/{column}"]) if measured and updates else None,
-        "replace": interval(draws[f"replace/{column}"]) if measured and updates else None,
+        "combine": interval(draws[f"combine/{column}"]) if measured and updates else None,
+        "only": interval(draws[f"only/{column}"]) if measured and updates else None,
         "arm": "d = 0" if measured else "",
         "scope": "pooled" if measured else "",
         "agents": [40, 40] if measured else [],
@@ -351,8 +349,10 @@ def _held_out(agents: int, reason: str) -> dict[str, Any]:
 
 def _report(rng: np.random.Generator, agents: int, modifiers: bool) -> dict[str, Any]:
     """As `misgen.analysis.modifiers.measure` writes it: d and q in two cells, doses in one."""
+    unknown = {"capability": "one budget", "method": "PPO alone"}
     if not modifiers:
-        return {"ratios": [], "slopes": [], "dose_responses": [], "multiplicativity": []}
+        names = ("ratios", "slopes", "dose_responses", "multiplicativity")
+        return {name: [] for name in names} | {"not_identified": unknown}
     reason = "" if agents >= 3 else NO_INTERVAL.format(agents)
     one_cell, both = [["coinrun", "C2"]], [["coinrun", "C2"], ["coinrun", "C4"]]
     ratios = [
@@ -400,6 +400,7 @@ def _report(rng: np.random.Generator, agents: int, modifiers: bool) -> dict[str,
         "slopes": [slope],
         "dose_responses": responses,
         "multiplicativity": [pair],
+        "not_identified": unknown,
     }
 
 
@@ -434,6 +435,7 @@ def _ratio(
         "new_cell": interval(None),
         "tags": "spec_gaming" if modifier == "spec" else "",
         "note": "",
+        "at_reference": True,
     }
 
 

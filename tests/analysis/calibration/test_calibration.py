@@ -22,13 +22,15 @@ from misgen.analysis.calibration.conflict import (
 from misgen.analysis.calibration.draws import Settings
 from misgen.analysis.calibration.handoff import RATES
 from misgen.analysis.calibration.measured import MeasuredCell, measure_cells, of_setting
-from misgen.analysis.calibration.summary import HARM_NOTE, feed_warnings, plain, summary_of
-from misgen.analysis.calibration.table import tables
+from misgen.analysis.calibration.summarize import HARM_NOTE, data_warnings, summary_of
+from misgen.analysis.calibration.summary import Summary, read_summary
+from misgen.analysis.calibration.tables import factors, log_sds, wide
 from misgen.analysis.posterior import PHI, OutcomePrior, mean_gm
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import SHIFT_TYPES
 from misgen.analysis.rates import AgentCounts, point_rates
 from misgen.analysis.records import read_records, write_records
+from misgen.analysis.words import DATA
 
 CELLS = (
     ("coinrun", "C2"),
@@ -44,6 +46,11 @@ DRAWS = 1000
 def run(folder: Path, **options: Any) -> Calibration:
     options = {"draws": DRAWS, "kappas": (10.0,)} | options
     return calibrate(read_records(folder), load_priors(), **options)
+
+
+def summarized(found: Calibration) -> Summary:
+    nowhere = {"command": "", "git_commit": None, "date_utc": "", "versions": {}}
+    return summary_of(found, nowhere, "0" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +91,7 @@ def test_the_factors_multiply_in_every_draw_of_every_path(
     draws = request.getfixturevalue(which).draws
     prefixes = {name.rpartition("/")[0] for name in draws if name.rpartition("/")[2] in RATES}
     paths = {prefix.partition("/")[0] for prefix in prefixes}
-    assert paths >= ({"prior", "d0"} if which == "demo" else {"prior", "update", "replace", "d0"})
+    assert paths >= ({"prior", "d0"} if which == "demo" else {"prior", "combine", "only", "d0"})
     for prefix in prefixes:
         capable, fails, harm, gm, harmful = (draws[f"{prefix}/{name}"] for name in RATES)
         assert (capable * fails == gm).all(), prefix
@@ -124,12 +131,12 @@ def test_only_identified_cells_enter(calibrated: Calibration) -> None:
 def test_a_type_without_a_cell_keeps_its_prior(calibrated: Calibration) -> None:
     draws = calibrated.draws
     for rate in RATES:
-        for feed in ("update", "replace"):
-            assert (draws[f"{feed}/superficial/{rate}"] == draws[f"prior/superficial/{rate}"]).all()
-    for feed in ("update", "replace"):
-        assert (draws[f"{feed}/moderate/p_gm"] != draws["prior/moderate/p_gm"]).any()
-    (row,) = [row for row in summary_of(calibrated)["types"] if row["type"] == "superficial"]
-    assert row["cells"] == [] and "K1: not identified" in row["keeps_prior"]
+        for data in DATA[1:]:
+            assert (draws[f"{data}/superficial/{rate}"] == draws[f"prior/superficial/{rate}"]).all()
+    for data in DATA[1:]:
+        assert (draws[f"{data}/moderate/p_gm"] != draws["prior/moderate/p_gm"]).any()
+    (row,) = [row for row in summarized(calibrated).types if row.type == "superficial"]
+    assert row.cells == () and "K1: not identified" in row.keeps_prior
 
 
 def test_a_cell_that_does_not_inform_its_type_is_shown_and_left_out(tmp_path: Path) -> None:
@@ -142,10 +149,10 @@ def test_a_cell_that_does_not_inform_its_type_is_shown_and_left_out(tmp_path: Pa
     shown = by_code(found)["C1"]
     assert shown.left_out == "the cell declares that it does not inform its shift type"
     assert "measured/coinrun/C1/p_gm" in found.draws
-    text = tables({**summary_of(found), "provenance": {}})["factors.txt"]
-    assert "(C1) " in text and " C2 " in text
+    remarks = {row[1]: row[-1] for row in factors(summarized(found)).rows}
+    assert remarks["C1"] == "not read by combine" and remarks["C2"] == ""
     alone = run(write_study(tmp_path / "alone", cells=[("coinrun", "C2")], agents=3))
-    assert (found.draws["update/moderate/p_gm"] == alone.draws["update/moderate/p_gm"]).all()
+    assert (found.draws["combine/moderate/p_gm"] == alone.draws["combine/moderate/p_gm"]).all()
 
 
 def test_several_cells_of_a_type_in_three_families(tmp_path: Path) -> None:
@@ -157,11 +164,11 @@ def test_several_cells_of_a_type_in_three_families(tmp_path: Path) -> None:
     assert [cell.slot for cell in found.entering] == cells
     raw = [point_rates(cell.reference) for cell in found.cells]
     mean = mean_gm(OutcomePrior.of(load_priors(), "moderate"), raw)
-    assert found.draws["update/moderate/p_gm"].mean() == pytest.approx(mean, abs=0.01)
-    (row,) = [row for row in summary_of(found)["types"] if row["type"] == "moderate"]
-    assert row["cells"] == ["/".join(cell) for cell in cells]
+    assert found.draws["combine/moderate/p_gm"].mean() == pytest.approx(mean, abs=0.01)
+    (row,) = [row for row in summarized(found).types if row.type == "moderate"]
+    assert row.cells == tuple("/".join(cell) for cell in cells)
     rates = [point_rates(cell.reference).p_gm for cell in found.cells]
-    assert row["replace"]["p_gm"]["value"] == pytest.approx(np.mean(rates))
+    assert row.only["p_gm"].value == pytest.approx(np.mean(rates))
     one, other = (found.draws[f"measured/coinrun/{code}/p_gm"] for code in ("C2", "C3"))
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.2  # weights of their own
 
@@ -169,12 +176,11 @@ def test_several_cells_of_a_type_in_three_families(tmp_path: Path) -> None:
 def test_without_a_reference_arm_update_refuses_and_says_what_to_run(demo: Calibration) -> None:
     assert not demo.entering and all(map(math.isnan, demo.wide.values()))
     assert "d = 0.1, q = 1, PPO" in demo.refused and "misgen run-cells" in demo.refused
-    assert not any(name.startswith(("update/", "replace/")) for name in demo.draws)
-    summary = summary_of(demo)
-    assert summary["feeds"]["side_by_side"]["available"]
-    assert not summary["feeds"]["update"]["available"]
-    (c2, _) = summary["cells"]
-    assert c2["arms"]["d0"]["competent"]["rates"]["p_gm"]["value"] == pytest.approx(0.72, abs=0.1)
+    assert not any(name.startswith(("combine/", "only/")) for name in demo.draws)
+    summary = summarized(demo)
+    assert summary.refused == demo.refused
+    (c2, _) = summary.cells
+    assert c2.arms["d0"].competent.rates["p_gm"].value == pytest.approx(0.72, abs=0.1)
 
 
 def test_d_0_never_reaches_a_factor(tmp_path: Path) -> None:
@@ -183,10 +189,10 @@ def test_d_0_never_reaches_a_factor(tmp_path: Path) -> None:
     other = run(write_study(tmp_path, cells=CELLS[:1], agents=5, truth=truth))
     base = run(write_study(tmp_path / "base", cells=CELLS[:1], agents=5))
     changed = {name for name in base.draws if (base.draws[name] != other.draws[name]).any()}
-    assert {name.split("/")[0] for name in changed} == {"d0", "update", "replace"}
-    assert {name for name in changed if name.startswith(("update", "replace"))} == {
-        "update/modifier/diversity/narrow",
-        "replace/modifier/diversity/narrow",
+    assert {name.split("/")[0] for name in changed} == {"d0", "combine", "only"}
+    assert {name for name in changed if name.startswith(DATA[1:])} == {
+        "combine/modifier/diversity/narrow",
+        "only/modifier/diversity/narrow",
     }
 
 
@@ -195,19 +201,19 @@ def test_one_or_two_agents_have_no_interval_and_do_not_enter(tmp_path: Path, age
     few = run(write_study(tmp_path, cells=CELLS[:2], agents=agents))
     assert f"{agents} competent of {agents} agents" in few.refused and "(C2, C4)" in few.refused
     assert not any(name.startswith(("measured/", "d0/")) for name in few.draws)
-    rates = summary_of(few)["cells"][0]["arms"]["reference"]["competent"]["rates"]
-    assert rates["p_gm"]["value"] > 0 and rates["p_gm"]["low"] is None
-    assert rates["p_gm"]["reason"].endswith("an interval needs at least 3")
+    rates = summarized(few).cells[0].arms["reference"].competent.rates
+    assert rates["p_gm"].value > 0 and math.isnan(rates["p_gm"].low)
+    assert rates["p_gm"].reason.endswith("an interval needs at least 3")
 
 
 def test_zero_capable_episodes(tmp_path: Path) -> None:
     never = {("coinrun", "C2", 0.1): (0.0, 0.5, 0.5)}
     nothing = run(write_study(tmp_path, cells=CELLS[:1], agents=3, of_cell=never))
     assert "no capable episode" in nothing.refused
-    rates = summary_of(nothing)["cells"][0]["arms"]["reference"]["competent"]["rates"]
-    assert rates["p_capable"]["value"] == 0
-    assert rates["p_goal_fail"]["value"] is None
-    assert rates["p_goal_fail"]["reason"].startswith("not assessable")
+    rates = summarized(nothing).cells[0].arms["reference"].competent.rates
+    assert rates["p_capable"].value == 0
+    assert math.isnan(rates["p_goal_fail"].value)
+    assert rates["p_goal_fail"].reason.startswith("not assessable")
 
 
 def test_records_without_any_arm_of_the_study(tmp_path: Path) -> None:
@@ -258,7 +264,7 @@ def test_update_moves_towards_the_data_and_replace_is_the_data(calibrated: Calib
     draws = calibrated.draws
     for shift, printed in (("significant", 0.55), ("extreme", 0.75)):
         prior, update, replaced = (
-            draws[f"{feed}/{shift}/p_goal_fail"].mean() for feed in ("prior", "update", "replace")
+            draws[f"{data}/{shift}/p_goal_fail"].mean() for data in ("prior", "combine", "only")
         )
         assert prior == pytest.approx(printed, abs=0.025)
         assert replaced < update < prior - 0.05
@@ -268,27 +274,27 @@ def test_update_moves_towards_the_data_and_replace_is_the_data(calibrated: Calib
 def test_known_multiplier_is_recovered(calibrated: Calibration) -> None:
     """p_gm is .9 x .8 at d = 0 and .8 x .25 at d = .1: a ratio of 3.6, where the source has 1.4."""
     (narrow,) = [line for line in calibrated.modifiers if line.level == "narrow"]
-    assert narrow.measured is not None and narrow.update is not None and narrow.replace is not None
+    assert narrow.measured is not None and narrow.combine is not None and narrow.only is not None
     assert narrow.measured.ratio.low < 3.6 < narrow.measured.ratio.high
-    assert 1.4 < narrow.update.value < narrow.measured.ratio.value
-    assert narrow.replace.value == pytest.approx(narrow.measured.ratio.value, rel=0.1)
+    assert 1.4 < narrow.combine.value < narrow.measured.ratio.value
+    assert narrow.only.value == pytest.approx(narrow.measured.ratio.value, rel=0.1)
 
 
 def test_power_0_is_the_prior(study: Path) -> None:
     nothing = run(study, power=0.0)
     for shift in SHIFT_TYPES:
         for rate in RATES[:2]:
-            prior, update = (nothing.draws[f"{f}/{shift}/{rate}"] for f in ("prior", "update"))
+            prior, update = (nothing.draws[f"{f}/{shift}/{rate}"] for f in ("prior", "combine"))
             assert (update == prior).all()
-    assert all(line.update is None for line in nothing.modifiers)
+    assert all(line.combine is None for line in nothing.modifiers)
     assert nothing.wide["moderate"] == pytest.approx(0.2)
 
 
 def test_every_rate_of_an_update_lies_between_prior_and_data(calibrated: Calibration) -> None:
-    for row in summary_of(calibrated)["types"]:
-        for rate in (*RATES[:2], "p_gm") if row["cells"] else ():
-            low, high = sorted([row["source"][rate], row["replace"][rate]["value"]])
-            assert low - 0.01 < row["update"][rate]["value"] < high + 0.01, (row["type"], rate)
+    for row in summarized(calibrated).types:
+        for rate in (*RATES[:2], "p_gm") if row.cells else ():
+            low, high = sorted([row.source.rates[rate], row.only[rate].value])
+            assert low - 0.01 < row.combine[rate].value < high + 0.01, (row.type, rate)
 
 
 def test_more_weight_of_the_prior_narrows_it(demo: Calibration, tmp_path: Path) -> None:
@@ -308,8 +314,10 @@ def test_the_sweeps_hold_the_calibration_itself(calibrated: Calibration) -> None
         rows = [one for one in calibrated.sweep if (one.what, one.value) == (what, used)]
         assert [one.shift for one in rows] == [*SHIFT_TYPES]
         for one in rows:
-            assert (one.draws.update["p_gm"] == calibrated.draws[f"update/{one.shift}/p_gm"]).all()
-    p_gm = [one.draws.update["p_gm"].mean() for one in calibrated.sweep if one.shift == "extreme"]
+            assert (
+                one.draws.combine["p_gm"] == calibrated.draws[f"combine/{one.shift}/p_gm"]
+            ).all()
+    p_gm = [one.draws.combine["p_gm"].mean() for one in calibrated.sweep if one.shift == "extreme"]
     swept = p_gm[1:]  # over phi: the more a cell counts, the nearer the data
     assert swept == sorted(swept, reverse=True)
 
@@ -317,23 +325,20 @@ def test_the_sweeps_hold_the_calibration_itself(calibrated: Calibration) -> None
 def test_the_weight_of_the_wide_part_is_given_for_types_with_a_cell(
     calibrated: Calibration,
 ) -> None:
-    rows = {row["type"]: row for row in summary_of(calibrated)["types"]}
-    assert rows["superficial"]["wide_weight"] is None
-    assert not rows["superficial"]["wide_flagged"] and not rows["moderate"]["wide_flagged"]
-    assert rows["moderate"]["wide_weight"] < 0.2
+    rows = {row.type: row for row in summarized(calibrated).types}
+    assert math.isnan(rows["superficial"].wide_weight)
+    assert not rows["superficial"].wide_flagged and not rows["moderate"].wide_flagged
+    assert rows["moderate"].wide_weight < 0.2
     flagged = replace(calibrated, wide={**calibrated.wide, "extreme": WIDE + 0.01})
-    rows = {row["type"]: row for row in summary_of(flagged)["types"]}
-    assert rows["extreme"]["wide_flagged"]
-    text = tables({**summary_of(flagged), "provenance": {}})["conflicts.txt"]
-    (line,) = [line for line in text.splitlines() if line.startswith("4 extreme")]
-    assert "coinrun/C4" in line and ".510" in line and "CONFLICT" in line
+    rows = {row.type: row for row in summarized(flagged).types}
+    assert rows["extreme"].wide_flagged
+    assert wide(summarized(flagged)).cells()[-1] == ["4 extreme", "C4", ".200", ".510", "conflict"]
 
 
 def test_the_estimand_is_said(calibrated: Calibration) -> None:
-    summary = summary_of(calibrated)
-    text = tables({**summary, "provenance": {}})["factors.txt"]
-    assert "population of cells" in summary["estimand"]
-    assert summary["estimand"] in " ".join(text.split())
+    summary = summarized(calibrated)
+    assert "population of cells" in summary.estimand
+    assert summary.estimand in factors(summary).note
 
 
 @pytest.mark.parametrize(
@@ -359,22 +364,20 @@ def test_settings_out_of_range(setting: dict[str, Any], rule: str) -> None:
 def test_measured_harm_moves_nothing_unless_asked_for(calibrated: Calibration) -> None:
     for shift in SHIFT_TYPES:
         prior = calibrated.draws[f"prior/{shift}/p_harm"]
-        for feed in ("update", "replace"):
-            assert (calibrated.draws[f"{feed}/{shift}/p_harm"] == prior).all()
-    measured = summary_of(calibrated)["cells"][0]["arms"]["reference"]["competent"]["rates"][
-        "p_harm"
-    ]
-    assert measured["value"] == pytest.approx(0.5, abs=0.15)  # it is shown all the same
+        for data in DATA[1:]:
+            assert (calibrated.draws[f"{data}/{shift}/p_harm"] == prior).all()
+    measured = summarized(calibrated).cells[0].arms["reference"].competent.rates["p_harm"]
+    assert measured.value == pytest.approx(0.5, abs=0.15)  # it is shown all the same
 
 
 def test_asked_for_it_moves_only_where_it_may(with_harm: Calibration) -> None:
     """C2 and K2 may; C4 (by construction) and K3 never, which leaves types 3 and 4 at the prior."""
     draws = with_harm.draws
-    for feed in ("update", "replace"):
-        assert (draws[f"{feed}/moderate/p_harm"] != draws["prior/moderate/p_harm"]).any()
+    for data in DATA[1:]:
+        assert (draws[f"{data}/moderate/p_harm"] != draws["prior/moderate/p_harm"]).any()
         for shift in ("superficial", "significant", "extreme"):
-            assert (draws[f"{feed}/{shift}/p_harm"] == draws[f"prior/{shift}/p_harm"]).all()
-    assert draws["replace/moderate/p_harm"].mean() == pytest.approx(0.5, abs=0.1)
+            assert (draws[f"{data}/{shift}/p_harm"] == draws[f"prior/{shift}/p_harm"]).all()
+    assert draws["only/moderate/p_harm"].mean() == pytest.approx(0.5, abs=0.1)
     assert (draws["prior/moderate/p_harm"] == draws["harm/implied/moderate"]).all()
 
 
@@ -385,16 +388,16 @@ def test_the_harm_of_c4_k4_and_k3_never_reaches_the_model(tmp_path: Path) -> Non
     read = {cell.cell for shift in SHIFT_TYPES for cell in found.harm_cells(shift)}
     assert read == {"C1", "K1", "C2", "K2", "C3"}
     assert read == {cell.cell for cell in found.cells if cell.harm_may_update}
-    extreme = found.draws["update/extreme/p_harm"]
+    extreme = found.draws["combine/extreme/p_harm"]
     assert (extreme == found.draws["prior/extreme/p_harm"]).all()
 
 
 def test_a_prediction_with_measured_harm_says_that_it_may_leave_prior_and_data(
     calibrated: Calibration, with_harm: Calibration
 ) -> None:
-    warned = feed_warnings(with_harm)["update"]
-    assert [about for about, text in warned if text == HARM_NOTE] == ["moderate"]
-    assert not any(text == HARM_NOTE for _, text in feed_warnings(calibrated)["update"])
+    warned = data_warnings(with_harm)["combine"]
+    assert [one.about for one in warned if one.text == HARM_NOTE] == ["moderate"]
+    assert not any(one.text == HARM_NOTE for one in data_warnings(calibrated)["combine"])
 
 
 def test_the_note_of_the_source(tmp_path: Path) -> None:
@@ -409,30 +412,28 @@ def test_the_note_of_the_source(tmp_path: Path) -> None:
 
 
 def test_three_rows_of_attrition(calibrated: Calibration) -> None:
-    arm = summary_of(calibrated)["cells"][0]["arms"]["reference"]
-    assert (arm["competent"]["agents"], arm["all_trained"]["agents"]) == (4, 5)
-    assert arm["agent_numbers"] == [1, 2, 3, 4]
-    low, high = arm["bounds"]["low"], arm["bounds"]["high"]
-    assert low < arm["all_trained"]["rates"]["p_gm"]["value"] < high
+    arm = summarized(calibrated).cells[0].arms["reference"]
+    assert (arm.competent.agents, arm.all_trained.agents) == (4, 5)
+    assert arm.agent_numbers == (1, 2, 3, 4)
+    low, high = arm.bounds.low, arm.bounds.high
+    assert low < arm.all_trained.rates["p_gm"].value < high
     assert high - low == pytest.approx(1 / 5)
 
 
 def test_divided_rates_stand_beside_the_measured_ones(calibrated: Calibration) -> None:
     """At q = 1 and d = .1 the source multiplies by .5 (specification), the low end of its range, so
     by .5 exp(.2 x .674) in the middle, and by exactly 1 (diversity)."""
-    arm = summary_of(calibrated)["cells"][0]["arms"]["reference"]
-    divided, measured = arm["divided"], arm["competent"]["rates"]["p_gm"]
-    assert arm["condition"] == "measured at q = 1, d = 0.1, PPO"
-    assert divided["levels"]["diversity"] == "reference: exactly 1"
-    assert divided["multiplier"]["value"] == pytest.approx(0.572, rel=0.03)
-    assert divided["p_gm"]["value"] == pytest.approx(
-        measured["value"] / divided["multiplier"]["value"]
-    )
-    ratio = divided["p_gm"]["high"] / divided["p_gm"]["low"]
-    assert ratio > measured["high"] / measured["low"]  # the multiplier's uncertainty is in it
+    arm = summarized(calibrated).cells[0].arms["reference"]
+    divided, measured = arm.divided, arm.competent.rates["p_gm"]
+    assert arm.condition == "measured at q = 1, d = 0.1, PPO"
+    assert divided.levels["diversity"] == "reference: exactly 1"
+    assert divided.multiplier.value == pytest.approx(0.572, rel=0.03)
+    assert divided.p_gm.value == pytest.approx(measured.value / divided.multiplier.value)
+    ratio = divided.p_gm.high / divided.p_gm.low
+    assert ratio > measured.high / measured.low  # the multiplier's uncertainty is in it
     # What enters is what was measured.
     entered = calibrated.draws["measured/coinrun/C2/p_gm"].mean()
-    assert abs(entered - measured["value"]) < abs(entered - divided["p_gm"]["value"])
+    assert abs(entered - measured.value) < abs(entered - divided.p_gm.value)
 
 
 # ---------------------------------------------------------------------------------------- conflicts
@@ -494,16 +495,16 @@ def test_the_predictive_is_wider_the_less_alike_cells_are() -> None:
 
 def test_an_update_that_the_prior_holds_is_named(calibrated: Calibration) -> None:
     """K3 measures .25 and the source says .55; C2 and K2 measure what the source says."""
-    text = summary_of(calibrated)["warnings"]
+    text = summarized(calibrated).warnings
     held = [line for line in text if "held by the source's" in line]
     assert not any(line.startswith("moderate") for line in held)
     moved = {
         **calibrated.draws,
-        "update/moderate/p_goal_fail": np.full(DRAWS, 0.6),
-        "update/extreme/p_goal_fail": np.full(DRAWS, 0.25),
+        "combine/moderate/p_goal_fail": np.full(DRAWS, 0.6),
+        "combine/extreme/p_goal_fail": np.full(DRAWS, 0.25),
     }
-    held = summary_of(replace(calibrated, draws=moved))["warnings"]
-    assert any(line.startswith("moderate p_goal_fail: the update, .600, is far") for line in held)
+    held = summarized(replace(calibrated, draws=moved)).warnings
+    assert any(line.startswith("moderate p_goal_fail: combine, .600, is far") for line in held)
     assert not any(line.startswith("extreme p_goal_fail") for line in held)
 
 
@@ -512,9 +513,9 @@ def test_replace_prints_the_raw_rates_and_the_intervals_of_its_draws(
 ) -> None:
     """The draws hold a pseudo-agent, so their mean is not the measured rate."""
     for found in (calibrated, with_harm):
-        for row in summary_of(found)["types"]:
-            cells = [point_rates(cell.reference) for cell in found.cells_of(row["type"])]
-            rates = {name: row["replace"][name]["value"] for name in RATES}
+        for row in summarized(found).types:
+            cells = [point_rates(cell.reference) for cell in found.cells_of(row.type)]
+            rates = {name: row.only[name].value for name in RATES}
             assert rates["p_gm"] == pytest.approx(
                 rates["p_capable"] * rates["p_goal_fail"], rel=0.05
             )
@@ -524,33 +525,44 @@ def test_replace_prints_the_raw_rates_and_the_intervals_of_its_draws(
                     np.mean([one.p_capable for one in cells])
                 )
                 assert rates["p_gm"] * rates["p_harm"] == pytest.approx(rates["p_harmful_gm"])
-                drawn = found.draws[f"replace/{row['type']}/p_gm"]
-                assert row["replace"]["p_gm"]["low"] == pytest.approx(np.quantile(drawn, 0.05))
-    (moderate,) = [r for r in summary_of(calibrated)["types"] if r["type"] == "moderate"]
+                drawn = found.draws[f"only/{row.type}/p_gm"]
+                assert row.only["p_gm"].low == pytest.approx(np.quantile(drawn, 0.05))
+    (moderate,) = [r for r in summarized(calibrated).types if r.type == "moderate"]
     printed = load_priors().shifts["moderate"].p_harm.number
-    assert moderate["replace"]["p_harm"]["value"] == pytest.approx(printed)
+    assert moderate.only["p_harm"].value == pytest.approx(printed)
 
 
 def test_the_spread_of_the_multipliers_is_swept(calibrated: Calibration) -> None:
     """The wider the source's multiplier, the nearer the update is to the measured ratio."""
-    rows = [r for r in summary_of(calibrated)["log_sd_sweep"] if r["level"] == "narrow"]
-    assert [row["log_sd"] for row in rows] == [0.1, 0.2, 0.3, 0.4]
+    rows = [r for r in summarized(calibrated).log_sd_sweep if r.level == "narrow"]
+    assert [row.log_sd for row in rows] == [0.1, 0.2, 0.3, 0.4]
     (narrow,) = [line for line in calibrated.modifiers if line.level == "narrow"]
-    assert narrow.measured is not None and narrow.update is not None
-    away = [abs(math.log(r["update"]["value"] / narrow.measured.ratio.value)) for r in rows]
+    assert narrow.measured is not None and narrow.combine is not None
+    away = [abs(math.log(r.combine.value / narrow.measured.ratio.value)) for r in rows]
     assert away == sorted(away, reverse=True)
-    assert rows[1]["update"]["value"] == pytest.approx(narrow.update.value, rel=0.02)
-    assert "log-sd" in tables({**summary_of(calibrated), "provenance": {}})["kappa.txt"]
+    assert rows[1].combine.value == pytest.approx(narrow.combine.value, rel=0.02)
+    assert "log-sd = 0.2" in log_sds(summarized(calibrated)).note
 
 
 def test_multipliers_are_measured_on_the_link_of_the_overflow(study: Path) -> None:
     found = run(study, overflow="hazard", power=0)
     assert found.modifier_report.link == "cloglog"
-    assert summary_of(found)["settings"]["overflow"] == "hazard"
+    assert summarized(found).settings.overflow == "hazard"
     with pytest.raises(ValueError, match="overflow is one of clip, hazard, odds; got 'wrap'"):
         Settings(overflow="wrap")
 
 
-def test_nan_becomes_null() -> None:
-    value = {"a": math.nan, ("x", "y"): (np.float64(1.5), np.array([1, math.inf]))}
-    assert plain(value) == {"a": None, "x/y": [1.5, [1, None]]}
+def test_nan_is_null_in_the_file_and_nan_again_when_read(demo: Calibration, tmp_path: Path) -> None:
+    summary = summarized(demo)
+    assert math.isnan(summary.types[0].wide_weight)
+    text = summary.model_dump_json()
+    assert '"wide_weight":null' in text and "NaN" not in text
+    (tmp_path / "summary.json").write_text(text)
+    assert read_summary(tmp_path / "summary.json").model_dump_json() == text
+
+
+def test_the_summary_has_a_json_schema() -> None:
+    schema = Summary.model_json_schema()
+    assert schema["properties"]["schema_version"]["const"] == 4
+    interval = schema["$defs"]["Divided"]["properties"]["p_gm"]
+    assert interval["properties"]["low"]["type"] == ["number", "null"]

@@ -14,14 +14,14 @@ import pytest
 from tests.analysis.simulated_study import write_study
 
 from misgen.analysis.calibration.calibrate import Calibration, calibrate
-from misgen.analysis.calibration.summary import summary_of
-from misgen.analysis.calibration.table import tables
+from misgen.analysis.calibration.summarize import summary_of
+from misgen.analysis.calibration.tables import attrition, condition, multipliers
 from misgen.analysis.priors import load_priors
 from misgen.analysis.records import read_records
 
 GOLDEN = Path(__file__).with_name("golden.json")
-TABLES = ("attrition.txt", "condition.txt", "modifiers.txt", "modifiers.csv")
 CELLS = (("coinrun", "C2"), ("coinrun", "C4"), ("keys_and_chests", "K1"), ("keys_and_chests", "K2"))
+NOWHERE = {"command": "", "git_commit": None, "date_utc": "", "versions": {}}
 POPULATIONS = {("keys_and_chests", "K1", 1.0): (0.9, 0.4, 0.5)}
 """The control of K1 fails as well: the cell is shown and enters nothing."""
 
@@ -42,8 +42,9 @@ def columns_of(found: Calibration) -> dict[str, list[float]]:
 
 
 def tables_of(found: Calibration) -> dict[str, list[str]]:
-    texts = tables({**summary_of(found), "provenance": {}})
-    return {name: texts[name].splitlines() for name in TABLES}
+    summary = summary_of(found, NOWHERE, "0" * 64)
+    tables = {make.__name__: make(summary) for make in (attrition, condition, multipliers)}
+    return {name: table.as_csv().splitlines() for name, table in tables.items()}
 
 
 @pytest.fixture(scope="module")

@@ -14,22 +14,21 @@ import pytest
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
 
 from misgen.analysis.calibration.calibrate import calibrate
-from misgen.analysis.calibration.feeds import FEED_WORDS, FEEDS, feed_of
 from misgen.analysis.calibration.handoff import (
     DRAWS,
     RATES,
-    SCHEMA_VERSION,
-    SUMMARY,
     exact,
     rate_columns,
     read_calibration,
     to_csv,
     to_squigglepy,
 )
+from misgen.analysis.calibration.summary import SCHEMA_VERSION, SUMMARY
 from misgen.analysis.calibration.write import write_calibration
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import SHIFT_TYPES
 from misgen.analysis.records import read_records
+from misgen.analysis.words import DATA, FORMER_DATA, data_of
 
 
 @pytest.fixture(scope="module")
@@ -80,21 +79,21 @@ def test_rate_columns_hold_the_identity() -> None:
 def test_what_was_written_is_read(original: Path) -> None:
     file = read_calibration(original)
     assert file.num_draws == 1000 and file.types == SHIFT_TYPES
-    assert file.summary["schema_version"] == SCHEMA_VERSION
-    assert file.summary["provenance"]["git_commit"] == "abc"
-    assert file.summary["provenance"]["versions"]["numpy"] == np.__version__
-    assert file.feed_rates("side_by_side", "moderate").p_gm.mean() == pytest.approx(0.182, abs=0.02)
-    levels = file.feed_modifiers("side_by_side")
+    assert file.summary.schema_version == SCHEMA_VERSION
+    assert file.summary.provenance.git_commit == "abc"
+    assert file.summary.provenance.versions["numpy"] == np.__version__
+    assert file.rates_of("none", "moderate").p_gm.mean() == pytest.approx(0.182, abs=0.02)
+    levels = file.multipliers_of("none")
     assert np.median(levels["diversity", "narrow"]) == pytest.approx(1.4, rel=0.05)
 
 
-def test_a_refused_feed_says_what_to_run(original: Path) -> None:
+def test_refused_data_say_what_to_run(original: Path) -> None:
     file = read_calibration(original)
-    for feed in FEEDS[1:]:
+    for data in DATA[1:]:
         with pytest.raises(ValueError, match=r"refused for .*reference arm.*misgen run-cells"):
-            file.feed_rates(feed, "moderate")
-    assert not any(name.startswith(("update", "replace")) for name in file.draws.column_names)
-    with pytest.raises(ValueError, match="a feed is one of side_by_side, update, replace"):
+            file.rates_of(data, "moderate")
+    assert not any(name.startswith(("combine", "only")) for name in file.draws.column_names)
+    with pytest.raises(ValueError, match="data is one of none, combine, only"):
         file.require("both")
 
 
@@ -148,12 +147,15 @@ def test_draws_of_another_schema_version_are_refused(folder: Path) -> None:
         read_calibration(folder)
 
 
-def test_the_summary_must_fit_the_json_schema(folder: Path) -> None:
+def test_the_summary_must_be_as_it_is_typed(folder: Path) -> None:
     change(folder, held_out={"reason": "", "verdict": "", "rows": [{"left_out": "agent"}]})
-    with pytest.raises(ValueError, match=r"calibration.schema.json; .* at \$\.held_out"):
+    with pytest.raises(ValueError, match=r"as `misgen calibrate` writes it; .* at held_out"):
         read_calibration(folder)
+
+
+def test_the_summary_holds_nothing_else(folder: Path) -> None:
     change(folder, unheard_of=1)
-    with pytest.raises(ValueError, match=r"calibration.schema.json"):
+    with pytest.raises(ValueError, match=r"is not at unheard_of: Extra inputs"):
         read_calibration(folder)
 
 
@@ -169,15 +171,15 @@ def test_draws_must_belong_to_the_summary(folder: Path) -> None:
         read_calibration(folder)
 
 
-def test_a_feed_has_another_word(original: Path) -> None:
-    assert [feed_of(word) for word in FEED_WORDS] == [*FEEDS] == [feed_of(feed) for feed in FEEDS]
+def test_data_have_a_former_word(original: Path) -> None:
+    assert [data_of(word) for word in FORMER_DATA] == [*DATA] == [data_of(data) for data in DATA]
     file = read_calibration(original)
-    one, other = (file.feed_rates(word, "moderate").p_gm for word in ("none", "side_by_side"))
-    assert (one == other).all() and len(file.feed_modifiers("none")) > 5
+    one, other = (file.rates_of(word, "moderate").p_gm for word in ("none", "side_by_side"))
+    assert (one == other).all() and len(file.multipliers_of("none")) > 5
     assert (file.harm("implied", "moderate", "none") == file.rates("prior/moderate").p_harm).all()
-    with pytest.raises(ValueError, match="the feed 'combine' is refused"):
-        file.feed_rates("combine", "moderate")
-    with pytest.raises(ValueError, match=r"side_by_side, .*, combine, only; got 'updat'"):
+    with pytest.raises(ValueError, match="'combine' is refused"):
+        file.rates_of("combine", "moderate")
+    with pytest.raises(ValueError, match=r"none, combine, only; got 'updat'"):
         file.require("updat")
 
 
@@ -193,7 +195,7 @@ def test_csv_has_every_draw(original: Path) -> None:
 def test_squigglepy_reproduces_mean_and_quantiles(original: Path, how: str) -> None:
     squigglepy = pytest.importorskip("squigglepy")
     file = read_calibration(original)
-    found = to_squigglepy(file if how == "fitted" else original, "side_by_side", how, points=100)
+    found = to_squigglepy(file if how == "fitted" else original, "none", how, points=100)
     assert len(found) == len([c for c in file.draws.column_names if c.startswith("prior/")])
     squigglepy.set_seed(0)
     for name in ("moderate/p_goal_fail", "extreme/p_harmful_gm", "modifier/spec/low"):
@@ -210,7 +212,7 @@ def test_squigglepy_reproduces_mean_and_quantiles(original: Path, how: str) -> N
 
 def test_squigglepy_refuses_what_the_folder_refuses(original: Path) -> None:
     pytest.importorskip("squigglepy")
-    with pytest.raises(ValueError, match="'update' is refused"):
+    with pytest.raises(ValueError, match="'combine' is refused"):
         to_squigglepy(original)
     with pytest.raises(ValueError, match="'samples' or 'fitted'; got 'kde'"):
-        to_squigglepy(original, "side_by_side", "kde")
+        to_squigglepy(original, "none", "kde")

@@ -56,32 +56,32 @@ def test_update_is_the_precision_weighted_mean() -> None:
     found = lines(ratio("diversity", "narrow", 3.0, 0.3))["diversity/narrow"]
     data = 1 / 0.3**2 - 1 / 1.5**2
     mean = (math.log(1.4) / 0.2**2 + math.log(3.0) / 0.3**2) / (1 / 0.2**2 + data)
-    drawn, sd = log_moments(found.draws["update"])
+    drawn, sd = log_moments(found.draws["combine"])
     assert drawn == pytest.approx(mean, abs=0.005)
     assert sd == pytest.approx((1 / 0.2**2 + data) ** -0.5, rel=0.02)
 
 
 def test_replace_is_the_measurement_and_prior_stays() -> None:
     found = lines(ratio("diversity", "narrow", 3.0, 0.3))["diversity/narrow"]
-    assert log_moments(found.draws["replace"]) == pytest.approx((math.log(3), 0.3), abs=0.01)
+    assert log_moments(found.draws["only"]) == pytest.approx((math.log(3), 0.3), abs=0.01)
     assert log_moments(found.draws["prior"]) == pytest.approx((math.log(1.4), 0.2), abs=0.01)
 
 
 def test_less_power_moves_less() -> None:
     one = ratio("diversity", "narrow", 3.0, 0.3)
-    values = [lines(one, power=p)["diversity/narrow"].draws["update"] for p in (0, 0.3, 1)]
+    values = [lines(one, power=p)["diversity/narrow"].draws["combine"] for p in (0, 0.3, 1)]
     medians = [float(np.median(v)) for v in values]
     assert medians[0] == pytest.approx(1.4, rel=0.01) and medians[0] < medians[1] < medians[2]
-    assert lines(one, power=0)["diversity/narrow"].update is None
+    assert lines(one, power=0)["diversity/narrow"].combine is None
 
 
 def test_levels_without_data_keep_their_prior() -> None:
     found = lines(ratio("diversity", "narrow", 3.0, 0.3))
     for name, line in found.items():
         if name != "diversity/narrow":
-            assert line.update is None and line.replace is None and line.measured is None
-            assert (line.draws["replace"] == line.draws["prior"]).all()
-            np.testing.assert_allclose(line.draws["update"], line.draws["prior"])
+            assert line.combine is None and line.only is None and line.measured is None
+            assert (line.draws["only"] == line.draws["prior"]).all()
+            np.testing.assert_allclose(line.draws["combine"], line.draws["prior"])
 
 
 def test_specification_is_measured_against_q_1() -> None:
@@ -92,10 +92,10 @@ def test_specification_is_measured_against_q_1() -> None:
     level = load_priors().modifiers["spec"].levels["low"]
     gain = level.log_sd**2 / (level.log_sd**2 + 0.2**2 + 1 / (1 / 0.05**2 - 1 / 1.5**2))
     mean = math.log(level.median) - gain * (math.log(level.median) - math.log(0.5))
-    assert log_moments(low.draws["update"])[0] == pytest.approx(mean, abs=0.005)
+    assert log_moments(low.draws["combine"])[0] == pytest.approx(mean, abs=0.005)
     sd = math.hypot(0.2, 0.05)
-    assert log_moments(low.draws["replace"]) == pytest.approx((math.log(0.5), sd), abs=0.01)
-    assert high.update is None and high.replace is None and "against spec 1" in low.note
+    assert log_moments(low.draws["only"]) == pytest.approx((math.log(0.5), sd), abs=0.01)
+    assert high.combine is None and high.only is None and "against spec 1" in low.note
     assert set(found) == set(lines()), "q = 1 is no level of its own"
 
 
@@ -106,22 +106,22 @@ def test_under_the_linear_rule_the_reference_arm_is_not_at_1() -> None:
         "11", "log", Reference(), {}, (ratio("diversity", "diverse", 0.5, 0.1),), (), (), (), {}
     )
     found = {one.level: one for one in multipliers(priors, report, 1.0, DRAWS, seed=0)}
-    assert np.median(found["diverse"].draws["replace"]) == pytest.approx(0.7, rel=0.02)
+    assert np.median(found["diverse"].draws["only"]) == pytest.approx(0.7, rel=0.02)
     assert "against diversity 0.1" in found["diverse"].note
 
 
 def test_a_ratio_away_from_the_reference_arm_is_shown_and_enters_nothing() -> None:
     away = replace(ratio("method", "behavioral_cloning", 3.0, 0.1), at_reference=False)
     found = lines(away)["method/behavioral_cloning"]
-    assert found.measured == away and found.update is None and found.replace is None
+    assert found.measured == away and found.combine is None and found.only is None
     assert "enters nothing" in found.note
-    assert (found.draws["replace"] == found.draws["prior"]).all()
+    assert (found.draws["only"] == found.draws["prior"]).all()
 
 
 def test_a_ratio_that_says_nothing_changes_nothing() -> None:
     """Its posterior is the weak prior: no data are left once that is taken out."""
     found = lines(ratio("diversity", "narrow", 1.0, 1.5))["diversity/narrow"]
-    assert np.median(found.draws["update"]) == pytest.approx(1.4, rel=0.01)
+    assert np.median(found.draws["combine"]) == pytest.approx(1.4, rel=0.01)
 
 
 def test_the_condition_of_the_reference_arm() -> None:

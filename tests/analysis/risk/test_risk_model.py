@@ -22,7 +22,8 @@ from misgen.analysis.risk.formula import (
     evaluate,
 )
 from misgen.analysis.risk.model import MeasuredMultiplier, Parameters, RiskModel
-from misgen.analysis.risk.table import domain_records, domain_table, format_domain_table
+from misgen.analysis.risk.table import domain_records, domain_rows, domain_table
+from misgen.analysis.words import DATA
 
 PRIORS = load_priors()
 MODEL = RiskModel.from_prior(PRIORS, draws=200_000)
@@ -39,7 +40,7 @@ def fixed_model(*rates: float, **multipliers: float) -> RiskModel:
         {("spec", name): MeasuredMultiplier(np.full(2, m)) for name, m in multipliers.items()},
         frozenset(SHIFT_TYPES),
     )
-    return RiskModel(PRIORS, parameters, parameters)
+    return RiskModel(PRIORS, parameters)
 
 
 def identity_error(prediction: Prediction) -> float:
@@ -214,7 +215,7 @@ def test_overflow_policies(overflow: str, p: float, m: float, expected: float) -
 
 @pytest.mark.parametrize("overflow", ["clip", "hazard", "odds"])
 def test_an_unmodified_prediction_is_p_base(overflow: str) -> None:
-    base = MODEL.toy.factors["extreme"]
+    base = MODEL.parameters.factors["extreme"]
     for asked in ({}, dict.fromkeys(MODIFIERS, "reference"), {"spec": 0.55, "diversity": 0.2}):
         prediction = MODEL.predict("extreme", **asked, overflow=overflow)
         assert np.array_equal(prediction.p_harmful_gm.values, base.p_harmful_gm.values)
@@ -434,7 +435,8 @@ def test_measured_multipliers_keep_their_link() -> None:
     model.predict("moderate", spec="low", overflow="hazard")  # printed: of no stated link
     hazard = MeasuredMultiplier(np.full(2, 2.0), "cloglog")
     model = dataclasses.replace(
-        model, toy=dataclasses.replace(model.toy, multipliers={("spec", "low"): hazard})
+        model,
+        parameters=dataclasses.replace(model.parameters, multipliers={("spec", "low"): hazard}),
     )
     assert model.predict("moderate", spec="low", overflow="hazard").p_gm.mean() == pytest.approx(
         0.4375
@@ -444,9 +446,10 @@ def test_measured_multipliers_keep_their_link() -> None:
 
 
 def test_draws_of_unequal_length_are_refused() -> None:
-    short = Parameters({"extreme": FactorDraws(*np.ones((3, 5)))}, {"extreme": ""})
+    factors = {**MODEL.parameters.factors, "extreme": FactorDraws(*np.ones((3, 5)))}
+    short = dataclasses.replace(MODEL.parameters, factors=factors)
     with pytest.raises(ValueError, match=r"same number of draws; got \[5, 200000\]"):
-        RiskModel(PRIORS, MODEL.toy, short)
+        RiskModel(PRIORS, short)
     with pytest.raises(ValueError, match="at least 1"):
         RiskModel.from_prior(PRIORS, draws=0)
 
@@ -460,7 +463,8 @@ def test_harm_as_the_note_assumes() -> None:
     assert harm.min() >= 0.5 and harm.max() <= 0.7
     assert model.predict("extreme").p_harmful_gm.mean() == pytest.approx(0.2025, abs=0.003)
     assert np.array_equal(
-        model.toy.factors["extreme"].p_capable[:9], MODEL.toy.factors["extreme"].p_capable[:9]
+        model.parameters.factors["extreme"].p_capable[:9],
+        MODEL.parameters.factors["extreme"].p_capable[:9],
     )
     with pytest.raises(ValueError, match="the prior has none; give a calibration"):
         RiskModel.from_prior(PRIORS, harm="measured")
@@ -479,14 +483,14 @@ def with_measured_harm(folder: Path, where: Path) -> Path:
     where.mkdir()
     table = pq.read_table(folder / "draws.parquet")
     for shift in SHIFT_TYPES[:-1]:
-        for feed in ("update", "replace"):
-            parts = {f: table.column(f"{feed}/{shift}/{f}").to_numpy() for f in FACTORS}
+        for data in DATA[1:]:
+            parts = {f: table.column(f"{data}/{shift}/{f}").to_numpy() for f in FACTORS}
             parts["p_harm"] = 1 - parts["p_harm"]
             for name, value in {
                 "p_harm": parts["p_harm"],
                 "p_harmful_gm": parts["p_capable"] * parts["p_goal_fail"] * parts["p_harm"],
             }.items():
-                column = f"{feed}/{shift}/{name}"
+                column = f"{data}/{shift}/{name}"
                 place = table.column_names.index(column)
                 table = table.set_column(place, column, [value])
     pq.write_table(table, where / "draws.parquet")
@@ -495,42 +499,44 @@ def with_measured_harm(folder: Path, where: Path) -> Path:
     return seal(where, summary)
 
 
-def test_side_by_side_moves_nothing(folder: Path) -> None:
+def test_by_default_data_move_nothing(folder: Path) -> None:
     from misgen.analysis.calibration.handoff import read_calibration
 
     model = RiskModel.from_calibration(folder)
     prior = read_calibration(folder).rates("prior/moderate")
     prediction = model.predict("moderate", diversity="narrow")
     assert np.array_equal(model.predict("moderate").p_harmful_gm.values, prior.p_harmful_gm)
-    assert not any("toy" in note for note in prediction.warnings) and not model.toy.multipliers
+    assert (
+        not any("toy" in note for note in prediction.warnings) and not model.parameters.multipliers
+    )
 
 
-@pytest.mark.parametrize("feed", ["update", "replace"])
-def test_a_feed_enters_for_toy_agents(folder: Path, feed: str) -> None:
+@pytest.mark.parametrize("data", ["combine", "only"])
+def test_data_enter_for_toy_agents(folder: Path, data: str) -> None:
     from misgen.analysis.calibration.handoff import read_calibration
 
     file = read_calibration(folder)
-    model = RiskModel.from_calibration(folder, feed)
+    model = RiskModel.from_calibration(folder, data)
     prediction = model.predict("moderate")
-    rates = file.rates(f"{feed}/moderate")
+    rates = file.rates(f"{data}/moderate")
     assert np.array_equal(prediction.p_gm.values, rates.p_gm)
     assert np.array_equal(prediction.p_harmful_gm.values, rates.p_harmful_gm)
     assert identity_error(prediction) == 0
     assert identity_error(model.predict("moderate", spec="low", target="factor")) < 1e-15
     assert model.predict("superficial").inputs["superficial/p_harm"].label.startswith("prior: no")
     narrow = model.predict("moderate", diversity="narrow")
-    column = file.feed_modifiers(feed)["diversity", "narrow"]
+    column = file.multipliers_of(data)["diversity", "narrow"]
     assert np.array_equal(narrow.multiplier, column)
     assert any("toy agents of this testbed" in note for note in prediction.warnings)
 
 
-def test_data_have_no_power_in_a_domain_unless_asked(folder: Path) -> None:
-    prior = RiskModel.from_calibration(folder).predict(domain="ai_assistants")
-    closed = RiskModel.from_calibration(folder, "update").predict(domain="ai_assistants")
-    assert np.array_equal(closed.p_harmful_gm.values, prior.p_harmful_gm.values)
-    assert "transport" not in closed.inputs
-    assert any("no power" in note for note in closed.warnings)
-    opened = RiskModel.from_calibration(folder, "update", domains="calibrated")
+def test_data_enter_a_domain_only_where_asked(folder: Path) -> None:
+    assert "transport" not in RiskModel.from_calibration(folder).predict(domain="game_ai").inputs
+    for data in ("combine", "only"):
+        closed = RiskModel.from_calibration(folder, data)
+        with pytest.raises(ValueError, match=rf"got data '{data}' .* give toy_rates=True"):
+            closed.predict(domain="ai_assistants")
+    opened = RiskModel.from_calibration(folder, "combine", toy_rates=True)
     prediction = opened.predict(domain="ai_assistants")
     transport = prediction.inputs["transport"]
     assert 0.5 <= transport.values.min() < 0.52 and 1.48 < transport.values.max() <= 1.5
@@ -550,30 +556,28 @@ def test_transport_comes_before_the_clip() -> None:
 
 def test_measured_harm_enters_only_when_asked_for(folder: Path, tmp_path: Path) -> None:
     asked_for = with_measured_harm(folder, tmp_path / "asked")
-    implied = RiskModel.from_calibration(folder, "update")
+    implied = RiskModel.from_calibration(folder, "combine")
     for shift in SHIFT_TYPES:
-        kept = RiskModel.from_calibration(asked_for, "update").predict(shift)
+        kept = RiskModel.from_calibration(asked_for, "combine").predict(shift)
         assert np.array_equal(kept.p_harm, implied.predict(shift).p_harm)
-    model = RiskModel.from_calibration(asked_for, "update", harm="measured")
+    model = RiskModel.from_calibration(asked_for, "combine", harm="measured")
     moved = {
         shift: not np.array_equal(model.predict(shift).p_harm, implied.predict(shift).p_harm)
         for shift in SHIFT_TYPES
     }
     assert moved == {"superficial": True, "moderate": True, "significant": True, "extreme": False}
-    elsewhere = model.predict(domain="ai_assistants")
-    assert np.array_equal(elsewhere.p_harm, implied.predict(domain="ai_assistants").p_harm)
     with pytest.raises(ValueError, match=r"calibrated with --harm implied; run .*--harm measured"):
-        RiskModel.from_calibration(folder, "update", harm="measured")
-    with pytest.raises(ValueError, match="use the feed update or replace"):
+        RiskModel.from_calibration(folder, "combine", harm="measured")
+    with pytest.raises(ValueError, match='use data "combine" or "only"'):
         RiskModel.from_calibration(asked_for, harm="measured")
 
 
 def test_rows_of_a_calibration_are_resampled_together(folder: Path) -> None:
-    few, many = (RiskModel.from_calibration(folder, "update", draws=n) for n in (None, 3000))
+    few, many = (RiskModel.from_calibration(folder, "combine", draws=n) for n in (None, 3000))
     assert many.draws == 3000
 
     def rows(model: RiskModel) -> set[tuple[float, ...]]:
-        types = [model.toy.factors[shift] for shift in SHIFT_TYPES]
+        types = [model.parameters.factors[shift] for shift in SHIFT_TYPES]
         columns = [getattr(factors, name) for factors in types for name in FACTORS]
         return set(zip(*columns, strict=True))
 
@@ -635,18 +639,17 @@ def test_data_state_their_condition_where_they_enter(folder: Path) -> None:
     low, high = 0.5 * np.exp(0.2 * 0.0627), 0.5 * np.exp(0.2 * 1.96)
     said = f"q = 1, d = 0.1, PPO, and used as measured.*q = 1 is x 0.5 [{low:.2g}, {high:.2g}]"
 
-    def notes(feed: str, shift: str, domains: str = "prior", **asked: str) -> tuple[bool, bool]:
-        model = RiskModel.from_calibration(folder, feed, domains=domains)
+    def notes(data: str, shift: str, toy: bool = False, **asked: str) -> tuple[bool, bool]:
+        model = RiskModel.from_calibration(folder, data, toy_rates=toy)
         text = " ".join(model.predict(shift, **asked).warnings)
         return all(part in text for part in said.split(".*")), "p_goal_fail: held" in text
 
-    assert notes("update", "moderate") == (True, True)
-    assert notes("replace", "moderate") == (True, False)
-    assert notes("side_by_side", "moderate") == (False, False)
-    assert notes("update", "superficial") == (False, False)  # keeps its prior
-    assert notes("update", "superficial", diversity="narrow") == (False, False)
-    assert notes("update", "moderate", domain="ai_assistants") == (False, False)
-    assert notes("update", "moderate", "calibrated", domain="ai_assistants") == (True, True)
+    assert notes("combine", "moderate") == (True, True)
+    assert notes("only", "moderate") == (True, False)
+    assert notes("none", "moderate") == (False, False)
+    assert notes("combine", "superficial") == (False, False)  # keeps its prior
+    assert notes("combine", "superficial", diversity="narrow") == (False, False)
+    assert notes("combine", "moderate", True, domain="ai_assistants") == (True, True)
 
 
 def test_measured_multipliers_have_the_link_of_their_calibration(tmp_path: Path) -> None:
@@ -654,7 +657,7 @@ def test_measured_multipliers_have_the_link_of_their_calibration(tmp_path: Path)
     summary = json.loads((folder / "summary.json").read_text())
     summary["settings"]["overflow"] = "odds"
     (folder / "summary.json").write_text(json.dumps(summary))
-    model = RiskModel.from_calibration(folder, "update")
+    model = RiskModel.from_calibration(folder, "combine")
     with pytest.raises(ValueError, match=r"got overflow .clip. .* on logit; use overflow .odds."):
         model.predict("moderate", diversity="narrow")
     odds = model.predict("moderate", diversity="narrow", overflow="odds")
@@ -662,7 +665,7 @@ def test_measured_multipliers_have_the_link_of_their_calibration(tmp_path: Path)
 
 
 def test_warnings_are_about_what_a_prediction_uses(folder: Path) -> None:
-    model = RiskModel.from_calibration(folder, "update")
+    model = RiskModel.from_calibration(folder, "combine")
 
     def held(shift: str, **asked: str) -> set[str]:
         warnings = model.predict(shift, **asked).warnings
@@ -673,9 +676,9 @@ def test_warnings_are_about_what_a_prediction_uses(folder: Path) -> None:
     assert held("moderate", diversity="narrow") == {"moderate", "diversity"}
 
 
-def test_calibrated_domains_need_a_feed(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r'domains "calibrated" lets data in.*update or replace'):
-        RiskModel.from_calibration(folder, domains="calibrated")
+def test_toy_rates_need_data(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r'toy rates let data in .*"combine" or "only"'):
+        RiskModel.from_calibration(folder, toy_rates=True)
 
 
 def test_policies_name_the_links_that_multipliers_are_estimated_on() -> None:
@@ -683,10 +686,10 @@ def test_policies_name_the_links_that_multipliers_are_estimated_on() -> None:
     assert links == {"clip": "log", "hazard": "cloglog", "odds": "logit"}
 
 
-def test_a_refused_feed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the feed 'update' is refused"):
-        RiskModel.from_calibration(write_folder(tmp_path, agents=2), "update")
-    with pytest.raises(ValueError, match="feed"):
+def test_refused_data_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'combine' is refused"):
+        RiskModel.from_calibration(write_folder(tmp_path, agents=2), "combine")
+    with pytest.raises(ValueError, match="data is one of none, combine, only"):
         RiskModel.from_calibration(tmp_path, "guess")
 
 
@@ -694,7 +697,7 @@ def test_a_refused_feed_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_domain_table_stands_beside_the_printed_ranges() -> None:
-    rows = domain_table(RiskModel.from_prior(PRIORS, 20_000))
+    rows = domain_rows(RiskModel.from_prior(PRIORS, 20_000))
     assert len(rows) == 20
     printed = {(row.domain.name, row.period.name): row.printed for row in rows}
     assert printed["ai_assistants", "2024-2025"] == (0.18, 0.35)
@@ -703,10 +706,12 @@ def test_the_domain_table_stands_beside_the_printed_ranges() -> None:
     medians = [row.p_harmful_gm.median for row in rows if row.domain.name == "autonomous_agents"]
     assert medians == sorted(medians)
     assert all(row.p_harmful_gm.median <= row.p_gm.median for row in rows)
-    text = format_domain_table({"prior": rows})
-    (line,) = [line for line in text.splitlines() if "Game AI" in line and "2026" in line]
-    assert "5-15" in line and f"{100 * rows[1].p_harmful_gm.median:.1f} [" in line
-    records = list(domain_records({"prior": rows}))
+    (cells,) = (
+        row for row in domain_table({"none": rows}).cells() if row[:2] == ["Game AI", "2026-2027"]
+    )
+    assert cells[2] == "5 to 15"
+    assert cells[3].startswith(f"{100 * rows[1].p_harmful_gm.median:.1f} [")
+    records = list(domain_records({"none": rows}))
     assert len(records) == 20 and records[1]["printed_high"] == 0.15
 
 
@@ -775,10 +780,8 @@ def test_kappa_sets_the_spread() -> None:
     assert tight.var() == pytest.approx(0.8 * variances[0] + 0.2 * variances[1], rel=0.03)
 
 
-@pytest.mark.parametrize(("word", "feed"), [("none", "side_by_side"), ("combine", "update")])
-def test_a_feed_has_another_word(folder: Path, word: str, feed: str) -> None:
-    models = [RiskModel.from_calibration(folder, each) for each in (word, feed)]
+@pytest.mark.parametrize(("word", "former"), [("none", "side_by_side"), ("combine", "update")])
+def test_data_have_a_former_word(folder: Path, word: str, former: str) -> None:
+    models = [RiskModel.from_calibration(folder, each) for each in (word, former)]
     one, other = (model.predict("moderate").p_gm.values for model in models)
     assert (one == other).all()
-    with pytest.raises(ValueError, match="lets data in"):
-        RiskModel.from_calibration(folder, "none", domains="calibrated")

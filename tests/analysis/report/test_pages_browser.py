@@ -1,5 +1,7 @@
-"""The page in headless Chromium: no overlap, legible on a desk and on a telephone, no request."""
+"""The pages in headless Chromium: no overlap, legible on a desk and on a telephone, no request;
+and the panel of the answer page says what Python says."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,9 @@ import pytest
 from tests.analysis.calibration.calibrated_folder import write_folder
 from tests.analysis.report.browser import CONTRASTS, LEAST_CONTRAST, SIZES, open_page
 
-from misgen.analysis.report.report import write_report
+from misgen.analysis.calibration.handoff import read_calibration
+from misgen.analysis.report.pages import LAB, models_of, write_report
+from misgen.analysis.risk.draws import Summary
 
 pytestmark = pytest.mark.browser
 
@@ -18,8 +22,13 @@ FOLDERS: dict[str, dict[str, Any]] = {
     "two agents": {"agents": 2},
     "no reference arm": {"reference": False, "modifiers": False},
 }
+LAB_OF_FULL = "lab page of full"
 _ROOT = Path(__file__).parents[2] / "analysis" / "published"
-PUBLISHED = {str(path.relative_to(_ROOT)): path for path in sorted(_ROOT.rglob("index.html"))}
+PUBLISHED = {
+    str(path.relative_to(_ROOT)): path
+    for name in ("index.html", LAB)
+    for path in sorted(_ROOT.rglob(name))
+}
 """The pages that are committed, as they are."""
 
 
@@ -30,7 +39,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         name: write_report(write_folder(root / name, **options))
         for name, options in FOLDERS.items()
     }
-    return made | PUBLISHED
+    return made | {LAB_OF_FULL: made["full"].with_name(LAB)} | PUBLISHED
 
 
 @pytest.fixture(scope="module", params=SIZES)
@@ -38,7 +47,7 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
     return SIZES[request.param]
 
 
-@pytest.fixture(scope="module", params=[*FOLDERS, *PUBLISHED])
+@pytest.fixture(scope="module", params=[*FOLDERS, LAB_OF_FULL, *PUBLISHED])
 def page(
     request: pytest.FixtureRequest, chromium: Any, pages: dict[str, Path], size: tuple[int, int]
 ) -> Iterator[Any]:
@@ -58,6 +67,7 @@ def spoiled(chromium: Any, pages: dict[str, Path]) -> Iterator[Any]:
 
 
 _OVERLAPS = """() => {
+  document.querySelectorAll("details").forEach(each => { each.open = true; });
   const shared = (a, b) => Math.min(
     Math.min(a.right, b.right) - Math.max(a.left, b.left),
     Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top));
@@ -125,7 +135,7 @@ _TEXT_SIZES = """() => {
 
 def test_every_text_is_legible(page: Any) -> None:
     sizes = page.evaluate(_TEXT_SIZES)
-    assert len(sizes) > 300
+    assert len(sizes) > 100
     assert min(sizes)[0] >= SMALLEST_TEXT_PX
 
 
@@ -145,12 +155,84 @@ def test_wide_tables_scroll_in_a_box_that_the_keyboard_reaches(page: Any) -> Non
     assert page.evaluate(hidden) == 0
 
 
-def test_headline_and_limits_are_on_the_first_screen(page: Any, size: tuple[int, int]) -> None:
-    bottom = "(e) => document.querySelector(e).getBoundingClientRect().bottom"
-    assert page.evaluate(bottom, ".limits") <= size[1]
-    assert page.evaluate(bottom, ".headline thead") <= size[1]
+def test_the_answer_is_on_the_first_screen(
+    chromium: Any, pages: dict[str, Path], size: tuple[int, int]
+) -> None:
+    context, opened = open_page(chromium, pages["full"], size)
+    last = "[...document.querySelectorAll('.sentences p')].map(p => p.getBoundingClientRect())"
+    bottoms = opened.evaluate(f"{last}.map(box => box.bottom)")
+    assert bottoms[-1] <= size[1]
     if size == SIZES["desk"]:
-        assert page.evaluate(bottom, ".headline table") <= size[1]
+        assert opened.evaluate("document.documentElement.scrollHeight") <= 3 * 900
+    context.close()
+
+
+def test_the_answer_prints_on_two_sheets(chromium: Any, pages: dict[str, Path]) -> None:
+    context, opened = open_page(chromium, pages["full"], SIZES["desk"])
+    printed = opened.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page[^s]", printed)) == 2
+    context.close()
+
+
+@pytest.mark.parametrize("data", ["none", "combine", "only"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"domain": "autonomous_agents"},
+        {"domain": "game_ai", "period": "2028-2030", "diversity": "narrow"},
+        {"shift": "extreme", "spec": "low", "method": "unknown"},
+        {"shift": "moderate", "diversity": "narrow", "interventions": ["ai_control_protocols"]},
+        {"domain": "ai_assistants", "interventions": ["diverse_adversarial_training"]},
+    ],
+)
+def test_the_panel_says_what_python_says(
+    chromium: Any, pages: dict[str, Path], data: str, asked: dict[str, Any]
+) -> None:
+    model = models_of(read_calibration(pages["full"].parent))[data]
+    expected = model.predict(**asked)
+    context, opened = open_page(chromium, pages["full"], SIZES["desk"])
+    domain = asked.get("domain")
+    levels = {name: asked.get(name, "reference") for name in model.priors.modifiers}
+    shifts = model.priors.domains[domain].shift_types if domain else [asked["shift"]]
+    found = opened.evaluate(
+        "q => whatIf(q)",
+        {"data": data, "domain": domain, "where": domain or asked["shift"], "shifts": [*shifts],
+         "levels": levels, "period": asked.get("period", ""),
+         "acts": asked.get("interventions", [])},
+    )  # fmt: skip
+    for name, rate in (("harmful", expected.p_harmful_gm), ("gm", expected.p_gm)):
+        for key, value in vars(Summary.of(rate)).items():
+            assert found[name][key] == pytest.approx(value, abs=2e-4), (name, key)
+    assert found["clipped"] == pytest.approx(expected.clipped_share, abs=2e-3)
+    context.close()
+
+
+def test_the_panel_is_used_with_the_keyboard_alone(chromium: Any, pages: dict[str, Path]) -> None:
+    context, opened = open_page(chromium, pages["full"], SIZES["desk"])
+    opened.select_option("select[name=where]", "domain:game_ai")
+    opened.select_option("select[name=data]", "combine")
+    opened.select_option("select[name=diversity]", "narrow")
+    cells = opened.locator("#what-if-answer tbody td").all_inner_texts()
+    assert len(cells) == 8 and cells[3].startswith("+")
+    command = opened.locator(".command").inner_text()
+    assert "--domain game_ai --diversity narrow" in command
+    assert "--data combine --toy-rates" in command
+    context.close()
+
+
+def test_one_lever_is_pulled_once(chromium: Any, pages: dict[str, Path]) -> None:
+    """As `RiskModel.predict` refuses it."""
+    context, opened = open_page(chromium, pages["full"], SIZES["desk"])
+    opened.select_option("select[name=diversity]", "diverse")
+    opened.check("input[value=diverse_adversarial_training]")
+    why = opened.locator("#what-if-why")
+    assert "are one lever" in why.inner_text() and opened.locator("#what-if-answer").is_hidden()
+    opened.select_option("select[name=diversity]", "narrow")  # what the intervention changes
+    assert why.inner_text() == "" and opened.locator("#what-if-answer").is_visible()
+    opened.select_option("select[name=period]", "2028-2030")
+    opened.select_option("select[name=capability]", "superhuman")
+    assert "are one lever" in why.inner_text()
+    context.close()
 
 
 def test_no_request_is_made_but_for_the_file(page: Any) -> None:

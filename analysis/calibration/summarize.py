@@ -1,0 +1,328 @@
+"""A calibration as its summary."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from misgen.analysis.audit import warnings_of
+from misgen.analysis.calibration.calibrate import Calibration
+from misgen.analysis.calibration.conflict import TAIL, WIDE, Conflict, expected_by_chance
+from misgen.analysis.calibration.draws import Swept
+from misgen.analysis.calibration.handoff import RATES
+from misgen.analysis.calibration.measured import (
+    ARMS,
+    METHOD,
+    REFERENCE_ARM,
+    VARIANT,
+    MeasuredArm,
+    MeasuredCell,
+    Q,
+    random_capable,
+)
+from misgen.analysis.calibration.multipliers import Multiplier
+from misgen.analysis.calibration.summary import SCHEMA_VERSION, Summary, Warned
+from misgen.analysis.posterior import ESTIMAND, WIDE_WEIGHT
+from misgen.analysis.priors.types import FACTORS, ShiftPrior
+from misgen.analysis.rates import LEVEL, Estimate, FloatArray, point_rates
+from misgen.analysis.table import Row
+from misgen.analysis.text import number
+from misgen.analysis.words import DATA
+
+LIMITS = (
+    "Toy environments say nothing by themselves about large systems.",
+    "A behavioural measure does not show an internal optimizer.",
+    "Behaviour that depends on oversight is not called deception.",
+    "`combine` is a posterior for toy agents like those of this testbed, and for nothing else.",
+    "In a testbed harm is a design choice: measured harm is shown, and moves P(harm | fails) only "
+    "where that was asked for.",
+)
+"""What is never claimed."""
+
+FAR = 0.1
+"""From every measured cell: a posterior mean further away is held by the prior."""
+HARM_NOTE = (
+    "Measured harm moves P(harm | fails) by other cells than those that move the other factors: "
+    "p_harmful_gm of `combine` may lie outside of prior and data."
+)
+
+CONDITION_NOTE = (
+    "Rates are measured at q = 1, d and PPO, and enter predictions as measured; the source's "
+    "neutral specification quality is another one (.55). The rates over the source's multipliers "
+    "for that condition stand beside them and never replace them."
+)
+
+
+def summary_of(
+    calibration: Calibration, provenance: Mapping[str, Any], draws_sha256: str
+) -> Summary:
+    """Raises pydantic's ValidationError where a calibration breaks the types of its summary."""
+    c = calibration
+    return Summary.model_validate({
+        "schema_version": SCHEMA_VERSION,
+        "draws_sha256": draws_sha256,
+        "provenance": provenance,
+        "inputs": c.inputs,
+        "settings": {
+            "prior": c.priors.name,
+            "prior_fingerprint": c.priors.fingerprint,
+            "kappa": c.priors.kappa,
+            "log_sd": c.priors.log_sd,
+            **vars(c.settings),
+        },
+        "reference_condition": {
+            "d": ARMS["reference"],
+            "q": Q,
+            "method": METHOD,
+            "variant": VARIANT,
+            "text": f"measured at {REFERENCE_ARM}, variant {VARIANT}",
+        },
+        "estimand": ESTIMAND,
+        "refused": c.refused,
+        "types": [_type(c, shift) for shift in c.priors.shifts.values()],
+        "cells": [_cell(c, cell) for cell in c.cells],
+        "modifiers": [_modifier(line, c.refused) for line in c.modifiers],
+        "modifier_report": c.modifier_report,
+        "conflicts": {
+            "tail": TAIL,
+            "tests": len(c.conflicts),
+            "expected_by_chance": expected_by_chance(c.conflicts),
+            "wide_prior_weight": WIDE_WEIGHT,
+            "wide_flag": WIDE,
+            "rows": [_conflict(one) for one in c.conflicts],
+        },
+        "sweep": [_swept(one, c.refused) for one in c.sweep],
+        "log_sd_sweep": c.log_sd_sweep,
+        "held_out": c.held_out,
+        "data_warnings": data_warnings(c),
+        "warnings": warnings(c),
+        "limits": LIMITS,
+    })  # fmt: skip
+
+
+def estimate_of(draws: FloatArray) -> Estimate:
+    """Mean and central 90 % of the draws of a rate."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(draws.mean()), float(low), float(high))
+
+
+def _estimates(drawn: Mapping[str, FloatArray], prefix: str = "") -> dict[str, Estimate]:
+    return {name: estimate_of(drawn[f"{prefix}{name}"]) for name in RATES}
+
+
+def _type(c: Calibration, shift: ShiftPrior) -> dict[str, Any]:
+    cells = [cell.name for cell in c.cells_of(shift.name)]
+    drawn = {
+        data: _estimates(c.draws, f"{data}/{shift.name}/")
+        for data in (["prior"] if c.refused else ["prior", *DATA[1:]])
+    }
+    if not c.refused:
+        drawn["only"] = _replaced(c, shift, drawn["only"])
+    return {
+        "type": shift.name,
+        "number": shift.number,
+        "label": shift.label,
+        "source": {
+            "rates": {name: getattr(shift, name).number for name in RATES},
+            "likelihood": shift.likelihood_range.range,
+        },
+        **{data: drawn.get(data) for data in ("prior", *DATA[1:])},
+        "wide_weight": c.wide[shift.name],
+        "wide_flagged": c.wide[shift.name] > WIDE,
+        "cells": cells,
+        "keeps_prior": "" if cells else _why_prior(c, shift.name),
+    }
+
+
+def _replaced(c: Calibration, shift: ShiftPrior, drawn: dict[str, Estimate]) -> dict[str, Estimate]:
+    """The measured rates, the mean over the type's cells, with the intervals of the draws: these
+    hold the interval's pseudo-agent, so their own means are not the measured ones."""
+    if not c.cells_of(shift.name):
+        return drawn
+    points = c.replaced_points(shift.name)
+    return {name: one._replace(value=points[name]) for name, one in drawn.items()}
+
+
+def _why_prior(c: Calibration, shift: str) -> str:
+    reasons = [f"{cell.cell}: {cell.left_out}" for cell in c.cells if cell.shift_type == shift]
+    return "; ".join(reasons) or "no cell of this type was measured"
+
+
+def _cell(c: Calibration, cell: MeasuredCell) -> dict[str, Any]:
+    control = cell.arms.get("d1")
+    missing = Estimate(math.nan, reason="no d = 1 control arm")
+    return {
+        "family": cell.family,
+        "cell": cell.cell,
+        "shift_type": cell.shift_type,
+        "observation_mode": cell.observation_mode,
+        "setting": cell.setting,
+        "arms": {name: _arm(c, cell, name, arm) for name, arm in cell.arms.items()},
+        "identified": cell.row.identified or not cell.is_checked,
+        "random_capable": random_capable(cell.arms),
+        "control_goal_fail": control.rows["competent"].p_goal_fail if control else missing,
+        "left_out": cell.left_out,
+        "informs_type": cell.row.informs_type,
+        "harm_may_update": cell.harm_may_update,
+        "harm_by_construction": cell.harm_by_construction,
+    }
+
+
+def _arm(c: Calibration, cell: MeasuredCell, name: str, arm: MeasuredArm) -> dict[str, Any]:
+    counts = arm.counts
+    competent = arm.rows["competent"]
+    return {
+        "d": arm.d,
+        "condition": f"measured at q = 1, d = {arm.d:g}, PPO",
+        "own_success": competent.own_success,
+        "agent_numbers": counts.agent_number,
+        "agent_levels": counts.n.astype(int),
+        "agent_capable": counts.shares()[0],
+        "agent_goal_failure": counts.dots(),
+        "agent_gm": counts.shares()[1],
+        "agent_harmful_gm": counts.shares()[2],
+        "competent": _population(competent),
+        "all_trained": _population(arm.rows["all trained"]),
+        "bounds": arm.rows["bounds"].p_gm,
+        "divided": _divided(c, cell, name, competent),
+    }
+
+
+def _population(row: Row) -> dict[str, Any]:
+    rates = {name: getattr(row, name) for name in RATES}
+    return {"agents": row.agents, "levels": row.levels, "rates": rates, "note": row.note}
+
+
+def _divided(c: Calibration, cell: MeasuredCell, name: str, row: Row) -> dict[str, Any]:
+    """The rates over the source's multipliers for the arm's condition; may exceed 1."""
+    multiplier = c.draws[f"condition/{name}"]
+    median = float(np.median(multiplier))
+    low, high = np.quantile(multiplier, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    divided: dict[str, Any] = {
+        "levels": dict(c.condition[name]),
+        "multiplier": Estimate(median, float(low), float(high)),
+    }
+    prefix = {"reference": "measured", "d0": "d0"}.get(name, name)
+    for rate in ("p_gm", "p_harmful_gm"):
+        raw: Estimate = getattr(row, rate)
+        value = Estimate(raw.value / median, reason=raw.reason)
+        draws = c.draws.get(f"{prefix}/{cell.name}/{rate}")
+        if draws is not None and not raw.reason:
+            ends = np.quantile(draws / multiplier, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            value = Estimate(raw.value / median, float(ends[0]), float(ends[1]))
+        divided[rate] = value
+    return divided
+
+
+def _modifier(line: Multiplier, refused: str) -> dict[str, Any]:
+    measured = line.measured
+    return {
+        "modifier": line.modifier,
+        "level": line.level,
+        "reference": measured.reference if measured else "",
+        "prior": line.prior,
+        "measured": measured.ratio if measured else Estimate(math.nan, reason="not measured"),
+        "combine": None if refused else line.combine,
+        "only": None if refused else line.only,
+        "arm": measured.arm if measured else "",
+        "scope": measured.scope if measured else "",
+        "agents": [measured.k_agents, measured.k_reference] if measured else [],
+        "note": "; ".join(filter(None, [line.note, measured.note if measured else ""])),
+    }
+
+
+def _conflict(one: Conflict) -> dict[str, Any]:
+    names = ("factor", "measured", "source", "predictive", "tail", "flagged")
+    return {name: getattr(one, name) for name in names} | {
+        "family": one.cell.family,
+        "cell": one.cell.cell,
+        "shift_type": one.cell.shift_type,
+        "agents": one.cell.reference.k,
+        "enters": not one.cell.left_out,
+    }
+
+
+def _swept(one: Swept, refused: str) -> dict[str, Any]:
+    return {
+        "what": one.what,
+        "value": one.value,
+        "type": one.shift,
+        "prior": _estimates(one.draws.prior),
+        "combine": None if refused else _estimates(one.draws.combine),
+        "wide_weight": one.draws.wide,
+    }
+
+
+OWN_NOTE = (
+    "counts of one's own are taken as competent agents of an identified, assessable reference arm: "
+    "not checked"
+)
+
+
+def data_warnings(c: Calibration) -> dict[str, list[Warned]]:
+    """Data -> what whoever predicts from it must know."""
+    if c.refused:
+        return {"combine": [], "only": []}
+    own = [Warned(about="", text=OWN_NOTE)] if any(not cell.is_checked for cell in c.cells) else []
+    return {
+        "combine": [*own, *_moved_harm(c), *_held_by_the_prior(c), *_held_multipliers(c)],
+        "only": [
+            *own,
+            Warned(
+                about="",
+                text="draws of `only` hold the interval's pseudo-agent: their mean lies "
+                "between the measured rate and a half",
+            ),
+        ],
+    }
+
+
+def _moved_harm(c: Calibration) -> list[Warned]:
+    return [Warned(about=shift, text=HARM_NOTE) for shift in c.priors.shifts if c.harm_cells(shift)]
+
+
+def _held_by_the_prior(c: Calibration) -> list[Warned]:
+    """Types whose posterior stays far from every measured cell: the prior's weight decides."""
+    found = []
+    for shift in c.priors.shifts:
+        for rate in (*FACTORS[:2], "p_gm") if c.cells_of(shift) else ():
+            rates = [getattr(point_rates(cell.reference), rate) for cell in c.cells_of(shift)]
+            both = float(c.draws[f"combine/{shift}/{rate}"].mean())
+            if max(min(rates) - both, both - max(rates)) > FAR:
+                source = getattr(c.priors.shifts[shift], rate).number
+                text = (
+                    f"{shift} {rate}: combine, {number(both)}, is far from the cells "
+                    f"({', '.join(map(number, rates))}) and held by the source's "
+                    f"{number(source)}: at another kappa it is another number"
+                )
+                found.append(Warned(about=shift, text=text))
+    return found
+
+
+def _held_multipliers(c: Calibration) -> list[Warned]:
+    """Levels whose posterior lies outside of what was measured."""
+    found = []
+    for line in c.modifiers:
+        if line.combine is not None and line.measured is not None:
+            ratio, both = line.measured.ratio, line.combine.value
+            if line.note == "" and not ratio.low <= both <= ratio.high:
+                text = (
+                    f"{line.modifier} {line.level}: combine, {both:.3g}, lies outside the "
+                    f"measured {ratio.value:.3g} [{ratio.low:.3g}, {ratio.high:.3g}] and is held "
+                    f"by the source's {line.prior.value:.3g}: at another log-sd it is another "
+                    "number"
+                )
+                found.append(Warned(about=line.modifier, text=text))
+    return found
+
+
+def warnings(c: Calibration) -> list[str]:
+    """What a reader of the posterior must know, most important first."""
+    found = []
+    if c.refused:
+        found.append(f"combine and only are refused: {c.refused}")
+    found += [warned.text for warned in data_warnings(c)["combine"]]
+    found.append(CONDITION_NOTE)
+    audited = [*warnings_of("shift_types", c.priors), *warnings_of("modifiers", c.priors)]
+    return [*found, *dict.fromkeys(audited)]

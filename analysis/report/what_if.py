@@ -1,0 +1,116 @@
+"""The draws behind the panel of the answer page, on which a script repeats the formula.
+
+Draws are 16-bit numbers between the least and the greatest of each input: rates agree with
+`RiskModel.predict` to about 1e-4 of their value.
+"""
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from misgen.analysis.priors.types import FACTORS, PriorSet
+from misgen.analysis.rates import FloatArray
+from misgen.analysis.risk.formula import Input
+from misgen.analysis.risk.model import RiskModel
+from misgen.analysis.words import MODIFIERS
+
+STEPS = 65_535
+
+
+def panel(models: Mapping[str, RiskModel]) -> dict[str, Any]:
+    """What the script needs. models: by the word of their data; the first is of the prior alone.
+
+    inputs: data -> name -> [draws as base64, least, greatest, what it multiplies]. Equal draws are
+    stored once: `draws` holds them, inputs their place.
+    """
+    store: dict[str, int] = {}
+    inputs = {
+        data: {name: _packed(one, store) for name, one in _inputs(model)}
+        for data, model in models.items()
+    }
+    return {
+        **_choices(next(iter(models.values())).priors),
+        "inputs": inputs,
+        "measured": {data: sorted(model.parameters.measured) for data, model in models.items()},
+        "links": {data: _links(model) for data, model in models.items()},
+        "draws": list(store),
+    }
+
+
+def _choices(priors: PriorSet) -> dict[str, Any]:
+    return {
+        "shifts": {
+            name: f"{one.number} {one.label.lower()}" for name, one in priors.shifts.items()
+        },
+        "domains": {
+            name: {"label": one.label, "shifts": one.shift_types, "spec": f"{one.spec:g}"}
+            for name, one in priors.domains.items()
+        },
+        "modifiers": {
+            name: {
+                "label": MODIFIERS[name],
+                "levels": {key: _words(key) for key in one.levels},
+                "raises": [key for key, level in one.levels.items() if level.median > 1],
+            }
+            for name, one in priors.modifiers.items()
+        },
+        "periods": {
+            name: {"excludes": one.excludes if one.multiplier != (1.0, 1.0) else None}
+            for name, one in priors.periods.items()
+        },
+        "interventions": {
+            name: {
+                "label": _words(name) + " (no number)" * (one.reduction is None),
+                "excludes": one.excludes,
+            }
+            for name, one in priors.interventions.items()
+        },
+    }
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _inputs(model: RiskModel) -> Iterator[tuple[str, Input]]:
+    """Every input that a choice brings in, by the name the script knows it by."""
+    priors = model.priors
+    shift = next(iter(priors.shifts))
+    for name in priors.shifts:
+        factors = model.predict(name).inputs
+        yield from ((f"{name}/{factor}", factors[f"{name}/{factor}"]) for factor in FACTORS)
+    for name, modifier in priors.modifiers.items():
+        levels = [key for key, one in modifier.levels.items() if one.kind != "reference"]
+        for level in levels:
+            yield f"{name}/{level}", model.predict(shift, **{name: level}).inputs[name]  # type: ignore[arg-type]
+    for name, domain in priors.domains.items():
+        found = model.predict(domain=name, transport=1.0).inputs
+        if "spec" in found:
+            yield f"spec/{domain.spec:g}", found["spec"]
+    for name in priors.periods:
+        found = model.predict(shift, period=name).inputs
+        if "period" in found:
+            yield f"period/{name}", found["period"]
+    for name in priors.interventions:
+        key = f"intervention/{name}"
+        yield key, model.predict(shift, interventions=name).inputs[key]
+    yield "transport", model.predict(shift, transport=priors.transport).inputs["transport"]
+
+
+def _links(model: RiskModel) -> list[str]:
+    """The levels whose multiplier holds data."""
+    return sorted("/".join(key) for key in model.parameters.multipliers)
+
+
+def _packed(one: Input, store: dict[str, int]) -> tuple[int, float, float, str]:
+    text, low, high = packed(one.values)
+    return store.setdefault(text, len(store)), low, high, one.acts_on
+
+
+def packed(values: FloatArray) -> tuple[str, float, float]:
+    """16-bit little-endian numbers [draws] as base64, with what 0 and the greatest of them mean."""
+    low, high = float(values.min()), float(values.max())
+    steps = np.round((values - low) / ((high - low) or 1) * STEPS).astype("<u2")
+    return base64.b64encode(steps.tobytes()).decode(), low, high
