@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from misgen.analysis.audit.item import AuditItem
+from misgen.analysis.audit import AuditItem
 from misgen.analysis.report.figures import Scale
 
 
