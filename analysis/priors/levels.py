@@ -170,5 +170,6 @@ class Modifier:
     def _at_step(self, score: float) -> Level:
         """The named level of the step: below .1 narrow, above .3 diverse, else the reference."""
         low, high = self.knots[1][0], self.knots[2][0]
-        names = ("narrow", "reference", "diverse")
-        return self.levels[names[(score >= low) + (score > high)]]
+        if score < low:
+            return self.levels["narrow"]
+        return self.levels["diverse" if score > high else "reference"]

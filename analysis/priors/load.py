@@ -151,15 +151,13 @@ def _printed_shift(number: int, name: str) -> ShiftPrior:
 
 
 def _external_shift(shift: ShiftPrior) -> ShiftPrior:
-    """Central values of the other revision, which prints harm itself, as [low, central, high]."""
+    """Central values of the other revision, which prints harm itself."""
     table = external_tables()["external.shift_type_components"]
     row = table.body[f"type_{shift.number}"]
-    central = {name: table.make(row[field][1], field) for name, field in FACTOR_FIELDS.items()}
-    low, harmful, high = row["p_harmful"]
     return replace(
-        with_factors(shift, central),
-        p_harmful_gm=table.make(harmful, "p_harmful", "printed product, rounded"),
-        likelihood_range=table.make([low, high], "p_harmful", "products of low and high factors"),
+        with_factors(shift, _factors(table, row)),
+        p_harmful_gm=table.figure(row, "p_harmful", "printed product, rounded"),
+        likelihood_range=table.figure(row, "p_harmful_range", "products of low and high factors"),
     )
 
 

@@ -26,9 +26,10 @@ def _periods() -> dict[str, MesaPeriod]:
 
     def figure(row: str, period: str) -> Figure:
         printed = rows[row][period]
-        if "p_less_than" in printed:
-            return table.make([0, printed["p_less_than"]], "p_less_than", "printed: less than")
-        return table.figure(printed, "p_range")
+        if "p_less_than" not in printed:
+            return table.figure(printed, "p_range")
+        below = table.figure(printed, "p_less_than", "printed: less than")
+        return replace(below, value=(0.0, below.number))
 
     return {
         key: MesaPeriod(

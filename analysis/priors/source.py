@@ -34,21 +34,14 @@ class Table:
         return {row["id"]: row for row in self.body["rows"]}
 
     def figure(self, fields: Mapping[str, Any], field: str, note: str = "") -> Figure:
-        """The figure in `field` of a row (or of `body`)."""
-        return self.make(fields[field], field, note)
-
-    def make(self, value: Any, field: str, note: str = "") -> Figure:
-        """A value of the field as a figure; ValueError if the table states no unit for it."""
+        """The figure in `field` of a row (or of `body`); ValueError if it has no stated unit."""
         if field not in self.units:
             raise ValueError(f"{self.name} has no unit for {field}; got {[*self.units]}; state it")
-        unit = self.units[field]
-        return Figure(_value(value), unit, self.kind, self.source, self.section, self.lines, note)
+        value, unit = _value(fields[field]), self.units[field]
+        return Figure(value, unit, self.kind, self.source, self.section, self.lines, note)
 
     def figures(self) -> Iterator[tuple[str, Figure]]:
-        """Every number in the table, with its path: `003.shift_types.type_1.p_capable`.
-
-        Of [low, central, high] the path is the central one's, and `path.range` that of the ends.
-        """
+        """Every number in the table, with its path: `000.headline.p_emergence_range`."""
         yield from self._walk(self.name, "", self.body)
 
     def _walk(self, path: str, field: str, node: Any) -> Iterator[tuple[str, Figure]]:
@@ -57,10 +50,7 @@ class Table:
                 name = "" if key == "rows" else f".{key}"
                 yield from self._walk(path + name, str(key), value)
         elif _is_range(node) or _is_number(node):
-            yield path, self.make(node, field)
-        elif isinstance(node, list) and len(node) == 3 and all(map(_is_number, node)):
-            yield path, self.make(node[1], field)
-            yield f"{path}.range", self.make(node[::2], field)
+            yield path, self.figure({field: node}, field)
         elif isinstance(node, list):
             for i, item in enumerate(node):
                 row = item.get("id", i) if isinstance(item, Mapping) else i

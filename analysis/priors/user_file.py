@@ -7,7 +7,7 @@ that names the file, the line, the rule and the value.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,17 +43,13 @@ def base_of(file: Entry, default: str) -> str:
 
 def settings_of(file: Entry) -> dict[str, Any]:
     """kappa, log_sd, endpoint_rule and diversity_rule, as far as the file states them."""
-    entries = {key: entry for key, entry in file.value.items() if key in _SETTINGS}
-    return {
-        key: _setting(key, entry) if key in _RULES else float(_setting(key, entry))
-        for key, entry in entries.items()
-    }
+    return {key: _setting(key, entry) for key, entry in file.value.items() if key in _SETTINGS}
 
 
 def _setting(name: str, entry: Entry) -> Any:
     if rule := broken_rule(name, entry.value):
         entry.fail(rule)
-    return entry.value
+    return entry.value if name in _RULES else float(entry.value)
 
 
 def broken_rule(setting: str, value: Any) -> str:
@@ -111,6 +107,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _is_list(entry: Entry) -> bool:
+    return isinstance(entry.value, list)
+
+
 def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
 
@@ -119,51 +119,51 @@ def _is_pair(value: Any) -> bool:
 
 
 def _shift(old: ShiftPrior, entry: Entry) -> ShiftPrior:
-    """A factor has a value; a range, the central 90 % of its own Beta; or a kappa of its own."""
     entries = entry.entries((*FACTORS, "likelihood_range", "kappa"))
     given = {name: below for name, below in entries.items() if name in FACTORS}
-    ranges = {name: _beta_of(below) for name, below in given.items() if _is_list(below)}
-    means = {name: a / (a + b) for name, (a, b) in ranges.items()}
-    for name, below in given.items():
-        if name not in ranges:
-            means[name] = _mean_of(below, getattr(old, name).number)
-    figures = {name: below.figure(means[name], "probability") for name, below in given.items()}
-    new = with_factors(old, figures) if figures else old
-    own = {
-        name: _beta_with(new, name, _kappa_of(below))
-        for name, below in given.items()
-        if isinstance(below.value, dict)
+    stated = {name: _factor(below, getattr(old, name).number) for name, below in given.items()}
+    figures = {
+        name: below.figure(stated[name].mean, "probability") for name, below in given.items()
     }
-    new = replace(new, own_betas={**ranges, **own})
+    new = with_factors(old, figures) if figures else old
+    betas = {name: factor.beta for name, factor in stated.items() if factor.beta}
+    betas |= {name: _beta_with(new, name, f.kappa) for name, f in stated.items() if f.kappa}
+    new = replace(new, own_betas=betas)
     if "kappa" in entries:
-        new = replace(new, kappa=float(_setting("kappa", entries["kappa"])))
+        new = replace(new, kappa=_setting("kappa", entries["kappa"]))
     if "likelihood_range" in entries:
         likelihood = _changed(old.likelihood_range, entries["likelihood_range"], _PROBABILITIES)
         new = replace(new, likelihood_range=likelihood)
     return new
 
 
-def _is_list(entry: Entry) -> bool:
-    return isinstance(entry.value, list)
+class Factor(NamedTuple):
+    """What a file says of a factor: a mean, with the Beta of a range or a kappa of its own."""
+
+    mean: float
+    beta: Range | None = None
+    kappa: float | None = None
 
 
-def _mean_of(entry: Entry, printed: float) -> float:
-    """Of a factor; the printed one where only its kappa is given."""
-    if isinstance(entry.value, dict):
-        below = entry.entries(("value", "kappa"))
-        if "value" not in below:
-            return printed
-        entry = below["value"]
+def _factor(entry: Entry, printed: float) -> Factor:
+    """printed: the mean where only a kappa is given."""
+    if _is_list(entry):
+        a, b = _beta_of(entry)
+        return Factor(a / (a + b), beta=(a, b))
+    if not isinstance(entry.value, dict):
+        return Factor(_mean(entry))
+    below = entry.entries(("value", "kappa"))
+    mean = _mean(below["value"]) if "value" in below else printed
+    if "kappa" not in below:
+        entry.fail("needs a `kappa`, or to be one number")
+    return Factor(mean, kappa=_setting("kappa", below["kappa"]))
+
+
+def _mean(entry: Entry) -> float:
     value = _number(entry, "probability")
     if value in (0, 1):
         entry.fail("is the mean of a Beta and must lie inside 0..1, not at an end")
     return value
-
-
-def _kappa_of(entry: Entry) -> float:
-    if "kappa" not in entry.value:
-        entry.fail("needs a `kappa`, or to be one number")
-    return float(_setting("kappa", entry.value["kappa"]))
 
 
 def _beta_with(shift: ShiftPrior, factor: str, kappa: float) -> Range:

@@ -223,7 +223,7 @@ def _(f: Figures) -> Iterable[Any]:
     inside = [share_below(ranges, high) - share_below(ranges, low) for low, high in relative]
     table = "external.shift_type_components.*"
     central = np.stack([f(f"{table}.{field}") for field in FIELDS], axis=1)
-    ends = np.stack([f(f"{table}.{field}.range") for field in FIELDS], axis=1)
+    ends = np.stack([f(f"{table}.{field}_range") for field in FIELDS], axis=1)
     corners = ends.prod(axis=1)
     # They round to the printed ranges, but for two that the source rounds outwards.
     assert np.abs(corners - printed).max() < 0.006
