@@ -271,7 +271,7 @@ def _mesa(options: argparse.Namespace) -> int:
     if written(options, rows):
         return 0
     print_warnings(priors, "mesa")
-    print(format_mesa(rows, priors.mesa))
+    print(format_mesa(rows))
     print_notes(indices[0].caveats)
     return 0
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from misgen.analysis.audit import audit, warn
 from misgen.analysis.files import atomic_write_bytes
+from misgen.analysis.priors.source import source_tables
 from misgen.analysis.priors.types import MesaPriors, PriorSet
 from misgen.analysis.risk.draws import Summary
 from misgen.analysis.risk.formula import APART, Prediction
@@ -103,7 +104,7 @@ def mesa_record(index: MesaIndex, first: MesaIndex, priors: MesaPriors) -> dict[
     return {"period": index.period, **found, "catastrophic_low": low, "catastrophic_high": high}
 
 
-def format_mesa(rows: Sequence[Mapping[str, Any]], priors: MesaPriors) -> str:
+def format_mesa(rows: Sequence[Mapping[str, Any]]) -> str:
     """The periods, and the source's types of misalignment, which enter nothing."""
 
     def spread(row: Mapping[str, Any], name: str) -> str:
@@ -116,11 +117,17 @@ def format_mesa(rows: Sequence[Mapping[str, Any]], priors: MesaPriors) -> str:
         printed = "-" if low is None else f"{100 * low:g}-{100 * high:g} %"
         lines.append([row["period"], *(spread(row, name) for name in names), printed])
     header = ["period", "P(emergence)", "P(misaligned)", "severity", "index", "times the first"]
+    kinds = source_tables()["000.misalignment_types"].rows
+    mitigated = source_tables()["000.mitigation_success"].rows
     types = [
-        [kind.name, *("{:.0%} to {:.0%}".format(*figure.range)
-                      for figure in (kind.prevalence, kind.mitigation_success)), kind.detectability]
-        for kind in priors.types.values()
-    ]  # fmt: skip
+        [
+            name,
+            "{:.0%} to {:.0%}".format(*kind["p_prevalence_range"]),
+            "{:.0%} to {:.0%}".format(*mitigated[name]["p_success_range"]),
+            kind["detectability"],
+        ]
+        for name, kind in kinds.items()
+    ]
     return (
         f"{aligned([*header, 'catastrophic, printed'], lines)}\n\n"
         "Types of misalignment, as printed; they enter nothing\n\n"

@@ -51,7 +51,7 @@ def _about(table: Table) -> dict[str, str]:
         "document": table.source,
         "lines": "{}-{}".format(*table.lines),
         "section": table.section,
-        "used_as": table.body["used_as"],
+        "used_as": table.used_as,
     }
 
 
@@ -65,7 +65,7 @@ def _words(path: str, node: Any) -> Iterator[tuple[str, str]]:
     """What is printed in words."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if key not in ("id", "lines", "section", "used_as"):
+            if key != "id":
                 yield from _words(path if key == "rows" else f"{path}.{key}", value)
     elif isinstance(node, list):
         for k, item in enumerate(node):

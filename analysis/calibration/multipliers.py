@@ -18,7 +18,8 @@ import numpy as np
 from misgen.analysis.calibration.measured import ARMS, Q
 from misgen.analysis.modifiers.measure import ModifierReport
 from misgen.analysis.modifiers.ratios import RiskRatio
-from misgen.analysis.priors.types import Level, Modifier, PriorSet, named_level
+from misgen.analysis.priors.levels import Level, Modifier, named_level
+from misgen.analysis.priors.types import PriorSet
 from misgen.analysis.rates import LEVEL, Estimate, FloatArray
 
 SCORE_OF_REFERENCE_ARM = {"spec": Q, "diversity": ARMS["reference"]}

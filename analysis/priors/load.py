@@ -1,45 +1,44 @@
 """The three named prior sets, built from the source's tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from misgen.analysis.priors.deployment import domains, interventions, periods
-from misgen.analysis.priors.mesa import mesa_priors
-from misgen.analysis.priors.source import (
-    FACTOR_FIELDS,
-    Table,
-    external_tables,
-    source_tables,
-)
-from misgen.analysis.priors.types import (
-    FACTORS,
-    PRIOR_SETS,
-    SHIFT_TYPES,
-    CaseStudy,
-    Figure,
+from misgen.analysis.priors.entries import read_prior_file
+from misgen.analysis.priors.figure import Figure
+from misgen.analysis.priors.levels import (
     Level,
-    MetaAnalysis,
-    MetaRow,
     Modifier,
-    PriorSet,
-    ScenarioPoint,
-    ShiftPrior,
     band_level,
     named_level,
     reference_level,
+)
+from misgen.analysis.priors.mesa import mesa_priors
+from misgen.analysis.priors.source import Table, external_tables, source_tables
+from misgen.analysis.priors.types import (
+    PRIOR_SETS,
+    SHIFT_TYPES,
+    PriorSet,
+    ShiftPrior,
     with_factors,
 )
 from misgen.analysis.priors.user_file import (
     base_of,
     broken_rule,
-    read_prior_file,
     settings_of,
     with_user_figures,
 )
 
+FACTOR_FIELDS = {
+    "p_capable": "p_capability_transfer",
+    "p_goal_fail": "p_goal_fail_given_capability",
+    "p_harm": "p_harm_given_failure",
+}
+"""The source's field of each factor."""
 _KAPPA = {"taxonomy": 10.0, "meta_analysis": 2.0, "external_revision": 10.0}
+_SETTINGS: dict[str, Any] = {"log_sd": 0.2, "endpoint_rule": "bands", "diversity_rule": "step"}
 
 
 def load_priors(
@@ -64,32 +63,7 @@ def load_priors(
     By "linear" d = .1 has 1.4: the reference arm of this testbed, trained at d = .1, is then no
     reference, and levels given by d say so.
 
-    `file` is YAML and states only what differs, with the names of `PriorSet` and of the options
-    above; an option given here wins over the file's:
-
-        base: taxonomy               # the set to change; this one if left out
-        kappa: 20
-        log_sd: 0.3
-        endpoint_rule: table         # or bands
-        diversity_rule: linear       # or step
-        shifts:
-          moderate: {p_capable: 0.7, p_goal_fail: 0.3, p_harm: 0.5, likelihood_range: [0, 0.3]}
-          extreme: {kappa: 30, p_goal_fail: [0.4, 0.9], p_harm: {value: 0.8, kappa: 5}}
-        modifiers:
-          capability: {range: [0.5, 4], levels: {superhuman: 4, below_human: [0.4, 0.8]}}
-          spec: {knots: [[0, 2], [0.5, 1], [1, 0.5]]}
-        domains: {game_ai: {spec: 0.9, p_current: [0.02, 0.1], p_2027: [0.03, 0.12]}}
-        periods: {2026-2027: {multiplier: [1.2, 1.8]}}
-        interventions: {ai_control_protocols: {reduction: [0.3, 0.6], target: p_harm}}
-        transport: [0.3, 2]
-        mesa: {exponent_capability: 1.5, periods: {current: {p_emergence: [0.05, 0.2]}}}
-
-    A level is one multiplier (its median) or [low, high] (its central 90 %). A factor is its mean;
-    with [low, high], or a kappa of its own, it has a Beta of its own, which no other figure of the
-    type moves. A type's own kappa counts also where another is given for all. Factors not given
-    stay as they are, p_harm as the base set implies it; the products follow. Replaced figures have
-    the kind "user" and the file's line.
-
+    file: YAML as in analysis/README.md, "Own priors"; an option given here wins over the file's.
     Raises ValueError for an unknown name or option, and for a file with invalid YAML, an unknown
     key, a probability outside [0, 1] or a multiplier <= 0: file and line, rule, value.
     """
@@ -112,9 +86,6 @@ def load_priors(
     return with_user_figures(priors, user) if user else priors
 
 
-_SETTINGS: dict[str, Any] = {"log_sd": 0.2, "endpoint_rule": "bands", "diversity_rule": "step"}
-
-
 def _prior_set(
     name: str, kappa: float, log_sd: float, endpoint_rule: str, diversity_rule: str
 ) -> PriorSet:
@@ -124,6 +95,7 @@ def _prior_set(
         _diversity(log_sd, diversity_rule),
         _method(log_sd),
     )
+    types = source_tables()["003.shift_types"]
     return PriorSet(
         name=name,
         kappa=kappa,
@@ -133,81 +105,35 @@ def _prior_set(
         domains=domains(),
         periods=periods(),
         interventions=interventions(name == "external_revision"),
-        meta_analysis=_meta_analysis(),
-        case_studies=_case_studies(),
-        scenarios=_scenarios(),
         mesa=mesa_priors(),
-        harm_note=_harm_note(),
+        harm_note=types.figure(types.body, "p_harm_given_failure_assumed_range", "a note"),
     )
 
 
-def figures() -> Iterator[tuple[str, Figure]]:
-    """Every figure under a dotted path: printed, external, then derived and ours."""
-    for table in (*source_tables().values(), *external_tables().values()):
-        yield from table.figures()
-    priors = load_priors()
-    for shift in priors.shifts.values():
-        yield f"derived.shift_types.{shift.name}.p_gm", shift.p_gm
-        yield f"derived.shift_types.{shift.name}.p_harm", shift.p_harm
-    for level in priors.mesa.capability_levels.values():
-        yield f"derived.capability_levels.{level.name}.capability", level.capability
-    yield from _OURS.items()
-
-
-def _ours(value: float | tuple[float, float], unit: str, note: str) -> Figure:
-    return Figure(value, unit, "ours", "misgen", "choice of this project", (0, 0), note)
-
-
-_OURS = {
-    "ours.kappa": _ours(10.0, "observations", "of a type's outcomes; swept 2 to 50"),
-    "ours.log_sd": _ours(0.2, "log multiplier", "of a named modifier level; swept .1 to .4"),
-    "ours.spec_neutral": _ours(
-        0.55, "quality in 0..1", "where the multiplier, interpolated in the medium band, is 1"
-    ),
-    "ours.diversity_neutral": _ours(
-        1.0,
-        "multiplier",
-        "between the printed thresholds .1 and .3, where none is printed; diversity_rule linear "
-        "puts a line there instead, by which d = .1, the reference arm, has 1.4",
-    ),
-    "ours.capability_reference": _ours(1.0, "multiplier", "human level; none is printed"),
-    "ours.method_reference": _ours(1.0, "multiplier", "plain PPO; none is printed"),
-    "ours.transport": _ours(
-        (0.5, 1.5), "factor", "uniform; reads the printed +-50 % (003, lines 164 to 170) as limits"
-    ),
-}
-
 # ------------------------------------------------------------------------------- shift types
-
-_SCENARIO_TYPES = {  # by the source's shift table; weather and short-to-long are our reading
-    "language_style": "superficial",
-    "simulation_to_real": "superficial",
-    "cross_cultural_deploy": "moderate",
-    "weather_conditions": "moderate",
-    "cooperative_to_competitive": "significant",
-    "short_to_long_term": "significant",
-    "supervised_to_autonomous": "extreme",
-    "evaluation_to_deployment": "extreme",
-}
 
 
 def _shifts(name: str) -> dict[str, ShiftPrior]:
     shifts = {shift: _printed_shift(i, shift) for i, shift in enumerate(SHIFT_TYPES, 1)}
-    if name == "meta_analysis":
-        pooled = _meta_analysis().pooled
-        return {key: _pooled_shift(shift, pooled) for key, shift in shifts.items()}
+    if name == "meta_analysis":  # it tells no types apart: all four get the pooled factors
+        table = source_tables()["003.meta_analysis"]
+        pooled = _factors(table, table.body["pooled"])
+        return {key: with_factors(shift, pooled) for key, shift in shifts.items()}
     if name == "external_revision":
         return {key: _external_shift(shift) for key, shift in shifts.items()}
     return shifts
 
 
+def _factors(table: Table, row: Mapping[str, Any]) -> dict[str, Figure]:
+    return {name: table.figure(row, field) for name, field in FACTOR_FIELDS.items()}
+
+
 def _printed_shift(number: int, name: str) -> ShiftPrior:
     table = source_tables()["003.shift_types"]
     assessment = source_tables()["003.risk_assessment"]
-    row, labels = table.rows[f"type_{number}"], assessment.rows[f"type_{number}"]
-    p_capable, p_goal_fail = (
-        table.figure(row, FACTOR_FIELDS[factor]) for factor in ("p_capable", "p_goal_fail")
-    )
+    row = table.rows[f"type_{number}"]
+    p_capable = table.figure(row, FACTOR_FIELDS["p_capable"])
+    p_goal_fail = table.figure(row, FACTOR_FIELDS["p_goal_fail"])
     harmful = table.figure(row, "p_harmful_misgeneralization", "printed as P(Misgeneralization)")
     p_gm = harmful.derived(p_capable.number * p_goal_fail.number, "p_capable x p_goal_fail")
     harm = harmful.derived(harmful.number / p_gm.number, "implied by the printed product")
@@ -220,54 +146,19 @@ def _printed_shift(number: int, name: str) -> ShiftPrior:
         p_harm=harm,
         p_harmful_gm=harmful,
         p_gm=p_gm,
-        likelihood_range=assessment.figure(labels, "p_likelihood_range"),
-        scenarios=tuple(key for key, kind in _SCENARIO_TYPES.items() if kind == name),
-        severity=labels["severity"],
-        trend=labels["trend"],
-        timeline=labels["timeline"],
-        key_factors=row["key_factors"],
-        capability_risk_label=row["capability_risk_label"],
-        goal_risk_label=row["goal_risk_label"],
+        likelihood_range=assessment.figure(assessment.rows[f"type_{number}"], "p_likelihood_range"),
     )
-
-
-def _pooled_shift(shift: ShiftPrior, pooled: MetaRow) -> ShiftPrior:
-    """The meta-analysis tells no shift types apart: all four get the pooled factors."""
-    return with_factors(shift, {name: getattr(pooled, name) for name in FACTORS})
 
 
 def _external_shift(shift: ShiftPrior) -> ShiftPrior:
-    """Central values of the other revision, which prints harm itself and (low, high) factors."""
+    """Central values of the other revision, which prints harm itself."""
     table = external_tables()["external.shift_type_components"]
     row = table.body[f"type_{shift.number}"]
-    unit = "probability"
-    central = {name: table.make(row[FACTOR_FIELDS[name]][1], unit) for name in FACTORS}
-    ranges = {name: table.make(row[FACTOR_FIELDS[name]][::2], unit) for name in FACTORS}
-    harmful = row["p_harmful"]
     return replace(
-        with_factors(shift, central),
-        p_harmful_gm=table.make(harmful[1], unit, "printed product, rounded"),
-        likelihood_range=table.make(harmful[::2], unit, "products of low and of high factors"),
-        factor_ranges=ranges,
+        with_factors(shift, _factors(table, row)),
+        p_harmful_gm=table.figure(row, "p_harmful", "printed product, rounded"),
+        likelihood_range=table.figure(row, "p_harmful_range", "products of low and high factors"),
     )
-
-
-def _harm_note() -> Figure:
-    table = source_tables()["003.shift_types"]
-    return table.figure(table.body, "p_harm_given_failure_assumed_range", "a note of the table")
-
-
-def _scenarios() -> dict[str, ScenarioPoint]:
-    table = source_tables()["003.shift_quadrant"]
-    return {
-        key: ScenarioPoint(
-            key,
-            _SCENARIO_TYPES[key],
-            table.figure(row, "capability_risk_coordinate"),
-            table.figure(row, "goal_risk_coordinate"),
-        )
-        for key, row in table.rows.items()
-    }
 
 
 # ---------------------------------------------------------------------------------- modifiers
@@ -347,45 +238,3 @@ def _method(log_sd: float) -> Modifier:
     _, whole = _modifier_range("m_align")
     levels = _named(whole, "interpretability_verified", "behavioral_cloning", log_sd)
     return Modifier("method", whole, levels, "ppo", log_sd)
-
-
-# ------------------------------------------------------------------------------ meta-analysis
-
-
-def _meta_analysis() -> MetaAnalysis:
-    table = source_tables()["003.meta_analysis"]
-    pooled = table.body["pooled"]
-    return MetaAnalysis(
-        rows=tuple(_meta_row(table, key, row) for key, row in table.rows.items()),
-        pooled=_meta_row(table, "pooled", pooled),
-        cases_at_least=table.figure(pooled, "n_cases_at_least"),
-    )
-
-
-def _meta_row(table: Table, key: str, row: Mapping[str, Any]) -> MetaRow:
-    p_capable, p_goal_fail, p_harm = (table.figure(row, field) for field in FACTOR_FIELDS.values())
-    return MetaRow(
-        name=key,
-        cases=row.get("cases_described", ""),
-        n_cases=row.get("n_cases"),
-        p_capable=p_capable,
-        p_goal_fail=p_goal_fail,
-        p_harm=p_harm,
-    )
-
-
-def _case_studies() -> tuple[CaseStudy, ...]:
-    return tuple(
-        CaseStudy(
-            name=row["id"],
-            domain=row["domain"],
-            true_objective=row["true_objective"],
-            learned_proxy=row["learned_proxy"],
-            outcome=row["outcome"],
-            credited_to=row["source_printed"],
-            failure_class="goal_misgeneralization"
-            if row["id"] == "coinrun_agent"
-            else "specification_gaming",
-        )
-        for row in source_tables()["003.case_studies"].body["rows"]
-    )

@@ -16,8 +16,7 @@ p_harmful_gm alone, and multiplies the whole product (target "printed"):
 which may exceed what its own factors allow. `link` then decides what becomes of a product above 1,
 and with it what kind of ratio a multiplier is: clip, min(1, p m), risk ratios; hazard,
 1 - (1 - p)^m, ratios of -ln(1 - p); odds, odds ratios. p_gm is ours. Which factor an intervention
-acts on is a reading, labelled in `Intervention.target_kind`; that the rest acts on goal failure is
-ours.
+acts on is a reading (audit B7.target); that the rest acts on goal failure is ours.
 """
 
 import html

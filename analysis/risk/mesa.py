@@ -102,7 +102,7 @@ def mesa_index(
     if period not in MESA_PERIODS:
         raise ValueError(f"a period is one of {', '.join(MESA_PERIODS)}; got {period!r}")
     if capability is None:
-        capability = priors.capability_levels[LEVEL_OF_PERIOD[period]].capability.range
+        capability = priors.capability[LEVEL_OF_PERIOD[period]].range
     if exponents is None:
         exponents = (priors.exponent_capability.number, priors.exponent_misalignment.number)
     _check_exponents(exponents)

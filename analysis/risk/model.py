@@ -30,17 +30,15 @@ import numpy.typing as npt
 
 from misgen.analysis.posterior import OutcomePrior, assumed_harm, posterior
 from misgen.analysis.priors import load_priors
+from misgen.analysis.priors.levels import Level, band_level, named_level
 from misgen.analysis.priors.types import (
     FACTORS,
     PRIOR_SETS,
     SHIFT_TYPES,
     Domain,
     Intervention,
-    Level,
     Period,
     PriorSet,
-    band_level,
-    named_level,
 )
 from misgen.analysis.rates import FloatArray
 from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, check_limit, expect_rate

@@ -751,7 +751,7 @@ def test_domains_at_their_printed_values_by_hand() -> None:
 
 def test_prevention_stacks_by_hand() -> None:
     """20-40, 30-50 and 40-70 %: 1 - .8 x .7 x .6 and 1 - .6 x .5 x .3."""
-    acts = [i for i in PRIORS.interventions.values() if i.category == "Prevention" and i.reduction]
+    acts = [i for i in PRIORS.interventions.values() if i.excludes and i.reduction]
     low, high = (1 - np.prod([1 - i.reduction.range[end] for i in acts]) for end in (0, 1))
     assert (low, high) == pytest.approx((0.664, 0.910))
     found = MODEL.predict("moderate", interventions=[i.name for i in acts]).multiplier
