@@ -61,6 +61,7 @@ def main(argv: list[str]) -> int:
     if options.action is None:
         parser.print_help()
         return 0
+    options.notes, options.concerned = [], []  # said after the answer
     try:
         code: int = options.run(options)
     except Exception as error:
@@ -69,6 +70,9 @@ def main(argv: list[str]) -> int:
             raise
         traceback.print_exc()
         return UNEXPECTED
+    if not options.quiet:
+        print_notes(options.notes)
+        print_warnings(options.concerned)
     return code
 
 
@@ -87,6 +91,10 @@ def _parser() -> Parser:
 # ------------------------------------------------------------------------------------ the actions
 
 
+_OF_TABLE = ("shift_types", "modifiers", "domains", "timeline")
+"""The audit's topics that a table of domains concerns."""
+
+
 def _table(options: argparse.Namespace) -> int:
     """Five domains in four periods: printed and by the prior; with data, if asked, beside it."""
     asked = {**levels_of(options), **policy_of(options)}
@@ -100,9 +108,9 @@ def _table(options: argparse.Namespace) -> int:
     if written(options, list(domain_records(rows))):
         return 0
     topics = ["interventions"] * bool(options.intervention)
-    print_warnings(model.priors, "shift_types", "modifiers", "domains", "timeline", *topics)
+    options.concerned += [(model.priors, topic) for topic in (*_OF_TABLE, *topics)]
     print(domain_table(rows).as_text())
-    print_notes(note for some in rows.values() for row in some for note in row.notes)
+    options.notes += [note for some in rows.values() for row in some for note in row.notes]
     if options.calibration is not None:
         print(_below(options.calibration, has_data), end="")
     return 0
@@ -156,7 +164,7 @@ def _scenario(options: argparse.Namespace) -> int:
     if written(options, prediction_record(prediction)):
         return 0
     print(format_prediction(prediction))
-    print_notes(prediction.warnings)
+    options.notes += prediction.warnings
     return 0
 
 
@@ -188,7 +196,7 @@ def _compare(options: argparse.Namespace) -> int:
             f"note: a factor is clipped at 1 in {clipped[0]} of A's draws and {clipped[1]} of B's: "
             "what lies beyond is lost to the difference"
         )
-    print_notes([*before.scenario.warnings, *after.scenario.warnings])
+    options.notes += [*before.scenario.warnings, *after.scenario.warnings]
     return 0
 
 
@@ -223,7 +231,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
     notes = [held_levels(options, opened), *prediction.warnings]
     if (largest := largest_correlation(prediction)) > CORRELATED:
         notes.append(f"inputs count as independent; the largest correlation is {largest:.2f}")
-    print_notes(notes)
+    options.notes += notes
     return 0
 
 
@@ -243,7 +251,7 @@ def _gate(options: argparse.Namespace) -> int:
             f"P(rate > {options.max:g}) = {found.share_above:.3f}; Monte Carlo error{of_what} "
             f"{found.error:.1g}\n{_said(what, found, len(rate.values))}"
         )
-        print_notes(prediction.warnings)
+        options.notes += prediction.warnings
     return GATE_CODES[found.verdict]
 
 
@@ -270,9 +278,9 @@ def _mesa(options: argparse.Namespace) -> int:
     rows = [mesa_record(index, indices[0], priors.mesa) for index in indices]
     if written(options, rows):
         return 0
-    print_warnings(priors, "mesa")
+    options.concerned.append((priors, "mesa"))
     print(format_mesa(rows))
-    print_notes(indices[0].caveats)
+    options.notes += indices[0].caveats
     return 0
 
 
@@ -289,5 +297,5 @@ def _predict(options: argparse.Namespace) -> Prediction:
         "timeline": options.period,
         "interventions": options.intervention,
     }
-    print_warnings(model.priors, *(topic for topic, is_used in concerned.items() if is_used))
+    options.concerned += [(model.priors, topic) for topic, is_used in concerned.items() if is_used]
     return prediction

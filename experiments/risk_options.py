@@ -25,6 +25,10 @@ def _json_option(action: argparse.ArgumentParser) -> None:
     action.add_argument("--json", metavar="FILE", help="write the numbers; - prints only them")
 
 
+def _quiet_option(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--quiet", action="store_true", help="no notes and no warnings")
+
+
 def _csv_option(action: argparse.ArgumentParser) -> None:
     action.add_argument("--csv", metavar="FILE", help="likewise as CSV, a line per row")
 
@@ -180,14 +184,14 @@ def _number_or_range(text: str) -> float | tuple[float, float]:
 _MODEL = (_prior_options, _model_options, _level_options, _policy_options)
 _SCENARIO = (*_MODEL, _scenario_options)
 OPTIONS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
-    "table": (*_MODEL, _json_option, _csv_option),
-    "source": (_source_options, _json_option, _csv_option),
-    "audit": (_prior_options, _json_option),
-    "scenario": (*_SCENARIO, _json_option),
-    "compare": (_compare_options, *_SCENARIO, _json_option, _csv_option),
-    "sensitivity": (*_SCENARIO, _sensitivity_options, _json_option, _csv_option),
-    "gate": (*_SCENARIO, _gate_options, _json_option),
-    "mesa": (_prior_options, _mesa_options, _json_option, _csv_option),
+    "table": (*_MODEL, _quiet_option, _json_option, _csv_option),
+    "source": (_source_options, _quiet_option, _json_option, _csv_option),
+    "audit": (_prior_options, _quiet_option, _json_option),
+    "scenario": (*_SCENARIO, _quiet_option, _json_option),
+    "compare": (_compare_options, *_SCENARIO, _quiet_option, _json_option, _csv_option),
+    "sensitivity": (*_SCENARIO, _sensitivity_options, _quiet_option, _json_option, _csv_option),
+    "gate": (*_SCENARIO, _gate_options, _quiet_option, _json_option),
+    "mesa": (_prior_options, _mesa_options, _quiet_option, _json_option, _csv_option),
 }
 """Action -> groups of its options."""
 

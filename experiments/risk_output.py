@@ -170,13 +170,19 @@ def print_notes(notes: Iterable[str]) -> None:
         print(f"note: {note}")
 
 
-def print_warnings(priors: PriorSet, *topics: str) -> None:
-    """Name what does not add up in the figures that a result uses; `audit` says what it is."""
-    names = {item.line: item.id for item in audit(priors)}
-    found = [names[line] for topic in topics for line in warn(topic, priors)]
+def print_warnings(concerned: Iterable[tuple[PriorSet, str]]) -> None:
+    """Name what does not add up in the figures that a result uses; `audit` says what it is.
+
+    concerned: a set of figures and a topic of the audit, each.
+    """
+    found = [
+        {item.line: item.id for item in audit(priors)}[line]
+        for priors, topic in concerned
+        for line in warn(topic, priors)
+    ]
     if found:
         text = (
             f"{len(found)} of the source's figures used here do not add up "
             f"({', '.join(found)}): misgen risk audit"
         )
-        print(textwrap.fill(text, 80, break_on_hyphens=False), end="\n\n", file=sys.stderr)
+        print(textwrap.fill(text, 80, break_on_hyphens=False), file=sys.stderr)

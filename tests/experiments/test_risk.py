@@ -395,6 +395,18 @@ def test_a_prior_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     assert "mine.yaml" in capsys.readouterr().err
 
 
+def test_notes_and_warnings_come_after_the_answer_or_not_at_all() -> None:
+    argv = ["risk", "scenario", "--shift", "4", "--diversity", "narrow", "--draws", "500"]
+    command = [sys.executable, "-m", "misgen.experiments.cli", *argv]
+    done, quiet = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=True)
+        for more in ([], ["--quiet"])
+    )
+    answer, _, notes = done.stdout.partition("note: ")
+    assert "p_harmful_gm" in answer and notes.startswith("clipped")
+    assert quiet.stdout == answer and quiet.stderr == "" != done.stderr
+
+
 def test_audit_warnings_come_once_per_process() -> None:
     code = (
         "from misgen.experiments import risk;"
