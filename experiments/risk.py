@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from misgen.analysis.audit import audit, format_audit
+from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.risk.difference import differences
 from misgen.analysis.risk.draws import VERDICTS, LimitCheck, check_limit
 from misgen.analysis.risk.formula import Prediction
 from misgen.analysis.risk.mesa import MESA_PERIODS, mesa_index
 from misgen.analysis.risk.sensitivity import largest_correlation, sobol, tornado
+from misgen.analysis.risk.squiggle import squiggle
 from misgen.analysis.risk.table import domain_records, domain_rows, domain_table
 from misgen.analysis.text import aligned
 from misgen.experiments.cli import Parser
@@ -161,6 +163,12 @@ def _audit(options: argparse.Namespace) -> int:
 def _scenario(options: argparse.Namespace) -> int:
     """One prediction, with everything that went into it."""
     prediction = _predict(options)
+    if options.squiggle:
+        text = squiggle(prediction)
+        if options.squiggle == "-":
+            print(text, end="")
+            return 0
+        atomic_write_bytes(Path(options.squiggle), text.encode())
     if written(options, prediction_record(prediction)):
         return 0
     print(format_prediction(prediction))

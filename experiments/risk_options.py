@@ -103,6 +103,11 @@ def _scenario_options(action: argparse.ArgumentParser) -> None:
     action.add_argument("--period", metavar="YEARS", help="such as 2026-2027 or after-2030")
 
 
+def _squiggle_option(action: argparse.ArgumentParser) -> None:
+    text = "write the joint draws and the formula as Squiggle text; - prints only it"
+    action.add_argument("--squiggle", metavar="FILE", help=text)
+
+
 def _source_options(action: argparse.ArgumentParser) -> None:
     text = "one of the tables; without it they are listed"
     action.add_argument("name", nargs="?", default="", metavar="TABLE", help=text)
@@ -187,7 +192,7 @@ OPTIONS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
     "table": (*_MODEL, _quiet_option, _json_option, _csv_option),
     "source": (_source_options, _quiet_option, _json_option, _csv_option),
     "audit": (_prior_options, _quiet_option, _json_option),
-    "scenario": (*_SCENARIO, _quiet_option, _json_option),
+    "scenario": (*_SCENARIO, _squiggle_option, _quiet_option, _json_option),
     "compare": (_compare_options, *_SCENARIO, _quiet_option, _json_option, _csv_option),
     "sensitivity": (*_SCENARIO, _sensitivity_options, _quiet_option, _json_option, _csv_option),
     "gate": (*_SCENARIO, _gate_options, _quiet_option, _json_option),

@@ -147,6 +147,14 @@ def test_scenario(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(data["by_shift"]) == {"moderate", "significant"}
 
 
+def test_a_scenario_as_squiggle_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    argv = ["scenario", "--shift", "4", "--diversity", "narrow", "--draws", "50", "--squiggle"]
+    text = output(capsys, *argv, "-")
+    assert text.rstrip().endswith("p_harmful_gm = (extreme_harmful) / 1") and "rate " not in text
+    assert "rate " in output(capsys, *argv, tmp_path / "it.squiggle")
+    assert (tmp_path / "it.squiggle").read_text() == text
+
+
 def test_a_calibrated_scenario(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     argv = ["scenario", "--calibration", str(folder), "--data", "combine", "--domain", "game_ai"]
     with pytest.raises(ValueError, match=r"and the domain 'game_ai'; give toy_rates=True"):
