@@ -19,6 +19,7 @@ RATES = {
     "p_harmful_gm": "p_harmful_gm",
 }
 PRODUCTS = ("p_gm", "p_harmful_gm")
+FORMER_PRODUCTS = {"gm": "p_gm", "harmful_gm": "p_harmful_gm"}
 MODIFIERS = {
     "spec": "specification",
     "capability": "capability",
@@ -33,6 +34,14 @@ def data_of(word: str) -> str:
     if data not in DATA:
         raise ValueError(f"data is one of {', '.join(DATA)}; got {word!r}; choose one")
     return data
+
+
+def product_of(word: str) -> str:
+    """One of `PRODUCTS` for it or its former word; ValueError for another."""
+    rate = FORMER_PRODUCTS.get(word, word)
+    if rate not in PRODUCTS:
+        raise ValueError(f"a rate is one of {', '.join(PRODUCTS)}; got {word!r}; choose one")
+    return rate
 
 
 def modifier_words(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from misgen.analysis.audit import audit, format_audit
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.risk.difference import differences
-from misgen.analysis.risk.draws import VERDICTS, LimitCheck, check_limit
+from misgen.analysis.risk.draws import VERDICTS, Draws, LimitCheck, check_limit
 from misgen.analysis.risk.formula import Prediction
 from misgen.analysis.risk.mesa import MESA_PERIODS, mesa_index
 from misgen.analysis.risk.sensitivity import largest_correlation, sobol, tornado
@@ -43,8 +43,8 @@ from misgen.experiments.risk_output import (
 from misgen.experiments.risk_source import format_source, source_records
 
 TITLES = {
-    "harmful_gm": "P(harmful goal misgeneralization)",
-    "gm": "P(goal misgeneralization), harm not counted",
+    "p_harmful_gm": "P(harmful goal misgeneralization)",
+    "p_gm": "P(goal misgeneralization), harm not counted",
 }
 GATE_CODES = dict(zip(VERDICTS, (0, 1, 3), strict=True))
 UNEXPECTED = 4
@@ -246,7 +246,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
 def _gate(options: argparse.Namespace) -> int:
     """Exit code 1 when a rate is above the limit, 3 when it is too close to call."""
     prediction = _predict(options)
-    rate = prediction.p_harmful_gm if options.of == "harmful_gm" else prediction.p_gm
+    rate: Draws = getattr(prediction, options.of)
     found = check_limit(rate, options.max, of=options.of, quantile=options.quantile)
     what = "mean" if options.quantile is None else f"{options.quantile:g} quantile"
     low, high = rate.interval()

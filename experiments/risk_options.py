@@ -9,11 +9,10 @@ from typing import Any
 
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import PRIOR_SETS, SHIFT_TYPES, PriorSet
-from misgen.analysis.risk.draws import RATES
 from misgen.analysis.risk.formula import OVERFLOWS, TARGETS
 from misgen.analysis.risk.model import HARM_CHOICES, RiskModel
 from misgen.analysis.risk.sensitivity import ORDERS
-from misgen.analysis.words import DATA, FORMER_DATA
+from misgen.analysis.words import DATA, FORMER_DATA, PRODUCTS, product_of
 from misgen.experiments.risk_levels import MODIFIER_HELP
 
 DRAWS = 100_000
@@ -136,7 +135,9 @@ def _gate_options(action: argparse.ArgumentParser) -> None:
 
 def _of_option(action: argparse.ArgumentParser) -> None:
     text = "which of the two rates"
-    action.add_argument("--of", choices=tuple(RATES), default="harmful_gm", help=text)
+    action.add_argument(
+        "--of", type=product_of, choices=PRODUCTS, default="p_harmful_gm", help=text
+    )
 
 
 def _mesa_options(action: argparse.ArgumentParser) -> None:

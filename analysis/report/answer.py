@@ -1,5 +1,6 @@
 """The answer page: three sentences, one figure, a panel to ask what if, and where the rest is."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,19 +15,23 @@ from misgen.analysis.report.what_if import panel
 from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.risk.table import DomainRow, domain_rows, format_product
 from misgen.analysis.tables import Table, Value
+from misgen.analysis.words import RATES
 
 DOMAIN = TORNADO_DOMAIN
 
 
 @dataclass(frozen=True)
 class AnswerPage:
-    """sentences: (question, answer). shown: the data of the figure, by kind of mark. panel: for
-    the script. files: (name, what it is) beside the page."""
+    """sentences: (question, answer). period: the one that the calibration's date lies in. left_out:
+    cells that combine does not read, and why. panel: for the script. files: (name, what it is)
+    beside the page."""
 
     sentences: Sequence[tuple[str, str]]
+    period: str
     domains: Chart
     has_posterior: bool
     rates: Table
+    left_out: Sequence[str]
     panel: Mapping[str, Any]
     folder: str
     files: Sequence[tuple[str, str]]
@@ -37,16 +42,19 @@ def answer_of(file: CalibrationFile, models: Mapping[str, RiskModel]) -> AnswerP
     summary = file.summary
     rows = {name: domain_rows(model) for name, model in models.items() if name != "only"}
     pairs = list(zip(*rows.values(), strict=True))
-    now = next(pair for pair in pairs if pair[0].domain.name == DOMAIN)
+    period = _period(summary.provenance.date_utc, [*models["none"].priors.periods])
+    now = next(p for p in pairs if (p[0].domain.name, p[0].period.name) == (DOMAIN, period))
     return AnswerPage(
         sentences=[
             ("What does the model say?", _says(now[0])),
             ("What could the agents test?", _tested(summary)),
             ("Do they agree?", " ".join([*_agree(summary), *_carried(now)])),
         ],
+        period=period,
         domains=domain_chart(pairs, [KINDS[name] for name in rows]),
         has_posterior=not summary.refused,
         rates=rates_table(summary),
+        left_out=[f"{cell.cell}: {cell.left_out}" for cell in summary.cells if cell.left_out],
         panel=panel(models),
         folder=file.folder.name,
         files=[
@@ -58,20 +66,27 @@ def answer_of(file: CalibrationFile, models: Mapping[str, RiskModel]) -> AnswerP
     )
 
 
+def _period(date: str, periods: Sequence[str]) -> str:
+    """The period that a date lies in; the first where it says none."""
+    year = int(date[:4]) if date[:4].isdigit() else 0
+    for name in reversed(periods):
+        if year >= int(re.findall(r"\d{4}", name)[0]) + name.startswith("after"):
+            return name
+    return periods[0]
+
+
 def _says(row: DomainRow) -> str:
     found = row.p_harmful_gm
     text = (
-        f"For {row.domain.label} in {row.period.name} the source's factors and multipliers give a "
-        f"probability of harmful goal misgeneralization of {percent(found.median)} % "
-        f"[{percent(found.low)}, {percent(found.high)}], in a situation that tells the goals apart."
+        f"For {row.domain.label} in {row.period.name} the source's factors and multipliers give "
+        f"{percent(found.median)} % [{percent(found.low)}, {percent(found.high)}]: the probability "
+        "of harmful goal misgeneralization in one situation that tells the goals apart."
     )
     if row.printed is not None:
         text += " The source prints {} to {} %".format(*map(percent, row.printed))
         if row.is_apart:
-            text += (
-                f"; its formula multiplies everything, {format_product(row)} %, which exceeds what "
-                "its own factors allow"
-            )
+            text += f"; its product of everything gives {format_product(row)} %"
+            text += ", which exceeds what its own factors allow"
         text += "."
     return text
 
@@ -84,14 +99,22 @@ def _tested(summary: Summary) -> str:
     agents = sum(cell.arms["reference"].competent.agents for cell in cells)
     families = len({cell.family for cell in cells})
     text = (
-        f"{agents} trained agents in {len(cells)} cells of {families} famil"
-        f"{'ies' if families > 1 else 'y'} of games: whether they stay capable and pursue the "
-        f"wrong goal once the cue is broken, for shift type {_listed(tested)}."
+        f"Whether agents that stay capable pursue the wrong goal once the cue is broken: {agents} "
+        f"of them in {len(cells)} cells of {families} game{'s' * (families > 1)}, for shift type "
+        f"{_listed(tested)}, trained with the cue broken in a tenth of the levels."
     )
+    unbroken = [
+        cell.arms["d0"].competent.rates["p_gm"].value for cell in cells if "d0" in cell.arms
+    ]
+    if unbroken:
+        text += (
+            f" Where it was never broken they pursue it in {100 * min(unbroken):.0f} to "
+            f"{100 * max(unbroken):.0f} % of the levels, which is not read."
+        )
     kept = [row for row in summary.types if not row.cells]
     if kept:
-        text += f" Type {_listed(kept)} keeps the source's numbers: no cell of it may enter."
-    return text + " Not harm, not deployed systems."
+        text += f" Type {_listed(kept)} keeps the source's numbers."
+    return text + " Harm and deployed systems were not tested."
 
 
 def _listed(types: Sequence[TypeSummary]) -> str:
@@ -107,14 +130,27 @@ def _agree(summary: Summary) -> list[str]:
     beside = [row for row in summary.types if row.cells and not row.wide_flagged]
     words = []
     if against:
-        words.append(f"Not for type {_listed(against)}: {_direction(summary, against)}.")
+        words.append(
+            f"Not for type {_listed(against)}: {_direction(summary, against)}, and the posterior "
+            "lets go of it."
+        )
+    words += [
+        f"Type {row.number} rests on one cell, {row.cells[0].rpartition('/')[2]}."
+        for row in against
+        if len(row.cells) == 1
+    ]
     if beside:
         words.append(f"Type {_listed(beside)}: the agents do not contradict the source.")
     words.append(
-        f"{found.flagged} of {found.tests} measured factors conflict with it; chance alone would "
-        f"give {found.expected_by_chance:.1f}."
+        f"Of single factors {found.flagged} of {found.tests} are in conflict"
+        f"{_flagged_factors(summary)}; chance alone would give {found.expected_by_chance:.1f}."
     )
     return words
+
+
+def _flagged_factors(summary: Summary) -> str:
+    names = [f"{row.cell} {RATES[row.factor]}" for row in summary.conflicts.rows if row.flagged]
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _direction(summary: Summary, types: Sequence[TypeSummary]) -> str:
@@ -142,24 +178,32 @@ def _carried(now: Sequence[DomainRow]) -> list[str]:
 
 
 def rates_table(summary: Summary) -> Table:
-    """P(goal misgeneralization) of every type: source, agents, both."""
+    """P(goal misgeneralization) of every type [%]: source, agents of both arms, both together."""
     rows: list[list[Value]] = []
     for row in summary.types:
-        cells = [cell for cell in summary.cells_of(row.type) if cell.shown and cell.informs_type]
-        measured = [
-            f"{'(' * bool(cell.left_out)}{cell.cell} "
-            f"{percent(cell.shown[1].competent.rates['p_gm'].value)}{')' * bool(cell.left_out)}"
-            for cell in cells
-            if cell.shown
-        ]
-        both = "prior kept" if row.keeps_prior else percent_span((row.combine or row.prior)["p_gm"])
+        both = "-" if row.combine is None else percent_span(row.combine["p_gm"])
+        if row.combine is not None and row.keeps_prior:
+            both = "source kept"
         rows.append([
-            type_title(row), percent(row.source.rates["p_gm"]), ", ".join(measured) or "-",
-            both if row.combine else "-",
+            type_title(row), percent(row.source.rates["p_gm"]), _by_cell(summary, row, "d0"),
+            _by_cell(summary, row, "reference"), both,
         ])  # fmt: skip
-    header = ["shift type", "source", "agents", "both"]
+    header = ["shift type", "source", "agents, never broken", "agents, broken in .1", "both"]
     note = (
-        "In percent; brackets: central 90 %. agents: competent ones of the reference arm, by cell; "
-        "in brackets: not read by combine."
+        "Means in percent; [low, high]: central 90 %. Agents by cell, how often training broke the "
+        "cue above them; both: the source with the agents of the last but one column. C1*: not "
+        "read, see below."
     )
     return Table("P(goal misgeneralization), harm not counted", header, rows, note)
+
+
+def _by_cell(summary: Summary, row: TypeSummary, arm: str) -> str:
+    return (
+        ", ".join(
+            f"{cell.cell}{'*' * bool(cell.left_out)} "
+            f"{percent(cell.arms[arm].competent.rates['p_gm'].value)}"
+            for cell in summary.cells_of(row.type)
+            if arm in cell.arms and cell.informs_type
+        )
+        or "-"
+    )

@@ -53,6 +53,7 @@ _STYLE = {
 }
 _LABEL_CHARACTERS, _CHARACTER_PX, _LINE_PX = 19, 6.9, 14
 _ROW_PX, _TITLE_PX, _AXIS_PX, _MARGIN_PX, _SLIM_PX = 20, 24, 42, 14, 13
+_TALL_PX, _HEAD_PX = 500, 18
 _LOG_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
@@ -110,10 +111,13 @@ def interval_chart(name: str, groups: Sequence[Group], scale: Scale, alt: str) -
     if not lines:
         raise ValueError(f"a chart needs at least one row; {name!r} got none; leave the chart out")
     height = sum(map(_row_px, lines)) + _TITLE_PX * len(groups)
+    top = _HEAD_PX * float(height > _TALL_PX)  # of a tall chart the ends are far apart
     with matplotlib.style.context(["default", _STYLE]):
-        figure, axis = _canvas(height, _gutter_px([line.label for line in lines]))
+        figure, axis = _canvas(height + top, _gutter_px([line.label for line in lines]))
         _horizontal(axis, scale)
-        top = 0.0
+        if top:
+            for place, tick in zip(axis.get_xticks(), axis.get_xticklabels(), strict=True):
+                axis.text(place, top / 2, tick.get_text(), ha="center", va="center")
         for group in groups:
             _title(figure, top + _TITLE_PX / 2 + 2, group.title)
             top += _TITLE_PX

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from misgen.analysis.priors.types import FACTORS, PriorSet
+from misgen.analysis.priors.types import FACTORS, Intervention, PriorSet
 from misgen.analysis.rates import FloatArray
 from misgen.analysis.risk.formula import Input
 from misgen.analysis.risk.model import RiskModel
@@ -62,12 +62,20 @@ def _choices(priors: PriorSet) -> dict[str, Any]:
         },
         "interventions": {
             name: {
-                "label": _words(name) + " (no number)" * (one.reduction is None),
+                "label": f"{_words(name)} ({_takes(one)})",
                 "excludes": one.excludes,
             }
             for name, one in priors.interventions.items()
         },
     }
+
+
+def _takes(intervention: Intervention) -> str:
+    """What the source says that it takes from the factor it acts on."""
+    if intervention.reduction is None:
+        return "no number"
+    low, high = intervention.reduction.range
+    return f"takes {100 * low:.0f} to {100 * high:.0f} %"
 
 
 def _words(name: str) -> str:

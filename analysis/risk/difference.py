@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from misgen.analysis.rates import LEVEL
-from misgen.analysis.risk.draws import RateDraws
+from misgen.analysis.risk.draws import Draws
 from misgen.analysis.risk.formula import Prediction
 
 
@@ -37,7 +37,7 @@ def differences(before: Prediction, after: Prediction) -> Iterator[RateDifferenc
         yield _difference(rate, getattr(before, rate), getattr(after, rate))
 
 
-def _difference(rate: str, before: RateDraws, after: RateDraws) -> RateDifference:
+def _difference(rate: str, before: Draws, after: Draws) -> RateDifference:
     sizes = [len(draws.values) for draws in (before, after)]
     if 1 not in sizes and len({*sizes}) > 1:
         raise ValueError(f"predictions are compared on common draws; got {sizes[0]} and {sizes[1]}")

@@ -1,45 +1,63 @@
-"""Draws of the two rates of goal misgeneralization, as two types that never stand for each other.
+"""Draws of a rate of goal misgeneralization, which say which rate they are.
 
 The source prints P(harmful goal misgeneralization), three factors; what a testbed measures first is
 P(goal misgeneralization), two. To compare one with the other's figures is the easiest mistake.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from misgen.analysis.rates import LEVEL, FloatArray
+from misgen.analysis.words import product_of
+
+_MEANING = {
+    "p_gm": "two factors, the source's 10.2 to 33.8 %",
+    "p_harmful_gm": "three factors, the source's 3.6 to 27.7 %",
+}
 
 
-class _Draws(Protocol):
-    @property
-    def values(self) -> FloatArray: ...
+@dataclass(frozen=True)
+class Draws:
+    """Draws [draws] of "p_gm" (capable, and the goal fails) or of "p_harmful_gm" (and it harms).
 
+    Raises ValueError for values that are no vector within 0..1.
+    """
 
-def _mean(self: _Draws) -> float:
-    return float(self.values.mean())
+    rate: str
+    values: FloatArray
 
+    def __post_init__(self) -> None:
+        values = self.values
+        if values.ndim != 1 or not (len(values) and values.min() >= 0 and values.max() <= 1):
+            raise ValueError(f"draws of a rate are a vector within 0..1; got {values}")
 
-def _median(self: _Draws) -> float:
-    return float(np.median(self.values))
+    def mean(self) -> float:
+        return float(self.values.mean())
 
+    def median(self) -> float:
+        return float(np.median(self.values))
 
-def _quantile(self: _Draws, q: float) -> float:
-    return float(np.quantile(self.values, q))
+    def quantile(self, q: float) -> float:
+        return float(np.quantile(self.values, q))
 
+    def interval(self) -> tuple[float, float]:
+        """(low, high): central 90 %."""
+        low, _, high = low_median_high(self.values)
+        return low, high
 
-def _interval(self: _Draws) -> tuple[float, float]:
-    """(low, high): central 90 %."""
-    low, _, high = _low_median_high(self)
-    return low, high
+    def exceeds(self, p: float) -> float:
+        """Share of the draws above p."""
+        return float(np.mean(self.values > p))
 
-
-def _low_median_high(self: _Draws) -> tuple[float, float, float]:
-    return low_median_high(self.values)
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        """For NumPy's functions: np.median(draws)."""
+        return np.array(self.values, dtype=dtype, copy=copy)
 
 
 def low_median_high(values: FloatArray) -> tuple[float, float, float]:
@@ -49,53 +67,6 @@ def low_median_high(values: FloatArray) -> tuple[float, float, float]:
     below, above = ordered[np.floor(place).astype(int)], ordered[np.ceil(place).astype(int)]
     low, median, high = (below + place % 1 * (above - below)).tolist()
     return low, median, high
-
-
-def _exceeds(self: _Draws, p: float) -> float:
-    """Share of the draws above p."""
-    return float(np.mean(self.values > p))
-
-
-def _array(
-    self: _Draws, dtype: npt.DTypeLike | None = None, copy: bool | None = None
-) -> npt.NDArray[Any]:
-    """For NumPy's functions: np.median(draws)."""
-    return np.array(self.values, dtype=dtype, copy=copy)
-
-
-def _check(self: _Draws) -> None:
-    values = self.values
-    if values.ndim != 1 or not (len(values) and values.min() >= 0 and values.max() <= 1):
-        raise ValueError(f"draws of a rate are a vector within 0..1; got {values}")
-
-
-@dataclass(frozen=True)
-class GmDraws:
-    """Draws of P(goal misgeneralization): capable, and the goal fails. Harm is not in it."""
-
-    values: FloatArray
-    mean, median, quantile, exceeds = _mean, _median, _quantile, _exceeds
-    interval, low_median_high = _interval, _low_median_high
-    __array__ = _array
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-
-@dataclass(frozen=True)
-class HarmfulGmDraws:
-    """Draws of P(harmful goal misgeneralization): capable, the goal fails, and that does harm."""
-
-    values: FloatArray
-    mean, median, quantile, exceeds = _mean, _median, _quantile, _exceeds
-    interval, low_median_high = _interval, _low_median_high
-    __array__ = _array
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-
-RateDraws = GmDraws | HarmfulGmDraws
 
 
 @dataclass(frozen=True)
@@ -118,20 +89,12 @@ class Summary:
         return f"{self.median:.1%} [{self.low:.1%}, {self.high:.1%}]".replace("%", "")
 
 
-RATES: Mapping[str, type[RateDraws]] = {"harmful_gm": HarmfulGmDraws, "gm": GmDraws}
-_MEANING = {
-    GmDraws: ("p_gm", "two factors, the source's 10.2 to 33.8 %"),
-    HarmfulGmDraws: ("p_harmful_gm", "three factors, the source's 3.6 to 27.7 %"),
-}
-
-
-def expect_rate(kind: type[RateDraws], draws: object) -> None:
-    """TypeError unless `draws` is this kind of rate."""
-    if not isinstance(draws, kind):
-        name, meaning = _MEANING[kind]
+def expect_rate(rate: str, draws: Draws) -> None:
+    """TypeError unless these are draws of this rate."""
+    if draws.rate != rate:
         raise TypeError(
-            f"{name} ({meaning}) belongs here and the other rate never stands for it; "
-            f"got {type(draws).__name__}; pass the {name} of the prediction"
+            f"{rate} ({_MEANING[rate]}) belongs here and the other rate never stands for it; got "
+            f"{draws.rate}; pass the {rate} of the prediction"
         )
 
 
@@ -156,15 +119,13 @@ class LimitCheck:
 
 
 def check_limit(
-    draws: RateDraws, limit: float, *, of: str = "harmful_gm", quantile: float | None = None
+    draws: Draws, limit: float, *, of: str = "p_harmful_gm", quantile: float | None = None
 ) -> LimitCheck:
-    """Whether the mean of the rate `of` ("harmful_gm" or "gm"), or a quantile, is above `limit`.
+    """Whether the mean of the rate `of`, "p_harmful_gm" or "p_gm", or a quantile is above `limit`.
 
     Raises TypeError for draws of the other rate, ValueError for a limit or quantile beyond 0..1.
     """
-    if of not in RATES:
-        raise ValueError(f"a rate is one of {', '.join(RATES)}; got {of!r}; choose one")
-    expect_rate(RATES[of], draws)
+    expect_rate(product_of(of), draws)
     for name, value in (("limit", limit), ("quantile", quantile)):
         if value is not None and not 0 <= value <= 1:
             raise ValueError(f"a {name} is within 0..1; got {value:g}; 5 % is .05")

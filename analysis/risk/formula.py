@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from misgen.analysis.priors.types import FACTORS
 from misgen.analysis.rates import FloatArray
-from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, Summary, expect_rate
+from misgen.analysis.risk.draws import Draws, Summary, expect_rate
 
 if TYPE_CHECKING:
     import pandas
@@ -48,12 +48,12 @@ class FactorDraws:
     p_harm: FloatArray
 
     @property
-    def p_gm(self) -> GmDraws:
-        return GmDraws(self.p_capable * self.p_goal_fail)
+    def p_gm(self) -> Draws:
+        return Draws("p_gm", self.p_capable * self.p_goal_fail)
 
     @property
-    def p_harmful_gm(self) -> HarmfulGmDraws:
-        return HarmfulGmDraws(self.p_capable * self.p_goal_fail * self.p_harm)
+    def p_harmful_gm(self) -> Draws:
+        return Draws("p_harmful_gm", self.p_capable * self.p_goal_fail * self.p_harm)
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Prediction:
     means, factors ratios of means, shares means; `by_shift` has each.
     """
 
-    p_gm: GmDraws
-    p_harmful_gm: HarmfulGmDraws
+    p_gm: Draws
+    p_harmful_gm: Draws
     factors: FactorDraws
     multiplier: FloatArray
     exposure: FloatArray
@@ -105,8 +105,8 @@ class Prediction:
     by_shift: Mapping[str, "Prediction"] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        expect_rate(GmDraws, self.p_gm)
-        expect_rate(HarmfulGmDraws, self.p_harmful_gm)
+        expect_rate("p_gm", self.p_gm)
+        expect_rate("p_harmful_gm", self.p_harmful_gm)
 
     @property
     def p_capable(self) -> FloatArray:
@@ -237,8 +237,8 @@ def _to_product(
     gm, clipped_share = multiply(base_gm, m_goal)
     harmful, harmful_clipped_share = multiply(base_gm * base.p_harm, m)
     return Prediction(
-        p_gm=GmDraws(_times(gm, exposure)),
-        p_harmful_gm=HarmfulGmDraws(_times(harmful, exposure)),
+        p_gm=Draws("p_gm", _times(gm, exposure)),
+        p_harmful_gm=Draws("p_harmful_gm", _times(harmful, exposure)),
         factors=base,
         multiplier=m,
         exposure=exposure,
@@ -261,8 +261,8 @@ def _to_factors(
     factors = FactorDraws(base.p_capable, np.minimum(goal_fail, 1.0), np.minimum(harm, 1.0))
     share = _share((goal_fail > 1) | (harm > 1))
     return Prediction(
-        p_gm=GmDraws(_times(factors.p_gm.values, exposure)),
-        p_harmful_gm=HarmfulGmDraws(_times(factors.p_harmful_gm.values, exposure)),
+        p_gm=Draws("p_gm", _times(factors.p_gm.values, exposure)),
+        p_harmful_gm=Draws("p_harmful_gm", _times(factors.p_harmful_gm.values, exposure)),
         factors=factors,
         multiplier=_times(m_goal, m_harm),
         exposure=exposure,
@@ -282,8 +282,8 @@ def _mean_over(parts: Mapping[str, Prediction]) -> Prediction:
     harmful = _average([gm * part.p_harm for gm, part in zip(each_gm, each, strict=True)])
     return replace(
         each[0],
-        p_gm=GmDraws(_average([part.p_gm.values for part in each])),
-        p_harmful_gm=HarmfulGmDraws(_average([part.p_harmful_gm.values for part in each])),
+        p_gm=Draws("p_gm", _average([part.p_gm.values for part in each])),
+        p_harmful_gm=Draws("p_harmful_gm", _average([part.p_harmful_gm.values for part in each])),
         factors=FactorDraws(capable, _ratio(gm, capable), _ratio(harmful, gm)),
         clipped_share=_mean([part.clipped_share for part in each]),
         harmful_clipped_share=_mean([part.harmful_clipped_share for part in each]),

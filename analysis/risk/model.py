@@ -41,7 +41,7 @@ from misgen.analysis.priors.types import (
     PriorSet,
 )
 from misgen.analysis.rates import FloatArray
-from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, check_limit, expect_rate
+from misgen.analysis.risk.draws import Draws, check_limit, expect_rate
 from misgen.analysis.risk.formula import (
     OVERFLOWS,
     TARGETS,
@@ -58,9 +58,8 @@ if TYPE_CHECKING:
     from misgen.analysis.calibration.summary import ReferenceCondition
 
 __all__ = [
+    "Draws",
     "FactorDraws",
-    "GmDraws",
-    "HarmfulGmDraws",
     "Input",
     "MeasuredMultiplier",
     "Parameters",

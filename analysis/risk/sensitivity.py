@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from misgen.analysis.rates import LEVEL, FloatArray
-from misgen.analysis.risk.draws import RATES
+from misgen.analysis.risk.draws import Draws
 from misgen.analysis.risk.formula import Input, Prediction, Scenario, evaluate
+from misgen.analysis.words import product_of
 
 ORDERS = ("swing", "log_span")
 TAILS = ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
@@ -52,7 +53,7 @@ class SobolIndex:
     total_half_width: float
 
 
-def tornado(prediction: Prediction, of: str = "harmful_gm", by: str = "swing") -> list[Swing]:
+def tornado(prediction: Prediction, of: str = "p_harmful_gm", by: str = "swing") -> list[Swing]:
     """A row per uncertain input, largest first.
 
     by: "swing" of the rate, or "log_span" of the input. Raises ValueError for another rate or
@@ -89,7 +90,7 @@ def tornado(prediction: Prediction, of: str = "harmful_gm", by: str = "swing") -
 
 
 def sobol(
-    prediction: Prediction, of: str = "harmful_gm", base: int = 1024, seed: int = 0
+    prediction: Prediction, of: str = "p_harmful_gm", base: int = 1024, seed: int = 0
 ) -> list[SobolIndex]:
     """First-order and total indices, largest total first, from base x (inputs + 2) evaluations.
 
@@ -138,10 +139,8 @@ def _uncertain(scenario: Scenario) -> dict[str, Input]:
 
 
 def _rate(scenario: Scenario, at: Mapping[str, FloatArray], of: str) -> FloatArray:
-    if of not in RATES:
-        raise ValueError(f"a rate is one of {', '.join(RATES)}; got {of!r}; choose one")
-    prediction = evaluate(scenario, at)
-    return (prediction.p_harmful_gm if of == "harmful_gm" else prediction.p_gm).values
+    found: Draws = getattr(evaluate(scenario, at), product_of(of))
+    return found.values
 
 
 def _log_span(low: float, high: float) -> float:

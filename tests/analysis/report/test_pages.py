@@ -19,7 +19,7 @@ from misgen.analysis.calibration.write import write_calibration
 from misgen.analysis.priors import load_priors
 from misgen.analysis.rates import Estimate
 from misgen.analysis.records import read_records
-from misgen.analysis.report.answer import answer_of
+from misgen.analysis.report.answer import _period, answer_of
 from misgen.analysis.report.content import percent_span
 from misgen.analysis.report.lab import lab_of
 from misgen.analysis.report.pages import models_of, render, write_report
@@ -104,17 +104,20 @@ def test_the_lab_page_needs_no_script(full: tuple[Reader, Reader]) -> None:
 def test_three_sentences_answer(full: tuple[Reader, Reader]) -> None:
     sections = full[0].sections
     assert re.search(
-        r"For Autonomous Agents in 2024-2025 .* of \d+\.\d % \[\d+\.\d, \d+\.\d\]",
+        r"For Autonomous Agents in 2026-2027 .* give \d+\.\d % \[\d+\.\d, \d+\.\d\]",
         sections["What does the model say?"],
     )
-    assert "The source prints 25.0 to 45.0 %" in sections["What does the model say?"]
+    assert "The source prints 40.0 to 60.0 %" in sections["What does the model say?"]
     tested = sections["What could the agents test?"]
-    assert "30 trained agents in 6 cells of 2 families" in tested
-    assert "shift type 2, 3 and 4." in tested and "Type 1 keeps the source's numbers" in tested
+    assert "30 of them in 6 cells of 2 games, for shift type 2, 3 and 4," in tested
+    assert "Where it was never broken they pursue it in" in tested
+    assert "Type 1 keeps the source's numbers" in tested
     agree = sections["Do they agree?"]
     assert "Not for type 4: the agents pursue the wrong goal less often than" in agree
+    assert "Type 4 rests on one cell, C4." in agree
     assert "Type 2 and 3: the agents do not contradict the source." in agree
-    assert "2 of 16 measured factors conflict with it; chance alone would give 0.7." in agree
+    assert "2 of 16 are in conflict (C4 P(capable), C4 P(goal fails))" in agree
+    assert "chance alone would give 0.7." in agree
     assert "Carried over to Autonomous Agents, an assumption" in agree
 
 
@@ -139,7 +142,7 @@ def test_every_kind_of_shift_has_source_agents_and_both(full: tuple[Reader, Read
     text = full[0].sections["By kind of shift"]
     for shift in load_priors().shifts.values():
         assert f"{shift.number} {shift.label.lower()} {100 * shift.p_gm.number:.1f}" in text
-    assert "prior kept" in text
+    assert "source kept" in text and "C1: not identified" in text
 
 
 def test_the_panel_offers_what_the_model_knows(full: tuple[Reader, Reader]) -> None:
@@ -160,6 +163,15 @@ def test_draws_are_packed_to_a_65535th_of_their_range() -> None:
     steps = np.frombuffer(base64.b64decode(text), "<u2")
     np.testing.assert_allclose(low + (high - low) * steps / 65_535, values, atol=3 / 65_535)
     assert packed(np.full(3, 0.7))[1:] == (0.7, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("date", "period"),
+    [("2024-01-01", "2024-2025"), ("2026-11-30", "2026-2027"), ("2029-05-01", "2028-2030"),
+     ("2030-12-31", "2028-2030"), ("2031-01-01", "after-2030"), ("unknown", "2024-2025")],
+)  # fmt: skip
+def test_the_answer_is_of_the_period_of_its_date(date: str, period: str) -> None:
+    assert _period(date, [*load_priors().periods]) == period
 
 
 def test_without_a_posterior_the_answer_says_why(bare: tuple[Reader, Reader]) -> None:

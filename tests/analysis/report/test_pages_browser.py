@@ -159,9 +159,8 @@ def test_the_answer_is_on_the_first_screen(
     chromium: Any, pages: dict[str, Path], size: tuple[int, int]
 ) -> None:
     context, opened = open_page(chromium, pages["full"], size)
-    last = "[...document.querySelectorAll('.sentences p')].map(p => p.getBoundingClientRect())"
-    bottoms = opened.evaluate(f"{last}.map(box => box.bottom)")
-    assert bottoms[-1] <= size[1]
+    last = "[...document.querySelectorAll('.sentences p')].at(-1).getBoundingClientRect().bottom"
+    assert opened.evaluate(last) <= size[1]
     if size == SIZES["desk"]:
         assert opened.evaluate("document.documentElement.scrollHeight") <= 3 * 900
     context.close()
@@ -213,8 +212,12 @@ def test_the_panel_is_used_with_the_keyboard_alone(chromium: Any, pages: dict[st
     opened.select_option("select[name=data]", "combine")
     opened.select_option("select[name=diversity]", "narrow")
     cells = opened.locator("#what-if-answer tbody td").all_inner_texts()
-    assert len(cells) == 8 and cells[3].startswith("+")
-    command = opened.locator(".command").inner_text()
+    assert len(cells) == 6 and cells[2].startswith("+") and "times 1." in cells[2]
+    notes = opened.locator(".notes").inner_text()
+    assert "an assumption that no data support" in notes
+    assert "Measured here: diversity narrow." in notes
+    assert "No agents enter type 1: the source's numbers stay." in notes
+    command = opened.locator(".command").text_content()
     assert "--domain game_ai --diversity narrow" in command
     assert "--data combine --toy-rates" in command
     context.close()

@@ -12,7 +12,7 @@ from tests.analysis.calibration.calibrated_folder import seal, write_folder
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES, beta_parameters
 from misgen.analysis.risk.difference import differences
-from misgen.analysis.risk.draws import GmDraws, HarmfulGmDraws, check_limit, expect_rate
+from misgen.analysis.risk.draws import Draws, check_limit, expect_rate, low_median_high
 from misgen.analysis.risk.formula import (
     OVERFLOWS,
     FactorDraws,
@@ -54,45 +54,45 @@ def identity_error(prediction: Prediction) -> float:
 
 def test_one_rate_is_never_taken_for_the_other() -> None:
     prediction = MODEL.predict("moderate")
-    with pytest.raises(TypeError, match=r"p_harmful_gm .* got GmDraws; pass the p_harmful_gm"):
+    with pytest.raises(TypeError, match=r"p_harmful_gm .* got p_gm; pass the p_harmful_gm"):
         check_limit(prediction.p_gm, 0.2)
-    with pytest.raises(TypeError, match=r"p_gm .* got HarmfulGmDraws; pass the p_gm"):
-        check_limit(prediction.p_harmful_gm, 0.2, of="gm")
+    with pytest.raises(TypeError, match=r"p_gm .* got p_harmful_gm; pass the p_gm"):
+        check_limit(prediction.p_harmful_gm, 0.2, of="p_gm")
     with pytest.raises(TypeError, match="p_harmful_gm"):
         dataclasses.replace(prediction, p_harmful_gm=prediction.p_gm)
     with pytest.raises(TypeError):
         prediction.p_gm * 0.5
-    expect_rate(GmDraws, prediction.p_gm)
+    expect_rate("p_gm", prediction.p_gm)
 
 
 def test_draws_of_a_rate_stay_within_0_and_1() -> None:
     with pytest.raises(ValueError, match=r"within 0\.\.1"):
-        GmDraws(np.array([0.2, 1.1]))
+        Draws("p_gm", np.array([0.2, 1.1]))
     with pytest.raises(ValueError, match=r"within 0\.\.1"):
-        HarmfulGmDraws(np.array([0.2, np.nan]))
+        Draws("p_harmful_gm", np.array([0.2, np.nan]))
 
 
 def test_summaries_are_numpys() -> None:
-    draws = GmDraws(np.random.default_rng(0).random(1001))
+    draws = Draws("p_gm", np.random.default_rng(0).random(1001))
     expected = np.quantile(draws.values, [0.05, 0.5, 0.95])
-    np.testing.assert_allclose(draws.low_median_high(), expected)
+    np.testing.assert_allclose(low_median_high(draws.values), expected)
     np.testing.assert_allclose((*draws.interval(), draws.median()), expected[[0, 2, 1]])
     assert draws.exceeds(draws.median()) == 500 / 1001
     mean = draws.values.mean()
-    low, high = (check_limit(draws, mean + by, of="gm") for by in (-0.1, 0.1))
+    low, high = (check_limit(draws, mean + by, of="p_gm") for by in (-0.1, 0.1))
     assert (low.verdict, high.verdict) == ("above", "not above")
-    assert check_limit(draws, 0.85, of="gm", quantile=0.95).verdict == "above"
+    assert check_limit(draws, 0.85, of="p_gm", quantile=0.95).verdict == "above"
 
 
 def test_the_monte_carlo_error_does_not_decide() -> None:
     """The mean of n uniform draws has the error .2887 / sqrt(n), a share s sqrt(s (1 - s) / n)."""
-    draws = GmDraws((np.arange(10_000) + 0.5) / 10_000)
-    close = check_limit(draws, 0.508, of="gm")
+    draws = Draws("p_gm", (np.arange(10_000) + 0.5) / 10_000)
+    close = check_limit(draws, 0.508, of="p_gm")
     assert close.error == pytest.approx(0.002887, rel=1e-3)
-    assert (close.verdict, check_limit(draws, 0.51, of="gm").verdict) == (
+    assert (close.verdict, check_limit(draws, 0.51, of="p_gm").verdict) == (
         "too close to call", "not above",
     )  # fmt: skip
-    quantile = check_limit(draws, 0.945, of="gm", quantile=0.95)
+    quantile = check_limit(draws, 0.945, of="p_gm", quantile=0.95)
     assert (quantile.share_above, quantile.verdict) == (0.055, "too close to call")
     assert quantile.error == pytest.approx(np.sqrt(0.055 * 0.945 / 10_000))
 

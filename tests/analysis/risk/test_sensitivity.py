@@ -43,7 +43,7 @@ def test_a_swing_by_hand() -> None:
     assert capable.log_span == pytest.approx(np.log(0.59 / 0.41))
     with pytest.raises(ValueError, match="swing, log_span"):
         tornado(prediction, by="size")
-    with pytest.raises(ValueError, match="harmful_gm, gm"):
+    with pytest.raises(ValueError, match="p_gm, p_harmful_gm"):
         tornado(prediction, of="harm")
 
 
