@@ -117,8 +117,8 @@ def format_cells(lines: Sequence[CellLine]) -> str:
     header = "cell,variant,goal failure d=0,d=0.1,control,clones,attributable,random,constant"
     return "\n\n".join((
         "int/prox/no, by arm (" + ", ".join(arms) + ": agents x levels of each)",
-        aligned(["cell", "variant", "agents x levels", *arms], did),
-        aligned([*header.split(","), "broken", "verdict"], [*map(_said, lines)]),
+        aligned(["cell", "variant", "agents x levels", *arms], did, keys=2),
+        aligned([*header.split(","), "broken", "verdict"], [*map(_said, lines)], keys=2),
         LEGEND,
     )) + "\n"  # fmt: skip
 
@@ -215,7 +215,7 @@ def format_arms(rows: Iterable[Row], variant: str = "11") -> str:
             span(competent.p_capable), span(competent.p_goal_fail),
         ])  # fmt: skip
     header = "cell,arm,tags,competent,p_gm of all trained,capable,goal failure given capable"
-    return aligned(header.split(","), lines) + "\n"
+    return aligned(header.split(","), lines, keys=2) + "\n"
 
 
 def format_checkpoints(rows: Iterable[Row], variant: str = "11") -> str:
@@ -236,7 +236,7 @@ def format_checkpoints(rows: Iterable[Row], variant: str = "11") -> str:
         for row in sorted(members, key=lambda row: row.value)
     ]  # fmt: skip
     header = "cell,arm,steps,agents,own,capable,goal failure given capable,p_gm"
-    return aligned(header.split(","), lines) + "\n"
+    return aligned(header.split(","), lines, keys=3) + "\n"
 
 
 def format_shifts(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -95,8 +95,11 @@ def seen_of(settings: pa.Table | None, column: str) -> Mapping[str, float]:
 
 def same_agents(settings: pa.Table) -> list[list[str]]:
     """Groups of runs whose agents have equal weights: one agent, though it stands in several arms.
-    So it is where a small set of levels holds no broken one."""
+    So it is where a small set of levels holds no broken one. None where weights are not told, as
+    in settings that were published up to 0.3."""
     groups: dict[str, list[str]] = {}
+    if "weights_sha256" not in settings.column_names:
+        return []
     for run, weights in zip(*(settings[n].to_pylist() for n in ("run_id", "weights_sha256")),
                             strict=True):  # fmt: skip
         groups.setdefault(weights, []).append(run)

@@ -5,6 +5,7 @@
 
 import functools
 import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -35,7 +36,7 @@ from misgen.analysis.rates import (
     wilson,
 )
 from misgen.analysis.records import Records, tags_of
-from misgen.analysis.text import aligned, as_csv, number, span
+from misgen.analysis.text import WIDTH, aligned, as_csv, number, span
 
 
 @dataclass(frozen=True)
@@ -405,17 +406,23 @@ constant action), goal fails <= .10 among its competent agents, and random capab
 answer is no, quote the differences only."""
 
 
-def format_table(rows: Sequence[Row]) -> str:
+def format_table(rows: Sequence[Row], width: int = WIDTH) -> str:
     """Plain text: the rates and their notes, then the controls on the same and on all levels."""
     notes = list(dict.fromkeys(filter(None, map(_reasons, rows))))
     rates = aligned(
-        "cell,variant,arm,broken,population,agents x levels,own,int/prox/neither,capable,"
+        "cell,variant,arm,population,broken,agents x levels,own,int/prox/neither,capable,"
         "goal fails,gm,harm,goal fails - control,gm - control,verdict on gm,identified,"
         "note".split(","),
         [[*_rates_line(row), _mark(row, notes)] for row in rows],
+        keys=4,
+        width=width,
     )
-    footnotes = "\n".join(f"({i}) {note}" for i, note in enumerate(notes, 1))
-    return "\n\n".join(filter(None, [rates, footnotes, _LEGEND, *_control_tables(rows)])) + "\n"
+    footnotes = "\n".join(
+        textwrap.fill(f"({i}) {note}", width, subsequent_indent="    ")
+        for i, note in enumerate(notes, 1)
+    )
+    parts = [rates, footnotes, textwrap.fill(_LEGEND, width), *_control_tables(rows, width)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _mark(row: Row, notes: Sequence[str]) -> str:
@@ -424,14 +431,15 @@ def _mark(row: Row, notes: Sequence[str]) -> str:
 
 
 def _where(row: Row) -> list[str]:
-    return [f"{row.family} {row.cell} {row.observation_mode}", row.variant, row.label]
+    mode = "" if row.observation_mode == "planes" else f" {row.observation_mode}"
+    return [f"{row.cell}{mode}", row.variant, row.label]
 
 
 def _rates_line(row: Row) -> list[str]:
     return [
         *_where(row),
-        number(row.broken_share),
         row.population,
+        number(row.broken_share),
         f"{row.agents} x {row.levels}",
         number(row.own_success),
         _split(row),
@@ -457,16 +465,17 @@ def _harm(row: Row) -> str:
     return number(row.p_harm.value) + "*" * given
 
 
-def _control_tables(rows: Sequence[Row]) -> Iterator[str]:
+def _control_tables(rows: Sequence[Row], width: int) -> Iterator[str]:
     """Two titled tables; levels that do not distinguish exist only where the cue is broken."""
     policies = sorted({policy for row in rows for policy in row.controls_all_levels})
     rows = [row for row in rows if row.population == "competent"]
     broken = [row for row in rows if row.variant in CUE_BROKEN]
     where = ["cell", "variant", "arm"]
-    yield (
-        "Controls on the same levels: capable / goal fails. Of an agent's levels, distinguish:\n"
-        "those that tell the goals apart, duplicates: those that repeat another one, shared: of\n"
-        "the distinguishing ones those that another agent's block holds, too."
+    yield textwrap.fill(
+        "Controls on the same levels: capable / goal fails. Of an agent's levels, distinguish: "
+        "those that tell the goals apart, duplicates: those that repeat another one, shared: of "
+        "the distinguishing ones those that another agent's block holds, too.",
+        width,
     )
     yield aligned(
         [*where, "distinguish", "duplicates", "shared", *policies],
@@ -480,12 +489,16 @@ def _control_tables(rows: Sequence[Row]) -> Iterator[str]:
             ]
             for row in rows
         ],
+        keys=3,
+        width=width,
     )
     if broken:
-        yield "Controls on all levels, also those that do not distinguish: capable / goal fails"
+        yield "Controls on all levels, not only distinguishing ones: capable / goal fails"
         yield aligned(
             [*where, *policies],
             [[*_where(row), *_pairs(row.controls_all_levels, policies)] for row in broken],
+            keys=3,
+            width=width,
         )
 
 

@@ -5,13 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from misgen.analysis.rates import Estimate
-from misgen.analysis.text import as_csv, number, span
+from misgen.analysis.text import WIDTH, aligned, as_csv, number, span
 
 Value = str | int | float | Estimate | None
 """None prints as nothing, NaN as `-`."""
 
-WIDTH = 80
-"""Of a terminal: a wider table continues below, its first columns repeated."""
 WORDS = 34
 """Longest line of a cell of words."""
 
@@ -76,28 +74,10 @@ class Table:
 
     def as_text(self, width: int = WIDTH) -> str:
         """Title, aligned columns and note; a table wider than `width` continues below."""
-        parts = [self.title, "(nothing)"]
-        if self.rows:
-            parts[1:] = ["\n".join(_lines(band)) for band in self._bands(width)]
+        table = aligned(self.shown, self.cells(), keys=self.keys, width=width, words=WORDS)
         note = [textwrap.fill(line, width) for line in self.note.splitlines()]
-        return "\n\n".join(filter(None, [*parts, "\n".join(note)])) + "\n"
-
-    def _bands(self, width: int) -> Iterator[list[list[str]]]:
-        """Rows of text, header first, with as many columns as there is room for; rows and bands
-        that are empty but for their keys are left out."""
-        rows = [self.shown, *self.cells()]
-        widths = [max(_wide(row[i]) for row in rows) + 2 for i in range(len(self.shown))]
-        keys, bands = [*range(self.keys)], [list[int]()]
-        for i in range(self.keys, len(widths)):
-            taken = sum(widths[k] for k in [*keys, *bands[-1]])
-            if bands[-1] and taken + widths[i] - 2 > width:
-                bands.append([])
-            bands[-1].append(i)
-        for band in bands:
-            full = [row for row in rows[1:] if len(bands) == 1 or any(row[i] for i in band)]
-            if full:
-                shown = [[row[i] for i in [*keys, *band]] for row in full]
-                yield [[self.shown[i] for i in [*keys, *band]], *_unrepeated(shown, self.keys)]
+        parts = [self.title, table if self.rows else "(nothing)", "\n".join(note)]
+        return "\n\n".join(filter(None, parts)) + "\n"
 
     def as_csv(self) -> str:
         """A line a row under all columns; an interval has columns `NAME low` and `NAME high`."""
@@ -116,32 +96,3 @@ def _flat(name: str, value: Value, is_wide: bool) -> Iterator[tuple[str, object]
     if is_wide:
         yield f"{name} low", found.low if found else ""
         yield f"{name} high", found.high if found else ""
-
-
-def _unrepeated(rows: Sequence[Sequence[str]], keys: int) -> list[list[str]]:
-    """Rows whose first cells are empty as far as they equal those of the row before."""
-    found, before = [], [""] * keys
-    for row in rows:
-        same = next((i for i in range(keys) if row[i] != before[i]), keys)
-        same = min(same, keys - 1) if keys > 1 else 0
-        found.append([""] * same + [*row[same:]])
-        before = [*row[:keys]]
-    return found
-
-
-def _wrapped(cell: str) -> list[str]:
-    return textwrap.wrap(cell, WORDS) or [""]
-
-
-def _wide(cell: str) -> int:
-    return max(map(len, _wrapped(cell)))
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Aligned, under a ruled header."""
-    widths = [max(map(_wide, column)) for column in zip(*rows, strict=True)]
-    for row in (rows[0], ["-" * width for width in widths], *rows[1:]):
-        cells = [_wrapped(cell) for cell in row]
-        for i in range(max(map(len, cells))):
-            line = (cell[i] if i < len(cell) else "" for cell in cells)
-            yield "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()

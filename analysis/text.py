@@ -6,11 +6,16 @@ import csv
 import difflib
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from misgen.analysis.rates import Estimate
+
+
+WIDTH = 80
+"""Of a terminal: a wider table continues below."""
 
 
 def number(value: float) -> str:
@@ -36,14 +41,62 @@ def dose_label(dose: float) -> str:
     return f"{dose:.3g}".removeprefix("0") or "0"
 
 
-def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Columns padded to equal width under a ruled header."""
-    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
-    rows = [header, ["-" * width for width in widths], *lines]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+def aligned(
+    header: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    *,
+    keys: int = 1,
+    width: int = WIDTH,
+    words: int | None = None,
+) -> str:
+    """Columns padded to equal width under a ruled header.
+
+    A table wider than `width` continues below with its first `keys` columns, without rows that are
+    empty but for these; of several keys a value is printed only where it changes. words: longest
+    line of a cell; None: cells are not wrapped.
+    """
+    rows = [[_wrapped(cell, words) for cell in row] for row in (header, *lines)]
+    widths = [max(map(_wide, column)) + 2 for column in zip(*rows, strict=True)]
+    bands = [list[int]()]
+    for i in range(keys, len(widths)):
+        taken = sum(widths[:keys]) + sum(widths[k] for k in bands[-1])
+        if bands[-1] and taken + widths[i] - 2 > width:
+            bands.append([])
+        bands[-1].append(i)
+    parts = []
+    for band in bands:
+        full = [row for row in rows[1:] if len(bands) == 1 or any(row[i] != [""] for i in band)]
+        if full or len(bands) == 1:
+            columns = [*range(keys), *band]
+            shown = [[row[i] for i in columns] for row in [rows[0], *_unrepeated(full, keys)]]
+            parts.append("\n".join(_padded(shown)))
+    return "\n\n".join(parts)
+
+
+def _wrapped(cell: str, words: int | None) -> list[str]:
+    return [cell] if words is None else textwrap.wrap(cell, words) or [""]
+
+
+def _wide(cell: Sequence[str]) -> int:
+    return max(map(len, cell))
+
+
+def _unrepeated(rows: Sequence[list[list[str]]], keys: int) -> list[list[list[str]]]:
+    """Rows whose keys but the last are empty as far as they equal those of the row before."""
+    found, before = list[list[list[str]]](), [[""]] * keys
+    for row in rows:
+        same = next((i for i in range(keys - 1) if row[i] != before[i]), max(keys - 1, 0))
+        found.append([[""]] * same + row[same:])
+        before = row[:keys]
+    return found
+
+
+def _padded(rows: Sequence[Sequence[Sequence[str]]]) -> Iterator[str]:
+    widths = [max(map(_wide, column)) for column in zip(*rows, strict=True)]
+    for row in (rows[0], [["-" * width] for width in widths], *rows[1:]):
+        for i in range(max(map(len, row))):
+            cells = (cell[i] if i < len(cell) else "" for cell in row)
+            yield "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,5 +1,6 @@
 """`misgen rates`: the rates of goal misgeneralization in a results folder."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> int:
     if settings is not None:
         _warn_of_twins(same_agents(settings))
     if options.csv != "-":
-        print(format_table(rows), end="")
+        print(format_table(rows, shutil.get_terminal_size().columns), end="")
     if options.csv == "-":
         sys.stdout.write(to_csv(rows))
     elif options.csv:

@@ -7,8 +7,8 @@ from textwrap import fill
 from misgen.analysis.calibration.summary import ArmSummary, CellSummary, Population, Summary
 from misgen.analysis.priors.types import FACTORS
 from misgen.analysis.rates import Estimate
-from misgen.analysis.tables import WIDTH, Table, Value
-from misgen.analysis.text import dose_label, number
+from misgen.analysis.tables import Table, Value
+from misgen.analysis.text import WIDTH, dose_label, number
 from misgen.analysis.words import DATA, MODIFIERS, PRODUCTS, RATES, modifier_words
 
 ANSWER = ("factors", "conflicts", "wide")

@@ -150,8 +150,8 @@ def test_one_agent_gets_a_labelled_wilson_interval(
     save_run: Save, block: Block, tmp_path: Path
 ) -> None:
     file = save_run(block(words(P=30, I=10)))
-    text = table.format_table(table.rates_table(read_records(tmp_path)))
-    assert text == table.format_table(table.rates_table(pq.read_table(file)))
+    text = table.format_table(table.rates_table(read_records(tmp_path)), 500)
+    assert text == table.format_table(table.rates_table(pq.read_table(file)), 500)
     assert "1 agent: an interval needs at least 3" in text
     assert "one agent: goal failure .624 to .844 by Wilson over its episodes" in text
     assert "competence not checked: no own levels" in text

@@ -2,9 +2,11 @@
 
 import csv
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.analysis.conftest import EVENTS, episodes
@@ -34,11 +36,17 @@ def rates_of(results: Path, arguments: Sequence[str]) -> int:
         return rates.main([*arguments])
 
 
-def test_the_table_compares_arms(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_compares_arms(
+    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     assert rates_of(results, []) == 0
     text = capsys.readouterr().out
     (line,) = [line for line in text.splitlines() if "d=0" in line and "competent" in line]
     assert "3 x 30" in line and line.count("1.000 [") == 5  # rates, and differences to d = 1
+    monkeypatch.setenv("COLUMNS", "80")
+    assert rates_of(results, []) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_csv_to_a_file_and_to_stdout(
@@ -209,3 +217,14 @@ def test_settings_are_published_beside_records(sweep: Path, tmp_path: Path) -> N
     assert settings_of(tmp_path).equals(settings)
     assert settings["cloning_batch_size"].to_pylist() == [8] * 16
     assert settings_of(tmp_path / "nothing") is None
+
+
+def test_settings_that_tell_no_weights_name_no_twins(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As those of published records of 0.3."""
+    shutil.copytree(results, tmp_path, dirs_exist_ok=True)
+    settings = pa.table({"run_id": ["a0"], "setting": [""], "num_levels": [100]})
+    pq.write_table(settings, tmp_path / "settings.parquet")
+    assert rates_of(tmp_path, []) == 0
+    assert "same agent" not in capsys.readouterr().err
