@@ -1,7 +1,9 @@
 """`misgen calibrate`: from measured rates to the posterior of the risk model, with its report."""
 
+import logging
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from misgen.analysis.calibration.calibrate import calibrate
@@ -18,6 +20,7 @@ from misgen.analysis.priors.types import PRIOR_SETS
 from misgen.analysis.records import Records
 from misgen.analysis.risk.formula import OVERFLOWS
 from misgen.analysis.settings import seen_of
+from misgen.analysis.study import STUDY, read_study_folder
 from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import provenance
 from misgen.experiments.risk_options import chosen_priors
@@ -43,12 +46,15 @@ def main(argv: list[str]) -> int:
         return 0
     records: Records
     if options.counts:
-        records, settings = read_own_counts(options.counts), None
+        records, settings, named_cells = read_own_counts(options.counts), None, set[str]()
     else:
         records, settings = read_played(results_root()), settings_of(results_root())
+        named_cells = _named_cells(results_root())
     if options.setting:
         records = of_setting(records, options.setting, settings)
     folder = require_writable(options.output, "--output")
+    if sys.stderr.isatty() and not options.quiet:
+        _say_what_it_does()
     calibration = calibrate(
         records,
         priors,
@@ -59,6 +65,7 @@ def main(argv: list[str]) -> int:
         draws=options.draws,
         seed=options.seed,
         broken_episodes=seen_of(settings, "broken_episodes"),
+        named_cells=named_cells,
     )
     write_calibration(calibration, folder, made_by)
     print(f"{answer(read_calibration(folder).summary)}\n\nfiles: {folder}")
@@ -67,6 +74,21 @@ def main(argv: list[str]) -> int:
 
         print(f"page: {write_report(folder, priors)}")
     return 0
+
+
+def _say_what_it_does() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s ..."))
+    log = logging.getLogger("misgen.analysis")
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
+
+
+def _named_cells(results: Path) -> set[str]:
+    """The cells that the study of a folder names; none where it holds no study."""
+    if not (results / STUDY).is_file():
+        return set()
+    return {*read_study_folder(results).cells}
 
 
 def _parser() -> Parser:
@@ -112,5 +134,6 @@ def _parser() -> Parser:
     add("--overflow", choices=list(OVERFLOWS), default="clip", help=text)
     add("--draws", type=int, default=4000, metavar="N", help="joint draws (default: 4000)")
     add("--seed", type=int, default=0, metavar="S", help="of all random numbers (default: 0)")
+    add("--quiet", action="store_true", help="do not say what it is doing")
     add("--no-report", dest="report", action="store_false", help="write no HTML page")
     return parser

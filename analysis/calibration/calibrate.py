@@ -10,8 +10,9 @@ arm alone (`analysis.calibration.measured`); a type without a cell that may ente
 P(harm | fails) is a matter of design in a testbed and moves only when asked.
 """
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,8 @@ from misgen.analysis.priors.types import PriorSet
 from misgen.analysis.rates import FloatArray, point_rates
 from misgen.analysis.records import Records, query
 from misgen.analysis.risk.formula import OVERFLOWS
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,19 +123,21 @@ def calibrate(
     kappas: Sequence[float] = KAPPAS,
     phis: Sequence[float] = PHIS,
     broken_episodes: Mapping[str, float] | None = None,
+    named_cells: Collection[str] = (),
 ) -> Calibration:
     """Measure the records and join them with the priors.
 
     harm: P(harm | fails) as the printed products imply; "note_50_70", as a note of the source
     assumes; "measured", updated by the cells that may. overflow: of the predictions that it is for;
     multipliers are ratios of rates for "clip", of hazards or of odds. broken_episodes: run id ->
-    training episodes in which the goals came apart, for the dose-response. records: episodes or
-    counts.
+    training episodes in which the goals came apart, for the dose-response. named_cells: codes that
+    the records' study names; what the records lack of them is said. records: episodes or counts.
     Raises ValueError for a setting out of range and for records that cannot be compared.
     """
     swept = {"kappas": tuple(map(float, kappas)), "phis": tuple(map(float, phis))}
     settings = Settings(phi, power, harm, overflow, draws, seed, **swept)
     records = counted(records)
+    log.info("measuring the cells")
     cells = measure_cells(records)
     if not cells:
         raise ValueError(
@@ -141,19 +146,21 @@ def calibrate(
         )
     entering = [cell for cell in cells if not cell.left_out]
     refused = refusal(cells)
+    log.info("comparing arms")
     report = measure_modifiers(
         trained_alike(records),
         link=OVERFLOWS[overflow][0],
         broken_episodes=broken_episodes,
         seed=seed,
     )
+    log.info("drawing prior and posterior, at other strengths as well")
     lines = multipliers(priors, report, power, draws, seed)
     types = {name: type_draws(priors, name, entering, settings) for name in priors.shifts}
     columns, words = all_draws(cells, priors, settings, types)
     return Calibration(
         priors=priors,
         settings=settings,
-        inputs=_inputs(records),
+        inputs=_inputs(records, named_cells),
         cells=tuple(cells),
         refused=refused,
         draws=columns | modifier_columns(lines, refused),
@@ -168,7 +175,7 @@ def calibrate(
     )
 
 
-def _inputs(records: Records) -> dict[str, Any]:
+def _inputs(records: Records, named_cells: Collection[str]) -> dict[str, Any]:
     """What was read, by which another run can be compared with this one."""
     ((episodes, runs, version),) = query(
         records,
@@ -182,7 +189,9 @@ def _inputs(records: Records) -> dict[str, Any]:
         f"select family || '/' || cell, min(eval_fingerprint) from records "
         f"where variant = '{VARIANT}' group by all order by all",
     )
+    have = {cell for (cell,) in query(records, "select distinct cell from records")}
     return {
+        "missing_cells": sorted({*named_cells} - have),
         "episodes": episodes,
         "runs": runs,
         "schema_version": version,

@@ -322,6 +322,8 @@ def warnings(c: Calibration) -> list[str]:
     found = []
     if c.refused:
         found.append(f"combine and only are refused: {c.refused}")
+    if missing := c.inputs["missing_cells"]:
+        found.append(f"the study of these records names {', '.join(missing)}, which they lack")
     found += [warned.text for warned in data_warnings(c)["combine"]]
     found.append(CONDITION_NOTE)
     audited = [*warnings_of("shift_types", c.priors), *warnings_of("modifiers", c.priors)]

@@ -105,7 +105,8 @@ class Provenance(BaseModel):
 
 
 class Inputs(_Part):
-    """What was read. fingerprints: `family/code` -> of its evaluation."""
+    """What was read. fingerprints: `family/code` -> of its evaluation. missing_cells: what their
+    study names and the records lack."""
 
     episodes: int
     runs: int
@@ -113,6 +114,7 @@ class Inputs(_Part):
     families: dict[str, int]
     studies: tuple[str, ...]
     fingerprints: dict[str, str]
+    missing_cells: tuple[str, ...]
 
 
 class CalibrationSettings(_Part):

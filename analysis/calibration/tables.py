@@ -54,8 +54,10 @@ def answer(summary: Summary) -> str:
     tables = tables_of(summary)
     shown = [tables[name].as_text() for name in ANSWER if name in tables]
     warned = [one.text for one in summary.data_warnings.get("combine", ())]
-    if summary.refused:
-        warned.insert(0, f"combine and only are refused: {summary.refused}")
+    if summary.refused or summary.inputs.missing_cells:
+        # Both stand first among the warnings.
+        number = bool(summary.refused) + bool(summary.inputs.missing_cells)
+        warned = [*summary.warnings[:number], *warned]
     others = len({*summary.warnings} - {*warned})
     warned.append(f"{others} warnings more, and every other table: calibration.txt")
     return "\n".join([*shown, *(_note(line) for line in warned)])

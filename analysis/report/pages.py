@@ -3,6 +3,7 @@
 They open by double click: no request, system fonts.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from misgen.analysis.risk.model import RiskModel
 
 PAGE, LAB = "index.html", "lab.html"
 _FOLDER = Path(__file__).parent
+log = logging.getLogger(__name__)
 
 
 def write_report(folder: Path, priors: PriorSet | None = None) -> Path:
@@ -23,6 +25,7 @@ def write_report(folder: Path, priors: PriorSet | None = None) -> Path:
     priors: the set that was calibrated, needed only if it came from a user's file.
     Raises ValueError as `read_calibration` does, and without the priors it needs.
     """
+    log.info("making the pages")
     file = read_calibration(Path(folder))
     models = models_of(file, priors)
     pages = {

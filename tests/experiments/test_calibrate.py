@@ -67,6 +67,31 @@ def test_a_study_with_a_reference_arm(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (out / "factors.csv").read_text().startswith("type,what,P(capable),P(capable) low,")
 
 
+def test_cells_that_the_study_names_and_the_records_lack_are_named(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pq.write_table(pa.table({"run_id": ["a"], "setting": [""]}), runs / "settings.parquet")
+    said = dict.fromkeys(("name", "question", "against", "along"), "") | {
+        "arms": [], "smoke_run": False, "provenance": {}, "cells": {"C2": {}, "K3": {}, "M5": {}},
+    }  # fmt: skip
+    (runs / "study.json").write_text(json.dumps(said))
+    argv = ["--results", str(runs), "-o", str(tmp_path / "out"), "--no-report"]
+    assert cli.main(["calibrate", *argv]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "note: the study of these records names M5, which they lack" in text
+
+
+def test_a_terminal_sees_what_it_does(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ["--results", str(demo), "-o", str(tmp_path), "--no-report", "--draws", "200"]
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert cli.main(["calibrate", *argv, "--quiet"]) == 0
+    assert "..." not in capsys.readouterr().err
+    assert cli.main(["calibrate", *argv]) == 0
+    assert "measuring the cells ...\ncomparing arms ...\n" in capsys.readouterr().err
+
+
 def test_the_demo_has_no_reference_arm(
     demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

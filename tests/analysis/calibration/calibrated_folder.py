@@ -124,6 +124,7 @@ def _summary(
             "families": {"coinrun": 2, "keys_and_chests": 2},
             "studies": ["cells"],
             "fingerprints": {f"{family}/{code}": "ab12cd34" for code, family, _ in CELLS},
+            "missing_cells": [],
         },
         "settings": {
             "prior": "taxonomy",
