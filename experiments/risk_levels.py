@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from misgen.analysis.priors.types import PriorSet
-from misgen.analysis.risk.model import choose
+from misgen.analysis.risk.question import choose
 
 MODIFIER_HELP = {
     "spec": "specification quality (default: reference, or a domain's own): 0..1, or high, medium, "

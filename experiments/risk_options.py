@@ -10,7 +10,8 @@ from typing import Any
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import PRIOR_SETS, SHIFT_TYPES, PriorSet
 from misgen.analysis.risk.formula import OVERFLOWS, TARGETS
-from misgen.analysis.risk.model import HARM_CHOICES, RiskModel
+from misgen.analysis.risk.model import RiskModel
+from misgen.analysis.risk.question import HARM_CHOICES
 from misgen.analysis.risk.sensitivity import ORDERS
 from misgen.analysis.words import DATA, FORMER_DATA, PRODUCTS, product_of
 from misgen.experiments.risk_levels import MODIFIER_HELP

@@ -14,7 +14,7 @@ import numpy as np
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import MesaPriors
 from misgen.analysis.rates import LEVEL, FloatArray
-from misgen.analysis.risk.model import check_draws, stream
+from misgen.analysis.risk.parameters import check_draws, stream
 
 CAVEATS = (
     "an index, not a probability: severity is relative harm without an upper bound",
