@@ -93,7 +93,7 @@ def lab_of(file: CalibrationFile, models: Mapping[str, RiskModel]) -> LabPage:
 _NOTHING = "Nothing was measured in the reference arm or at d = 0, so there is no figure."
 _FACTORS = [
     "Small dots are agents; for goal failure and p_gm, those with 30 or more capable episodes. "
-    "Hollow marks: cells that `combine` does not read."
+    "Hollow marks: cells that combine does not read."
 ]
 _MODIFIERS = [
     "The source multiplies the risk by four modifiers. Shaded: the range that it prints for each. "
