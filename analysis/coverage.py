@@ -118,11 +118,9 @@ def format_coverage(rows: Sequence[Coverage]) -> str:
         ]
         for r in rows
     ]
-    header = (
-        "population,agents,rate,truth,coverage of 90 %,truth below,above,median width,intervals"
-    )
+    header = "population,agents,rate,truth,coverage,below,above,width,intervals"
     legend = (
-        "population: P(goal fails | capable) of its agents. truth below, above: shares of "
-        "intervals\nthat lie above the truth, and below it."
+        "Intervals of 90 %. population: P(goal fails | capable) of its agents. below, above:\n"
+        "shares of the intervals beyond whose end the truth lies. width: the median."
     )
     return aligned(header.split(","), lines) + f"\n\n{legend}\n"

@@ -77,7 +77,7 @@ def list_cells(families: Sequence[Family]) -> str:
         for family in families
         for cell in family.cells
     ]
-    return aligned(header.split(","), lines) + "\n\n`misgen cells C2` shows one of them."
+    return aligned(header.split(","), lines, words=26) + "\n\n`misgen cells C2` shows one of them."
 
 
 def cell_card(family: Family, cell: Cell) -> str:

@@ -34,7 +34,7 @@ def source_records(name: str) -> list[dict[str, str]]:
 
 def format_source(name: str, rows: list[dict[str, str]]) -> str:
     header = [key.replace("_", " ") for key in rows[0]]
-    text = aligned(header, [[*row.values()] for row in rows])
+    text = aligned(header, [[*row.values()] for row in rows], words=40)
     if not name:
         return text
     (about,) = [row for row in source_records("") if row["table"].endswith(name)][:1]
