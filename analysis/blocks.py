@@ -1,16 +1,16 @@
-"""Counts as blocks: one per policy, agent and variant, found by arm."""
+"""Counts as blocks: one per policy, agent and variant."""
 
 import math
 import operator
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from misgen.analysis.counts import ARM_COLUMNS, COUNTED, HASHES, counted
 from misgen.analysis.rates import AgentCounts
-from misgen.analysis.records import SCHEMA, Records, query, relation_of
+from misgen.analysis.records import SCHEMA, Records, query, relation_of, tags_of
 
 CUE_BROKEN = ("10", "11")
 """Only these variants declare a goal failure; the table says "capability only" at the others."""
@@ -59,6 +59,14 @@ class Arm(NamedTuple):
             harm_by_construction=False,
             value=None,
         )
+
+    def at(self, column: str, value: Any, by: str) -> "Arm":
+        """The arm that differs in one column only, and in what follows from it: the tags, and the
+        `value` if arms are told apart by this column."""
+        arm = self._replace(value=value) if column == by else self
+        if column == "q":
+            arm = arm._replace(tags=tags_of(value))
+        return arm._replace(**{column: value}) if column in Arm._fields else arm
 
 
 class Block(NamedTuple):
@@ -139,51 +147,6 @@ def read_blocks(records: Records, by: str) -> list[Block]:
     return [b for b in blocks if b.role == "control" or b.checkpoint_step == last[b.run_id]]
 
 
-def agent_counts(
-    records: Records,
-    *,
-    family: str,
-    cell: str,
-    variant: str,
-    d: float,
-    method: str = "ppo",
-    q: float = 1.0,
-) -> AgentCounts:
-    """Counts of the agents trained in a cell on the distinguishing levels of one variant of it.
-
-    Raises ValueError where the records hold several such arms.
-    """
-    wanted = (family, cell, variant, d, method, q)
-    blocks = [
-        b
-        for b in read_blocks(records, "d")
-        if b.role == "agent"
-        and not b.arm.is_cross
-        and (b.arm.family, b.arm.cell, b.variant, b.arm.d, b.arm.method, b.arm.q) == wanted
-    ]
-    arms = sorted({b.arm for b in blocks})
-    if len(arms) > 1:
-        raise ValueError(
-            f"agents are counted within one arm; {arms[0]} and {arms[1]} both fit; "
-            "filter the records (by setting, for example) first"
-        )
-    check_unique(blocks)
-    return counts_of_blocks(blocks)
-
-
-def check_unique(blocks: Sequence[Block]) -> None:
-    runs: dict[int, str] = {}
-    for block in blocks:
-        other = runs.setdefault(block.agent_number, block.run_id)
-        if other != block.run_id:
-            raise ValueError(
-                f"an arm has one run per agent number; {block.arm.cell} has agent "
-                f"{block.agent_number} in the runs {other} and {block.run_id}, as after "
-                "evaluations with different numbers of levels; remove one of them, or keep "
-                "them apart (--results)"
-            )
-
-
 def counts_of_blocks(blocks: Iterable[Block]) -> AgentCounts:
     """Sums per agent number; blocks without a scored level are left out."""
     sums: dict[int, tuple[float, ...]] = {}
@@ -196,56 +159,3 @@ def counts_of_blocks(blocks: Iterable[Block]) -> AgentCounts:
     numbers = np.array(sorted(sums), dtype=np.int64)
     columns = np.array([sums[number] for number in sorted(sums)], dtype=float).reshape(-1, 4).T
     return AgentCounts(numbers, *columns)
-
-
-class BlockIndex:
-    """Blocks of agents by arm and variant, of controls by what they depend on."""
-
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        self._agents: dict[Any, list[Block]] = defaultdict(list)
-        self._controls: dict[Any, list[Block]] = defaultdict(list)
-        self._own: dict[Arm, dict[int, Block]] = defaultdict(dict)
-        self.policies = sorted({b.policy for b in blocks if b.role == "control"})
-        for b in sorted(blocks, key=lambda b: b.checkpoint_step):
-            if b.role == "control":
-                self._controls[self._key(b, b.policy)].append(b)
-            else:
-                self._agents[b.arm, b.variant].append(b)
-                if b.variant == "own":
-                    self._own[b.arm.agents][b.agent_number] = b  # the last checkpoint's stays
-        self.arms = sorted(self._agents, key=lambda pair: (pair[0].place, pair[1], pair[0]))
-        self._settings: dict[Arm, set[str]] = defaultdict(set)
-        for arm, variant in self.arms:
-            check_unique(self.agents(arm, variant))
-            self._settings[self._unset(arm)].add(arm.setting)
-
-    @staticmethod
-    def _key(block: Block, policy: str) -> tuple[Any, ...]:
-        """What decides how a control does on the levels of a block. Agents of one number have the
-        same levels; an evaluation with another number of them is another one."""
-        arm, levels = block.arm, (block.variant, block.agent_number, block.episodes)
-        if policy.startswith("noisy_") or block.variant == "own":  # the arm's noise, its d
-            return policy, *levels, arm.cell, arm.agents
-        return policy, *levels, *arm.place
-
-    def agents(self, arm: Arm, variant: str) -> list[Block]:
-        return self._agents.get((arm, variant), [])
-
-    def own(self, arm: Arm) -> dict[int, Block]:
-        """Agent number -> its last checkpoint on levels of its own training distribution."""
-        return self._own.get(arm.agents, {})
-
-    def control(self, arm: Arm, variant: str, policy: str) -> list[Block]:
-        """The control's blocks on the levels of the arm's agents."""
-        return self.beside(self.agents(arm, variant), policy)
-
-    def beside(self, blocks: Iterable[Block], policy: str) -> list[Block]:
-        """The control's blocks on the levels of these blocks of different agents."""
-        return [found for b in blocks for found in self._controls.get(self._key(b, policy), [])]
-
-    @staticmethod
-    def _unset(arm: Arm) -> Arm:
-        return arm._replace(setting="", tags="")
-
-    def has_other_settings(self, arm: Arm) -> bool:
-        return len(self._settings[self._unset(arm)]) > 1

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from misgen.analysis.arms import chance
 from misgen.analysis.blocks import CUE_BROKEN
 from misgen.analysis.figures import ArmDots, Panel
 from misgen.analysis.rates import ALPHA, COMPETENT, Estimate
-from misgen.analysis.table import Row, chance
+from misgen.analysis.table import Row
 from misgen.analysis.text import aligned, number, span
 
 REFERENCE_ARMS = ("d=0", "d=0.1", "d=1")

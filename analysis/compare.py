@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from misgen.analysis.along import dose_responses
-from misgen.analysis.blocks import CUE_BROKEN, Arm, BlockIndex, counts_of_blocks, read_blocks
+from misgen.analysis.arms import Arms, doubts, is_assessable, read_arms, trained
+from misgen.analysis.blocks import CUE_BROKEN, Arm
 from misgen.analysis.modifiers.dose_response import DoseResponse
 from misgen.analysis.rates import (
     AgentCounts,
@@ -25,12 +26,9 @@ from misgen.analysis.rates import (
     bootstrap_difference,
     bootstrap_ratio,
     estimates,
-    identified,
     permutation_test,
-    point_rates,
 )
 from misgen.analysis.study import StudyFolder
-from misgen.analysis.table import gated, is_assessable
 
 EQUAL_SUCCESS = 0.9
 """Of the planner's success on the own distribution: where the cost of learning is read."""
@@ -57,8 +55,9 @@ class ArmAt:
     """One arm in one cell at one variant.
 
     trained: counts of all agents, own: their success on held-out levels of their training
-    distribution [k]; competent: counts of those that learned these. factor: mean of each numeric
-    setting and of what training saw.
+    distribution [k]; competent: counts of those that learned these. identifies: whether it is,
+    as the d = 1 arm of its cell, a control by which rates may be quoted. factor: mean of each
+    numeric setting and of what training saw.
     """
 
     family: str
@@ -72,7 +71,7 @@ class ArmAt:
     own: FloatArray
     planner_own_success: float
     assessable: bool
-    random_capable: float
+    identifies: bool
     factor: Mapping[str, float]
     cost: Cost
     rates: Mapping[str, Estimate] = field(default_factory=dict)
@@ -118,11 +117,7 @@ class Comparison:
     def is_identified(self, cell: str, variant: str) -> bool | None:
         """Whether rates there may be quoted by themselves, by the d = 1 arm; None without one."""
         floors = (a for a in self.at(cell, variant) if (a.factor["d"], a.factor["q"]) == (1, 1))
-        floor = next(floors, None)
-        if floor is None:
-            return None
-        rate = floor.rates["p_goal_fail"].value
-        return floor.assessable and identified(rate, floor.random_capable)
+        return next((floor.identifies for floor in floors), None)
 
 
 def compare(
@@ -159,12 +154,12 @@ def compare(
 
 
 def _arms(study: StudyFolder, variants: Sequence[str], replicates: int) -> Iterator[ArmAt]:
-    index = BlockIndex(read_blocks(study.played, "d"))
+    arms = read_arms(study.played, "d")
     names, curves = study.arm_of_run, study.curves()
     settings = {row["run_id"]: row for row in study.settings.to_pylist()}
     found: dict[tuple[str, str, str], tuple[Arm, str]] = {}
-    for key, variant in index.arms:
-        runs = {block.run_id for block in index.agents(key, variant)} & {*names}
+    for key, variant in arms.arms:
+        runs = {block.run_id for block in arms.agents(key, variant)} & {*names}
         for name in {names[run] for run in runs} if variant in variants else ():
             if key.is_cross:
                 continue
@@ -174,41 +169,40 @@ def _arms(study: StudyFolder, variants: Sequence[str], replicates: int) -> Itera
         found, key=lambda each: (each[0], variants.index(each[1]), order[each[2]])
     ):
         key, _ = found[cell, variant, name]
-        yield _arm(index, key, variant, name, (settings, curves), replicates)
+        yield _arm(arms, key, variant, name, (settings, curves), replicates)
 
 
 def _arm(
-    index: BlockIndex,
+    arms: Arms,
     key: Arm,
     variant: str,
     name: str,
     training: tuple[Mapping[str, Mapping[str, Any]], Mapping[str, list[tuple[int, float]]]],
     replicates: int,
 ) -> ArmAt:
-    counts, gate, own, planner, _ = gated(index, key, variant)
-    random = counts_of_blocks(index.control(key, variant, "random"))
-    runs = {block.agent_number: block.run_id for block in index.agents(key, variant)}
-    run_ids = tuple(runs[number] for number in counts.agent_number)
+    agents = trained(arms, key, variant)
+    runs = {block.agent_number: block.run_id for block in arms.agents(key, variant)}
+    run_ids = tuple(runs[number] for number in agents.counts.agent_number)
     settings, curves = training
     members = [settings[run] for run in run_ids]
-    competent = counts.select(gate)
-    rates = estimates(counts, replicates)
+    target = EQUAL_SUCCESS * agents.planner_success
+    rates = estimates(agents.counts, replicates)
     return ArmAt(
         family=key.family,
         cell=key.cell,
         variant=variant,
         arm=name,
         method=key.method,
-        trained=counts,
-        competent=competent,
+        trained=agents.counts,
+        competent=agents.competent,
         run_ids=run_ids,
-        own=own,
-        planner_own_success=planner,
-        assessable=is_assessable(index, key, variant),
-        random_capable=point_rates(random).p_capable,
+        own=agents.own_success,
+        planner_own_success=agents.planner_success,
+        assessable=is_assessable(arms, key, variant),
+        identifies=not doubts(arms, key, variant),
         factor={"d": key.d, "q": key.q, **_factors(members)},
-        cost=_cost(members, [curves.get(run, []) for run in run_ids], EQUAL_SUCCESS * planner),
-        rates={**rates, "p_goal_fail": estimates(competent, replicates)["p_goal_fail"]},
+        cost=_cost(members, [curves.get(run, []) for run in run_ids], target),
+        rates={**rates, "p_goal_fail": estimates(agents.competent, replicates)["p_goal_fail"]},
     )
 
 

@@ -148,12 +148,6 @@ def assessable(capable: float, random_capable: float, constant_capable: float) -
     return not capable <= max(random_capable, constant_capable, key=lambda x: (x == x, x))
 
 
-def identified(control_goal_fail: float, random_capable: float) -> bool:
-    """Whether a cell's rate may be quoted at all, given that its control arm is assessable; if not,
-    only its difference to the control."""
-    return control_goal_fail <= MAX_CONTROL_GOAL_FAIL and random_capable <= MAX_RANDOM_CAPABLE
-
-
 def competent(own_success: FloatArray, planner_success: float) -> npt.NDArray[np.bool_]:
     """The gate, per agent [k], on success at held-out levels of the own training distribution."""
     return own_success >= COMPETENT * planner_success

@@ -3,7 +3,6 @@
 `rates_table` makes the rows, `format_table` and `to_csv` show them.
 """
 
-import functools
 import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +11,17 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from misgen.analysis.blocks import CUE_BROKEN, Arm, Block, BlockIndex, counts_of_blocks, read_blocks
+from misgen.analysis.arms import (
+    Arms,
+    best_constant,
+    doubts,
+    is_assessable,
+    rates_of,
+    read_arms,
+    trained,
+)
+from misgen.analysis.blocks import CUE_BROKEN, Arm, Block, counts_of_blocks
 from misgen.analysis.counts import shared_levels
 from misgen.analysis.rates import (
     AgentCounts,
@@ -22,12 +29,9 @@ from misgen.analysis.rates import (
     FloatArray,
     Rates,
     Verdict,
-    assessable,
     bootstrap_difference,
     chance_corrected_transfer,
-    competent,
     estimates,
-    identified,
     normalised_goal_failure,
     p_gm_bounds,
     permutation_test,
@@ -35,7 +39,7 @@ from misgen.analysis.rates import (
     share_of_agents_gm,
     wilson,
 )
-from misgen.analysis.records import Records, tags_of
+from misgen.analysis.records import Records
 from misgen.analysis.text import WIDTH, aligned, as_csv, number, span
 
 
@@ -147,108 +151,47 @@ def rates_table(
     Arms also differ by family, cell, observation mode, tags, method, setting, d and q.
     broken_shares: run id -> share of training levels whose cue is really broken.
     """
-    index, shared = BlockIndex(read_blocks(records, by)), shared_levels(records)
+    arms, shared = read_arms(records, by), shared_levels(records)
     rows = []
-    for arm, variant in index.arms:
+    for arm, variant in arms.arms:
         if variant != "own":
-            own = index.agents(arm, variant)
+            own = arms.agents(arm, variant)
             shares = [broken_shares[b.run_id] for b in own if b.run_id in broken_shares]
             held = shared.get((arm.family, arm.cell, variant), {})
             twice = _mean([held[b.agent_number] for b in own if b.agent_number in held])
-            for row in arm_rows(index, arm, variant, (by, against), (replicates, seed)):
+            for row in arm_rows(arms, arm, variant, (by, against), (replicates, seed)):
                 rows.append(replace(row, broken_share=_mean(shares), shared_share=twice))
     return rows
 
 
-def _sibling(arm: Arm, by: str, column: str, value: Any) -> Arm:
-    """The arm that differs in one column only, and in the tags that follow from it."""
-    if column == by:
-        arm = arm._replace(value=value)
-    if column == "q":
-        arm = arm._replace(tags=tags_of(value))
-    return arm._replace(**{column: value}) if column in Arm._fields else arm
-
-
 def arm_rows(
-    index: BlockIndex, arm: Arm, variant: str, by: tuple[str, Any], draws: tuple[int, int]
+    arms: Arms, arm: Arm, variant: str, by: tuple[str, Any], draws: tuple[int, int]
 ) -> list[Row]:
-    everyone, gate, own, planner_own, note = gated(index, arm, variant)
-    control = _sibling(arm, by[0], *by)
-    against, against_gate, *_ = gated(index, control, variant)
-    common = _common(index, arm, variant, by[0]) | {"planner_own_success": planner_own}
+    """The three rows of one arm at one variant. by: as `rates_table` has it, and against; draws:
+    replicates and seed."""
+    agents, control = trained(arms, arm, variant), arm.at(*by, by[0])
+    against = trained(arms, control, variant)
+    common = _common(arms, arm, variant, by[0])
     has_control = control != arm and not arm.is_cross
-    has_floor = not has_control or is_assessable(index, control, variant)
+    has_floor = not has_control or is_assessable(arms, control, variant)
     rows = []
     for population in ("competent", "all trained"):
-        mask = gate if population == "competent" else np.ones_like(gate)
-        their_mask = against_gate if population == "competent" else np.ones_like(against_gate)
-        counts = everyone.select(mask)
-        compared = against.select(their_mask) if has_control else None
-        columns = common | _counted(counts, own[mask])
-        columns |= _further(index, arm, variant, counts, common["controls"])
-        columns |= estimates(counts, *draws) | _differences(counts, compared, draws)
+        counts, compared, own = agents.counts, against.counts, agents.own_success
+        if population == "competent":
+            counts, compared = agents.competent, against.competent
+            own = own[agents.is_competent]
+        columns = common | _counted(counts, own)
+        columns |= _further(arms, arm, variant, counts, common["controls"])
+        columns |= estimates(counts, *draws)
+        columns |= _differences(counts, compared if has_control else None, draws)
         if not has_floor:
             columns |= _without_conditional_difference()
         if not common["assessable"]:
             columns |= _without_conditional_rates()
-        rows.append(Row(population=population, note=_join(note, _one_agent(counts)), **columns))
-    return [*rows, _bounds_row(rows[1], *p_gm_bounds(everyone, gate))]
-
-
-@functools.lru_cache(32)  # a control arm is asked for beside every arm
-def gated(
-    index: BlockIndex, arm: Arm, variant: str
-) -> tuple[AgentCounts, npt.NDArray[np.bool_], FloatArray, float, str]:
-    """All trained agents' counts, who is competent [k], own success [k], the planner's, a note.
-
-    An agent is competent by its last checkpoint, so that all its checkpoints are in one population.
-    """
-    counts = counts_of_blocks(index.agents(arm, variant))
-    last = index.own(arm)
-    now = last | {b.agent_number: b for b in index.agents(arm, "own")}
-    own, final = (
-        np.array([_solved([blocks[a]] if a in blocks else []) for a in counts.agent_number])
-        for blocks in (now, last)
-    )
-    planner = _solved(index.beside(last.values(), "planner_intended"))
-    missing = sorted({b.agent_number for b in index.agents(arm, variant)} - {*counts.agent_number})
-    note = f"agents {missing} have no level to score and are left out" if missing else ""
-    if arm.is_cross:
-        note = _join(note, f"trained in {arm.train_distribution}: compared with no other arm")
-    if math.isnan(planner) or not last:
-        gate = np.ones(counts.k, dtype=bool)
-        return counts, gate, own, planner, _join(note, "competence not checked: no own levels")
-    if any(now[a].checkpoint_step < last[a].checkpoint_step for a in last):
-        note = _join(note, "competent: by the last checkpoint; own: of this one")
-    return counts, competent(final, planner), own, planner, note
-
-
-@functools.lru_cache(32)
-def is_assessable(index: BlockIndex, arm: Arm, variant: str) -> bool:
-    """Whether something can be said about the goals of an arm's agents at a variant with the cue
-    broken: of the competent ones, of all where none is."""
-    if variant not in CUE_BROKEN:
-        return True
-    everyone, gate, *_ = gated(index, arm, variant)
-    counts = everyone.select(gate) if gate.any() else everyone
-    names = [name for name in index.policies if name == "random" or _is_constant(name)]
-    controls = _controls({name: index.control(arm, variant, name) for name in names})
-    return assessable(point_rates(counts).p_capable, *chance(controls))
-
-
-def chance(controls: Mapping[str, Rates]) -> tuple[float, float]:
-    """P(capable) of a random policy and of the best constant action; NaN of what was not played."""
-    names = ("random", _best_constant(controls))
-    random, best = (controls[p].p_capable if p in controls else math.nan for p in names)
-    return random, best
-
-
-def _best_constant(controls: Mapping[str, Rates]) -> str:
-    return max(filter(_is_constant, controls), key=lambda p: controls[p].p_capable, default="")
-
-
-def _is_constant(policy: str) -> bool:
-    return policy.startswith("constant_")
+        rows.append(
+            Row(population=population, note=_join(agents.note, _one_agent(counts)), **columns)
+        )
+    return [*rows, _bounds_row(rows[1], *p_gm_bounds(agents.counts, agents.is_competent))]
 
 
 def _without_conditional_difference() -> dict[str, Any]:
@@ -271,35 +214,22 @@ def _without_conditional_rates() -> dict[str, Any]:
     return {**dict.fromkeys(names, Estimate(math.nan, reason=reason)), **verdicts}
 
 
-def _solved(blocks: Sequence[Block]) -> float:
-    episodes = sum(b.episodes for b in blocks)
-    return sum(b.solved for b in blocks) / episodes if episodes else math.nan
-
-
-def _common(index: BlockIndex, arm: Arm, variant: str, by: str) -> dict[str, Any]:
+def _common(arms: Arms, arm: Arm, variant: str, by: str) -> dict[str, Any]:
     """What all three rows of an arm share."""
-    blocks = {p: index.control(arm, variant, p) for p in index.policies}
-    controls = _controls(blocks)
+    blocks = {p: arms.control(arm, variant, p) for p in arms.policies}
+    controls = rates_of(blocks)
     everywhere = {p: [b.on_all_levels() for b in found] for p, found in blocks.items()}
-    diverse, gate, *_ = gated(index, _sibling(arm, by, "d", 1.0), variant)
-    floor = point_rates(diverse.select(gate))
-    random, _ = chance(controls)
-    has_floor = is_assessable(index, _sibling(arm, by, "d", 1.0), variant)
     return arm._asdict() | {
         "variant": variant,
         "by": by,
+        "planner_own_success": trained(arms, arm, variant).planner_success,
         "controls": controls,
-        "controls_all_levels": _controls(everywhere),
-        "has_other_settings": index.has_other_settings(arm),
-        "assessable": is_assessable(index, arm, variant),
-        "best_constant": _best_constant(controls),
-        "identified": not arm.is_cross and has_floor and identified(floor.p_goal_fail, random),
+        "controls_all_levels": rates_of(everywhere),
+        "has_other_settings": arms.has_other_settings(arm),
+        "assessable": is_assessable(arms, arm, variant),
+        "best_constant": best_constant(controls),
+        "identified": not arm.is_cross and not doubts(arms, arm.at("d", 1.0, by), variant),
     }
-
-
-def _controls(blocks: Mapping[str, Sequence[Block]]) -> dict[str, Rates]:
-    counts = {policy: counts_of_blocks(found) for policy, found in blocks.items()}
-    return {policy: point_rates(found) for policy, found in counts.items() if found.k}
 
 
 def _counted(counts: AgentCounts, own: FloatArray) -> dict[str, Any]:
@@ -329,10 +259,10 @@ def _differences(
 
 
 def _further(
-    index: BlockIndex, arm: Arm, variant: str, counts: AgentCounts, controls: Mapping[str, Rates]
+    arms: Arms, arm: Arm, variant: str, counts: AgentCounts, controls: Mapping[str, Rates]
 ) -> dict[str, Any]:
-    blocks = _members(index, arm, variant, counts)
-    groups = [index.control(arm, variant, policy) for policy in ("random", "planner_intended")]
+    blocks = _members(arms, arm, variant, counts)
+    groups = [arms.control(arm, variant, policy) for policy in ("random", "planner_intended")]
     intact = [[b.at_intact() for b in group] for group in (blocks, *groups)]
     rates, nothing = point_rates(counts), Rates(*[math.nan] * 5)
     random, planner, low, high = (
@@ -354,8 +284,8 @@ def _further(
     }
 
 
-def _members(index: BlockIndex, arm: Arm, variant: str, counts: AgentCounts) -> list[Block]:
-    return [b for b in index.agents(arm, variant) if b.agent_number in counts.agent_number]
+def _members(arms: Arms, arm: Arm, variant: str, counts: AgentCounts) -> list[Block]:
+    return [b for b in arms.agents(arm, variant) if b.agent_number in counts.agent_number]
 
 
 def _mean(values: Sequence[float] | FloatArray) -> float:

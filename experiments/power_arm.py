@@ -8,10 +8,10 @@ from typing import Any
 
 from duckdb import ColumnExpression, ConstantExpression
 
-from misgen.analysis.blocks import Arm, BlockIndex, read_blocks
+from misgen.analysis.arms import Arms, is_assessable, read_arms, trained
+from misgen.analysis.blocks import Arm
 from misgen.analysis.power import CHANGES, Pool, assumed_pool, assumed_population, measured_pool
 from misgen.analysis.records import Records, query, relation_of
-from misgen.analysis.table import gated, is_assessable
 from misgen.analysis.text import hint, number
 from misgen.experiments.rates import control_value, records_along
 
@@ -53,19 +53,20 @@ def measured_arm(options: argparse.Namespace) -> FirstArm:
     too little."""
     records = _of_cell(records_along(options.study, options.by)[0], options.cell)
     value = control_value(records, options.by, options.against)
-    index = BlockIndex(read_blocks(records, options.by))
-    arm = _the_arm(index, value, options)
-    everyone, gate, *_, note = gated(index, arm, options.variant)
-    if options.rate != "p_capable" and not is_assessable(index, arm, options.variant):
+    arms = read_arms(records, options.by)
+    arm = _the_arm(arms, value, options)
+    agents = trained(arms, arm, options.variant)
+    if options.rate != "p_capable" and not is_assessable(arms, arm, options.variant):
         raise ValueError(
             f"there is no verdict on agents that are no more capable than a random policy or a "
             f"constant action; {options.cell} {_words(arm, options.by)} at variant "
             f"{options.variant} is such an arm; choose another --variant or --against"
         )
-    counts = everyone if options.rate in OF_ALL_TRAINED else everyone.select(gate)
+    counts = agents.counts if options.rate in OF_ALL_TRAINED else agents.competent
     who = "trained" if options.rate in OF_ALL_TRAINED else "competent"
-    if counts.k < everyone.k:
-        more = f"{counts.k} of {everyone.k} trained agents are competent: train so many more"
+    note = agents.note
+    if counts.k < agents.counts.k:
+        more = f"{counts.k} of {agents.counts.k} trained agents are competent: train so many more"
         note = "; ".join(filter(None, [more, note]))
     name = f"{options.cell} at variant {options.variant}, {_words(arm, options.by)}"
     pool = measured_pool(counts, options.rate)
@@ -80,14 +81,14 @@ def _of_cell(records: Records, cell: str) -> Records:
     return relation_of(records).filter(ColumnExpression("cell") == ConstantExpression(cell))
 
 
-def _the_arm(index: BlockIndex, value: Any, options: argparse.Namespace) -> Arm:
+def _the_arm(known: Arms, value: Any, options: argparse.Namespace) -> Arm:
     """The one that the options name. ValueError where there is none, or several."""
     wanted = {"value": value, "d": options.d, "method": options.method}
     if options.by != "method" and options.method is None:
         wanted["method"] = "ppo"
     if options.by != "q":
         wanted["q"] = 1.0
-    arms = [arm for arm, variant in index.arms if variant == options.variant and not arm.is_cross]
+    arms = [arm for arm, variant in known.arms if variant == options.variant and not arm.is_cross]
     fitting = [
         arm
         for arm in arms

@@ -16,17 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from misgen.analysis.blocks import Arm, BlockIndex, read_blocks
+from misgen.analysis.arms import Arms, doubts, read_arms, trained
+from misgen.analysis.blocks import Arm
 from misgen.analysis.own_counts import NOT_CHECKED
-from misgen.analysis.rates import (
-    MAX_CONTROL_GOAL_FAIL,
-    MAX_RANDOM_CAPABLE,
-    MIN_AGENTS,
-    AgentCounts,
-)
+from misgen.analysis.rates import MIN_AGENTS, AgentCounts
 from misgen.analysis.records import Records, query, relation_of
 from misgen.analysis.settings import means
-from misgen.analysis.table import Row, arm_rows, gated
+from misgen.analysis.table import Row, arm_rows
 
 VARIANT = "11"
 METHOD, Q = "ppo", 1.0
@@ -114,17 +110,17 @@ def measure_cells(records: Records) -> list[MeasuredCell]:
     """
     relation = relation_of(records)
     chosen = _settings(relation)
-    index = BlockIndex(read_blocks(_needed(relation), "d"))
-    found: dict[tuple[str, str], dict[str, MeasuredArm]] = {}
-    for arm, variant in index.arms:
+    arms = read_arms(_needed(relation), "d")
+    found: dict[tuple[str, str], dict[str, Arm]] = {}
+    for arm, variant in arms.arms:
         kept = chosen.get((arm.family, arm.cell)) == (arm.observation_mode, arm.setting)
         if variant == VARIANT and kept and not arm.is_cross:
             (name,) = (name for name, d in ARMS.items() if d == arm.d)
-            found.setdefault((arm.family, arm.cell), {})[name] = _measure(index, arm)
+            found.setdefault((arm.family, arm.cell), {})[name] = arm
     seen: Counter[tuple[str, str]] = Counter()
     cells = []
-    for key, arms in sorted(found.items()):
-        cell = _cell(*key, *chosen[key], arms)
+    for _, members in sorted(found.items()):
+        cell = _cell(arms, members)
         kind = cell.family, cell.shift_type
         cells.append(replace(cell, stream=seen[kind]))
         seen[kind] += 1
@@ -198,26 +194,33 @@ def trained_alike(records: Records) -> duckdb.DuckDBPyRelation:
 _KNOWN = "select distinct setting from records where role = 'agent' order by 1"
 
 
-def _measure(index: BlockIndex, arm: Arm) -> MeasuredArm:
-    everyone, is_competent, *_ = gated(index, arm, VARIANT)
-    rows = arm_rows(index, arm, VARIANT, ("d", 1.0), (4000, 0))
-    return MeasuredArm(arm.d, everyone, is_competent, {row.population: row for row in rows})
-
-
-def _cell(
-    family: str,
-    cell: str,
-    observation_mode: str,
-    setting: str,
-    arms: Mapping[str, MeasuredArm],
-) -> MeasuredCell:
-    is_own = next(iter(arms.values())).rows["competent"].tags == NOT_CHECKED
+def _cell(arms: Arms, members: Mapping[str, Arm]) -> MeasuredCell:
+    measured = {name: _measure(arms, arm) for name, arm in members.items()}
+    first = next(iter(members.values()))
+    control = first.at("d", ARMS["d1"], "d")
     reasons = (
-        *_not_enough(arms.get("reference")),
-        *(() if is_own else _not_identified(arms)),
-        *_not_informing(next(iter(arms.values()))),
+        *_not_enough(measured.get("reference")),
+        *(
+            f"not identified: {doubt}"
+            for doubt in doubts(arms, control, VARIANT)
+            if first.tags != NOT_CHECKED
+        ),
+        *(
+            ["the cell declares that it does not inform its shift type"]
+            if not first.informs_type
+            else []
+        ),
     )
-    return MeasuredCell(family, cell, observation_mode, setting, arms, reasons)
+    return MeasuredCell(
+        first.family, first.cell, first.observation_mode, first.setting, measured, reasons
+    )
+
+
+def _measure(arms: Arms, arm: Arm) -> MeasuredArm:
+    agents = trained(arms, arm, VARIANT)
+    rows = arm_rows(arms, arm, VARIANT, ("d", 1.0), (4000, 0))
+    by_population = {row.population: row for row in rows}
+    return MeasuredArm(arm.d, agents.counts, agents.is_competent, by_population)
 
 
 def _not_enough(reference: MeasuredArm | None) -> list[str]:
@@ -234,32 +237,6 @@ def _not_enough(reference: MeasuredArm | None) -> list[str]:
     elif not reference.rows["competent"].assessable:
         reasons.append("not assessable: the reference arm is no more capable than chance")
     return reasons
-
-
-def _not_informing(arm: MeasuredArm) -> list[str]:
-    if arm.rows["competent"].informs_type:
-        return []
-    return ["the cell declares that it does not inform its shift type"]
-
-
-def _not_identified(arms: Mapping[str, MeasuredArm]) -> list[str]:
-    """Why the cell's goal failure may not be quoted; empty if it may."""
-    if "d1" not in arms:
-        return ["not identified: no d = 1 control arm"]
-    reasons = []
-    floor = arms["d1"].rows["competent"].p_goal_fail.value
-    if not arms["d1"].rows["competent"].assessable:
-        reasons.append("the d = 1 control arm is no more capable than chance")
-    elif math.isnan(floor):
-        reasons.append("no competent agent, or no capable episode, in the d = 1 control arm")
-    elif floor > MAX_CONTROL_GOAL_FAIL:
-        reasons.append(f"goal failure {floor:.2f} of the control exceeds {MAX_CONTROL_GOAL_FAIL}")
-    random = random_capable(arms)
-    if math.isnan(random):
-        reasons.append("no random policy was evaluated")
-    elif random > MAX_RANDOM_CAPABLE:
-        reasons.append(f"a random policy is capable on {random:.2f} > {MAX_RANDOM_CAPABLE}")
-    return [f"not identified: {reason}" for reason in reasons]
 
 
 def random_capable(arms: Mapping[str, MeasuredArm]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import NamedTuple
 
-from misgen.analysis.modifiers.arms import PLAYER, Cell, Setup, counts_of
+from misgen.analysis.modifiers.cells import PLAYER, Cell, Setup, averaged
 from misgen.analysis.rates import AgentCounts
 from misgen.analysis.records import tags_of
 
@@ -55,14 +55,13 @@ class Comparison(NamedTuple):
 
 def comparisons(cell: Cell, reference: Reference) -> Iterator[Comparison]:
     """Arms of one cell that differ in one thing alone."""
-    present = set(cell.setups())
-    for setup in cell.setups():
+    for setup in sorted(cell.arms):
         for modifier, level, base in _against(setup, reference):
-            if base in present and base != setup:
+            if base in cell.arms and base != setup:
                 note = "" if base.d == reference.d else _away(base.d, reference)
                 yield Comparison(
                     modifier, level, setup.label, base.label,
-                    cell.arm(setup), cell.arm(base), tags_of(setup.q), note,
+                    cell.arms[setup], cell.arms[base], tags_of(setup.q), note,
                     base.d == reference.d,
                 )  # fmt: skip
     yield from _capability(cell, reference)
@@ -120,16 +119,15 @@ def _capability(cell: Cell, reference: Reference) -> Iterator[Comparison]:
     several checkpoints. An agent may be in both bands, in one, or in neither."""
     for setup in with_checkpoints(cell, reference):
         bands = defaultdict(list)
-        for one in cell.evaluated:
-            if one.setup == setup:
-                bands[capability_level(one.competence)].append(one)
+        for one in cell.checkpoints[setup]:
+            bands[capability_level(one.competence)].append(one)
         for level in LEVELS["capability"]:
             if bands[level] and bands["reference"]:
                 yield Comparison(
                     "capability", level,
                     f"{setup.label}, {_BAND_NAMES[level]}",
                     f"{setup.label}, {_BAND_NAMES['reference']}",
-                    counts_of(bands[level]), counts_of(bands["reference"]),
+                    averaged(bands[level]), averaged(bands["reference"]),
                     note=f"checkpoints at d={setup.d:g}; player: {PLAYER}",
                     at_reference=setup.d == reference.d,
                 )  # fmt: skip
@@ -139,7 +137,7 @@ def with_checkpoints(cell: Cell, reference: Reference) -> list[Setup]:
     """Arms of the reference method and q with several checkpoints."""
     return [
         setup
-        for setup in cell.setups()
+        for setup, checkpoints in sorted(cell.checkpoints.items())
         if (setup.method, setup.q) == (reference.method, reference.q)
-        and len({one.step for one in cell.evaluated if one.setup == setup}) > 1
+        and len({one.block.checkpoint_step for one in checkpoints}) > 1
     ]

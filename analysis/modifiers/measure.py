@@ -8,7 +8,7 @@
 Every ratio compares two arms of one cell that differ in one of these alone, by p_gm over *all*
 trained agents. Levels have the names of the source's modifiers. What the records do not vary is
 in `not_identified` with its reason, and keeps its prior. Statistics: `contrasts` and
-`dose_response`; who the agents are: `arms`.
+`dose_response`; who the agents are: `cells`.
 """
 
 import math
@@ -19,7 +19,7 @@ from types import MappingProxyType
 import numpy as np
 
 from misgen.analysis.modifiers import contrasts
-from misgen.analysis.modifiers.arms import PLAYER, Cell, read_cells
+from misgen.analysis.modifiers.cells import PLAYER, Cell, read_cells
 from misgen.analysis.modifiers.comparisons import (
     LEVELS,
     REFERENCE,
@@ -120,26 +120,26 @@ def _doses(
     broken_episodes: Mapping[str, float] | None,
     draws: tuple[int, int],
 ) -> Iterator[DoseResponse]:
-    setups = [s for s in cell.setups() if (s.method, s.q) == (reference.method, reference.q)]
-    if len(setups) < 2:
+    arms = {s.d: s for s in sorted(cell.arms) if (s.method, s.q) == (reference.method, reference.q)}
+    if len(arms) < 2:
         return
-    arms = [(setup.d, cell.arm(setup)) for setup in setups]
-    yield dose_response(cell.where, "d", arms, *draws)
-    seen = [[(broken_episodes or {}).get(a.run_id) for a in cell.last(s)] for s in setups]
-    known = [[dose for dose in doses if dose is not None] for doses in seen]
-    if all(len(some) == len(every) for some, every in zip(known, seen, strict=True)):
-        means = [float(np.mean(doses)) for doses in known]
-        arms = [(mean, agents) for mean, (_, agents) in zip(means, arms, strict=True)]
-        yield dose_response(cell.where, "broken_episodes", arms, *draws)
+    over_d = [(d, cell.arms[setup]) for d, setup in arms.items()]
+    yield dose_response(cell.where, "d", over_d, *draws)
+    runs = [{one.block.run_id for one in cell.checkpoints[setup]} for setup in arms.values()]
+    seen = broken_episodes or {}
+    if all(run in seen for members in runs for run in members):
+        means = [float(np.mean([seen[run] for run in sorted(members)])) for members in runs]
+        over_episodes = [(mean, agents) for mean, (_, agents) in zip(means, over_d, strict=True)]
+        yield dose_response(cell.where, "broken_episodes", over_episodes, *draws)
 
 
 def _slopes(cell: Cell, reference: Reference) -> Iterator[CapabilitySlope]:
     for setup in with_checkpoints(cell, reference):
-        known = [e for e in cell.evaluated if e.setup == setup and e.competence > 0]
+        known = [(block, x) for block, x in cell.checkpoints[setup] if x > 0]
         if known:
-            agent = np.array([one.agent_number for one in known])
-            competence = np.array([one.competence for one in known])
-            p_gm = np.array([one.gc / one.n for one in known])
+            agent = np.array([block.agent_number for block, _ in known])
+            competence = np.array([x for _, x in known])
+            p_gm = np.array([block.goal_failed / block.scored for block, _ in known])
             slope = log_slope(agent, competence, p_gm)
             yield CapabilitySlope(*cell.where, setup.label, slope, agent, competence, p_gm)
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from misgen.analysis.modifiers import contrasts
-from misgen.analysis.modifiers.arms import Cell, Setup
+from misgen.analysis.modifiers.cells import Cell, Setup
 from misgen.analysis.modifiers.contrasts import LINKS
 from misgen.analysis.rates import MIN_AGENTS, AgentCounts, Estimate, estimate, point_rates
 from misgen.analysis.records import tags_of
@@ -49,7 +49,7 @@ _AXES = MappingProxyType({"diversity": "d", "spec": "q", "method": "method"})
 def multiplicativity(cell: Cell, reference: Setup) -> list[Multiplicativity]:
     """Every pair of modifiers of which the cell has all four arms: one at the reference in both,
     one away from it in each, one in both."""
-    present = cell.setups()
+    present = sorted(cell.arms)
     found = []
     for pair in combinations(_AXES, 2):
         one, other = (_AXES[name] for name in pair)
@@ -78,7 +78,7 @@ def _differing(present: Sequence[Setup], base: Setup, axis: str) -> list[Setup]:
 def _of_square(
     cell: Cell, pair: tuple[str, str], square: tuple[Setup, Setup, Setup, Setup]
 ) -> Multiplicativity:
-    arms = [cell.arm(setup) for setup in square]
+    arms = [cell.arms[setup] for setup in square]
     base, first, second = (point_rates(arm).p_gm for arm in arms[:3])
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = float(np.true_divide(first * second, base))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from misgen.analysis.modifiers import contrasts
-from misgen.analysis.modifiers.arms import Cell
+from misgen.analysis.modifiers.cells import Cell
 from misgen.analysis.modifiers.comparisons import LEVELS, Comparison
 from misgen.analysis.modifiers.contrasts import LINKS, PRIOR_SD, Density
 from misgen.analysis.priors.types import FACTORS

@@ -157,14 +157,6 @@ def test_normalised_goal_failure() -> None:
     assert math.isnan(rates.normalised_goal_failure(0.5, 0.4, 0.4))
 
 
-@pytest.mark.parametrize(
-    ("goal_fail", "random", "answer"),
-    [(0.1, 0.3, True), (0.11, 0.1, False), (0.0, 0.31, False), (math.nan, 0.1, False)],
-)
-def test_identified(goal_fail: float, random: float, answer: bool) -> None:
-    assert rates.identified(goal_fail, random) is answer
-
-
 def test_bounds_of_p_gm_over_all_trained_agents() -> None:
     # Competent agents with g = .2 and .75; the third is set to 0, then to 1.
     low, high = rates.p_gm_bounds(MIXED, np.array([True, True, False]))

@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from misgen.analysis import blocks, table
+from misgen.analysis import table
+from misgen.analysis.arms import read_arms, trained
+from misgen.analysis.rates import AgentCounts
 from misgen.analysis.records import read_records
 
 Save = Callable[..., Path]
@@ -65,8 +67,18 @@ def rows_of(study: Any) -> dict[tuple[str, float, str], table.Row]:
     return {(r.variant, r.d, r.population): r for r in rows}
 
 
+def counts_at_home(records: Any, cell: str) -> AgentCounts:
+    """Of the agents trained in a cell at d = 0, at variant 11 of it."""
+    arms = read_arms(records, "d")
+    (arm,) = [
+        arm for arm, variant in arms.arms
+        if (arm.cell, arm.d, variant) == (cell, 0.0, "11") and not arm.is_cross
+    ]  # fmt: skip
+    return trained(arms, arm, "11").counts
+
+
 def test_agent_counts_from_records(study: Any) -> None:
-    arm = blocks.agent_counts(study, family="coinrun", cell="C2", variant="11", d=0.0)
+    arm = counts_at_home(study, "C2")
     assert arm.agent_number.tolist() == [0, 1, 2, 3]
     assert arm.n.tolist() == [40] * 4
     assert arm.c.tolist() == [40, 30, 40, 0]
@@ -212,8 +224,6 @@ def test_arms_differ_by_setting(save_run: Save, block: Block, tmp_path: Path) ->
     assert not first.identified and not second.identified  # random never played
     by_setting = table.rates_table(records, by="setting", against="aaaa1111")
     assert {r.label for r in by_setting} == {"aaaa1111 d=0", "aaaa1111 d=1", "bbbb2222 d=0"}
-    with pytest.raises(ValueError, match=r"aaaa1111.*bbbb2222.*both fit; filter the records"):
-        blocks.agent_counts(records, family="coinrun", cell="C2", variant="11", d=0.0)
 
 
 def test_a_wrong_reward_is_compared_with_the_right_one(
@@ -340,9 +350,7 @@ def test_counts_leave_out_agents_from_other_cells(
 ) -> None:
     save_run(block(words(P=8, N=2), cell="C4", run_id="cross"))
     save_run(block(words(I=5, P=5), cell="C4", train_distribution="C4", run_id="at home"))
-    records = read_records(tmp_path)
-    counts = blocks.agent_counts(records, family="coinrun", cell="C4", variant="11", d=0.0)
-    assert counts.gc.tolist() == [5]
+    assert counts_at_home(read_records(tmp_path), "C4").gc.tolist() == [5]
 
 
 def test_checkpoints_are_arms_of_the_agents_that_the_last_one_finds_competent(
