@@ -25,6 +25,11 @@ CURVES = "curves.parquet"  # columns run_id, steps, success_rate; a row per roll
 PATHS = "paths.json"
 
 
+def film_of(code: str) -> str:
+    """File name of the film of a cell."""
+    return f"film-{code}.gif"
+
+
 @dataclass(frozen=True)
 class StudyFolder:
     """arms: in the study's order. against, along: see `misgen.experiments.study_file.Analysis`.
@@ -69,6 +74,11 @@ class StudyFolder:
         for row in pq.read_table(utf8(self.path / CURVES)).to_pylist():
             curves.setdefault(row["run_id"], []).append((row["steps"], row["success_rate"]))
         return curves
+
+    def film(self, code: str) -> bytes:
+        """The GIF of a cell's first agent; empty where the folder has none."""
+        file = self.path / film_of(code)
+        return file.read_bytes() if file.is_file() else b""
 
     def paths(self) -> dict[str, Any]:
         """A few levels and the agents' ways through them; {} where the folder has none.

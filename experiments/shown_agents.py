@@ -75,8 +75,8 @@ def choose_agents(words: Sequence[str], family: Family, cell: Cell) -> list[Acto
         return []
     trained = trained_agents(family, cell)
     if not words:
-        return [_actor(path, meta, family) for path, meta in trained[:1]]
-    actors = [_actor(*_find(word, trained, cell), family) for word in words]
+        return [actor_of(path, meta, family) for path, meta in trained[:1]]
+    actors = [actor_of(*_find(word, trained, cell), family) for word in words]
     names = [actor.name for actor in actors]
     return [_with_d(actor) if names.count(actor.name) > 1 else actor for actor in actors]
 
@@ -126,7 +126,8 @@ def _find(
     )
 
 
-def _actor(checkpoint: Path, meta: Mapping[str, Any], family: Family) -> Actor:
+def actor_of(checkpoint: Path, meta: Mapping[str, Any], family: Family) -> Actor:
+    """The agent of a checkpoint, with what that says of itself."""
     return Actor(
         name=f"agent {meta['train_seed']}",
         policy=load_agent(checkpoint, family),

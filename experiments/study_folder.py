@@ -25,7 +25,7 @@ from misgen.analysis.files import atomic_write_bytes, utf8
 from misgen.analysis.records import FILE_NAME, event_names, query, write_slim
 from misgen.analysis.report.study_page import comparison_of, write_page
 from misgen.analysis.settings import FILE_NAME as SETTINGS
-from misgen.analysis.study import CURVES, PATHS, STUDY, read_study_folder
+from misgen.analysis.study import CURVES, PATHS, STUDY, film_of, read_study_folder
 from misgen.envs.core.types import Cell
 from misgen.envs.families import find_cell
 from misgen.experiments.config import TrainConfig
@@ -38,6 +38,7 @@ from misgen.experiments.run_folder import (
 )
 from misgen.experiments.settings_table import settings_of
 from misgen.experiments.study import Measured
+from misgen.experiments.study_films import write_films
 from misgen.experiments.study_paths import study_paths
 from misgen.experiments.train import CHECKPOINT, train_folder
 from misgen.experiments.training_log import CURVE, read_curve
@@ -83,6 +84,7 @@ def collect(measured: Measured) -> Path:
     _write_table(folder / SETTINGS, named.sort_by("run_id"))
     _write_table(folder / CURVES, curves_of(measured))
     _write_paths(folder, _paths(measured, arms))
+    write_films(measured, folder)
     # Written last: with it, the folder is a study's.
     write_json(folder / STUDY, {
         "name": measured.plan.name,
@@ -162,6 +164,9 @@ def _add(part: Path, published: Path) -> None:
             there = read_json(published / name) or {}
             known = {code: one for code, one in there.items() if one is not None}
             write_json(published / name, found | known)
+    for file in part.glob(film_of("*")):
+        if not (published / file.name).is_file():
+            shutil.copyfile(file, published / file.name)
     for file in sorted(part.glob(f"{RECORDS}/*/{FILE_NAME}")):
         _add_records(file, published / file.relative_to(part))
     write_counts(published, counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Cell:
-    """about: what the cell declares, by name."""
+    """about: what the cell declares, by name. film: of its first agent, a GIF in base64, or ""."""
 
     code: str
     title: str
@@ -63,6 +64,7 @@ class Cell:
     places: Sequence[Place]
     along: Exhibit
     curves: Sequence[Chart]
+    film: str
 
 
 def cell_of(found: Comparison, code: str) -> Cell:
@@ -75,6 +77,7 @@ def cell_of(found: Comparison, code: str) -> Cell:
         [_place(found, code, variant) for variant in variants],
         along_of(found, code),
         [*curves_of_arms(found, arms)],
+        base64.b64encode(found.study.film(code)).decode(),
     )
 
 
