@@ -194,53 +194,37 @@ def bootstrap(
 
     pseudo_agent: False leaves it out.
     """
-    weights, pseudo = _draws(replicates, counts.k, seed)
-    if not pseudo_agent:
-        weights = weights.copy()
-        weights[:, -1] = 0
-    return _weighted(counts, weights, pseudo)
-
-
-@functools.lru_cache(16)
-def _draws(replicates: int, k: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Weights [replicates, k + 1] and rates of the pseudo-agent [3, replicates], not changed by
-    whoever has them: arms of one size have the same draws."""
-    rng = np.random.default_rng(seed)
-    weights: FloatArray = rng.standard_exponential((replicates, k + 1))
-    return weights, _pseudo(rng, replicates)
-
-
-def _pseudo(rng: np.random.Generator, replicates: int) -> FloatArray:
-    """c, c x g/c and that x h/g of the pseudo-agent [3, replicates]."""
-    pseudo: FloatArray = np.multiply.accumulate(rng.beta(0.5, 0.5, (3, replicates)), axis=0)
-    return pseudo
+    return bootstrap_arms([counts], replicates, seed, pseudo_agent)[0]
 
 
 def bootstrap_arms(
-    arm: AgentCounts, control: AgentCounts, replicates: int = 4000, seed: int = 0
-) -> tuple[Rates, Rates]:
-    """Paired draws [replicates] of two arms, in which agents of the same number share a weight.
+    arms: Sequence[AgentCounts], replicates: int = 4000, seed: int = 0, pseudo_agent: bool = True
+) -> list[Rates]:
+    """Draws [replicates] of each arm, in which agents of the same number share a weight.
 
     The pseudo-agent's weight is shared as well, its rates are not: they would cancel. Simulated,
     two equal arms of 5 / 10 agents were flagged as different at 0 / .006 when agents differ by
     +-.1, .016 / .072 at +-.2, .06 / .12 at +-.3, and .25 / .14 with agents of two kinds.
     """
-    numbers = np.union1d(arm.agent_number, control.agent_number)
-    weights, *pseudo = _paired_draws(replicates, len(numbers), seed)
+    numbers = functools.reduce(np.union1d, [arm.agent_number for arm in arms])
+    weights, pseudo = _draws(replicates, len(numbers), len(arms), seed)
+    if not pseudo_agent:
+        weights = np.append(weights[:, :-1], np.zeros((replicates, 1)), axis=1)
+    members = [np.append(np.searchsorted(numbers, a.agent_number), len(numbers)) for a in arms]
+    return [
+        _weighted(arm, weights.take(own, axis=1), rates)
+        for arm, own, rates in zip(arms, members, pseudo, strict=True)
+    ]
 
-    def draw(counts: AgentCounts, own: FloatArray) -> Rates:
-        members = np.append(np.searchsorted(numbers, counts.agent_number), len(numbers))
-        return _weighted(counts, weights[:, members], own)
 
-    return draw(arm, pseudo[0]), draw(control, pseudo[1])
-
-
-@functools.lru_cache(16)
-def _paired_draws(replicates: int, k: int, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """As `_draws`, with the pseudo-agent's rates in the one and in the other arm."""
+@functools.lru_cache(32)
+def _draws(replicates: int, k: int, arms: int, seed: int) -> tuple[FloatArray, list[FloatArray]]:
+    """Weights [replicates, k + 1] and for each arm c, c x g/c and that x h/g of the pseudo-agent
+    [3, replicates], not changed by whoever has them: arms of one size have the same draws."""
     rng = np.random.default_rng(seed)
     weights = rng.standard_exponential((replicates, k + 1))
-    return weights, _pseudo(rng, replicates), _pseudo(rng, replicates)
+    betas = [rng.beta(0.5, 0.5, (3, replicates)) for _ in range(arms)]
+    return weights, [np.multiply.accumulate(each, axis=0) for each in betas]
 
 
 def _weighted(counts: AgentCounts, weights: FloatArray, pseudo: FloatArray) -> Rates:
@@ -295,7 +279,7 @@ def bootstrap_ratio(
 def _contrast(
     how: np.ufunc, arm: AgentCounts, control: AgentCounts, rate: str, replicates: int, seed: int
 ) -> Estimate:
-    draws = bootstrap_arms(arm, control, replicates, seed)
+    draws = bootstrap_arms([arm, control], replicates, seed)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = float(how(getattr(point_rates(arm), rate), getattr(point_rates(control), rate)))
         drawn = how(getattr(draws[0], rate), getattr(draws[1], rate))

@@ -123,7 +123,7 @@ def _bootstrap(
     one: Comparison, harm_by_construction: bool, draws: tuple[int, int]
 ) -> dict[str, Estimate]:
     """Raw ratios of the factors and of p_gm with paired intervals; they multiply in every draw."""
-    arms = bootstrap_arms(one.agents, one.reference_agents, *draws)
+    arms = bootstrap_arms([one.agents, one.reference_agents], *draws)
     rates = [point_rates(agents) for agents in (one.agents, one.reference_agents)]
     found = {}
     for name in (*FACTORS, "p_gm"):

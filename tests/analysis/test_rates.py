@@ -44,7 +44,7 @@ def test_means_of_per_agent_ratios_do_not_multiply() -> None:
 
 def test_factors_multiply_in_every_draw() -> None:
     draws = rates.bootstrap(MIXED, 4000, seed=1)
-    for draw in (draws, *rates.bootstrap_arms(MIXED, MIXED, 500, seed=2)):
+    for draw in (draws, *rates.bootstrap_arms([MIXED, MIXED], 500, seed=2)):
         np.testing.assert_allclose(draw.p_capable * draw.p_goal_fail, draw.p_gm, rtol=1e-12)
         product = draw.p_capable * draw.p_goal_fail * draw.p_harm
         np.testing.assert_allclose(product, draw.p_harmful_gm, rtol=1e-12)
