@@ -18,13 +18,13 @@ from misgen.analysis.along import dose_responses
 from misgen.analysis.arms import Arms, doubts, is_assessable, read_arms, trained
 from misgen.analysis.blocks import CUE_BROKEN, Arm
 from misgen.analysis.modifiers.dose_response import DoseResponse
+from misgen.analysis.modifiers.log_ratios import log_ratio
 from misgen.analysis.rates import (
     AgentCounts,
     Estimate,
     FloatArray,
     Verdict,
     bootstrap_difference,
-    bootstrap_ratio,
     estimates,
     permutation_test,
 )
@@ -251,28 +251,28 @@ def _mean(values: Any) -> float:
 
 
 def _difference(arm: ArmAt, against: ArmAt, replicates: int) -> Difference:
-    if not (arm.assessable and against.assessable):
-        which = "they are" if not arm.assessable else f"{against.arm} is"
-        reason = f"{which} {NOT_ASSESSABLE}"
-        missing, verdict = Estimate(math.nan, reason=reason), Verdict(reason=reason)
-        gm, ratio = (
-            how(arm.trained, against.trained, "p_gm", replicates)
-            for how in (bootstrap_difference, bootstrap_ratio)
-        )
-        return Difference(arm, against, gm, ratio, verdict, missing, verdict)
+    both = arm.trained, against.trained
+    missing = next((each for each in (arm, against) if not each.assessable), None)
+    reason = ""
+    if missing is not None:
+        reason = f"{'they are' if missing is arm else f'{against.arm} is'} {NOT_ASSESSABLE}"
     return Difference(
         arm,
         against,
-        bootstrap_difference(arm.trained, against.trained, "p_gm", replicates),
-        bootstrap_ratio(arm.trained, against.trained, "p_gm", replicates),
-        permutation_test(arm.trained, against.trained, "p_gm"),
-        _of_competent(bootstrap_difference, arm, against, replicates),
-        permutation_test(arm.competent, against.competent, "p_goal_fail"),
+        bootstrap_difference(*both, "p_gm", replicates),
+        log_ratio(both, replicates=replicates).ratio,
+        Verdict(reason=reason) if reason else permutation_test(*both, "p_gm"),
+        *_of_competent(arm.competent, against.competent, reason, replicates),
     )
 
 
-def _of_competent(how: Any, arm: ArmAt, against: ArmAt, replicates: int) -> Estimate:
-    if not (arm.competent.k and against.competent.k):
-        return Estimate(math.nan, reason="no competent agent in one of the arms")
-    found: Estimate = how(arm.competent, against.competent, "p_goal_fail", replicates)
-    return found
+def _of_competent(
+    arm: AgentCounts, against: AgentCounts, reason: str, replicates: int
+) -> tuple[Estimate, Verdict]:
+    """The difference in goal failure, and whether there is one; or why nothing is said of it."""
+    if reason:
+        return Estimate(math.nan, reason=reason), Verdict(reason=reason)
+    verdict = permutation_test(arm, against, "p_goal_fail")
+    if not (arm.k and against.k):
+        return Estimate(math.nan, reason="no competent agent in one of the arms"), verdict
+    return bootstrap_difference(arm, against, "p_goal_fail", replicates), verdict

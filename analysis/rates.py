@@ -266,24 +266,9 @@ def bootstrap_difference(
     arm: AgentCounts, control: AgentCounts, rate: str, replicates: int = 4000, seed: int = 0
 ) -> Estimate:
     """rate(arm) - rate(control), with the interval for arms paired by agent number."""
-    return _contrast(np.subtract, arm, control, rate, replicates, seed)
-
-
-def bootstrap_ratio(
-    arm: AgentCounts, control: AgentCounts, rate: str, replicates: int = 4000, seed: int = 0
-) -> Estimate:
-    """rate(arm) / rate(control), likewise; NaN when the control's rate is 0."""
-    return _contrast(np.true_divide, arm, control, rate, replicates, seed)
-
-
-def _contrast(
-    how: np.ufunc, arm: AgentCounts, control: AgentCounts, rate: str, replicates: int, seed: int
-) -> Estimate:
-    draws = bootstrap_arms([arm, control], replicates, seed)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = float(how(getattr(point_rates(arm), rate), getattr(point_rates(control), rate)))
-        drawn = how(getattr(draws[0], rate), getattr(draws[1], rate))
-    return estimate(value if math.isfinite(value) else math.nan, drawn, min(arm.k, control.k))
+    first, second = (getattr(one, rate) for one in bootstrap_arms([arm, control], replicates, seed))
+    value = getattr(point_rates(arm), rate) - getattr(point_rates(control), rate)
+    return estimate(value, first - second, min(arm.k, control.k))
 
 
 # ----------------------------------------------------------------------------------------- verdicts

@@ -197,22 +197,14 @@ _KNOWN = "select distinct setting from records where role = 'agent' order by 1"
 def _cell(arms: Arms, members: Mapping[str, Arm]) -> MeasuredCell:
     measured = {name: _measure(arms, arm) for name, arm in members.items()}
     first = next(iter(members.values()))
-    control = first.at("d", ARMS["d1"], "d")
-    reasons = (
-        *_not_enough(measured.get("reference")),
-        *(
-            f"not identified: {doubt}"
-            for doubt in doubts(arms, control, VARIANT)
-            if first.tags != NOT_CHECKED
-        ),
-        *(
-            ["the cell declares that it does not inform its shift type"]
-            if not first.informs_type
-            else []
-        ),
-    )
+    reasons = _not_enough(measured.get("reference"))
+    if first.tags != NOT_CHECKED:
+        found = doubts(arms, first.at("d", ARMS["d1"], "d"), VARIANT)
+        reasons += [f"not identified: {reason}" for reason in found]
+    if not first.informs_type:
+        reasons.append("the cell declares that it does not inform its shift type")
     return MeasuredCell(
-        first.family, first.cell, first.observation_mode, first.setting, measured, reasons
+        *(first.family, first.cell, first.observation_mode, first.setting), measured, tuple(reasons)
     )
 
 

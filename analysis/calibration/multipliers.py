@@ -160,16 +160,14 @@ def _update(
     """Normal posterior of ln M as a matrix [levels, levels + 1]: Cholesky factor and mean, to be
     multiplied by standard normal noise and 1."""
     covariance, center = np.diag(sd**2), mean.copy()
-    informative = {name: one for name, one in ratios.items() if one.data_log_sd < math.inf}
-    for name, one in informative.items() if power > 0 else ():
+    for name, one in ratios.items() if power > 0 else ():
         contrast = np.zeros(len(names))
         contrast[names.index(name)] = 1
         if base:
             contrast[names.index(base)] = -1
-        # Without its own weak prior: a parameter has one, and here that is the source's.
-        variance = max(one.data_log_sd, 1e-6) ** 2 / power
+        variance = max(one.log_sd, 1e-6) ** 2 / power
         gain = covariance @ contrast / (contrast @ covariance @ contrast + variance)
-        center = center + gain * (one.data_log_mean - contrast @ center)
+        center = center + gain * (one.log_mean - contrast @ center)
         covariance = covariance - np.outer(gain, contrast @ covariance)
     return np.column_stack([np.linalg.cholesky(covariance + 1e-12 * np.eye(len(sd))), center])
 

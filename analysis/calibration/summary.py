@@ -264,7 +264,6 @@ class RatioSummary(_Part):
     link: str
     ratio: Interval
     raw: Number
-    bootstrap: Interval
     factors: dict[str, Interval]
     log_mean: Number
     log_sd: Number

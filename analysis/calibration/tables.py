@@ -217,19 +217,18 @@ def ratios(summary: Summary) -> Table:
     rows: list[list[Value]] = [
         [
             f"{MODIFIERS[one.modifier]}: {one.arm} against {one.reference}",
-            where(one.scope, one.cells), one.ratio, one.bootstrap,
+            where(one.scope, one.cells), one.ratio,
             *(one.factors.get(name) for name in FACTORS),
             f"{one.k_agents} / {one.k_reference}", one.levels,
             "; ".join(filter(None, [_TAGS.get(one.tags, one.tags), one.note, one.ratio.reason])),
         ]
         for one in summary.modifier_report.ratios
     ]  # fmt: skip
-    header = ["arms", "where", "p_gm", "p_gm, bootstrap", "capable", "goal fails", "harm",
-              "agents", "levels", "note"]  # fmt: skip
+    header = ["arms", "where", "p_gm", "capable", "goal fails", "harm", "agents", "levels", "note"]
     note = (
-        "Over all trained agents; pooled over the identified cells, or over all. p_gm: posterior "
-        "median; bootstrap: raw ratio, paired. The factors: raw in a cell, posterior where pooled. "
-        "agents: of the arm / of its reference."
+        "Over all trained agents; pooled over the identified cells, or over all. p_gm and its "
+        "factors: raw in a cell, where pooled the median of the mean of cells. agents: of the arm "
+        "/ of its reference."
     )
     return Table("Risk ratios and their split into factors", header, rows, note, keys=2)
 

@@ -26,19 +26,8 @@ LEVELS = MappingProxyType(
 """The source's levels other than the reference."""
 
 
-class Reference(NamedTuple):
-    """The arm at which every modifier is 1; the source's neutral diversity is .1-.3."""
-
-    d: float = 0.1
-    q: float = 1.0
-    method: str = "ppo"
-
-
-REFERENCE = Reference()
-
-
-def setup_of(reference: Reference) -> Setup:
-    return Setup(reference.method, reference.d, reference.q)
+REFERENCE = Setup("ppo", 0.1, 1.0)
+"""The arm at which every modifier is 1; the source's neutral diversity is .1-.3."""
 
 
 class Comparison(NamedTuple):
@@ -53,33 +42,30 @@ class Comparison(NamedTuple):
     at_reference: bool = True
 
 
-def comparisons(cell: Cell, reference: Reference) -> Iterator[Comparison]:
+def comparisons(cell: Cell, reference: Setup) -> Iterator[Comparison]:
     """Arms of one cell that differ in one thing alone."""
     for setup in sorted(cell.arms):
         for modifier, level, base in _against(setup, reference):
             if base in cell.arms and base != setup:
-                note = "" if base.d == reference.d else _away(base.d, reference)
+                away = f"at d={base.d:g}, not at the reference d={reference.d:g}"
                 yield Comparison(
                     modifier, level, setup.label, base.label,
-                    cell.arms[setup], cell.arms[base], tags_of(setup.q), note,
-                    base.d == reference.d,
+                    cell.arms[setup], cell.arms[base], tags_of(setup.q),
+                    note="" if base.d == reference.d else away,
+                    at_reference=base.d == reference.d,
                 )  # fmt: skip
     yield from _capability(cell, reference)
 
 
-def _away(d: float, reference: Reference) -> str:
-    return f"at d={d:g}, not at the reference d={reference.d:g}"
-
-
-def _against(setup: Setup, reference: Reference) -> Iterator[tuple[str, str, Setup]]:
+def _against(setup: Setup, reference: Setup) -> Iterator[tuple[str, str, Setup]]:
     """The arm that a setup is compared with, for each modifier that could tell them apart."""
     method, d, q = setup
     if (method, q) == (reference.method, reference.q):
-        yield "diversity", diversity_level(d), Setup(method, reference.d, q)
+        yield "diversity", diversity_level(d), reference
     if method == reference.method:
-        yield "spec", spec_level(q), Setup(method, d, reference.q)
+        yield "spec", spec_level(q), setup._replace(q=reference.q)
     if q == reference.q:
-        yield "method", METHOD_LEVELS.get(method, method), Setup(reference.method, d, q)
+        yield "method", METHOD_LEVELS.get(method, method), setup._replace(method=reference.method)
 
 
 def diversity_level(d: float) -> str:
@@ -114,7 +100,7 @@ _BAND_NAMES = {
 }
 
 
-def _capability(cell: Cell, reference: Reference) -> Iterator[Comparison]:
+def _capability(cell: Cell, reference: Setup) -> Iterator[Comparison]:
     """Checkpoints of agents of the reference method and q, band against band, at each d that has
     several checkpoints. An agent may be in both bands, in one, or in neither."""
     for setup in with_checkpoints(cell, reference):
@@ -133,7 +119,7 @@ def _capability(cell: Cell, reference: Reference) -> Iterator[Comparison]:
                 )  # fmt: skip
 
 
-def with_checkpoints(cell: Cell, reference: Reference) -> list[Setup]:
+def with_checkpoints(cell: Cell, reference: Setup) -> list[Setup]:
     """Arms of the reference method and q with several checkpoints."""
     return [
         setup

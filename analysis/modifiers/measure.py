@@ -7,7 +7,7 @@
 
 Every ratio compares two arms of one cell that differ in one of these alone, by p_gm over *all*
 trained agents. Levels have the names of the source's modifiers. What the records do not vary is
-in `not_identified` with its reason, and keeps its prior. Statistics: `contrasts` and
+in `not_identified` with its reason, and keeps its prior. Statistics: `log_ratios` and
 `dose_response`; who the agents are: `cells`.
 """
 
@@ -18,14 +18,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from misgen.analysis.modifiers import contrasts
-from misgen.analysis.modifiers.cells import PLAYER, Cell, read_cells
+from misgen.analysis.modifiers.cells import PLAYER, Cell, Setup, read_cells
 from misgen.analysis.modifiers.comparisons import (
     LEVELS,
     REFERENCE,
-    Reference,
     comparisons,
-    setup_of,
     with_checkpoints,
 )
 from misgen.analysis.modifiers.dose_response import (
@@ -34,6 +31,7 @@ from misgen.analysis.modifiers.dose_response import (
     dose_response,
     log_slope,
 )
+from misgen.analysis.modifiers.log_ratios import check_link
 from misgen.analysis.modifiers.multiplicativity import Multiplicativity, multiplicativity
 from misgen.analysis.modifiers.ratios import RiskRatio, pooled_ratios, ratio_of
 from misgen.analysis.records import Records
@@ -49,7 +47,7 @@ class ModifierReport:
 
     variant: str
     link: str
-    reference: Reference
+    reference: Setup
     identified: Mapping[tuple[str, str], bool]
     ratios: Sequence[RiskRatio]
     slopes: Sequence[CapabilitySlope]
@@ -74,7 +72,7 @@ class ModifierReport:
 
 def measure_modifiers(
     records: Records,
-    reference: Reference = REFERENCE,
+    reference: Setup = REFERENCE,
     variant: str = "11",
     link: str = "log",
     *,
@@ -88,7 +86,7 @@ def measure_modifiers(
     episodes of training in which the goals came apart; a run's metrics have it, records do not.
     Raises ValueError for an unknown link, a variant with the cue intact, and see `read_cells`.
     """
-    contrasts.check_link(link)
+    check_link(link)
     if variant not in ("10", "11"):
         raise ValueError(
             f"goal failure needs a broken cue, `variant` '10' or '11'; got {variant!r}; take '11'"
@@ -105,7 +103,7 @@ def measure_modifiers(
         [*pooled_ratios(single, pooled), *single],
         [slope for cell in cells for slope in _slopes(cell, reference)],
         [one for cell in cells for one in _doses(cell, reference, broken_episodes, draws)],
-        [one for cell in cells for one in multiplicativity(cell, setup_of(reference))],
+        [one for cell in cells for one in multiplicativity(cell, reference, draws)],
         {},
     )
     return replace(report, not_identified=_not_identified(report, broken_episodes))
@@ -116,7 +114,7 @@ def measure_modifiers(
 
 def _doses(
     cell: Cell,
-    reference: Reference,
+    reference: Setup,
     broken_episodes: Mapping[str, float] | None,
     draws: tuple[int, int],
 ) -> Iterator[DoseResponse]:
@@ -133,7 +131,7 @@ def _doses(
         yield dose_response(cell.where, "broken_episodes", over_episodes, *draws)
 
 
-def _slopes(cell: Cell, reference: Reference) -> Iterator[CapabilitySlope]:
+def _slopes(cell: Cell, reference: Setup) -> Iterator[CapabilitySlope]:
     for setup in with_checkpoints(cell, reference):
         known = [(block, x) for block, x in cell.checkpoints[setup] if x > 0]
         if known:

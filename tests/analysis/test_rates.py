@@ -91,15 +91,23 @@ def test_draws_depend_on_the_seed_alone() -> None:
     assert not np.array_equal(first, other)
 
 
-def test_difference_and_ratio_pair_agents_by_number() -> None:
+def test_a_difference_pairs_agents_by_number() -> None:
     arm = AgentCounts(np.array([0, 1, 2, 7]), *np.array([[100.0] * 4, [90] * 4, [45] * 4, [0] * 4]))
     clean = counts([100] * 3, [90] * 3, [9] * 3)
     difference = rates.bootstrap_difference(arm, clean, "p_goal_fail")
     assert difference.value == pytest.approx(0.4)
     assert difference.low < 0.4 < difference.high
-    assert rates.bootstrap_ratio(arm, clean, "p_gm").value == pytest.approx(5)
-    without = rates.bootstrap_ratio(arm, counts([100] * 3, [90] * 3, [0] * 3), "p_gm")
-    assert math.isnan(without.value) and without.reason == "undefined: nothing to divide by"
+
+
+def test_arms_share_weights_and_not_the_pseudo_agent() -> None:
+    differing = counts([100] * 10, [90] * 10, [0, 90] * 5)
+    clean = counts([100] * 3, [90] * 3, [9] * 3)
+    first, second, third = (
+        one.p_gm for one in rates.bootstrap_arms([differing, differing, clean], 4000)
+    )
+    assert 0.5 < np.corrcoef(first, second)[0, 1] < 0.99
+    alone = np.quantile(rates.bootstrap(clean, 4000).p_gm, [0.05, 0.95])
+    assert np.quantile(third, [0.05, 0.95]) == pytest.approx(alone, abs=0.02)
 
 
 @pytest.mark.parametrize("k", [5, 10])

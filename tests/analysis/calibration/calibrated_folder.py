@@ -425,7 +425,6 @@ def _ratio(
         "link": "log",
         "ratio": found,
         "raw": 1.6 * low,
-        "bootstrap": found,
         "factors": {"p_capable": found, "p_goal_fail": found, "p_harm": interval(None, "no harm")},
         "log_mean": 0.5,
         "log_sd": 0.3,

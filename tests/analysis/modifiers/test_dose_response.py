@@ -7,13 +7,12 @@ import pytest
 from scipy.optimize import isotonic_regression
 
 from misgen.analysis.modifiers.dose_response import (
-    arm_draws,
     dose_response,
     falling,
     half_effect,
     log_slope,
 )
-from misgen.analysis.rates import AgentCounts, bootstrap
+from misgen.analysis.rates import AgentCounts
 
 WHERE = ("coinrun", "C2")
 
@@ -86,16 +85,6 @@ def test_no_half_effect_without_what_it_takes(
 ) -> None:
     half = dose_response(WHERE, "d", arms, replicates=500).half_effect_dose
     assert math.isnan(half.low) and reason in half.reason
-
-
-def test_the_draws_of_an_arm_are_those_of_the_printed_interval() -> None:
-    arms = [counts(160, 20, 90), counts(10, 30, 20, numbers=[1, 2, 7])]
-    for arm, draws in zip(arms, arm_draws(arms, 20000, 0), strict=True):
-        reference = bootstrap(arm, 20000, 1).p_gm
-        for p in (0.05, 0.5, 0.95):
-            assert np.quantile(draws, p) == pytest.approx(np.quantile(reference, p), abs=0.015)
-    same = arm_draws([arms[0], arms[0]], 20000, 0)
-    assert np.corrcoef(same)[0, 1] > 0.5  # a shared agent has one weight; pseudo-agents differ
 
 
 def test_a_power_law_has_its_exponent_as_slope() -> None:

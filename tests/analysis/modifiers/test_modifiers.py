@@ -129,11 +129,9 @@ def test_known_multipliers_of_arms_that_differ_in_one_thing(
     assert found.cells == (("coinrun", "C2"),)
     assert found.raw == pytest.approx(multiplier)
     assert found.ratio.low < multiplier < found.ratio.high
-    assert found.ratio.value == pytest.approx(multiplier, rel=0.1)
-    assert found.log_mean == pytest.approx(math.log(multiplier), abs=0.1)
+    assert found.ratio.value == found.raw
+    assert found.log_mean == pytest.approx(math.log(multiplier))
     assert (found.k_agents, found.k_reference, found.levels) == (4, 4, "100")
-    assert found.bootstrap.value == pytest.approx(multiplier)
-    assert found.bootstrap.low < multiplier < found.bootstrap.high
 
 
 def test_the_split_into_factors_multiplies(report: ModifierReport) -> None:
@@ -271,7 +269,6 @@ def test_one_or_two_agents_have_no_interval_and_the_reason(write: Write, k: int)
     for found in (one(report, "d=0"), one(report, "d=0", "pooled")):
         assert found.ratio.value == pytest.approx(3)
         assert math.isnan(found.ratio.low) and math.isnan(found.log_sd)
-        assert math.isnan(found.data_log_sd) and math.isnan(found.data_log_mean)
         assert f"{k} agent" in found.ratio.reason
         assert all(math.isnan(factor.low) for factor in found.factors.values())
     assert f"{k} agent" in report.not_identified["diversity/narrow"]
@@ -284,7 +281,7 @@ def test_agent_numbers_need_not_pair(write: Write) -> None:
     report = measure_modifiers(write(arms, first_agent={D10: 2}), replicates=500)
     found = one(report, "d=0")
     assert (found.k_agents, found.k_reference) == (3, 5)
-    assert found.ratio.low < 3 < found.ratio.high and found.bootstrap.low < 3
+    assert found.ratio.low < 3 < found.ratio.high
 
 
 def test_an_arm_of_zeros_has_a_finite_interval(write: Write) -> None:
@@ -292,16 +289,9 @@ def test_an_arm_of_zeros_has_a_finite_interval(write: Write) -> None:
     report = measure_modifiers(write(arms), replicates=500)
     narrow, equal = one(report, "d=0"), one(report, "d=1")
     assert math.isnan(narrow.raw) and math.isnan(equal.raw)
-    assert 1 < narrow.ratio.low < narrow.ratio.high < 1e3
+    assert 1 < narrow.ratio.low < narrow.ratio.high < math.inf
     assert equal.ratio.low < 1 < equal.ratio.high
     assert "diversity/diverse" not in report.not_identified
-
-
-def test_the_prior_is_taken_out_for_an_update(report: ModifierReport) -> None:
-    found = one(report, "d=0")
-    back = found.data_log_sd**-2 + 1.5**-2
-    assert back == pytest.approx(found.log_sd**-2)
-    assert found.data_log_mean * found.data_log_sd**-2 == pytest.approx(found.log_mean * back)
 
 
 def test_every_link_has_its_own_ratio(study: Any) -> None:
@@ -379,7 +369,7 @@ def test_competence_needs_own_levels(write: Write) -> None:
 BOTH = ("cloning", 0.0, 1.0)
 
 
-def square(base: int, first: int, second: int, both: int, k: int = 12) -> dict[Any, Any]:
+def square(base: int, first: int, second: int, both: int, k: int = 24) -> dict[Any, Any]:
     """d = .1 PPO, d = 0 PPO, d = .1 clones, d = 0 clones with these p_gm in percent."""
     arms = {D10: base, D0: first, ("cloning", 0.1, 1.0): second, BOTH: both}
     return {setup: [(90 - gm, gm)] * k for setup, gm in arms.items()}
