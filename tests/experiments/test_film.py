@@ -5,6 +5,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -214,3 +215,20 @@ def test_agents_of_one_number_have_their_d_in_the_name(untrained_agent, tmp_path
     assert [agent.name for agent in agents] == ["agent 7, d=0", "agent 7, d=0.5"]
     with pytest.raises(ValueError, match=r"7 names 2 agents; .* d=0: abcdef.*; d=0.5: fedcba"):
         choose_agents(["7"], *place)
+
+
+def test_a_study_films_its_first_agent_once(untrained_agent, tmp_path, monkeypatch):
+    from misgen.experiments import study_films
+
+    monkeypatch.setattr(study_films, "train_folder", lambda config: config)
+    config = SimpleNamespace(cell="K3", path=untrained_agent)
+    study = SimpleNamespace(analysis=SimpleNamespace(against="d=0"), arms={"d=0": None})
+    plan = SimpleNamespace(study=study, cells=["K3", "C2"], quick=False)
+    measured = SimpleNamespace(plan=plan, configs={"d=0": [config]})
+    study_films.write_films(measured, tmp_path)
+    (film,) = tmp_path.glob("film-*.gif")  # nobody was trained in C2
+    with Image.open(film) as shown:
+        assert film.name == "film-K3.gif" and shown.n_frames > 10
+    film.write_bytes(b"kept")
+    study_films.write_films(measured, tmp_path)
+    assert film.read_bytes() == b"kept"
