@@ -11,7 +11,7 @@ FORMER_DATA = {"side_by_side": "none", "update": "combine", "replace": "only"}
 COLUMNS_OF = {"none": "prior", "combine": "combine", "only": "only"}
 """Data -> first part of their columns in draws.parquet."""
 
-RATES = {
+RATE_NAMES = {
     "p_capable": "P(capable)",
     "p_goal_fail": "P(goal fails)",
     "p_harm": "P(harm | fails)",

@@ -9,7 +9,7 @@ from misgen.analysis.priors.types import FACTORS
 from misgen.analysis.rates import Estimate
 from misgen.analysis.tables import Table, Value
 from misgen.analysis.text import WIDTH, dose_label, number
-from misgen.analysis.words import DATA, MODIFIERS, PRODUCTS, RATES, modifier_words
+from misgen.analysis.words import DATA, MODIFIERS, PRODUCTS, RATE_NAMES, modifier_words
 
 ANSWER = ("factors", "conflicts", "wide")
 """What `misgen calibrate` prints; everything is in calibration.txt."""
@@ -73,7 +73,7 @@ def _note(line: str) -> str:
 def factors(summary: Summary) -> Table:
     rows: list[list[Value]] = []
     for row in summary.types:
-        source = [row.source.rates[rate] for rate in RATES]
+        source = [row.source.rates[rate] for rate in RATE_NAMES]
         rows.append([row.title, "source", *source, None, "", ""])
         rows.append([row.title, "prior", *_in_order(row.prior), None, "", ""])
         for cell in summary.cells_of(row.type):
@@ -89,12 +89,12 @@ def factors(summary: Summary) -> Table:
         "only: means and central 90 %; a type without a cell that may enter keeps its prior. "
         "p_harmful_gm is the source's figure; p_gm is never compared with it.\n" + summary.estimand
     )
-    header = ["type", "what", *RATES.values(), "agents", "levels", "remarks"]
+    header = ["type", "what", *RATE_NAMES.values(), "agents", "levels", "remarks"]
     return Table("Source, measured, posterior", header, rows, note, keys=2)
 
 
 def _in_order(rates: Mapping[str, Estimate]) -> list[Value]:
-    return [rates[rate] for rate in RATES]
+    return [rates[rate] for rate in RATE_NAMES]
 
 
 def _measured(title: str, cell: CellSummary) -> Iterator[list[Value]]:
@@ -130,7 +130,7 @@ def attrition(summary: Summary) -> Table:
         "agents",
         "levels",
         "own",
-        *RATES.values(),
+        *RATE_NAMES.values(),
         "note",
     ]
     return Table("Who is counted", header, rows, note, keys=3)
@@ -298,7 +298,7 @@ def conflicts(summary: Summary) -> Table:
     found = summary.conflicts
     rows: list[list[Value]] = [
         [
-            row.cell if row.enters else f"({row.cell})", RATES[row.factor], row.agents, row.source,
+            row.cell if row.enters else f"({row.cell})", RATE_NAMES[row.factor], row.agents, row.source,
             Estimate(math.nan, row.predictive.low, row.predictive.high), row.measured, row.tail,
             "conflict" if row.flagged else "",
         ]

@@ -15,7 +15,7 @@ from misgen.analysis.report.what_if import panel
 from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.risk.table import DomainRow, domain_rows, format_product
 from misgen.analysis.tables import Table, Value
-from misgen.analysis.words import RATES
+from misgen.analysis.words import RATE_NAMES
 
 DOMAIN = TORNADO_DOMAIN
 
@@ -149,7 +149,9 @@ def _agree(summary: Summary) -> list[str]:
 
 
 def _flagged_factors(summary: Summary) -> str:
-    names = [f"{row.cell} {RATES[row.factor]}" for row in summary.conflicts.rows if row.flagged]
+    names = [
+        f"{row.cell} {RATE_NAMES[row.factor]}" for row in summary.conflicts.rows if row.flagged
+    ]
     return f" ({', '.join(names)})" if names else ""
 
 

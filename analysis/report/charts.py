@@ -34,7 +34,7 @@ from misgen.analysis.report.figures import (
 from misgen.analysis.risk.sensitivity import Swing
 from misgen.analysis.risk.table import DomainRow
 from misgen.analysis.text import dose_label
-from misgen.analysis.words import MODIFIERS, PRODUCTS, RATES
+from misgen.analysis.words import MODIFIERS, PRODUCTS, RATE_NAMES
 
 _BINS = 40
 _MOST_BARS = 10
@@ -85,7 +85,7 @@ def factor_charts(summary: Summary) -> list[Chart]:
     """A chart per factor and product, rows by shift type; none where nothing was measured."""
     if not any(cell.shown for cell in summary.cells):
         return []
-    return [_factor_chart(summary, rate) for rate in RATES]
+    return [_factor_chart(summary, rate) for rate in RATE_NAMES]
 
 
 def _factor_chart(summary: Summary, rate: str) -> Chart:
@@ -94,10 +94,10 @@ def _factor_chart(summary: Summary, rate: str) -> Chart:
         for row in summary.types
     ]
     parts = [f"{group.title}: " + ", ".join(map(_spoken, group.lines)) for group in groups]
-    alt = f"{RATES[rate]} in percent by shift type. " + "; ".join(parts)
-    scale = Scale(f"{RATES[rate]} [%]", percent=True)
+    alt = f"{RATE_NAMES[rate]} in percent by shift type. " + "; ".join(parts)
+    scale = Scale(f"{RATE_NAMES[rate]} [%]", percent=True)
     svg = interval_chart(f"factor-{rate.replace('_', '-')}", groups, scale, alt)
-    return Chart(RATES[rate], svg, _FACTOR_CAPTIONS[rate])
+    return Chart(RATE_NAMES[rate], svg, _FACTOR_CAPTIONS[rate])
 
 
 _FACTOR_CAPTIONS = {

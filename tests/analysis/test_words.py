@@ -4,7 +4,7 @@ from misgen.analysis.priors import load_priors
 from misgen.analysis.rates import Rates
 from misgen.analysis.report.what_if import panel
 from misgen.analysis.risk.model import RiskModel
-from misgen.analysis.words import COLUMNS_OF, DATA, FORMER_DATA, MODIFIERS, RATES
+from misgen.analysis.words import COLUMNS_OF, DATA, FORMER_DATA, MODIFIERS, RATE_NAMES
 from misgen.experiments.risk_levels import MODIFIER_HELP
 
 
@@ -16,7 +16,7 @@ def test_modifiers_are_called_alike_in_prior_files_commands_and_pages() -> None:
 
 
 def test_rates_are_those_that_are_computed() -> None:
-    assert tuple(RATES) == Rates._fields
+    assert tuple(RATE_NAMES) == Rates._fields
 
 
 def test_every_former_word_means_one_of_today_s() -> None:
