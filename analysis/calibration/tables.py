@@ -298,7 +298,8 @@ def conflicts(summary: Summary) -> Table:
     found = summary.conflicts
     rows: list[list[Value]] = [
         [
-            row.cell if row.enters else f"({row.cell})", RATE_NAMES[row.factor], row.agents, row.source,
+            row.cell if row.enters else f"({row.cell})", RATE_NAMES[row.factor], row.agents,
+            row.source,
             Estimate(math.nan, row.predictive.low, row.predictive.high), row.measured, row.tail,
             "conflict" if row.flagged else "",
         ]
