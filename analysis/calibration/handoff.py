@@ -18,9 +18,7 @@ cells, p_capable x p_goal_fail x p_harm = p_harmful_gm and p_capable x p_goal_fa
 Nothing here needs torch, or the packages that made the draws.
 """
 
-import csv
 import hashlib
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -170,16 +168,6 @@ def _read_draws(path: Path) -> pa.Table:
 
 
 # ----------------------------------------------------------------------------------------- adapters
-
-
-def to_csv(folder: Path) -> str:
-    """The joint draws as CSV text: a line per draw, the columns of draws.parquet."""
-    draws = read_calibration(folder).draws
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(draws.column_names)
-    writer.writerows(zip(*(column.to_pylist() for column in draws.columns), strict=True))
-    return file.getvalue()
 
 
 def to_squigglepy(

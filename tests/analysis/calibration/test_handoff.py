@@ -20,7 +20,6 @@ from misgen.analysis.calibration.handoff import (
     exact,
     rate_columns,
     read_calibration,
-    to_csv,
     to_squigglepy,
 )
 from misgen.analysis.calibration.summary import SCHEMA_VERSION, SUMMARY
@@ -181,14 +180,6 @@ def test_data_have_a_former_word(original: Path) -> None:
         file.rates_of("combine", "moderate")
     with pytest.raises(ValueError, match=r"none, combine, only; got 'updat'"):
         file.require("updat")
-
-
-def test_csv_has_every_draw(original: Path) -> None:
-    header, first, *lines = to_csv(original).splitlines()
-    file = read_calibration(original)
-    assert header.split(",") == file.draws.column_names and len(lines) == 999
-    row = dict(zip(header.split(","), first.split(","), strict=True))
-    assert float(row["prior/extreme/p_gm"]) == file.column("prior/extreme/p_gm")[0]
 
 
 @pytest.mark.parametrize("how", ["samples", "fitted"])
