@@ -5,6 +5,7 @@ measurement can be believed. Rows of `misgen.analysis.table` in, one line per ce
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 from misgen.analysis.arms import chance
@@ -12,7 +13,7 @@ from misgen.analysis.blocks import CUE_BROKEN
 from misgen.analysis.figures import ArmDots, Panel
 from misgen.analysis.rates import ALPHA, COMPETENT, Estimate
 from misgen.analysis.table import Row
-from misgen.analysis.text import aligned, number, span
+from misgen.analysis.text import WIDTH, aligned, number, span
 
 REFERENCE_ARMS = ("d=0", "d=0.1", "d=1")
 CLONES = "clones"
@@ -120,7 +121,7 @@ def format_cells(lines: Sequence[CellLine]) -> str:
         "int/prox/no, by arm (" + ", ".join(arms) + ": agents x levels of each)",
         aligned(["cell", "variant", "agents x levels", *arms], did, keys=2),
         aligned([*header.split(","), "broken", "verdict"], [*map(_said, lines)], keys=2),
-        LEGEND,
+        fill(LEGEND, WIDTH),
     )) + "\n"  # fmt: skip
 
 
@@ -190,8 +191,8 @@ def format_cross(rows: Iterable[Row], variant: str = "11") -> str:
     lines = [[one[1], *(found.get((one, other), "") for other in cells)] for one in cells]
     return (
         aligned(["trained in", *(code for _, code in cells)], lines)
-        + f"\n\nVariant {variant}: capable / goal failure given capable (agents). Off the diagonal "
-        "the cue of training is absent: these are other tasks, not shifts.\n"
+        + f"\n\nVariant {variant}: capable / goal failure given capable (agents). Off the\n"
+        "diagonal the cue of training is absent: these are other tasks, not shifts.\n"
     )
 
 
@@ -260,8 +261,8 @@ def format_shifts(rows: Iterable[Mapping[str, Any]]) -> str:
     )
     return (
         aligned(header.split(","), lines)
-        + "\n\nAUC: logistic regression on observations along the intended planner's way, against\n"
-        "variant 00, mean and deviation over folds split by level; length: of that way, over\n"
-        "00's; return drop: mean return of the control agents at 00 minus at the variant. No\n"
-        "rank: the three measure different things.\n"
+        + "\n\nAUC: logistic regression on observations along the intended planner's way,\n"
+        "against variant 00, mean and deviation over folds split by level; length: of\n"
+        "that way, over 00's; return drop: mean return of the control agents at 00 minus\n"
+        "at the variant. No rank: the three measure different things.\n"
     )
