@@ -6,6 +6,7 @@ Draws are 16-bit numbers between the least and the greatest of each input: rates
 
 import base64
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def panel(models: Mapping[str, RiskModel]) -> dict[str, Any]:
     inputs: data -> name -> [draws as base64, least, greatest, what it multiplies]. Equal draws are
     stored once: `draws` holds them, inputs their place.
     """
+    models = {data: _on_rates(model) for data, model in models.items()}
     store: dict[str, int] = {}
     inputs = {
         data: {name: _packed(one, store) for name, one in _inputs(model)}
@@ -37,6 +39,13 @@ def panel(models: Mapping[str, RiskModel]) -> dict[str, Any]:
         "links": {data: _links(model) for data, model in models.items()},
         "draws": list(store),
     }
+
+
+def _on_rates(model: RiskModel) -> RiskModel:
+    """Without multipliers that were measured for another overflow than the script's, "clip"."""
+    given = model.parameters
+    kept = {key: one for key, one in given.multipliers.items() if one.link == "log"}
+    return replace(model, parameters=replace(given, multipliers=kept))
 
 
 def _choices(priors: PriorSet) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from misgen.analysis.report.answer import _period, answer_of
 from misgen.analysis.report.content import percent_span
 from misgen.analysis.report.lab import lab_of
 from misgen.analysis.report.pages import models_of, render, write_report
-from misgen.analysis.report.what_if import packed
+from misgen.analysis.report.what_if import packed, panel
 from misgen.analysis.text import dose_label
 
 MAX_BYTES = 1_500_000
@@ -255,6 +255,17 @@ def test_a_calibration_of_records_has_its_pages(tmp_path: Path) -> None:
     assert "Nothing yet: no cell of these records enters" in " ".join(answer.sections.values())
     assert "no cell of these records enters" in lab.sections["Prior and posterior"]
     assert len(lab.of("svg")) == 5 + 1 + 2 + 1  # all factors, a dose-response per cell
+
+
+def test_multipliers_of_another_overflow_stay_out_of_the_panel(tmp_path: Path) -> None:
+    """The script multiplies rates; ratios of odds would be refused by `RiskModel.predict`."""
+    folder = write_folder(tmp_path)
+    assert panel(models_of(read_calibration(folder)))["links"]["combine"] == ["diversity/narrow"]
+    summary = read_calibration(folder).summary.model_dump()
+    summary["settings"]["overflow"] = "odds"
+    file = read_calibration(seal(folder, summary))
+    assert panel(models_of(file))["links"]["combine"] == []
+    assert write_report(folder).is_file()
 
 
 def test_records_that_vary_nothing_say_so(bare: tuple[Reader, Reader]) -> None:
