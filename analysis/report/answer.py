@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from misgen.analysis.calibration.handoff import DRAWS, CalibrationFile
+from misgen.analysis.calibration.summarize import OWN_NOTE
 from misgen.analysis.calibration.summary import SUMMARY, Summary, TypeSummary
 from misgen.analysis.calibration.tables import tables_of
 from misgen.analysis.report.charts import domain_chart, type_title
@@ -98,10 +99,14 @@ def _tested(summary: Summary) -> str:
     cells = [cell for cell in summary.cells if not cell.left_out]
     agents = sum(cell.arms["reference"].competent.agents for cell in cells)
     families = len({cell.family for cell in cells})
+    is_own = any(one.text == OWN_NOTE for one in summary.data_warnings["combine"])
+    how = "by counts of your own, not checked"
+    if not is_own:
+        how = "trained with the cue broken in a tenth of the levels"
     text = (
         f"Whether agents that stay capable pursue the wrong goal once the cue is broken: {agents} "
-        f"of them in {len(cells)} cells of {families} game{'s' * (families > 1)}, for shift type "
-        f"{_listed(tested)}, trained with the cue broken in a tenth of the levels."
+        f"of them in {_several(len(cells), 'cell')} of {_several(families, 'game')}, for shift "
+        f"type {_listed(tested)}, {how}."
     )
     unbroken = [
         cell.arms["d0"].competent.rates["p_gm"].value for cell in cells if "d0" in cell.arms
@@ -113,8 +118,12 @@ def _tested(summary: Summary) -> str:
         )
     kept = [row for row in summary.types if not row.cells]
     if kept:
-        text += f" Type {_listed(kept)} keeps the source's numbers."
+        text += f" The source's numbers stay for type {_listed(kept)}."
     return text + " Harm and deployed systems were not tested."
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number > 1)}"
 
 
 def _listed(types: Sequence[TypeSummary]) -> str:

@@ -16,6 +16,7 @@ from misgen.analysis.calibration.calibrate import calibrate
 from misgen.analysis.calibration.handoff import read_calibration
 from misgen.analysis.calibration.tables import tables_of
 from misgen.analysis.calibration.write import write_calibration
+from misgen.analysis.own_counts import own_counts
 from misgen.analysis.priors import load_priors
 from misgen.analysis.rates import Estimate
 from misgen.analysis.records import read_records
@@ -111,7 +112,8 @@ def test_three_sentences_answer(full: tuple[Reader, Reader]) -> None:
     tested = sections["What could the agents test?"]
     assert "30 of them in 6 cells of 2 games, for shift type 2, 3 and 4," in tested
     assert "Where it was never broken they pursue it in" in tested
-    assert "Type 1 keeps the source's numbers" in tested
+    assert "trained with the cue broken in a tenth of the levels." in tested
+    assert "The source's numbers stay for type 1." in tested
     agree = sections["Do they agree?"]
     assert "Not for type 4: the agents pursue the wrong goal less often than" in agree
     assert "Type 4 rests on one cell, C4." in agree
@@ -266,6 +268,17 @@ def test_multipliers_of_another_overflow_stay_out_of_the_panel(tmp_path: Path) -
     file = read_calibration(seal(folder, summary))
     assert panel(models_of(file))["links"]["combine"] == []
     assert write_report(folder).is_file()
+
+
+def test_counts_of_one_s_own_are_not_said_to_be_ours(tmp_path: Path) -> None:
+    counts = {
+        "family": ["mine"] * 3, "shift_type": ["extreme"] * 3, "cell": ["A"] * 3,
+        "agent": [0, 1, 2], "levels": [100] * 3, "capable": [90] * 3, "failed": [5] * 3,
+    }  # fmt: skip
+    write_calibration(calibrate(own_counts(counts), load_priors(), draws=200), tmp_path)
+    tested = pages_of(tmp_path)[0].sections["What could the agents test?"]
+    assert "3 of them in 1 cell of 1 game, for shift type 4, by counts of your own" in tested
+    assert "tenth of the levels" not in tested
 
 
 def test_records_that_vary_nothing_say_so(bare: tuple[Reader, Reader]) -> None:
