@@ -76,7 +76,8 @@ class Table:
         """Title, aligned columns and note; a table wider than `width` continues below."""
         table = aligned(self.shown, self.cells(), keys=self.keys, width=width, words=WORDS)
         note = [textwrap.fill(line, width) for line in self.note.splitlines()]
-        parts = [self.title, table if self.rows else "(nothing)", "\n".join(note)]
+        parts = [textwrap.fill(self.title, width)]
+        parts += [table if self.rows else "(nothing)", "\n".join(note)]
         return "\n\n".join(filter(None, parts)) + "\n"
 
     def as_csv(self) -> str:

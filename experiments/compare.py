@@ -7,7 +7,7 @@ from pathlib import Path
 
 from misgen.analysis.blocks import CUE_BROKEN
 from misgen.analysis.compare import compare
-from misgen.analysis.compare_table import comparison_csv, format_comparison
+from misgen.analysis.compare_tables import comparison_csv, format_comparison
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.study import STUDY, StudyFolder, read_study_folder
 from misgen.analysis.text import hint

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from misgen.analysis.compare import Comparison
-from misgen.analysis.compare_table import comparison_csv, format_comparison
+from misgen.analysis.compare_tables import comparison_csv, format_comparison
 from misgen.analysis.counts import FILE_NAME as COUNTS
 from misgen.analysis.counts import read_counts, together, write_counts
 from misgen.analysis.files import atomic_write_bytes, utf8

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from misgen.analysis.compare import ArmAt, Comparison, Difference
-from misgen.analysis.compare_table import short
+from misgen.analysis.compare_tables import QUOTED, arms_table, differences_table, shares_of, short
 from misgen.analysis.rates import Estimate
-from misgen.analysis.report.content import Chart, Exhibit, family_name, percent, percent_span
+from misgen.analysis.report.content import Chart, Exhibit, family_name, percent_span
 from misgen.analysis.report.study_charts import shares_chart
 from misgen.analysis.report.study_trends import agent_dots, along_of, curves_of_arms
-from misgen.analysis.tables import Table, Value
+from misgen.analysis.tables import Table
 
 VARIANTS = {
     "00": "in distribution",
@@ -23,11 +23,6 @@ VARIANTS = {
 }
 ABOUT = ("intended goal", "proxy", "cue", "1x breaks the cue", "x1 changes the context")
 """What of a cell's declaration is said first."""
-IDENTIFIED = {
-    True: "identified: rates may be quoted by themselves",
-    False: "not identified: quote the differences only",
-    None: "no d = 1 arm, so not identified: quote the differences only",
-}
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Place:
     title: str
     note: str
     rows: Sequence[ArmRow]
-    numbers: Table
+    numbers: Sequence[Table]
     reasons: Sequence[str]
 
 
@@ -102,9 +97,9 @@ def _place(found: Comparison, code: str, variant: str) -> Place:
         variant,
         f"{code} at {variant}: {VARIANTS[variant]}",
         f"{levels} levels an agent that tell the goals apart; "
-        f"{IDENTIFIED[found.is_identified(code, variant)]}.",
+        f"{QUOTED[found.is_identified(code, variant)]}.",
         [_row(found, arm, differences.get(arm.arm)) for arm in arms],
-        _numbers(found, arms, differences),
+        [arms_table(found, code, variant), differences_table(found, code, variant)],
         [*_reasons(arms, differences)],
     )
 
@@ -128,39 +123,6 @@ def _verdict(found: Comparison, arm: ArmAt, difference: Difference | None) -> st
     if difference is not None:
         return short(difference.p_gm_verdict)
     return "compared with" if arm.arm == found.against else "not compared"
-
-
-def shares_of(arm: ArmAt) -> list[tuple[str, float]]:
-    """Of the levels that tell the goals apart: they sum to 1."""
-    capable, gm = arm.rates["p_capable"].value, arm.rates["p_gm"].value
-    return [("proxy", gm), ("intended", capable - gm), ("neither", 1 - capable)]
-
-
-def _numbers(
-    found: Comparison, arms: Sequence[ArmAt], differences: Mapping[str, Difference]
-) -> Table:
-    rows: list[list[Value]] = []
-    for arm in arms:
-        other = differences.get(arm.arm)
-        rows.append([
-            arm.arm,
-            f"{arm.competent.k} / {arm.trained.k}",
-            percent(arm.own_success),
-            *(percent(share) for _, share in shares_of(arm)),
-            percent_span(arm.rates["p_goal_fail"]) if arm.assessable else "not assessable",
-            percent_span(arm.rates["p_gm"]),
-            _signed(other.p_gm) if other else "-",
-            other.p_gm_ratio if other else None,
-            short(other.p_gm_verdict) if other else "-",
-            short(other.p_goal_fail_verdict) if other else "-",
-        ])  # fmt: skip
-    header = [
-        "arm", "learned", "own", "proxy", "intended", "neither", "goal fails", "p_gm",
-        f"p_gm - {found.against}", "ratio", "p_gm", "goal fails",
-    ]  # fmt: skip
-    return Table(
-        "All numbers: in percent, differences in points; last two columns: verdicts", header, rows
-    )
 
 
 def _reasons(arms: Sequence[ArmAt], differences: Mapping[str, Difference]) -> Iterator[str]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison, compare
-from misgen.analysis.compare_table import cost_lines
+from misgen.analysis.compare import ArmAt, Comparison, compare
+from misgen.analysis.compare_tables import costs_table
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.report.content import percent
 from misgen.analysis.report.pages import environment
@@ -57,9 +57,6 @@ def study_page(found: Comparison) -> StudyPage:
     study = found.study
     codes = dict.fromkeys(arm.cell for arm in found.arms)
     paths = study.paths()
-    header = ["cell", "arm", "steps", "CPU s", f"steps to {EQUAL_SUCCESS:g} of planner",
-              "CPU s to it", "times"]  # fmt: skip
-    rows = [line for code in codes for line in cost_lines(found, code)]
     return StudyPage(
         title=study.name,
         question=study.question,
@@ -68,7 +65,7 @@ def study_page(found: Comparison) -> StudyPage:
         findings=tuple((code, _finding(found, code)) for code in codes),
         facts=tuple(_facts(found)),
         cells=tuple(cell_of(found, code) for code in codes),
-        costs=Table("Cost of an agent, mean of each arm", header, rows),
+        costs=costs_table(found),
         data={code: _data(found, code, paths) for code in codes},
         rule=paths.get("rule", ""),
     )

@@ -10,9 +10,9 @@ import numpy as np
 
 from misgen.analysis.along import DOSES, Along, arms_along
 from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison
-from misgen.analysis.compare_table import significant
+from misgen.analysis.compare_tables import doses_table, significant
 from misgen.analysis.rates import FloatArray
-from misgen.analysis.report.content import Chart, Exhibit, percent
+from misgen.analysis.report.content import Chart, Exhibit
 from misgen.analysis.report.study_charts import (
     AgentDots,
     Curves,
@@ -20,7 +20,6 @@ from misgen.analysis.report.study_charts import (
     along_chart,
     curves_chart,
 )
-from misgen.analysis.tables import Table
 from misgen.analysis.text import dose_label
 
 
@@ -39,7 +38,7 @@ def along_of(found: Comparison, code: str) -> Exhibit:
     placed = arms_along(here, found.against, found.along)
     if not placed:
         return Exhibit(missing=f"The arms of {code} do not differ in a number {found.along}.")
-    tables = [_half_table(code, found)] if found.along in DOSES else []
+    tables = [doses_table(found, code)] if found.along in DOSES else []
     return Exhibit([_along_chart(each) for each in placed], tables)
 
 
@@ -94,22 +93,6 @@ def _half_words(one: Along) -> str:
     if math.isnan(half.value):
         return f"No half effect: {half.reason}.{words}"
     return f"Dashed and shaded: half effect at {significant(half)}.{words}"
-
-
-def _half_table(code: str, found: Comparison) -> Table:
-    rows = [
-        [
-            each.dose.replace("_", " "),
-            variant,
-            f"{percent(each.rates[0].value)} to {percent(each.rates[-1].value)}",
-            significant(each.half_effect_dose)
-            if not math.isnan(each.half_effect_dose.value)
-            else each.half_effect_dose.reason,
-        ]
-        for variant, each in found.doses
-        if each.cell == code
-    ]
-    return Table(f"Half effects in {code}", ["along", "at", "p_gm [%]", "half effect"], rows)
 
 
 # --- Learning curves ------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from tests.analysis.simulated_folder import write_folder
 
 from misgen.analysis.compare import compare, reaches
-from misgen.analysis.compare_table import comparison_csv, format_comparison
+from misgen.analysis.compare_tables import comparison_csv, format_comparison
 from misgen.analysis.study import read_study_folder
 
 PLANTED = {0.0: (0.9, 0.8, 0.5), 0.02: (0.9, 0.8, 0.5), 0.1: (0.9, 0.2, 0.5), 1.0: (0.9, 0.02, 0.5)}

@@ -11,7 +11,7 @@ from tests.analysis.simulated_folder import write_folder
 from tests.analysis.simulated_paths import RULE, write_paths
 
 from misgen.analysis.compare import compare
-from misgen.analysis.compare_table import short
+from misgen.analysis.compare_tables import short
 from misgen.analysis.report.study_charts import AgentDots, DoseColumn, along_chart, shares_chart
 from misgen.analysis.report.study_page import comparison_of, study_page, write_page
 from misgen.analysis.report.study_trends import mean_curve

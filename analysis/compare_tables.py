@@ -1,17 +1,17 @@
-"""A comparison as plain text for a terminal of 80 columns, and as CSV."""
+"""The tables of a comparison: for the terminal, the page of its study, and as CSV."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 
 from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison, Difference
-from misgen.analysis.modifiers.dose_response import DoseResponse
 from misgen.analysis.rates import Estimate, Verdict
-from misgen.analysis.text import aligned, as_csv, number, span
+from misgen.analysis.tables import Table, Value
+from misgen.analysis.text import WIDTH, as_csv, number
 
-WIDTH = 80
 LEGEND = """\
 own: success on held-out levels of the own training distribution, mean of all
 agents; comp.: agents with at least .8 of the planner's. int/prox/no: shares of
@@ -25,59 +25,77 @@ policy is capable on at most .3; if not, quote the differences only."""
 
 def format_comparison(found: Comparison) -> str:
     """By cell and variant: rates, differences, then doses and costs, then what the words mean."""
-    parts = [wrapped(f"{found.study.name}: {found.study.question}")]
+    parts = [wrapped(f"{found.study.name}: {found.study.question}") + "\n"]
     if found.study.is_smoke_run:
-        parts.append("SMOKE RUN: agents are barely trained, the numbers mean nothing.")
-    for cell, variant in found.places():
-        parts += [_rates(found, cell, variant), _differences(found, cell, variant)]
-    parts += [_doses(found.doses), _costs(found), LEGEND]
-    return "\n\n".join(filter(None, parts)) + "\n"
+        parts.append("SMOKE RUN: agents are barely trained, the numbers mean nothing.\n")
+    tables = [
+        table
+        for place in found.places()
+        for table in (
+            arms_table(found, *place),
+            replace(differences_table(found, *place), hidden=["in goal fails"]),  # for 80 columns
+        )
+    ]
+    tables += [doses_table(found), costs_table(found)]
+    parts += [table.as_text() for table in tables if table.rows]
+    return "\n".join([*parts, LEGEND]) + "\n"
 
 
-def _rates(found: Comparison, cell: str, variant: str) -> str:
+QUOTED = {
+    True: "identified: rates may be quoted by themselves",
+    False: "not identified: quote the differences only",
+    None: "no d = 1 arm, so not identified: quote the differences only",
+}
+
+
+def arms_table(found: Comparison, cell: str, variant: str) -> Table:
     arms = found.at(cell, variant)
-    lines = [
+    rows: list[list[Value]] = [
         [
-            arm.arm,
-            f"{arm.competent.k}/{arm.trained.k}",
-            number(arm.own_success),
-            _split(arm),
-            span(arm.rates["p_goal_fail"]) if arm.assessable else "not assessable",
-            span(arm.rates["p_gm"]),
+            arm.arm, f"{arm.competent.k}/{arm.trained.k}", arm.own_success, _split(arm),
+            arm.rates["p_goal_fail"] if arm.assessable else "not assessable", arm.rates["p_gm"],
         ]
         for arm in arms
-    ]
+    ]  # fmt: skip
+    levels = ", ".join(sorted({arm.trained.levels_each for arm in arms}))
+    quoted = QUOTED[found.is_identified(cell, variant)]
+    title = f"{cell} at {variant}, {levels} levels an agent; {quoted}"
     header = ["arm", "comp.", "own", "int/prox/no", "goal fails", "gm"]
-    levels = sorted({arm.trained.levels_each for arm in arms})
-    words = {True: "identified", False: "not identified", None: "no d = 1 arm: not identified"}
-    quoted = words[found.is_identified(cell, variant)]
-    title = f"{cell} at {variant}, {', '.join(levels)} levels an agent; {quoted}"
-    return f"{title}\n{aligned(header, lines)}"
+    return Table(title, header, rows)
 
 
 def _split(arm: ArmAt) -> str:
+    shares = dict(shares_of(arm))
+    words = ("intended", "proxy", "neither")
+    return "/".join(f"{shares[word]:.2f}".removeprefix("0") for word in words)
+
+
+def shares_of(arm: ArmAt) -> list[tuple[str, float]]:
+    """Of the levels that tell the goals apart: they sum to 1."""
     capable, gm = arm.rates["p_capable"].value, arm.rates["p_gm"].value
-    shares = (capable - gm, gm, 1 - capable)
-    return "/".join(f"{share:.2f}".removeprefix("0") for share in shares)
+    return [("proxy", gm), ("intended", capable - gm), ("neither", 1 - capable)]
 
 
-def _differences(found: Comparison, cell: str, variant: str) -> str:
+def differences_table(found: Comparison, cell: str, variant: str) -> Table:
+    """Of every other arm to the one compared with; below it why there is no verdict."""
     here = [
         each for each in found.differences if (each.arm.cell, each.arm.variant) == (cell, variant)
     ]
-    if not here:
-        return ""
-    lines = [
-        [each.arm.arm, span(each.p_gm), span(each.p_gm_ratio), short(each.p_gm_verdict)]
+    rows: list[list[Value]] = [
+        [
+            each.arm.arm, each.p_gm, each.p_gm_ratio, short(each.p_gm_verdict),
+            short(each.p_goal_fail_verdict),
+        ]
         for each in here
-    ]
-    header = ["arm", f"gm - {found.against}", "ratio", "difference in gm"]
+    ]  # fmt: skip
     reasons: dict[str, list[str]] = {}
     for each in here:
         if each.p_gm_verdict.reason:
             reasons.setdefault(each.p_gm_verdict.reason, []).append(each.arm.arm)
     notes = (f"no verdict on {', '.join(arms)}: {reason}" for reason, arms in reasons.items())
-    return "\n".join([aligned(header, lines), *map(wrapped, notes)])
+    header = ["arm", f"gm - {found.against}", "ratio", "difference in gm", "in goal fails"]
+    title = f"{cell} at {variant}, against {found.against}"
+    return Table(title, header, rows, "\n".join(notes))
 
 
 def short(verdict: Verdict) -> str:
@@ -91,21 +109,20 @@ def wrapped(text: str) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent="  ")
 
 
-def _doses(doses: Sequence[tuple[str, DoseResponse]]) -> str:
-    lines = [
+def doses_table(found: Comparison, cell: str = "") -> Table:
+    """The doses at half effect, of all cells or of one."""
+    doses = [(variant, each) for variant, each in found.doses if cell in ("", each.cell)]
+    rows: list[list[Value]] = [
         [
-            f"{each.cell} at {variant}",
-            each.dose,
+            f"{each.cell} at {variant}", each.dose.replace("_", " "),
             f"{number(each.rates[0].value)} -> {number(each.rates[-1].value)}",
             significant(each.half_effect_dose),
         ]
         for variant, each in doses
-    ]
-    if not lines:
-        return ""
+    ]  # fmt: skip
     reasons = [each.half_effect_dose.reason for _, each in doses]
-    table = aligned(["half effect", "along", "gm", "at"], lines)
-    return "\n".join([table, *dict.fromkeys(filter(None, reasons))])
+    note = "\n".join(dict.fromkeys(filter(None, reasons)))
+    return Table("Half effects", ["", "along", "gm", "at"], rows, note)
 
 
 def significant(estimate: Estimate) -> str:
@@ -117,30 +134,27 @@ def significant(estimate: Estimate) -> str:
     return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
 
 
-def _costs(found: Comparison) -> str:
+def costs_table(found: Comparison) -> Table:
+    """Steps and CPU seconds of an agent, both to equal success, and how many times the seconds of
+    the arm compared with these are."""
     cells = dict.fromkeys(arm.cell for arm in found.arms)
-    lines = [line for cell in cells for line in cost_lines(found, cell)]
-    header = ["cell", "arm", "steps", "CPU s", f"to {EQUAL_SUCCESS:g} of planner", "CPU s", "times"]
-    return f"Cost of an agent\n{aligned(header, lines)}"
+    rows = [row for cell in cells for row in _cost_rows(found, cell)]
+    header = ["cell", "arm", "steps", "CPU s", f"to {EQUAL_SUCCESS:g} of planner", "CPU s to it",
+              "times"]  # fmt: skip
+    return Table("Cost of an agent, mean of each arm", header, rows, keys=2, forms={"times": ".2f"})
 
 
-def cost_lines(found: Comparison, cell: str) -> Iterator[list[str]]:
-    """A line per arm: cell, arm, steps, CPU seconds, both to equal success, and how many times the
-    reference arm's seconds these are."""
+def _cost_rows(found: Comparison, cell: str) -> Iterator[list[Value]]:
     arms = {arm.arm: arm for arm in found.arms if arm.cell == cell}
     base = arms[found.against].cost.seconds_to_success if found.against in arms else math.nan
     for arm in arms.values():
         cost = arm.cost
         reached = "" if cost.reached == arm.trained.k else f" ({cost.reached} of {arm.trained.k})"
+        times = cost.seconds_to_success / base
         yield [
-            cell,
-            arm.arm,
-            _thousands(cost.steps),
-            _whole(cost.cpu_seconds),
-            _thousands(cost.steps_to_success) + reached,
-            _whole(cost.seconds_to_success),
-            "-" if math.isnan(cost.seconds_to_success / base) else
-            f"{cost.seconds_to_success / base:.2f}",
+            cell, arm.arm, _thousands(cost.steps), _whole(cost.cpu_seconds),
+            _thousands(cost.steps_to_success) + reached, _whole(cost.seconds_to_success),
+            "-" if math.isnan(times) else times,
         ]  # fmt: skip
 
 
