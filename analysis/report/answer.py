@@ -49,7 +49,7 @@ def answer_of(file: CalibrationFile, models: Mapping[str, RiskModel]) -> AnswerP
         sentences=[
             ("What does the model say?", _says(now[0])),
             ("What could the agents test?", _tested(summary)),
-            ("Do they agree?", " ".join([*_agree(summary), *_carried(now)])),
+            ("Do they agree?", " ".join([*_agree(summary), *_forecast(summary), *_carried(now)])),
         ],
         period=period,
         domains=domain_chart(pairs, [KINDS[name] for name in rows]),
@@ -102,7 +102,7 @@ def _tested(summary: Summary) -> str:
     is_own = any(one.text == OWN_NOTE for one in summary.data_warnings["combine"])
     how = "by counts of your own, not checked"
     if not is_own:
-        how = "trained with the cue broken in a tenth of the levels"
+        how = "trained with the cue broken in a tenth of the levels, the source's neutral diversity"
     text = (
         f"Whether agents that stay capable pursue the wrong goal once the cue is broken: {agents} "
         f"of them in {_several(len(cells), 'cell')} of {_several(families, 'game')}, for shift "
@@ -114,7 +114,8 @@ def _tested(summary: Summary) -> str:
     if unbroken:
         text += (
             f" Where it was never broken they pursue it in {100 * min(unbroken):.0f} to "
-            f"{100 * max(unbroken):.0f} % of the levels, which is not read."
+            f"{100 * max(unbroken):.0f} % of the levels: that informs the modifier of training "
+            "diversity alone."
         )
     kept = [row for row in summary.types if not row.cells]
     if kept:
@@ -140,8 +141,7 @@ def _agree(summary: Summary) -> list[str]:
     words = []
     if against:
         words.append(
-            f"Not for type {_listed(against)}: {_direction(summary, against)}, and the posterior "
-            "lets go of it."
+            f"Not for type {_listed(against)}: {_direction(summary, against)}, and outweigh it."
         )
     words += [
         f"Type {row.number} rests on one cell, {row.cells[0].rpartition('/')[2]}."
@@ -177,6 +177,16 @@ def _measured_gm(summary: Summary, row: TypeSummary) -> float:
     return sum(found) / len(found)
 
 
+def _forecast(summary: Summary) -> list[str]:
+    rows = [row for row in summary.held_out.rows if row.left_out == "cell"]
+    if not rows:
+        return []
+    names = {"model": "by both together", "source": "by the source", "pooled": "by one pooled rate"}
+    scores = {who: sum(getattr(row, who).log_score for row in rows) for who in names}
+    best, *others = sorted(scores, key=lambda who: scores[who])
+    return [f"A cell left out is predicted best {names[best]}, then {names[others[0]]}."]
+
+
 def _carried(now: Sequence[DomainRow]) -> list[str]:
     if len(now) < 2:
         return []
@@ -202,8 +212,9 @@ def rates_table(summary: Summary) -> Table:
     header = ["shift type", "source", "agents, never broken", "agents, broken in .1", "both"]
     note = (
         "Means in percent; [low, high]: central 90 %. Agents by cell, how often training broke the "
-        "cue above them; both: the source with the agents of the last but one column. C1*: not "
-        "read, see below."
+        "cue above them; both: the source with the agents of the column before. C1*: not read, see "
+        "below. Modifiers as they are, in the first period: later ones multiply by the source's "
+        "growth."
     )
     return Table("P(goal misgeneralization), harm not counted", header, rows, note)
 

@@ -37,6 +37,7 @@ def panel(models: Mapping[str, RiskModel]) -> dict[str, Any]:
         "inputs": inputs,
         "measured": {data: sorted(model.parameters.measured) for data, model in models.items()},
         "links": {data: _links(model) for data, model in models.items()},
+        "warnings": {data: model.parameters.notes for data, model in models.items()},
         "draws": list(store),
     }
 

@@ -112,11 +112,12 @@ def test_three_sentences_answer(full: tuple[Reader, Reader]) -> None:
     tested = sections["What could the agents test?"]
     assert "30 of them in 6 cells of 2 games, for shift type 2, 3 and 4," in tested
     assert "Where it was never broken they pursue it in" in tested
-    assert "trained with the cue broken in a tenth of the levels." in tested
+    assert "in a tenth of the levels, the source's neutral diversity." in tested
     assert "The source's numbers stay for type 1." in tested
     agree = sections["Do they agree?"]
     assert "Not for type 4: the agents pursue the wrong goal less often than" in agree
-    assert "Type 4 rests on one cell, C4." in agree
+    assert "the source says, and outweigh it. Type 4 rests on one cell, C4." in agree
+    assert "A cell left out is predicted best by both together" in agree
     assert "Type 2 and 3: the agents do not contradict the source." in agree
     assert "2 of 16 are in conflict (C4 P(capable), C4 P(goal fails))" in agree
     assert "chance alone would give 0.7." in agree

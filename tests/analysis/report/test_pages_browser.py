@@ -215,7 +215,8 @@ def test_the_panel_is_used_with_the_keyboard_alone(chromium: Any, pages: dict[st
     assert len(cells) == 6 and cells[2].startswith("+") and "times 1." in cells[2]
     notes = opened.locator(".notes").inner_text()
     assert "an assumption that no data support" in notes
-    assert "Measured here: diversity narrow." in notes
+    assert "Measured here: diversity narrow." in notes and "diversity narrow: held." in notes
+    assert "P(harm | fails) and the growth over periods are the source's." in notes
     assert "No agents enter type 1: the source's numbers stay." in notes
     command = opened.locator(".command").text_content()
     assert "--domain game_ai --diversity narrow" in command
@@ -230,6 +231,7 @@ def test_one_lever_is_pulled_once(chromium: Any, pages: dict[str, Path]) -> None
     opened.check("input[value=diverse_adversarial_training]")
     why = opened.locator("#what-if-why")
     assert "are one lever" in why.inner_text() and opened.locator("#what-if-answer").is_hidden()
+    assert opened.locator(".panel details").is_hidden()
     opened.select_option("select[name=diversity]", "narrow")  # what the intervention changes
     assert why.inner_text() == "" and opened.locator("#what-if-answer").is_visible()
     opened.select_option("select[name=period]", "2028-2030")
