@@ -338,6 +338,7 @@ answer is no, quote the differences only."""
 
 def format_table(rows: Sequence[Row], width: int = WIDTH) -> str:
     """Plain text: the rates and their notes, then the controls on the same and on all levels."""
+    rows = _told_apart(rows)
     notes = list(dict.fromkeys(filter(None, map(_reasons, rows))))
     rates = aligned(
         "cell,variant,arm,population,broken,agents x levels,own,int/prox/neither,capable,"
@@ -353,6 +354,17 @@ def format_table(rows: Sequence[Row], width: int = WIDTH) -> str:
     )
     parts = [rates, footnotes, textwrap.fill(_LEGEND, width), *_control_tables(rows, width)]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _told_apart(rows: Sequence[Row]) -> list[Row]:
+    """Rows whose cell is told with its family where two families have one of this code."""
+    families: dict[str, set[str]] = {}
+    for row in rows:
+        families.setdefault(row.cell, set()).add(row.family)
+    return [
+        replace(row, cell=f"{row.family} {row.cell}") if len(families[row.cell]) > 1 else row
+        for row in rows
+    ]
 
 
 def _mark(row: Row, notes: Sequence[str]) -> str:

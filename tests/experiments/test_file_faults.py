@@ -324,7 +324,7 @@ def test_names_beyond_ascii_do_no_harm(env: dict[str, str], results: Path, tmp_p
     words = ("-o", tmp_path / "out", "--draws", "100")
     code, _, errors = misgen("calibrate", "--results", moved, *words, env=env)
     assert code == 0, errors
-    assert "Größe" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "Größe" in (tmp_path / "out" / "lab.html").read_text(encoding="utf-8")
 
 
 def test_a_run_whose_name_is_not_utf8_is_named(results: Path) -> None:
@@ -366,7 +366,8 @@ def opens_a_text(node: ast.Call) -> bool:
     is_binary = any(isinstance(mode, str) and "b" in mode and len(mode) <= 3 for mode in modes)
     is_os = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "os"
     opens = name == "open" and not is_binary and not is_os
-    is_text = name in ("read_text", "write_text") or opens or "text" in said
+    is_process = "text" in said and ast.unparse(said["text"]) == "True"
+    is_text = name in ("read_text", "write_text") or opens or is_process
     return is_text and "encoding" not in said
 
 

@@ -344,7 +344,7 @@ def test_an_arm_has_noise_matched_planners(results):
 def test_rates_are_read_from_the_results(results, capfd):
     assert main(["rates", "--results", str(results)]) == 0
     table = capfd.readouterr().out
-    assert "keys_and_chests" in table and "d=0" in table and "d=1" in table
+    assert "\nK3 " in table and "d=0" in table and "d=1" in table
 
 
 def test_a_policy_of_ones_own_is_scored(results, tmp_path, monkeypatch, capfd):
