@@ -77,7 +77,7 @@ def test_killed_at_random_moments_the_same_command_finishes(tmp_path):
         str(tmp_path / "calibration"),
     ]
     calibrated = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "No update, no replace: these records have no agents of the reference" in (
+    assert "combine and only are refused: these records have no agents of the reference" in (
         " ".join(calibrated.stdout.split())
     )
     assert (tmp_path / "calibration" / "index.html").is_file()
