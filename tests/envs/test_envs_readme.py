@@ -74,4 +74,4 @@ def test_the_family_from_check_to_rates(tmp_path, monkeypatch, capfd):
     for line in commands.splitlines():
         program, *arguments = shlex.split(line)
         assert program == "misgen" and main(arguments) == 0, line
-    assert "toy T1 planes" in capfd.readouterr().out
+    assert "\nT1 " in capfd.readouterr().out
