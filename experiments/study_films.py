@@ -17,9 +17,8 @@ from misgen.experiments.train import CHECKPOINT, train_folder
 
 def write_films(measured: Measured, folder: Path) -> None:
     """Of each cell whose film the folder lacks and whose levels can be drawn: the first agent of
-    the arm that others are compared with, else of the first arm. A smoke run has none."""
-    study = measured.plan.study
-    arm = study.analysis.against or next(iter(study.arms))
+    the first arm. A smoke run has none."""
+    arm = next(iter(measured.plan.study.arms))
     for code in () if measured.plan.quick else measured.plan.cells:
         file = folder / film_of(code)
         here = [config for config in measured.configs.get(arm, ()) if config.cell == code]

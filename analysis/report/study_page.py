@@ -25,12 +25,14 @@ PAGE = "page.html"
 
 @dataclass(frozen=True)
 class StudyPage:
-    """status: what must be known before any number. facts: what was run, by name. data: for the
-    script, by cell; rule: how its levels were chosen, "" without any."""
+    """filmed: the arm whose first agent the films show. status: what must be known before any
+    number. facts: what was run, by name. data: for the script, by cell; rule: how its levels were
+    chosen, "" without any."""
 
     title: str
     question: str
     against: str
+    filmed: str
     status: tuple[str, ...]
     findings: tuple[tuple[str, str], ...]
     facts: tuple[tuple[str, str], ...]
@@ -61,6 +63,7 @@ def study_page(found: Comparison) -> StudyPage:
         title=study.name,
         question=study.question,
         against=found.against,
+        filmed=study.arms[0],
         status=tuple(_status(found, bool(paths))),
         findings=tuple((code, _finding(found, code)) for code in codes),
         facts=tuple(_facts(found)),

@@ -222,7 +222,7 @@ def test_a_study_films_its_first_agent_once(untrained_agent, tmp_path, monkeypat
 
     monkeypatch.setattr(study_films, "train_folder", lambda config: config)
     config = SimpleNamespace(cell="K3", path=untrained_agent)
-    study = SimpleNamespace(analysis=SimpleNamespace(against="d=0"), arms={"d=0": None})
+    study = SimpleNamespace(arms={"d=0": None, "d=1": None})
     plan = SimpleNamespace(study=study, cells=["K3", "C2"], quick=False)
     measured = SimpleNamespace(plan=plan, configs={"d=0": [config]})
     study_films.write_films(measured, tmp_path)

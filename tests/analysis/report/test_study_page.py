@@ -88,7 +88,9 @@ def test_nothing_is_fetched_and_no_path_of_the_machine_is_told(page, folder):
 def test_a_film_of_the_folder_is_in_the_page(page, copied):
     assert "image/gif" not in page
     (copied / "film-C2.gif").write_bytes(b"GIF89a")
-    assert 'src="data:image/gif;base64,R0lGODlh"' in written(copied)
+    shown = written(copied)
+    assert 'src="data:image/gif;base64,R0lGODlh"' in shown
+    assert "What the first agent of d=0 does in C2" in shown
 
 
 def test_a_folder_that_was_moved_has_the_same_page(page, copied):
