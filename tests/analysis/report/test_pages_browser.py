@@ -234,9 +234,11 @@ def test_one_lever_is_pulled_once(chromium: Any, pages: dict[str, Path]) -> None
     assert opened.locator(".panel details").is_hidden()
     opened.select_option("select[name=diversity]", "narrow")  # what the intervention changes
     assert why.inner_text() == "" and opened.locator("#what-if-answer").is_visible()
-    opened.select_option("select[name=period]", "2028-2030")
+    opened.select_option("select[name=period]", "2024-2025")
     opened.select_option("select[name=capability]", "superhuman")
-    assert "are one lever" in why.inner_text()
+    opened.select_option("select[name=period]", "2028-2030")
+    assert opened.locator("select[name=capability]").is_disabled()
+    assert opened.locator("select[name=capability]").input_value() == "reference"
     context.close()
 
 
