@@ -175,14 +175,11 @@ def print_warnings(concerned: Iterable[tuple[PriorSet, str]]) -> None:
 
     concerned: a set of figures and a topic of the audit, each.
     """
-    found = [
-        {item.line: item.id for item in audit(priors)}[line]
-        for priors, topic in concerned
-        for line in warn(topic, priors)
-    ]
+    found = [line for priors, topic in concerned for line in warn(topic, priors)]
     if found:
+        id_of = {item.line: item.id for item in audit()}
         text = (
             f"{len(found)} of the source's figures used here do not add up "
-            f"({', '.join(found)}): misgen risk audit"
+            f"({', '.join(id_of[line] for line in found)}): misgen risk audit"
         )
         print(textwrap.fill(text, 80, break_on_hyphens=False), file=sys.stderr)
