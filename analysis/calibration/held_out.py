@@ -12,6 +12,7 @@ of which no cell is left is the prior, so that there the model is the source.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from misgen.analysis.priors.types import PriorSet
 from misgen.analysis.rates import point_rates
 
 KINDS = ("cell", "type", "family")
+FORECASTERS = ("model", "source", "pooled")
 
 
 @dataclass(frozen=True)
@@ -141,15 +143,16 @@ def _mean(family: str, rows: Sequence[HeldOutRow]) -> HeldOutRow:
     )
 
 
+def mean_scores(rows: Sequence[Any], what: str) -> dict[str, float]:
+    """Forecaster -> mean over rows. rows: HeldOutRow, or theirs of a summary. what: of a Score."""
+    return {
+        who: float(np.mean([getattr(getattr(row, who), what) for row in rows]))
+        for who in FORECASTERS
+    }
+
+
 def _sentence(kind: str, rows: Sequence[HeldOutRow]) -> str:
-    names = ("model", "source", "pooled")
-    logs, briers = (
-        {
-            name: float(np.mean([getattr(getattr(row, name), what) for row in rows]))
-            for name in names
-        }
-        for what in ("log_score", "brier")
-    )
+    logs, briers = (mean_scores(rows, what) for what in ("log_score", "brier"))
     rivals = {"source": "the source's prior", "pooled": "one pooled rate"}
     beaten = [
         words
@@ -160,7 +163,7 @@ def _sentence(kind: str, rows: Sequence[HeldOutRow]) -> str:
     said = f"better than {' and '.join(beaten)}" if beaten else ""
     unsaid = f"no better than {' and '.join(lost)}" if lost else ""
     verdict = " but ".join(filter(None, [said, unsaid]))
-    means = ", ".join(f"{name} {logs[name]:.3f}/{briers[name]:.3f}" for name in names)
+    means = ", ".join(f"{name} {logs[name]:.3f}/{briers[name]:.3f}" for name in FORECASTERS)
     return (
         f"Each {kind} left out: the calibrated model is {verdict} (mean log/Brier score: {means})."
     )

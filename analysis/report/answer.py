@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from misgen.analysis.calibration.handoff import DRAWS, CalibrationFile
+from misgen.analysis.calibration.held_out import mean_scores
 from misgen.analysis.calibration.summarize import OWN_NOTE
 from misgen.analysis.calibration.summary import SUMMARY, Summary, TypeSummary
 from misgen.analysis.calibration.tables import tables_of
 from misgen.analysis.report.charts import domain_chart, type_title
 from misgen.analysis.report.content import Chart, percent, percent_span
-from misgen.analysis.report.lab import KINDS, TORNADO_DOMAIN
+from misgen.analysis.report.lab import DOMAIN, KINDS
 from misgen.analysis.report.what_if import panel
 from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.risk.table import DomainRow, domain_rows, format_product
 from misgen.analysis.tables import Table, Value
 from misgen.analysis.words import RATE_NAMES
-
-DOMAIN = TORNADO_DOMAIN
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ def _forecast(summary: Summary) -> list[str]:
     if not rows:
         return []
     names = {"model": "by both together", "source": "by the source", "pooled": "by one pooled rate"}
-    scores = {who: sum(getattr(row, who).log_score for row in rows) for who in names}
+    scores = mean_scores(rows, "log_score")
     best, *others = sorted(scores, key=lambda who: scores[who])
     return [f"A cell left out is predicted best {names[best]}, then {names[others[0]]}."]
 

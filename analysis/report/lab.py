@@ -21,7 +21,7 @@ from misgen.analysis.risk.sensitivity import Swing, tornado
 from misgen.analysis.risk.table import domain_rows, domain_table
 from misgen.analysis.tables import Table, Value
 
-TORNADO_DOMAIN = "autonomous_agents"
+DOMAIN = "autonomous_agents"
 """The domain with the highest printed risk."""
 KINDS = {"none": "source", "combine": "posterior", "only": "measured"}
 """Data of a prediction -> the colour and mark that it is drawn with."""
@@ -57,7 +57,7 @@ def lab_of(file: CalibrationFile, models: Mapping[str, RiskModel]) -> LabPage:
         return [tables[name] for name in names if name in tables]
 
     swings = {name: _swings(model) for name, model in models.items() if name != "only"}
-    domain = priors.domains[TORNADO_DOMAIN].label
+    domain = priors.domains[DOMAIN].label
     domains = {name: domain_rows(model) for name, model in models.items()}
     sections = [
         Section("factors", "Factors by shift type", _FACTORS,
@@ -117,9 +117,7 @@ def _no_posterior(summary: Summary) -> str:
 
 def _swings(model: RiskModel) -> list[Swing]:
     return tornado(
-        model.predict(
-            domain=TORNADO_DOMAIN, capability="unknown", diversity="unknown", method="unknown"
-        )
+        model.predict(domain=DOMAIN, capability="unknown", diversity="unknown", method="unknown")
     )
 
 
