@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,8 @@ class Trained:
 
     agent: Snapshot
     curve: tuple[Any, ...]
+    updates: int = 0  # of the weights, a minibatch each; 0 = not counted
+    seen: Mapping[str, float] = field(default_factory=dict)  # see interventions.Levels.seen
 
 
 Checkpoint = Callable[[Snapshot, float], None]  # (agent, fraction of the training)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,7 +16,7 @@ from misgen.agents.curve import CurveRow
 from misgen.agents.files import write_whole
 
 if TYPE_CHECKING:
-    from misgen.agents.ppo import Population
+    from misgen.agents.population import Population
 
 RESUME_S = 15.0  # between two writings: what a kill costs at most
 
@@ -27,7 +27,8 @@ def keep(population: Population, path: Path) -> None:
         "train_seeds": list(population.train_seeds),
         "steps": population.steps,
         "adam_steps": int(population.adam.taken),
-        "rngs": [rng.bit_generator.state for rng in population.rngs],
+        "rngs": [rng.bit_generator.state for rng in _rngs(population)],
+        "updates": population.updates.tolist(),
         "curves": [[asdict(row) for row in curve] for curve in population.curves],
         "broken_episodes": [each.broken_episodes for each in population.collector.episodes],
         "failures": population.failures,
@@ -37,6 +38,12 @@ def keep(population: Population, path: Path) -> None:
         f"env.{k}.{i}": array
         for k, env in enumerate(population.envs)
         for i, array in enumerate(env.get_state())
+    }
+    arrays |= {
+        f"levels.{k}.{i}": array
+        for k, levels in enumerate(population.levels)
+        if levels is not None
+        for i, array in enumerate(levels.get_state())
     }
     write_whole(path, save_arrays(arrays, {"training": json.dumps(words)}))
 
@@ -50,7 +57,8 @@ def restore(population: Population, path: Path) -> bool:
             words = json.loads(file.metadata()["training"])
     except (OSError, SafetensorError):
         return False
-    if words["train_seeds"] != list(population.train_seeds):
+    is_ours = words["train_seeds"] == list(population.train_seeds)
+    if not is_ours or len(words["rngs"]) != len(_rngs(population)):  # or of an older version
         return False
     for name, own in _tensors(population).items():
         own.data.copy_(torch.from_numpy(arrays[name]))
@@ -59,13 +67,23 @@ def restore(population: Population, path: Path) -> bool:
         env.set_state([arrays[f"env.{k}.{i}"] for i in range(count)])
     population.steps = words["steps"]
     population.adam.taken.fill_(words["adam_steps"])
-    for rng, state in zip(population.rngs, words["rngs"], strict=True):
+    for k, levels in enumerate(population.levels):
+        if levels is not None:
+            count = len(levels.get_state())
+            levels.set_state([arrays[f"levels.{k}.{i}"] for i in range(count)])
+    population.updates[:] = words["updates"]
+    for rng, state in zip(_rngs(population), words["rngs"], strict=True):
         rng.bit_generator.state = state
     population.curves = [[CurveRow(**row) for row in curve] for curve in words["curves"]]
     for each, broken in zip(population.collector.episodes, words["broken_episodes"], strict=True):
         each.broken_episodes = broken
     population.failures = {int(k): why for k, why in words["failures"].items()}
     return True
+
+
+def _rngs(population: Population) -> list[Any]:
+    """Of the agents, and of their interventions."""
+    return [*population.rngs, *population.own_rngs]
 
 
 def _tensors(population: Population) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from misgen.agents.curve import Episodes
 from misgen.agents.device import Device, Stretches, to_host
+from misgen.agents.interventions import NONE, Intervention, Played
 from misgen.agents.memory import Memory, memory_for, remember
 from misgen.agents.settings import PPOSettings
 from misgen.agents.stacked import Stack
@@ -63,8 +64,11 @@ class Collector:
         envs: of each agent.
         settings: of each agent.
         num_threads: in which the environments of different agents step.
+        interventions: of each agent; () = none of any.
+        own_rngs: of each agent, from which its intervention draws.
 
     Attributes:
+        played: what each agent did in the last rollout.
         memory: the observations of the last rollout; row as in Rollout.
         waiting_frac: share of the last rollout in which a GPU had nothing to do; NaN without one.
     """
@@ -76,8 +80,12 @@ class Collector:
         settings: Sequence[PPOSettings],
         device: Device,
         num_threads: int,
+        interventions: Sequence[Intervention] = (),
+        own_rngs: Sequence[Any] = (),
     ) -> None:
         self.envs, self.stack, self.device = envs, stack, device
+        self.observe = [each.observe for each in interventions or [NONE] * len(envs)]
+        self.own_rngs, self.played = own_rngs, list[Played]()
         self.episodes = [Episodes(env) for env in envs]
         shared = settings[0]
         self.T, self.N, self.gae_lambda = shared.num_steps, shared.num_envs, shared.gae_lambda
@@ -114,6 +122,11 @@ class Collector:
 
         return torch.from_numpy(np.stack(self.each(own, rngs), axis=1)).to(self.device.name)
 
+    def seen(self, k: int, obs: Array) -> Array:
+        """What agent k is shown where its environments show this."""
+        observe = self.observe[k]
+        return obs if observe is None else np.ascontiguousarray(observe(obs, self.own_rngs[k]))
+
     def each(self, function: Callable[[Any], Any], of: Sequence[Any]) -> list[Any]:
         """Of every agent, in threads where there are some."""
         return list(self.pool.map(function, of) if self.pool else map(function, of))
@@ -147,7 +160,7 @@ class _Collecting:
         numbers = np.arange(own.T * own.N).reshape(own.T, 1, own.N)
         rows = own.memory.rows(np.tile(numbers, (1, len(own.envs), 1)))
         for k, env in enumerate(own.envs):
-            own.memory.put(k, env.buffers.obs, 0)
+            own.memory.put(k, own.seen(k, env.buffers.obs), 0)
         acted = [self._act(group, 0, rows) for group in own.groups]
         for t in range(own.T):
             for g, group in enumerate(own.groups):
@@ -155,8 +168,9 @@ class _Collecting:
                 self._step(group, t)
                 if t + 1 < own.T:
                     acted[g] = self._act(group, t + 1, rows)
+        earned = self.rewards.copy()
         self.cut.bootstrap(own, self.rewards)
-        return self._rollout()
+        return self._rollout(earned)
 
     def _act(self, group: slice, t: int, rows: Any) -> Callable[[], None]:
         """Choose the actions of step t; returns what waits until they are known."""
@@ -181,7 +195,7 @@ class _Collecting:
             if self.learns[k]:
                 own.envs[k].step_checked(own.chosen[k].numpy())
             if t + 1 < own.T:
-                own.memory.put(k, own.envs[k].buffers.obs, (t + 1) * own.N)
+                own.memory.put(k, own.seen(k, own.envs[k].buffers.obs), (t + 1) * own.N)
 
         agents = range(len(own.envs))[group]
         own.each(step, agents)
@@ -192,12 +206,14 @@ class _Collecting:
                 own.episodes[k].add(np.flatnonzero(self.dones[t, k]))
                 self.cut.add(k, t, np.flatnonzero(out.truncated), out.final_obs)
 
-    def _rollout(self) -> Rollout:
+    def _rollout(self, earned: Array) -> Rollout:
         own = self.own
-        last = own.values([env.buffers.obs for env in own.envs])
+        last = own.values([own.seen(k, env.buffers.obs) for k, env in enumerate(own.envs)])
         seen = self.seen_values.cpu().numpy()
         what = self.rewards, seen, self.dones, last, own.gamma, own.gae_lambda
         advantages = generalized_advantages(*what)
+        arrays = earned, self.dones, seen, advantages
+        own.played = [Played(*(a[:, k] for a in arrays)) for k in range(len(own.envs))]
         columns = (
             torch.from_numpy(a).to(self.actions.device) for a in (advantages, advantages + seen)
         )
@@ -222,7 +238,10 @@ class Cut:
         if not most:
             return
         blank = np.zeros_like(collector.envs[0].buffers.final_obs[0])
-        padded = [np.stack([*own, *[blank] * (most - len(own))]) for own in self.obs]
+        padded = [
+            collector.seen(k, np.stack([*own, *[blank] * (most - len(own))]))
+            for k, own in enumerate(self.obs)
+        ]
         values = collector.values(padded)
         for k, where in enumerate(self.where):
             for (t, slot), value in zip(where, values[k], strict=False):

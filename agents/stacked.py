@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -71,10 +71,16 @@ class Stack:
                 }
         return own
 
-    def __call__(self, inputs: Rows | Tensor, agents: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self,
+        inputs: Rows | Tensor,
+        agents: slice = slice(None),
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Logits [k, n, actions] and values [k, n], float32.
 
         inputs: what these agents see: lit inputs, or uint8 or float [k, n, *input_shape].
+        change: what becomes of the features [k, n, features] before the heads are given them.
         """
         p = {name: value[agents] for name, value in self.parameters.items()}
         is_bf16 = self.device.is_bf16
@@ -83,6 +89,8 @@ class Stack:
             features = (
                 self._lit(inputs, agents) if isinstance(inputs, Rows) else self._seen(inputs, p)
             )
+            if change is not None:
+                features = change(features)
             hidden = [features, features]
             if self.architecture.network.head_dim:
                 both = _linear(features, p["heads.weight"], p["heads.bias"]).relu()

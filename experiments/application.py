@@ -11,7 +11,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from misgen.experiments.config import refuse_words, register, to_object
+from misgen.experiments.config import in_full, refuse_words, register, to_object
 
 
 def _is_override(word: str) -> bool:
@@ -53,6 +53,7 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
     """
     global _application
     register()
+    argv = in_full(argv)
     if not {"-sc", "--shell-completion"} & {*argv}:
         refuse_words(argv)
     argv = sorted(argv, key=_is_override)  # Hydra takes them only where no option parts them

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from misgen.agents.device import Device, largest_population
-from misgen.agents.ppo import Population
+from misgen.agents.population import Population
 from misgen.agents.settings import PPOSettings
 from misgen.analysis.text import aligned
 from misgen.envs.families import find_cell

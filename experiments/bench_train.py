@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from misgen.agents.networks import FlatFeatures
-from misgen.agents.ppo import Population
+from misgen.agents.population import Population
 from misgen.agents.sb3_ppo import make_ppo
 from misgen.agents.settings import PPOSettings
 from misgen.agents.sparse import Lit, add_lit

@@ -15,6 +15,7 @@ from misgen.experiments.config import (
     TrainConfig,
     compose,
     composed,
+    in_full,
     refuse_words,
     to_object,
 )
@@ -27,6 +28,7 @@ def composed_once(words: list[str], bases: dict[tuple[str, ...], DictConfig]) ->
     Raises:
         ValueError: a setting is refused.
     """
+    words = in_full(words)
     refuse_words(words)
     config: TrainConfig
     try:

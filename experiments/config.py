@@ -8,7 +8,7 @@ plain dictionaries to jobs.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -19,6 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from misgen.agents.interventions import Intervention, make_intervention
 from misgen.agents.settings import CloningSettings, PPOSettings
 from misgen.analysis.text import hint
 from misgen.envs.core.family import Family
@@ -44,6 +45,11 @@ class InterventionConfig:
     diversity: float = 0.0  # d: probability that a training level takes the broken draw
     specification: float = 1.0  # q: weight of the intended reward; the proxy's is 1 - q
     num_levels: int = 0  # size of a finite training set; 0 = unlimited
+    name: str = ""  # of misgen.agents.interventions, or module:function of one's own; "" = none
+    settings: dict[str, Any] = field(default_factory=dict, hash=False)  # its keywords
+
+    def __post_init__(self) -> None:
+        make_intervention(self.name, self.settings)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,11 @@ class TrainConfig:
             raise ValueError(
                 f"agent.method is one of {', '.join(METHODS)}; got {self.agent.method!r}"
             )
+        if self.intervention.name and self.agent.method != "ppo":
+            raise ValueError(
+                "an intervention acts in agent=ppo; got intervention "
+                f"{self.intervention.name} of agent.method={self.agent.method}"
+            )
         if self.agent.method == "cloning" and self.intervention.specification != 1:
             raise ValueError(
                 "cloning learns from no reward, so intervention.specification is 1; got "
@@ -119,6 +130,9 @@ class TrainConfig:
     def get_cell(self) -> Cell:
         return self.get_family().cell(self.cell)
 
+    def get_intervention(self) -> Intervention:
+        return make_intervention(self.intervention.name, self.intervention.settings)
+
     def distribution(self) -> LevelDistribution:
         """The training levels, with the training reward."""
         asked = self.intervention
@@ -126,9 +140,13 @@ class TrainConfig:
         return self.get_family().train_distribution(cell, asked.diversity, asked.num_levels)
 
 
-def as_dict(config: Any) -> dict[str, Any]:
-    """A config object as plain data: what a run's identity is made of."""
-    return asdict(config)
+def as_dict(config: TrainConfig) -> dict[str, Any]:
+    """A config object as plain data: what a run's identity is made of. One without an intervention
+    is what it was before there were any."""
+    data = asdict(config)
+    if not config.intervention.name:
+        del data["intervention"]["name"], data["intervention"]["settings"]
+    return data
 
 
 def from_dict(kind: type, data: Mapping[str, Any]) -> Any:
@@ -136,6 +154,8 @@ def from_dict(kind: type, data: Mapping[str, Any]) -> Any:
     hints: dict[str, Any] = get_type_hints(kind)
     values = {}
     for item in fields(kind):
+        if item.name not in data:  # see `as_dict`
+            continue
         hint, value = hints[item.name], data[item.name]
         is_nested = isinstance(hint, type) and is_dataclass(hint)
         values[item.name] = from_dict(hint, value) if is_nested else value
@@ -157,6 +177,7 @@ def _declared(setting: str, *, _root_: DictConfig) -> Any:
 def _schema(kind: type) -> DictConfig:
     """An open structured config: OmegaConf makes every frozen dataclass in one read-only."""
     node: DictConfig = OmegaConf.structured(kind)
+    OmegaConf.set_struct(node.intervention.settings, False)  # the intervention says what there is
     nodes = [node]
     for each in nodes:
         OmegaConf.set_readonly(each, None)
@@ -173,6 +194,7 @@ def compose(name: str, overrides: list[str]) -> Any:
 def composed(name: str, overrides: list[str]) -> DictConfig:
     """The same before it is resolved and checked."""
     register()
+    overrides = in_full(overrides)
     refuse_words(overrides)
     with contextlib.ExitStack() as stack:
         if not GlobalHydra.instance().is_initialized():  # else an application composes a sweep
@@ -210,6 +232,17 @@ def _refusal(error: BaseException) -> str:
     return str(error)
 
 
+def in_full(words: Iterable[str]) -> list[str]:
+    """Words of a command line with an intervention of the user's own said as Hydra takes it: it is
+    no file of the group."""
+    full: list[str] = []
+    for word in words:
+        key, _, value = word.partition("=")
+        is_own = key == "intervention" and ":" in value
+        full += ["intervention=none", f"intervention.name={value}"] if is_own else [word]
+    return full
+
+
 def refuse_words(overrides: list[str]) -> None:
     """ValueError for a setting that there is not, or that has another name now."""
     _refuse_old_words(overrides)
@@ -234,6 +267,7 @@ def _keys(kind: type, prefix: str = "") -> Iterator[str]:
 def _refuse_unknown(overrides: list[str]) -> None:
     """ValueError with the nearest for a setting that there is not; Hydra advises to add it."""
     known = [*_keys(TrainConfig), "launcher"]
+    free = "intervention.settings."
     for override in overrides:
         key, is_set, value = override.partition("=")
         if key in GROUPS and value.startswith("["):
@@ -242,5 +276,5 @@ def _refuse_unknown(overrides: list[str]) -> None:
                 f"write -m {key}={value.strip('[]')}"
             )
         is_hydras = key.startswith(("+", "~", "-", "hydra")) or "/" in key or "@" in key
-        if is_set and not is_hydras and key not in known:
+        if is_set and not is_hydras and key not in known and not key.startswith(free):
             raise ValueError(f"there is no setting {key!r}; {hint(key, known)}")

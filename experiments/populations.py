@@ -69,8 +69,8 @@ def pack(configs: Sequence[TrainConfig], free: int | None = None) -> list[tuple[
     """Populations of these agents, as large as there is room for; none has two shapes.
 
     Agents of one shape see and do the same with the same network, and differ in the settings of
-    `agents.ppo.OWN`, in their cell, d, q, levels and number only. Those with as many steps come
-    together: nobody waits long for another one.
+    `agents.population.OWN`, in their cell, d, q, levels and number only. Those with as many steps
+    come together: nobody waits long for another one.
 
     Args:
         free: bytes; by default what is free on the device now.
@@ -94,12 +94,17 @@ def pack(configs: Sequence[TrainConfig], free: int | None = None) -> list[tuple[
 def _shape(config: TrainConfig) -> Any:
     """What the agents of one population have in common."""
     from misgen.agents.networks import architecture_for
-    from misgen.agents.ppo import OWN
+    from misgen.agents.population import OWN
 
     if config.agent.method != "ppo":
         raise ValueError(
             f"agents of agent.method=ppo are trained in populations; got {config.agent.method}; "
             "train it in a process of its own"
+        )
+    if config.intervention.name:
+        raise ValueError(
+            "an agent with an intervention is trained in a process of its own; got "
+            f"{config.intervention.name}; leave out launcher=population"
         )
     settings = config.agent.settings
     alike = replace(settings, **{name: getattr(type(settings)(), name) for name in OWN})

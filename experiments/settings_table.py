@@ -57,10 +57,20 @@ def _row(results: Path, folder: Path) -> Iterator[dict[str, Any]]:
 def settings_in(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """What can be varied, by its last word; of cloning as `cloning_batch_size`."""
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if key == "intervention" and value.get("name"):
+            yield from _intervention(value)
+        elif isinstance(value, Mapping):
             yield from settings_in(value, "cloning_" if key == "cloning" else "")
         elif key not in LEFT_OUT:
             yield prefix + key, value
+
+
+def _intervention(asked: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """One with hooks, by its name; its settings as `repair_episodes`."""
+    name = asked["name"].rpartition(":")[2]
+    yield "num_levels", asked["num_levels"]
+    yield "intervention", name
+    yield from ((f"{name}_{word}", value) for word, value in asked["settings"].items())
 
 
 def alike(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import functools
 import importlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,14 @@ from misgen.experiments.run_folder import (
     write_json,
 )
 from misgen.experiments.training_levels import seen_in_training, shares_of
-from misgen.experiments.training_log import CURVE, Meter, Progress, TrainingLog, write_curve
+from misgen.experiments.training_log import (
+    CURVE,
+    Meter,
+    Progress,
+    TrainingLog,
+    read_curve,
+    write_curve,
+)
 
 if TYPE_CHECKING:  # imported when there is something to train
     from misgen.agents.curve import Snapshot, Trained
@@ -116,7 +124,8 @@ def run_name(config: TrainConfig) -> str:
 
 def _arm_name(config: TrainConfig) -> str:
     asked, cell = config.intervention, cell_label(config.get_family(), config.get_cell())
-    return arm_words(cell, config.agent.method, asked.diversity, asked.specification)
+    words = arm_words(cell, config.agent.method, asked.diversity, asked.specification)
+    return f"{words} {asked.name.rpartition(':')[2]}".rstrip()
 
 
 def run_names(configs: Sequence[TrainConfig]) -> list[str]:
@@ -135,13 +144,13 @@ def arm_names(configs: Sequence[TrainConfig]) -> list[str]:
     names = []
     for config, own in zip(configs, settings, strict=True):
         twins = groups[_arm_name(config)]
-        varied = [key for key in own if any(twin[key] != own[key] for twin in twins)]
+        varied = [key for key in own if any(twin.get(key) != own[key] for twin in twins)]
         said = (f"{key.rpartition('.')[2]}={own[key]}" for key in varied if key not in NOT_SAID)
         names.append(" ".join([_arm_name(config), *said]))
     return names
 
 
-NOT_SAID = ("study", "train_seed")  # of an arm
+NOT_SAID = ("study", "train_seed", "intervention.name")  # of an arm
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -189,7 +198,7 @@ def train_job(argument: Mapping[str, Any], folder: Path, on_progress: Progress =
     env = training_env(config)
     how = device_and_precision(config, env)
     log = TrainingLog(folder, on_progress, config.tensorboard)
-    training = learner(config, how, folder / RESUME)(
+    training = changed_afterwards(config, env) or learner(config, how, folder / RESUME)(
         env,
         config.agent.settings_of_method(),
         train_seed=config.train_seed,
@@ -213,7 +222,29 @@ def write_results(
     """
     save_agent(folder / CHECKPOINT, training.agent, env, config)
     write_curve(folder / CURVE, training.curve)
-    write_json(folder / "train.json", {**how, **seen_in_training(config, training.curve)})
+    seen = {**how, **seen_in_training(config, training.curve), **training.seen}
+    write_json(folder / "train.json", {**seen, "updates": training.updates})
+
+
+def changed_afterwards(config: TrainConfig, env: BatchEnv) -> Trained | None:
+    """The agent, where its intervention only changes one that has been trained, and that is there;
+    else None."""
+    from misgen.agents.checkpoint import load
+    from misgen.agents.curve import CurveRow, Snapshot, Trained
+    from misgen.agents.interventions import Intervention, Training
+
+    asked = config.get_intervention()
+    without = replace(config.intervention, name="", settings={})
+    folder = train_folder(replace(config, intervention=without))
+    if asked.after is None or asked != Intervention(after=asked.after) or not folder.is_done:
+        return None
+    policy, meta = load(folder.path / CHECKPOINT)
+    rows = read_curve(folder.path / CURVE)
+    curve = tuple(CurveRow(**row) for row in rows)  # type: ignore[arg-type]  # numbers of a CSV
+    updates = (read_json(folder.path / "train.json") or {}).get("updates", 0)
+    trained = Trained(Snapshot(policy.stack.weights(), meta.steps), curve, updates)
+    how = Training(env=env, settings=config.agent.settings, train_seed=config.train_seed)
+    return asked.after(trained, how)
 
 
 def earlier_fracs(config: TrainConfig) -> tuple[float, ...]:
@@ -233,7 +264,9 @@ def learner(config: TrainConfig, how: Mapping[str, str], resume: Path) -> Any:
         return train_sb3_ppo
     from misgen.agents.ppo import train_ppo
 
-    return partial(train_ppo, is_bf16=how["precision"] == "bfloat16", resume=resume)
+    is_bf16 = how["precision"] == "bfloat16"
+    intervention = config.get_intervention()
+    return partial(train_ppo, is_bf16=is_bf16, intervention=intervention, resume=resume)
 
 
 def save_agent(path: Path, agent: Snapshot, env: BatchEnv, config: TrainConfig) -> None:

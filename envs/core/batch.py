@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.error import ResetNeeded
@@ -21,6 +21,7 @@ from misgen.envs.core.episode import (
     START_SAME,
     STEP,
     Buffers,
+    World,
     check_buffers,
     empty_buffers,
     new_world,
@@ -84,6 +85,7 @@ class BatchEnv:
         self._scratch = [family.empty_scratch() for _ in range(num_threads)]  # one a thread
         self._view = empty_view(num_envs, family)
         self.world = new_world(family, distribution, num_envs, self.autoreset)
+        self._varied: tuple[int, Any] = num_envs, distribution.params  # see `vary`
         self.episode, self.finished = self.world.episode, self.world.finished
         self.restart(train_seed)
         self.buffers = self.empty_buffers()
@@ -166,11 +168,14 @@ class BatchEnv:
     def empty_buffers(self) -> Buffers:
         return empty_buffers(self.num_envs, self.observation_shape)
 
-    def reset(self, train_seed: int | None = None) -> Array:
-        """Start every slot on the next level of its stream; `train_seed` restarts the streams."""
+    def reset(self, train_seed: int | None = None, *, repeats: bool = False) -> Array:
+        """Start every slot on the next level of its stream; `train_seed` restarts the streams.
+
+        repeats: every slot plays this level again and again, until the next reset.
+        """
         if train_seed is not None:
             self.restart(train_seed)
-        self._set_autoreset(self.autoreset)
+        self._set_autoreset(Autoreset.SAME_LEVEL if repeats else self.autoreset)
         self.episode.horizon[:] = self.distribution.horizon_steps
         return self._start(fresh=True)
 
@@ -189,12 +194,25 @@ class BatchEnv:
         set_seed(self.world.source, train_seed)
         self.episode.index[:] = -1
 
-    def reset_to(self, levels: Levels, horizon_steps: Any = None) -> Array:
+    def vary(self, first: int, params: NamedTuple) -> None:
+        """Let the slots from `first` on draw their levels, from the next one on, with other
+        parameters of the family.
+
+        Raises:
+            ValueError: parameters outside their ranges.
+        """
+        self.family.check_params(params)
+        self._varied = first, params._make(map(int, params))
+
+    def reset_to(
+        self, levels: Levels, horizon_steps: Any = None, *, repeats: bool = False
+    ) -> Array:
         """Start slot i on level i; nothing is reset when an episode ends.
 
         Args:
             levels: as many as slots, of this family and cell (which sets the rewards).
             horizon_steps: int or int array [n]; the distribution's if None.
+            repeats: instead, level i is played again and again.
         """
         if len(levels) != self.num_envs or levels.family is not self.family:
             raise ValueError(
@@ -213,7 +231,7 @@ class BatchEnv:
         self.episode.broken[:] = levels.broken
         default = self.distribution.horizon_steps
         self.episode.horizon[:] = default if horizon_steps is None else horizon_steps
-        self._set_autoreset(Autoreset.NEVER)
+        self._set_autoreset(Autoreset.SAME_LEVEL if repeats else Autoreset.NEVER)
         return self._start(fresh=False)
 
     def step(self, actions: Array) -> StepResult:
@@ -292,7 +310,8 @@ class BatchEnv:
             "autoreset": self.autoreset,
             "interpreted": self.interpreted,
         }
-        return _make, (self.family, self.distribution, self.num_envs, options), self.get_state()
+        made_of = self.family, self.distribution, self.num_envs, options, self._varied
+        return _make, made_of, self.get_state()
 
     __setstate__ = set_state
 
@@ -316,23 +335,34 @@ class BatchEnv:
         args: Any = (command, actions, self._view, self.renderer.themes, self._words)
         if self._bound is None:
             self._bound = bind(self._kernel, 0, n, self.world, self._scratch[0], *args)
-        run = self._bound
-        chunks = min(self.num_threads, n // MIN_CHUNK)
-        if self._pool is None or chunks < 2:
-            total = int(run(0, n, self.world, self._scratch[0], *args))
-        else:
-            edges = [n * k // chunks for k in range(chunks + 1)]
-            jobs = [
-                self._pool.submit(run, lo, hi, self.world, scratch, *args)
-                for (lo, hi), scratch in zip(pairwise(edges), self._scratch, strict=False)
-            ]
-            total = sum(job.result() for job in jobs)
+        first, params = self._varied
+        total = self._run_chunks(0, first, self.world, args)
+        if first < n:
+            total += self._run_chunks(first, n, self.world._replace(params=params), args)
         if total < 0:
             raise ValueError(no_level(self.family, self.distribution))
         return total
 
+    def _run_chunks(self, lo: int, hi: int, world: World, args: Any) -> int:
+        """The slots from lo on and before hi, in threads where that is worth it."""
+        chunks = min(self.num_threads, (hi - lo) // MIN_CHUNK)
+        if self._pool is None or chunks < 2:
+            return int(self._bound(lo, hi, world, self._scratch[0], *args))
+        edges = [lo + (hi - lo) * k // chunks for k in range(chunks + 1)]
+        jobs = [
+            self._pool.submit(self._bound, first, end, world, scratch, *args)
+            for (first, end), scratch in zip(pairwise(edges), self._scratch, strict=False)
+        ]
+        return sum(job.result() for job in jobs)
+
 
 def _make(
-    family: Family, distribution: LevelDistribution, num_envs: int, options: dict[str, Any]
+    family: Family,
+    distribution: LevelDistribution,
+    num_envs: int,
+    options: dict[str, Any],
+    varied: tuple[int, NamedTuple],
 ) -> BatchEnv:
-    return BatchEnv(family, distribution, num_envs, **options)
+    env = BatchEnv(family, distribution, num_envs, **options)
+    env.vary(*varied)
+    return env

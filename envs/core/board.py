@@ -49,6 +49,7 @@ class Board:
     begin: Callable[[Any, int, int], None]
     put: Callable[[Any, str, int, int], None]  # (level of one, glyph, row, column), left to right
     check: Callable[[Any], None]  # ValueError unless the level of one can be played
+    check_reach: Callable[[Any], None] | None = None  # ... the part of it that searches, if slow
 
     def draw(self, level: Any, i: int) -> str:
         """Level i as text."""
@@ -67,6 +68,13 @@ class Board:
         Raises:
             ValueError: the drawing is no legal level.
         """
+        level = self.read(text, level)
+        if self.check_reach is not None:
+            self.check_reach(level)
+        return level
+
+    def read(self, text: str, level: Any) -> Any:
+        """The same without `check_reach`, for those who plan the level anyway."""
         header, _, below = text.strip().partition("\n")
         is_disturbed = header.strip() == HEADER and "disturbed" in level._fields
         lines = [line.strip() for line in (below if is_disturbed else text).strip().splitlines()]

@@ -272,8 +272,13 @@ def take_step(i, world, action, out):
     if not (terminated or truncated):
         return False
     finish(i, world)
-    episode.done[i] = world.source.autoreset != Autoreset.SAME_STEP
+    episode.done[i] = not begins_at_once(world.source)
     return True
+
+
+def begins_at_once(source):
+    """Whether an episode begins in the step in which the one before has ended."""
+    return source.autoreset == Autoreset.SAME_STEP or source.autoreset == Autoreset.SAME_LEVEL
 
 
 def wait(i, out, begins):
@@ -293,7 +298,7 @@ def run_kernel(lo, hi, world, scratch, command, actions, view, themes, out):
     level could be drawn.
     """
     failed = 0
-    same_step = world.source.autoreset == Autoreset.SAME_STEP
+    at_once = begins_at_once(world.source)
     next_step = world.source.autoreset == Autoreset.NEXT_STEP
     wrong = count_wrong(lo, hi, world, actions) if command == STEP else 0
     if wrong > 0:
@@ -307,11 +312,14 @@ def run_kernel(lo, hi, world, scratch, command, actions, view, themes, out):
                 continue
         elif command == STEP:
             ended = take_step(i, world, np.int64(actions[i]), out)
-            begins = ended and same_step
+            begins = ended and at_once
         if ended:
             show(i, world, view, themes, out.final_obs)
         if begins:
-            if command != START_SAME and next_level(i, world, scratch) == 0:
+            keeps = command == START_SAME or (
+                command == STEP and world.source.autoreset == Autoreset.SAME_LEVEL
+            )
+            if not keeps and next_level(i, world, scratch) == 0:
                 failed += 1
             begin(i, world)
         show(i, world, view, themes, out.obs)

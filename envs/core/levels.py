@@ -129,6 +129,21 @@ class Levels:
         return np.array([level_hash(self.level, i) for i in range(len(self))], np.uint64)
 
 
+def split_kernel(cell, level, held_out):
+    """held_out[i]: whether level i's geometry is held out."""
+    for i in range(held_out.shape[0]):
+        held_out[i] = is_held_out(family_geometry_hash(cell, i, level))
+
+
+def held_out(levels: Levels) -> Array:
+    """bool [n]: which levels have a geometry that belongs to evaluation."""
+    family, found = levels.family, np.zeros(len(levels), np.bool_)
+    rule: dict[str, Any] = {"family_geometry_hash": family.geometry_hash}
+    run = kernel(split_kernel, f"split_{family.name}", **rule)
+    run(np.int64(family.number(levels.cell.code)), levels.level, found)
+    return found
+
+
 def differ(level: Iterable[Array], other: Iterable[Array]) -> Array:
     """bool [n]: which of n levels (the arrays of a Level, [n, ...]) are not the same in both."""
     fields = zip(level, other, strict=True)

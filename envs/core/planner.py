@@ -105,15 +105,15 @@ def best_actions(plan, pursuits, goal, node, memory):
     return best
 
 
-def forecast(graph, plan, pursuits, places, count, goal):
+def forecast(graph, plan, pursuits, places, count, goal, gamma):
     """Expected steps until the goal is complete or the episode ends, and expected return to the
-    episode's end (random actions after the goal earn 0), from the start.
+    episode's end (random actions after the goal earn 0), from the start, discounted by gamma.
 
     `places`: two of them, used in turns. Returns (length, value); length -1 if MAX_PLACES do not
     suffice.
     """
     now, then = places
-    length, value = 0.0, 0.0
+    length, value, discount = 0.0, 0.0, 1.0
     now.code[0] = 0
     now.mass[0] = 1.0
     size = 1
@@ -124,7 +124,8 @@ def forecast(graph, plan, pursuits, places, count, goal):
             best = best_actions(plan, pursuits, goal, node, memory)
             if best <= 0:
                 if best == COMPLETE and pursuits.afterwards[goal] != ANY:
-                    value += now.mass[k] * earn_afterwards(graph, pursuits, goal, node)
+                    earned = earn_afterwards(graph, pursuits, goal, node, gamma)
+                    value += discount * now.mass[k] * earned
                 continue
             if memory & pursuits.own[goal] != pursuits.own[goal]:
                 length += now.mass[k]
@@ -132,7 +133,7 @@ def forecast(graph, plan, pursuits, places, count, goal):
             for action in range(NUM_ACTIONS):
                 if (best >> action) & 1:
                     events = np.int64(graph.events[node, action])
-                    value += mass * reward_of(pursuits.rewards, events)
+                    value += discount * mass * reward_of(pursuits.rewards, events)
                     if events & pursuits.terminal == 0:
                         memory_then = remember(pursuits, goal, memory, events)
                         code = memory_then * count + graph.successor[node, action]
@@ -142,6 +143,7 @@ def forecast(graph, plan, pursuits, places, count, goal):
         for k in range(grown):
             then.table[then.slot[k]] = 0
         now, then, size = then, now, grown
+        discount *= gamma
     return length, value
 
 
@@ -162,13 +164,14 @@ def add_place(places, code, mass, size):
     return size + 1
 
 
-def earn_afterwards(graph, pursuits, goal, node):
+def earn_afterwards(graph, pursuits, goal, node, gamma):
     """What the action after the goal still earns, until the episode ends or a state comes back."""
-    action, value = pursuits.afterwards[goal], 0.0
+    action, value, discount = pursuits.afterwards[goal], 0.0, 1.0
     anchor, steps, span = node, 0, 1  # Brent's search for a repetition
     while node >= 0:
         events = np.int64(graph.events[node, action])
-        value += reward_of(pursuits.rewards, events)
+        value += discount * reward_of(pursuits.rewards, events)
+        discount *= gamma
         node = -1 if events & pursuits.terminal else np.int64(graph.successor[node, action])
         steps += 1
         if node == anchor:
@@ -178,7 +181,7 @@ def earn_afterwards(graph, pursuits, goal, node):
     return value
 
 
-def solve_kernel(i, level, state, graph, plan, pursuits, places, fatal, lengths, values):
+def solve_kernel(i, level, state, graph, plan, pursuits, places, fatal, gamma, lengths, values):
     """Plan all goals of level i; fills lengths[i] and values[i], NaN where the first target cannot
     be reached. Returns the number of states, or more than fit."""
     count = find_states(i, level, state, graph, fatal)
@@ -190,7 +193,7 @@ def solve_kernel(i, level, state, graph, plan, pursuits, places, fatal, lengths,
             plan_target(graph, plan, pursuits, count, goal, number)
         lengths[i, goal], values[i, goal] = np.nan, np.nan
         if plan.distance[goal, 0, 0] != UNREACHABLE:
-            length, value = forecast(graph, plan, pursuits, places, count, goal)
+            length, value = forecast(graph, plan, pursuits, places, count, goal, gamma)
             if length < 0:
                 return np.int64(graph.key.shape[0] + 1)
             lengths[i, goal], values[i, goal] = length, value

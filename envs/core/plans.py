@@ -171,9 +171,9 @@ def solve_states(levels: Levels) -> Solved:
 class _Search:
     """Plans one batch of levels, one level after the other."""
 
-    def __init__(self, levels: Levels, epsilons: tuple[float, ...]) -> None:
+    def __init__(self, levels: Levels, epsilons: tuple[float, ...], gamma: float = 1.0) -> None:
         family, n = levels.family, len(levels)
-        self.levels, self.epsilons = levels, epsilons
+        self.levels, self.epsilons, self.gamma = levels, epsilons, float(gamma)
         self.pursuits = pursuits_of(levels.cell, len(family.events))
         goals, targets = self.pursuits.target.shape
         self.graph = empty_graph(len(family.actions))
@@ -213,7 +213,7 @@ class _Search:
         graph, plan = self.graph, self.plan_of_level
         count = self.kernel(
             i, self.levels.level, self.state, graph, plan, self.pursuits, self.places,
-            self.fatal, self.length, self.value,
+            self.fatal, self.gamma, self.length, self.value,
         )  # fmt: skip
         if count > MAX_NODES:
             raise ValueError(
@@ -251,6 +251,19 @@ class _Search:
             pursuits=self.pursuits,
             plays=self.plays,
         )
+
+
+def discounted_values(levels: Levels, gamma: float) -> Array:
+    """float64 [n, goals]: `Plans.value` with rewards discounted by gamma a step; NaN where the goal
+    cannot be reached.
+
+    Raises:
+        ValueError: a level has more than MAX_NODES states.
+    """
+    search = _Search(levels, (), gamma)
+    for i in range(len(levels)):
+        search.plan(i)
+    return search.value
 
 
 def solve(

@@ -36,6 +36,7 @@ class Autoreset(IntEnum):
     NEVER = 0  # at `reset`; until then it stands still
     SAME_STEP = 1  # in the step in which the episode ended
     NEXT_STEP = 2  # in the step after, whose action it ignores
+    SAME_LEVEL = 3  # in the step in which the episode ended, and it is the same level once more
 
 
 class Split(IntEnum):

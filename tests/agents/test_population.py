@@ -16,7 +16,8 @@ from misgen.agents.adam import Adam
 from misgen.agents.device import Device, agent_bytes, largest_population
 from misgen.agents.memory import remember
 from misgen.agents.networks import architecture_for, initial_weights
-from misgen.agents.ppo import Population, train_population, train_ppo
+from misgen.agents.population import Population
+from misgen.agents.ppo import train_population, train_ppo
 from misgen.agents.resume import keep, restore
 from misgen.agents.rollout import Cut, Rollout, generalized_advantages
 from misgen.agents.sb3_ppo import load_weights, make_ppo, weights_of

@@ -12,7 +12,8 @@ from tests.agents.tiny import TINY, make_env, make_vec_env
 from misgen.agents.adam import LinearRate
 from misgen.agents.device import choose_device
 from misgen.agents.networks import Network
-from misgen.agents.ppo import Population, train_ppo
+from misgen.agents.population import Population
+from misgen.agents.ppo import train_ppo
 from misgen.agents.sb3_ppo import make_ppo, policy_kwargs, train_sb3_ppo, weights_of
 from misgen.agents.settings import PPOSettings
 

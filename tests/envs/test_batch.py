@@ -1,5 +1,6 @@
 """BatchEnv: the same bytes however it is run, its buffers, resets, counters and saved states."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -215,6 +216,49 @@ def test_slots_that_ended_stand_still_after_reset_to(world):
             assert np.array_equal(old[done], new[done])
         assert np.array_equal(result.truncated, env.episode.done), "the flags stay up"
     env.step(np.full(8, 99))  # the actions of slots that ended mean nothing
+
+
+@pytest.mark.parametrize("given", ["the stream", "levels"])
+def test_a_level_is_played_again_and_again(world, given):
+    """Its episodes begin alike; after the next reset the stream goes on."""
+    env = start(world)
+    stream = start(world)
+    if given == "levels":
+        env.reset_to(start(world, train_seed=7).levels(), repeats=True)
+    else:
+        env.reset(repeats=True)
+        stream.reset()
+    seeds, first, ends = env.episode.seed.copy(), env.buffers.obs.copy(), np.zeros(16, int)
+    for action in actions_of(env.family, 16, 150):
+        result = env.step(action)
+        ended = result.terminated | result.truncated
+        assert (result.obs[ended] == first[ended]).all()
+        ends += ended
+    assert (ends > 0).all()
+    assert (env.episode.seed == seeds).all()
+    env.reset()
+    stream.reset()
+    assert (env.episode.seed == stream.episode.seed).all()
+
+
+def test_some_slots_draw_their_levels_with_other_parameters(world):
+    """As those of a batch with these parameters; copies, too."""
+    family, cell = world
+    other = cell.params._replace(**cell.shift_b.params)
+    env = start(world)
+    env.vary(12, other)
+    changed = replace(env.distribution, params=other)
+    wanted = BatchEnv(family, changed, 16, train_seed=0, observation_mode="planes")
+    wanted.reset()
+    wanted.reset()
+    for one in (pickle.loads(pickle.dumps(env)), env):
+        one.reset()
+        for slots, like in ((slice(12), None), (slice(12, 16), wanted)):
+            if like is None:
+                like = start(world)
+                like.reset()
+            for own, given in zip(one.levels().level, like.levels().level, strict=True):
+                assert (own[slots] == given[slots]).all()
 
 
 def test_levels_of_another_cell_or_number_are_refused(world):

@@ -1,0 +1,142 @@
+"""ACCEL: prioritised replay whose levels are also edited (Parker-Holder et al. 2022).
+
+After each replay the levels just played are edited, square by square, and the results are played
+without an update and kept by their scores. An edit exchanges two squares inside the walls, or makes
+one free square a wall or the other way round. What comes out is a legal level: it can be drawn and
+read, both goals can be reached within the time limit, and its geometry is not held out.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from misgen.agents.interventions import Intervention
+from misgen.agents.interventions.plr import Kind, Replay, ReplaySettings
+from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.levels import Levels, cue_holds, held_out
+from misgen.envs.core.plans import GOALS, solve
+from misgen.envs.core.types import Array
+
+ATTEMPTS = 8  # at a legal level, before the level stays as it is
+
+
+def accel(
+    *,
+    num_edits: int = 3,
+    score: str = "regret",
+    replay_prob: float = 0.5,
+    buffer_size: int = 2048,
+    temperature: float = 0.3,
+    staleness: float = 0.3,
+) -> Intervention:
+    """See ReplaySettings; num_edits: of a level, one after the other.
+
+    Raises:
+        ValueError: no edits; see also ReplaySettings.
+    """
+    if num_edits < 1:
+        raise ValueError(f"num_edits is at least 1; got {num_edits}; plr edits nothing")
+    asked = ReplaySettings(
+        score=score,
+        replay_prob=replay_prob,
+        buffer_size=buffer_size,
+        temperature=temperature,
+        staleness=staleness,
+    )
+    return Intervention(levels=partial(_edit, asked, num_edits))
+
+
+def _edit(
+    asked: ReplaySettings, num_edits: int, env: BatchEnv, settings: Any, rng: Any
+) -> EditedReplay:
+    return EditedReplay(asked, env, settings, rng, num_edits)
+
+
+class EditedReplay(Replay):
+    """Replay, and after each replay a rollout on edits of what was replayed."""
+
+    def __init__(
+        self, asked: ReplaySettings, env: BatchEnv, settings: Any, rng: Any, num_edits: int
+    ) -> None:
+        super().__init__(asked, env, settings, rng)
+        self.num_edits = num_edits
+
+    def choose(self) -> Kind:
+        return Kind.EDITED if self.counters[1] == Kind.REPLAYED else super().choose()
+
+    def edited(self) -> Levels:
+        horizon = self.env.distribution.horizon_steps
+        return edit_levels(self.kept.take(self.places), self.num_edits, self.rng, horizon)
+
+
+def edit_levels(levels: Levels, num_edits: int, rng: Any, horizon_steps: int) -> Levels:
+    """Each level after so many edits; one of which no legal edit was found stays as it is.
+
+    Args:
+        rng: from which edits are drawn.
+        horizon_steps: within which both goals can be reached.
+
+    Returns:
+        As many levels, with seeds of their own; `broken` says whether the cue is.
+    """
+    arrays = [array.copy() for array in levels.level]
+    rows = np.arange(len(levels))
+    for _ in range(ATTEMPTS):
+        tried = [(row, _edited(levels, row, num_edits, rng)) for row in map(int, rows)]
+        drawn = [(row, level) for row, level in tried if level is not None]
+        if drawn:
+            legal = _legal(levels, [level for _, level in drawn], horizon_steps)
+            for (row, level), is_legal in zip(drawn, legal, strict=True):
+                if is_legal:
+                    for own, given in zip(arrays, level, strict=True):
+                        own[row] = given[0]
+                    rows = rows[rows != row]
+        if not len(rows):
+            break
+    edited = Levels(
+        family=levels.family,
+        cell=levels.cell,
+        level=type(levels.level)(*arrays),
+        seeds=rng.integers(2**63, size=len(levels), dtype=np.uint64),
+        broken=levels.broken.copy(),
+    )
+    edited.broken[:] = ~cue_holds(edited)
+    return edited
+
+
+def _edited(levels: Levels, row: int, num_edits: int, rng: Any) -> Any:
+    """One level, edited; None where that is no drawing of a level."""
+    family = levels.family
+    board = [list(line) for line in family.draw(levels.level, row).splitlines()]
+    free, wall, *_ = family.board.terrain
+    for _ in range(num_edits):
+        lines = rng.integers(1, len(board) - 1, 2)
+        columns = rng.integers(1, len(board[0]) - 1, 2)
+        (a, b), (c, d) = zip(lines, columns, strict=True)
+        if rng.random() < 0.5 and board[a][b] in (free, wall):
+            board[a][b] = wall if board[a][b] == free else free
+        else:
+            board[a][b], board[c][d] = board[c][d], board[a][b]
+    try:
+        return family.board.read("\n".join(map("".join, board)), family.empty_level(1))
+    except ValueError:
+        return None
+
+
+def _legal(levels: Levels, drawn: list[Any], horizon_steps: int) -> Array:
+    """bool [n]: which of n drawn levels, each a Level of one, training may show."""
+    n = len(drawn)
+    batch = Levels(
+        family=levels.family,
+        cell=levels.cell,
+        level=type(levels.level)(*(np.concatenate(each) for each in zip(*drawn, strict=True))),
+        seeds=np.arange(n, dtype=np.uint64),
+        broken=np.zeros(n, np.bool_),
+    )
+    lengths = solve(batch, horizon_steps).length[:, : len(GOALS)]
+    with np.errstate(invalid="ignore"):  # NaN: not to be reached
+        legal: Array = ~held_out(batch) & (lengths <= horizon_steps).all(axis=1)
+    return legal
