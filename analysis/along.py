@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from misgen.analysis.modifiers.dose_response import DoseResponse, dose_response
+from misgen.analysis.modifiers.dose_response import dose_response
+from misgen.analysis.modifiers.results import DoseResponse
 from misgen.analysis.settings import AGENT
 from misgen.analysis.text import hint
 

@@ -17,8 +17,8 @@ import numpy as np
 from misgen.analysis.along import dose_responses
 from misgen.analysis.arms import Arms, doubts, is_assessable, read_arms, trained
 from misgen.analysis.blocks import CUE_BROKEN, Arm
-from misgen.analysis.modifiers.dose_response import DoseResponse
 from misgen.analysis.modifiers.log_ratios import log_ratio
+from misgen.analysis.modifiers.results import DoseResponse
 from misgen.analysis.rates import (
     AgentCounts,
     Estimate,

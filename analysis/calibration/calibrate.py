@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from misgen.analysis.calibration.conflict import Conflict, conflicts
+from misgen.analysis.calibration.conflict import conflicts
 from misgen.analysis.calibration.draws import (
     KAPPAS,
     PHIS,
     Settings,
-    Swept,
     all_draws,
     harm_cells_of,
     modifier_columns,
@@ -31,7 +30,7 @@ from misgen.analysis.calibration.draws import (
     type_draws,
 )
 from misgen.analysis.calibration.handoff import RATES
-from misgen.analysis.calibration.held_out import HeldOut, held_out
+from misgen.analysis.calibration.held_out import held_out
 from misgen.analysis.calibration.measured import (
     VARIANT,
     MeasuredCell,
@@ -41,10 +40,10 @@ from misgen.analysis.calibration.measured import (
 )
 from misgen.analysis.calibration.multipliers import (
     Multiplier,
-    SweptMultiplier,
     multipliers,
     swept_multipliers,
 )
+from misgen.analysis.calibration.summary import ConflictRow, HeldOut, SweepRow, SweptMultiplier
 from misgen.analysis.counts import counted
 from misgen.analysis.modifiers.measure import ModifierReport, measure_modifiers
 from misgen.analysis.posterior import PHI
@@ -75,8 +74,8 @@ class Calibration:
     condition: Mapping[str, Mapping[str, str]]
     modifiers: tuple[Multiplier, ...]
     modifier_report: ModifierReport
-    conflicts: tuple[Conflict, ...]
-    sweep: tuple[Swept, ...]
+    conflicts: tuple[ConflictRow, ...]
+    sweep: tuple[SweepRow, ...]
     log_sd_sweep: tuple[SweptMultiplier, ...]
     held_out: HeldOut
 

@@ -8,11 +8,11 @@ posterior weight of the prior's wide part (`misgen.analysis.posterior`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from misgen.analysis.calibration.measured import MeasuredCell
+from misgen.analysis.calibration.summary import ConflictRow
 from misgen.analysis.posterior import PHI, OutcomePrior, posterior, posterior_harm
 from misgen.analysis.priors.types import FACTORS, PriorSet
 from misgen.analysis.rates import LEVEL, Estimate, FloatArray, point_rates
@@ -23,32 +23,13 @@ WIDE = 0.5
 """A posterior weight of the prior's wide part above this is flagged."""
 
 
-@dataclass(frozen=True)
-class Conflict:
-    """One factor of one cell against what the prior predicts for a cell of its type.
-
-    source: the printed (for harm: implied) figure.
-    """
-
-    cell: MeasuredCell
-    factor: str
-    measured: float
-    source: float
-    predictive: Estimate
-    tail: float
-
-    @property
-    def flagged(self) -> bool:
-        return self.tail < TAIL
-
-
 def conflicts(
     cells: Sequence[MeasuredCell],
     priors: PriorSet,
     phi: float = PHI,
     draws: int = 20_000,
     seed: int = 0,
-) -> list[Conflict]:
+) -> list[ConflictRow]:
     """One line per factor of every cell that has a reference arm with competent agents; harm only
     where it may update."""
     found = []
@@ -70,12 +51,18 @@ def conflicts(
 
 def _conflict(
     cell: MeasuredCell, factor: str, measured: float, source: float, values: FloatArray
-) -> Conflict:
+) -> ConflictRow:
     low, median, high = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
     predicted = Estimate(float(median), float(low), float(high))
     # A value at an end is on both sides: as the mass that a Beta of few observations has there.
     tail = min(0.5, float(np.mean(values <= measured)), float(np.mean(values >= measured)))
-    return Conflict(cell, factor, measured, source, predicted, 2 * tail)
+    return ConflictRow(
+        *(*cell.slot, cell.shift_type, factor, measured, source, predicted),
+        tail=2 * tail,
+        flagged=2 * tail < TAIL,
+        agents=cell.reference.k,
+        enters=not cell.left_out,
+    )
 
 
 def predictive(
@@ -95,6 +82,6 @@ def predictive(
     return found
 
 
-def expected_by_chance(found: Sequence[Conflict]) -> float:
+def expected_by_chance(found: Sequence[ConflictRow]) -> float:
     """How many flags there would be on average if the prior were true."""
     return TAIL * len(found)

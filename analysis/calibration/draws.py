@@ -10,6 +10,7 @@ import numpy as np
 from misgen.analysis.calibration.handoff import RATES, exact, rate_columns
 from misgen.analysis.calibration.measured import ARMS, MeasuredCell, Q
 from misgen.analysis.calibration.multipliers import Multiplier, condition
+from misgen.analysis.calibration.summary import SweepRow
 from misgen.analysis.posterior import (
     PHI,
     CellRates,
@@ -21,7 +22,14 @@ from misgen.analysis.posterior import (
     worth_of_a_cell,
 )
 from misgen.analysis.priors.types import FACTORS, PriorSet
-from misgen.analysis.rates import MIN_AGENTS, AgentCounts, FloatArray, bootstrap
+from misgen.analysis.rates import (
+    LEVEL,
+    MIN_AGENTS,
+    AgentCounts,
+    Estimate,
+    FloatArray,
+    bootstrap,
+)
 from misgen.analysis.risk.formula import OVERFLOWS
 from misgen.analysis.words import DATA
 
@@ -74,15 +82,6 @@ class TypeDraws(NamedTuple):
     wide: float
 
 
-class Swept(NamedTuple):
-    """One type where kappa or phi has another value."""
-
-    what: str
-    value: float
-    shift: str
-    draws: TypeDraws
-
-
 # ---------------------------------------------------------------------------------- the posterior
 
 
@@ -121,15 +120,27 @@ def _rates(drawn: Posterior, harm: FloatArray) -> dict[str, FloatArray]:
     return {name: columns[f"x/{name}"] for name in RATES}
 
 
+def estimates_of(drawn: Mapping[str, FloatArray], prefix: str = "") -> dict[str, Estimate]:
+    """Rate -> mean and central 90 % of its draws."""
+    found = {}
+    for name in RATES:
+        values = drawn[f"{prefix}{name}"]
+        low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        found[name] = Estimate(float(values.mean()), float(low), float(high))
+    return found
+
+
 def sweep(
     entering: Sequence[MeasuredCell], priors: PriorSet, settings: Settings
-) -> Iterator[Swept]:
-    """Every type at other values of kappa, then of phi."""
+) -> Iterator[SweepRow]:
+    """Every type at other values of kappa, then of phi; no posterior where no cell enters."""
     cases = [("kappa", kappa, priors.with_kappa(kappa), settings) for kappa in settings.kappas]
     cases += [("phi", phi, priors, replace(settings, phi=phi)) for phi in settings.phis]
     for what, value, swept, some in cases:
         for shift in priors.shifts:
-            yield Swept(what, value, shift, type_draws(swept, shift, entering, some))
+            drawn = type_draws(swept, shift, entering, some)
+            combine = estimates_of(drawn.combine) if entering else None
+            yield SweepRow(what, value, shift, estimates_of(drawn.prior), combine, drawn.wide)
 
 
 # -------------------------------------------------------------------------------------- the draws

@@ -11,61 +11,19 @@ of which no cell is left is the prior, so that there the model is the source.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from misgen.analysis.calibration.measured import MeasuredCell
+from misgen.analysis.calibration.summary import HeldOut, HeldOutRow, Score
 from misgen.analysis.posterior import PHI, OutcomePrior, mean_gm
 from misgen.analysis.priors.types import PriorSet
 from misgen.analysis.rates import point_rates
 
-KINDS = ("cell", "type", "family")
+Kind = Literal["cell", "type", "family"]
+KINDS: tuple[Kind, ...] = ("cell", "type", "family")
 FORECASTERS = ("model", "source", "pooled")
-
-
-@dataclass(frozen=True)
-class Score:
-    """A forecast of p_gm and how it did."""
-
-    forecast: float
-    log_score: float
-    brier: float
-
-
-@dataclass(frozen=True)
-class HeldOutRow:
-    """left_out: one of KINDS. cell: `family/code`; with "family" the family, whose numbers are
-    means over its cells. measured: p_gm of the competent agents."""
-
-    left_out: str
-    cell: str
-    measured: float
-    agents: int
-    model: Score
-    source: Score
-    pooled: Score
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """reason: why there are no rows, or empty."""
-
-    rows: tuple[HeldOutRow, ...]
-    reason: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """In plain words."""
-        if not self.rows:
-            return f"No held-out prediction: {self.reason}."
-        sentences = [
-            _sentence(kind, rows)
-            for kind in KINDS
-            if (rows := [row for row in self.rows if row.left_out == kind])
-        ]
-        return " ".join([*sentences, "Numbers this few order nothing."])
 
 
 def held_out(
@@ -73,17 +31,18 @@ def held_out(
 ) -> HeldOut:
     """Predict the cells that enter the update, each from others, whose data have this power."""
     if len(cells) < 2:
-        return HeldOut((), f"it needs two cells that may update; these records have {len(cells)}")
+        reason = f"it needs two cells that may update; these records have {len(cells)}"
+        return HeldOut(reason, f"No held-out prediction: {reason}.", ())
     rows: list[HeldOutRow] = []
     for kind, name, unseen, seen in _splits(cells):
         found = [_row(kind, cell, seen, priors, phi, power) for cell in unseen]
         rows += [_mean(name, found)] if kind == "family" else found
-    return HeldOut(tuple(rows))
+    return HeldOut("", verdict(rows), tuple(rows))
 
 
 def _splits(
     cells: Sequence[MeasuredCell],
-) -> Iterator[tuple[str, str, list[MeasuredCell], list[MeasuredCell]]]:
+) -> Iterator[tuple[Kind, str, list[MeasuredCell], list[MeasuredCell]]]:
     """One of KINDS, the name of what is left out, its cells, and the others."""
     for kind in KINDS:
         groups: dict[str, list[MeasuredCell]] = {}
@@ -97,7 +56,7 @@ def _splits(
 
 
 def _row(
-    kind: str,
+    kind: Kind,
     cell: MeasuredCell,
     seen: Sequence[MeasuredCell],
     priors: PriorSet,
@@ -143,12 +102,22 @@ def _mean(family: str, rows: Sequence[HeldOutRow]) -> HeldOutRow:
     )
 
 
-def mean_scores(rows: Sequence[Any], what: str) -> dict[str, float]:
-    """Forecaster -> mean over rows. rows: HeldOutRow, or theirs of a summary. what: of a Score."""
+def mean_scores(rows: Sequence[HeldOutRow], what: str) -> dict[str, float]:
+    """Forecaster -> mean over rows. what: of a Score."""
     return {
         who: float(np.mean([getattr(getattr(row, who), what) for row in rows]))
         for who in FORECASTERS
     }
+
+
+def verdict(rows: Sequence[HeldOutRow]) -> str:
+    """In plain words."""
+    sentences = [
+        _sentence(kind, found)
+        for kind in KINDS
+        if (found := [row for row in rows if row.left_out == kind])
+    ]
+    return " ".join([*sentences, "Numbers this few order nothing."])
 
 
 def _sentence(kind: str, rows: Sequence[HeldOutRow]) -> str:

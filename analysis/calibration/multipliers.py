@@ -11,13 +11,13 @@ quality, .55, is specification gaming and no reference arm). All columns stay on
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 
 from misgen.analysis.calibration.measured import ARMS, Q
+from misgen.analysis.calibration.summary import SweptMultiplier
 from misgen.analysis.modifiers.measure import ModifierReport
-from misgen.analysis.modifiers.ratios import RiskRatio
+from misgen.analysis.modifiers.results import RiskRatio
 from misgen.analysis.priors.levels import Level, Modifier, named_level
 from misgen.analysis.priors.types import PriorSet
 from misgen.analysis.rates import LEVEL, Estimate, FloatArray
@@ -60,16 +60,6 @@ def multipliers(
 
 LOG_SDS = (0.1, 0.2, 0.3, 0.4)
 """Of a named level's prior; the source prints none."""
-
-
-class SweptMultiplier(NamedTuple):
-    """A measured level when the source's multiplier has another spread on the log scale."""
-
-    log_sd: float
-    modifier: str
-    level: str
-    prior: Estimate
-    combine: Estimate
 
 
 def swept_multipliers(

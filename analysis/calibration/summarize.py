@@ -8,8 +8,8 @@ import numpy as np
 
 from misgen.analysis.audit import warnings_of
 from misgen.analysis.calibration.calibrate import Calibration
-from misgen.analysis.calibration.conflict import TAIL, WIDE, Conflict, expected_by_chance
-from misgen.analysis.calibration.draws import Swept
+from misgen.analysis.calibration.conflict import TAIL, WIDE, expected_by_chance
+from misgen.analysis.calibration.draws import estimates_of
 from misgen.analysis.calibration.handoff import RATES
 from misgen.analysis.calibration.measured import (
     ARMS,
@@ -25,7 +25,7 @@ from misgen.analysis.calibration.multipliers import Multiplier
 from misgen.analysis.calibration.summary import SCHEMA_VERSION, Summary, Warned
 from misgen.analysis.posterior import ESTIMAND, WIDE_WEIGHT
 from misgen.analysis.priors.types import FACTORS, ShiftPrior
-from misgen.analysis.rates import LEVEL, Estimate, FloatArray, point_rates
+from misgen.analysis.rates import LEVEL, Estimate, point_rates
 from misgen.analysis.table import Row
 from misgen.analysis.text import number
 from misgen.analysis.words import DATA
@@ -90,9 +90,9 @@ def summary_of(
             "expected_by_chance": expected_by_chance(c.conflicts),
             "wide_prior_weight": WIDE_WEIGHT,
             "wide_flag": WIDE,
-            "rows": [_conflict(one) for one in c.conflicts],
+            "rows": c.conflicts,
         },
-        "sweep": [_swept(one, c.refused) for one in c.sweep],
+        "sweep": c.sweep,
         "log_sd_sweep": c.log_sd_sweep,
         "held_out": c.held_out,
         "data_warnings": data_warnings(c),
@@ -101,20 +101,10 @@ def summary_of(
     })  # fmt: skip
 
 
-def estimate_of(draws: FloatArray) -> Estimate:
-    """Mean and central 90 % of the draws of a rate."""
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(draws.mean()), float(low), float(high))
-
-
-def _estimates(drawn: Mapping[str, FloatArray], prefix: str = "") -> dict[str, Estimate]:
-    return {name: estimate_of(drawn[f"{prefix}{name}"]) for name in RATES}
-
-
 def _type(c: Calibration, shift: ShiftPrior) -> dict[str, Any]:
     cells = [cell.name for cell in c.cells_of(shift.name)]
     drawn = {
-        data: _estimates(c.draws, f"{data}/{shift.name}/")
+        data: estimates_of(c.draws, f"{data}/{shift.name}/")
         for data in (["prior"] if c.refused else ["prior", *DATA[1:]])
     }
     if not c.refused:
@@ -229,28 +219,6 @@ def _modifier(line: Multiplier, refused: str) -> dict[str, Any]:
         "scope": measured.scope if measured else "",
         "agents": [measured.k_agents, measured.k_reference] if measured else [],
         "note": "; ".join(filter(None, [line.note, measured.note if measured else ""])),
-    }
-
-
-def _conflict(one: Conflict) -> dict[str, Any]:
-    names = ("factor", "measured", "source", "predictive", "tail", "flagged")
-    return {name: getattr(one, name) for name in names} | {
-        "family": one.cell.family,
-        "cell": one.cell.cell,
-        "shift_type": one.cell.shift_type,
-        "agents": one.cell.reference.k,
-        "enters": not one.cell.left_out,
-    }
-
-
-def _swept(one: Swept, refused: str) -> dict[str, Any]:
-    return {
-        "what": one.what,
-        "value": one.value,
-        "type": one.shift,
-        "prior": _estimates(one.draws.prior),
-        "combine": None if refused else _estimates(one.draws.combine),
-        "wide_weight": one.draws.wide,
     }
 
 

@@ -1,83 +1,28 @@
 """summary.json of a calibration, typed: writing, reading, JSON Schema and messages follow.
 
-NaN is null in the file. Every part is read by its attributes, so that what computes the numbers
-may be any class with the same names.
+NaN is null in the file. Parts that are dataclasses are those that the numbers are computed as.
 """
 
 import json
-import math
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    ValidationError,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from misgen.analysis.rates import Estimate, Rates
+from misgen.analysis.json_fields import Integers, Interval, Number, Numbers
+from misgen.analysis.modifiers.results import (
+    CapabilitySlope,
+    DoseResponse,
+    Multiplicativity,
+    RiskRatio,
+)
+from misgen.analysis.rates import Rates
 
 SCHEMA_VERSION = 4
 """Of summary.json and draws.parquet; rises with every change of either."""
 SUMMARY = "summary.json"
 REMEDY = "run `misgen calibrate --results RESULTS -o FOLDER` with this misgen again"
-
-_NULLABLE = {"type": ["number", "null"]}
-
-
-def _nan(value: object) -> object:
-    return math.nan if value is None else value
-
-
-def _null(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _estimate(value: Any) -> Estimate:
-    """Of an `Estimate`, or of what `_fields` writes."""
-    if isinstance(value, Estimate):
-        return value
-    if not isinstance(value, Mapping) or {*value} != {*Estimate._fields}:
-        raise ValueError(f"an estimate has {', '.join(Estimate._fields)}")
-    numbers = [value[name] for name in ("value", "low", "high")]
-    if any(isinstance(each, str | bool) for each in numbers) or type(value["reason"]) is not str:
-        raise ValueError("value, low and high are numbers or null, reason is text")
-    middle, low, high = (math.nan if each is None else float(each) for each in numbers)
-    return Estimate(middle, low, high, value["reason"])
-
-
-def _fields(found: Estimate) -> dict[str, float | str | None]:
-    return {"value": _null(found.value), "low": _null(found.low), "high": _null(found.high),
-            "reason": found.reason}  # fmt: skip
-
-
-def _listed(values: object) -> object:
-    return values.tolist() if isinstance(values, np.ndarray) else values
-
-
-Number = Annotated[float, BeforeValidator(_nan), PlainSerializer(_null), WithJsonSchema(_NULLABLE)]
-Numbers = Annotated[tuple[Number, ...], BeforeValidator(_listed)]
-Integers = Annotated[tuple[int, ...], BeforeValidator(_listed)]
-Interval = Annotated[
-    Estimate,
-    PlainValidator(_estimate),
-    PlainSerializer(_fields),
-    WithJsonSchema({
-        "type": "object",
-        "properties": {**dict.fromkeys(("value", "low", "high"), _NULLABLE),
-                       "reason": {"type": "string"}},
-        "required": [*Estimate._fields],
-        "additionalProperties": False,
-    }),
-]  # fmt: skip
 
 
 def _every_rate(rates: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +35,7 @@ RateIntervals = Annotated[dict[str, Interval], AfterValidator(_every_rate)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", revalidate_instances="always")
 
 
 class Provenance(BaseModel):
@@ -252,88 +197,21 @@ class MultiplierSummary(_Part):
     note: str
 
 
-class RatioSummary(_Part):
-    """As `misgen.analysis.modifiers.ratios.RiskRatio` says."""
-
-    modifier: str
-    level: str
-    arm: str
-    reference: str
-    scope: str
-    cells: tuple[tuple[str, str], ...]
-    link: str
-    ratio: Interval
-    raw: Number
-    factors: dict[str, Interval]
-    log_mean: Number
-    log_sd: Number
-    k_agents: int
-    k_reference: int
-    levels: str
-    spread: Interval
-    new_cell: Interval
-    tags: str
-    note: str
-    at_reference: bool
-
-
-class SlopeSummary(_Part):
-    """As `misgen.analysis.modifiers.dose_response.CapabilitySlope` says."""
-
-    family: str
-    cell: str
-    arm: str
-    slope: Interval
-    agent_number: Integers
-    competence: Numbers
-    p_gm: Numbers
-
-
-class DoseSummary(_Part):
-    """As `misgen.analysis.modifiers.dose_response.DoseResponse` says."""
-
-    family: str
-    cell: str
-    dose: str
-    doses: tuple[float, ...]
-    agents: tuple[int, ...]
-    levels: tuple[str, ...]
-    rates: tuple[Interval, ...]
-    dots: tuple[Numbers, ...]
-    fit: tuple[Interval, ...]
-    half_effect_dose: Interval
-    between: tuple[Number, Number]
-
-
-class PairSummary(_Part):
-    """As `misgen.analysis.modifiers.multiplicativity.Multiplicativity` says."""
-
-    family: str
-    cell: str
-    pair: tuple[str, str]
-    arms: tuple[str, ...]
-    agents: tuple[int, ...]
-    ratio_of_ratios: dict[str, Interval]
-    expected: Number
-    ceiling: Number
-    verdict: str
-    best_scale: str
-    agents_needed: int
-    tags: str
-
-
 class ModifierSummary(_Part):
     """What the arms say about modifiers. not_identified: a modifier, or modifier/level, and
     the reason."""
 
-    ratios: tuple[RatioSummary, ...]
-    slopes: tuple[SlopeSummary, ...]
-    dose_responses: tuple[DoseSummary, ...]
-    multiplicativity: tuple[PairSummary, ...]
+    model_config = ConfigDict(from_attributes=True)
+
+    ratios: tuple[RiskRatio, ...]
+    slopes: tuple[CapabilitySlope, ...]
+    dose_responses: tuple[DoseResponse, ...]
+    multiplicativity: tuple[Multiplicativity, ...]
     not_identified: dict[str, str]
 
 
-class ConflictRow(_Part):
+@dataclass(frozen=True)
+class ConflictRow:
     """A measured factor of a cell beside the prior's prediction. tail: two-sided."""
 
     family: str
@@ -364,7 +242,8 @@ class ConflictSummary(_Part):
         return sum(row.flagged for row in self.rows)
 
 
-class SweepRow(_Part):
+@dataclass(frozen=True)
+class SweepRow:
     """One type where `what` ("kappa" or "phi") has another value."""
 
     what: str
@@ -375,7 +254,8 @@ class SweepRow(_Part):
     wide_weight: Number
 
 
-class LogSdRow(_Part):
+@dataclass(frozen=True)
+class SweptMultiplier:
     """A measured multiplier where the source's has another spread on the log scale."""
 
     log_sd: float
@@ -385,33 +265,40 @@ class LogSdRow(_Part):
     combine: Interval
 
 
-class ScoreSummary(_Part):
+@dataclass(frozen=True)
+class Score:
+    """A forecast of p_gm and how it did."""
+
     forecast: float
     log_score: float
     brier: float
 
 
-class HeldOutSummaryRow(_Part):
-    """left_out: "cell", "type" or "family"."""
+@dataclass(frozen=True)
+class HeldOutRow:
+    """cell: `family/code`; with "family" the family, whose numbers are means over its cells.
+    measured: p_gm of the competent agents."""
 
     left_out: Literal["cell", "type", "family"]
     cell: str
     measured: float
     agents: int
-    model: ScoreSummary
-    source: ScoreSummary
-    pooled: ScoreSummary
+    model: Score
+    source: Score
+    pooled: Score
 
 
-class HeldOutSummary(_Part):
+@dataclass(frozen=True)
+class HeldOut:
     """reason: why there are no rows, or empty; verdict: in plain words."""
 
     reason: str
     verdict: str
-    rows: tuple[HeldOutSummaryRow, ...]
+    rows: tuple[HeldOutRow, ...]
 
 
-class Warned(_Part):
+@dataclass(frozen=True)
+class Warned:
     """about: the shift type or the modifier that the text is about; "" for any prediction."""
 
     about: str
@@ -436,8 +323,8 @@ class Summary(_Part):
     modifier_report: ModifierSummary
     conflicts: ConflictSummary
     sweep: tuple[SweepRow, ...]
-    log_sd_sweep: tuple[LogSdRow, ...]
-    held_out: HeldOutSummary
+    log_sd_sweep: tuple[SweptMultiplier, ...]
+    held_out: HeldOut
     data_warnings: dict[str, tuple[Warned, ...]]
     warnings: tuple[str, ...]
     limits: tuple[str, ...]

@@ -6,11 +6,11 @@ agents are. Functions take counts and arrays; reading records is the work of `me
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from misgen.analysis.modifiers.results import DoseResponse
 from misgen.analysis.rates import (
     LEVEL,
     MIN_AGENTS,
@@ -27,29 +27,6 @@ PRIOR_SD = 1.5
 """Of a slope on logarithmic scales, about 0."""
 MIN_DOSES = 3
 """Two doses have a difference, and no half effect between them that the data could place."""
-
-
-@dataclass(frozen=True)
-class DoseResponse:
-    """p_gm of all trained agents of one cell by dose, lowest first; every tuple is [doses].
-
-    levels: distinguishing levels of an agent, fewest-most. dots: g_a of each agent. fit: never
-    rising with the dose. half_effect_dose: interpolated between the two neighbouring doses that
-    enclose it (`between`); between them the data know only that the rate falls, so its interval
-    reaches from the lower neighbour to the upper one of the draws.
-    """
-
-    family: str
-    cell: str
-    dose: str
-    doses: tuple[float, ...]
-    agents: tuple[int, ...]
-    levels: tuple[str, ...]
-    rates: tuple[Estimate, ...]
-    dots: tuple[FloatArray, ...]
-    fit: tuple[Estimate, ...]
-    half_effect_dose: Estimate
-    between: tuple[float, float]
 
 
 def dose_response(
@@ -75,7 +52,7 @@ def dose_response(
         tuple(agents.k for agents in counts),
         tuple(agents.levels_each for agents in counts),
         tuple(estimates(agents, replicates, seed)["p_gm"] for agents in counts),
-        tuple(agents.shares()[1] for agents in counts),
+        tuple(tuple(agents.shares()[1].tolist()) for agents in counts),
         tuple(estimate(float(r[0]), f, a.k) for r, f, a in zip(raw, fits, counts, strict=True)),
         _half_estimate(doses, float(half), draws, fits, int(sizes.min())),
         (float(ends[0][0]), float(ends[1][0])),
@@ -137,22 +114,6 @@ def _half_estimate(
     _, left, right = half_effect(doses, fits)
     low, high = np.nanquantile(left, tail), np.nanquantile(right, 1 - tail)
     return Estimate(half, float(low), float(high))
-
-
-@dataclass(frozen=True)
-class CapabilitySlope:
-    """d ln p_gm / d ln competence over the checkpoints of a cell's agents; every array is [points].
-
-    A slope of 1: twice the competence, twice the risk.
-    """
-
-    family: str
-    cell: str
-    arm: str
-    slope: Estimate
-    agent_number: IntArray
-    competence: FloatArray
-    p_gm: FloatArray
 
 
 def log_slope(agent: IntArray, x: FloatArray, rate: FloatArray) -> Estimate:

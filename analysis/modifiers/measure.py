@@ -25,15 +25,16 @@ from misgen.analysis.modifiers.comparisons import (
     comparisons,
     with_checkpoints,
 )
-from misgen.analysis.modifiers.dose_response import (
+from misgen.analysis.modifiers.dose_response import dose_response, log_slope
+from misgen.analysis.modifiers.log_ratios import check_link
+from misgen.analysis.modifiers.multiplicativity import multiplicativity
+from misgen.analysis.modifiers.ratios import pooled_ratios, ratio_of
+from misgen.analysis.modifiers.results import (
     CapabilitySlope,
     DoseResponse,
-    dose_response,
-    log_slope,
+    Multiplicativity,
+    RiskRatio,
 )
-from misgen.analysis.modifiers.log_ratios import check_link
-from misgen.analysis.modifiers.multiplicativity import Multiplicativity, multiplicativity
-from misgen.analysis.modifiers.ratios import RiskRatio, pooled_ratios, ratio_of
 from misgen.analysis.records import Records
 
 
@@ -135,11 +136,13 @@ def _slopes(cell: Cell, reference: Setup) -> Iterator[CapabilitySlope]:
     for setup in with_checkpoints(cell, reference):
         known = [(block, x) for block, x in cell.checkpoints[setup] if x > 0]
         if known:
-            agent = np.array([block.agent_number for block, _ in known])
-            competence = np.array([x for _, x in known])
-            p_gm = np.array([block.goal_failed / block.scored for block, _ in known])
-            slope = log_slope(agent, competence, p_gm)
-            yield CapabilitySlope(*cell.where, setup.label, slope, agent, competence, p_gm)
+            agent = [block.agent_number for block, _ in known]
+            competence = [x for _, x in known]
+            p_gm = [block.goal_failed / block.scored for block, _ in known]
+            slope = log_slope(np.array(agent), np.array(competence), np.array(p_gm))
+            yield CapabilitySlope(
+                *cell.where, setup.label, slope, tuple(agent), tuple(competence), tuple(p_gm)
+            )
 
 
 # ---------------------------------------------------------------------------------- what is missing

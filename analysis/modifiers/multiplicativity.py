@@ -1,8 +1,7 @@
 """Whether two modifiers multiply: the ratio of ratios of four arms of one cell, on three scales."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import combinations, permutations
 from types import MappingProxyType
 
@@ -10,36 +9,12 @@ import numpy as np
 
 from misgen.analysis.modifiers.cells import Cell, Setup
 from misgen.analysis.modifiers.log_ratios import LINKS, log_ratio
+from misgen.analysis.modifiers.results import Multiplicativity
 from misgen.analysis.rates import AgentCounts, Estimate, point_rates
 from misgen.analysis.records import tags_of
 
 HOLDS = (0.8, 1.25)
 """A ratio of ratios inside these says that two modifiers multiply."""
-
-
-@dataclass(frozen=True)
-class Multiplicativity:
-    """Whether two modifiers multiply in one cell: RR(both) / (RR(first) x RR(second)).
-
-    ratio_of_ratios: by link; the verdict is about "log". expected: p_gm if they multiplied;
-    ceiling: 1 / max(1, expected), the largest ratio of ratios that probabilities allow. verdict:
-    "holds" | "violated" | "undetermined" | "ceiling", the last where arithmetic alone keeps the
-    ratio below .8. best_scale: the link of the smallest interaction. agents_needed: in each arm,
-    at least, for an interval that fits inside .8-1.25. arms, agents: neither, first, second, both.
-    """
-
-    family: str
-    cell: str
-    pair: tuple[str, str]
-    arms: tuple[str, ...]
-    agents: tuple[int, ...]
-    ratio_of_ratios: Mapping[str, Estimate]
-    expected: float
-    ceiling: float
-    verdict: str
-    best_scale: str
-    agents_needed: int
-    tags: str
 
 
 _AXES = MappingProxyType({"diversity": "d", "spec": "q", "method": "method"})

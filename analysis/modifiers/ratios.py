@@ -10,52 +10,19 @@ import numpy as np
 from misgen.analysis.modifiers.cells import Cell
 from misgen.analysis.modifiers.comparisons import LEVELS, Comparison
 from misgen.analysis.modifiers.log_ratios import LogRatio, log_ratio, pool
+from misgen.analysis.modifiers.results import RiskRatio
 from misgen.analysis.priors.types import FACTORS
 from misgen.analysis.rates import Estimate, count_range, estimate
 
-_NONE = Estimate(math.nan)
-
 
 @dataclass(frozen=True)
-class RiskRatio:
-    """p_gm of an arm relative to its reference arm, in one cell or pooled over cells.
+class CellRatio(RiskRatio):
+    """Of one cell. measured: "p_gm" and each factor, to be pooled."""
 
-    ratio: of rates, hazards or odds by `link`, raw in a cell and the median of the pooled mean;
-    with fewer than 3 agents in an arm without an interval, and with the reason. raw: of a cell the
-    same, pooled the geometric mean; NaN where undefined. factors: likewise for p_capable,
-    p_goal_fail, p_harm, on the scale of rates: raw they multiply to the ratio of p_harmful_gm.
-    log_mean, log_sd: of the logarithm; NaN without an interval. spread: standard deviation of the
-    logarithm between cells, new_cell: the ratio in a further one; pooled only.
-    scope: "cell", "pooled" (over identified cells that inform their type) or "pooled, all cells".
-    at_reference: the arm compared against is the reference arm itself (for capability: its
-    checkpoints).
-    """
-
-    modifier: str
-    level: str
-    arm: str
-    reference: str
-    scope: str
-    cells: tuple[tuple[str, str], ...]
-    link: str
-    ratio: Estimate
-    raw: float
-    factors: Mapping[str, Estimate]
-    log_mean: float
-    log_sd: float
-    k_agents: int
-    k_reference: int
-    levels: str
-    spread: Estimate = _NONE
-    new_cell: Estimate = _NONE
-    tags: str = ""
-    note: str = ""
-    at_reference: bool = True
     measured: Mapping[str, LogRatio] = field(default_factory=dict, repr=False, compare=False)
-    """Of one cell, to be pooled: "p_gm" and each factor."""
 
 
-def ratio_of(cell: Cell, one: Comparison, link: str, draws: tuple[int, int]) -> RiskRatio:
+def ratio_of(cell: Cell, one: Comparison, link: str, draws: tuple[int, int]) -> CellRatio:
     """draws: replicates and seed."""
     arms = (one.agents, one.reference_agents)
     found = log_ratio(arms, "p_gm", link, *draws)
@@ -63,7 +30,7 @@ def ratio_of(cell: Cell, one: Comparison, link: str, draws: tuple[int, int]) -> 
     if cell.harm_by_construction:
         reason = "harm is by construction of the cell"
         factors["p_harm"] = LogRatio(Estimate(math.nan, reason=reason))
-    return RiskRatio(
+    return CellRatio(
         *one[:4], "cell", (cell.where,), link, found.ratio, found.ratio.value,
         {name: factor.ratio for name, factor in factors.items()}, found.log_mean, found.log_sd,
         one.agents.k, one.reference_agents.k,
@@ -74,10 +41,10 @@ def ratio_of(cell: Cell, one: Comparison, link: str, draws: tuple[int, int]) -> 
 
 
 def pooled_ratios(
-    single: Sequence[RiskRatio], pooled: Collection[tuple[str, str]]
+    single: Sequence[CellRatio], pooled: Collection[tuple[str, str]]
 ) -> Iterator[RiskRatio]:
     """Over the cells that may be pooled, (family, code), and over all where these are fewer."""
-    groups: dict[tuple[str, ...], list[RiskRatio]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[CellRatio]] = defaultdict(list)
     for one in single:
         groups[one.modifier, one.level, one.arm, one.reference].append(one)
     order = list(LEVELS)
@@ -89,7 +56,7 @@ def pooled_ratios(
             yield _pool(groups[key], "pooled, all cells")
 
 
-def _pool(ratios: Sequence[RiskRatio], scope: str) -> RiskRatio:
+def _pool(ratios: Sequence[CellRatio], scope: str) -> RiskRatio:
     """One ratio over the cells that have an interval; the raw one where none has."""
     usable = [one for one in ratios if not math.isnan(one.log_sd)]
     kept = usable or ratios
@@ -117,7 +84,7 @@ def _pool(ratios: Sequence[RiskRatio], scope: str) -> RiskRatio:
     return replace(pooled, **over._asdict(), note=note)
 
 
-def _pool_factor(name: str, ratios: Sequence[RiskRatio]) -> Estimate:
+def _pool_factor(name: str, ratios: Sequence[CellRatio]) -> Estimate:
     measured = [one.measured[name] for one in ratios if not math.isnan(one.measured[name].log_sd)]
     if measured:
         return pool(measured).ratio
@@ -125,7 +92,7 @@ def _pool_factor(name: str, ratios: Sequence[RiskRatio]) -> Estimate:
     return Estimate(value, reason=ratios[0].factors[name].reason)
 
 
-def _shared_note(ratios: Sequence[RiskRatio]) -> str:
+def _shared_note(ratios: Sequence[CellRatio]) -> str:
     """What the notes of all cells say."""
     first, *others = (one.note.split("; ") for one in ratios)
     return _joined(*(part for part in first if all(part in other for other in others)))

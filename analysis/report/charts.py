@@ -10,12 +10,11 @@ from misgen.analysis.calibration.handoff import CalibrationFile
 from misgen.analysis.calibration.summary import (
     ArmSummary,
     CellSummary,
-    DoseSummary,
-    RatioSummary,
     Summary,
     TypeSummary,
 )
 from misgen.analysis.calibration.tables import DOSES, where
+from misgen.analysis.modifiers.results import DoseResponse, RiskRatio
 from misgen.analysis.priors.types import SHIFT_TYPES, PriorSet
 from misgen.analysis.rates import MIN_CAPABLE, Estimate, FloatArray
 from misgen.analysis.report.content import Chart, family_name, percent, percent_scale, percent_span
@@ -215,7 +214,7 @@ _TITLES = {
 }
 
 
-def _drawn(ratios: Sequence[RatioSummary]) -> list[RatioSummary]:
+def _drawn(ratios: Sequence[RiskRatio]) -> list[RiskRatio]:
     """Of each arm the ratio pooled over identified cells; without one, those of single cells."""
     pooled = [one for one in ratios if one.scope == "pooled"]
     arms = {(one.modifier, one.arm) for one in pooled}
@@ -254,13 +253,13 @@ def _forest(groups: Sequence[Group], spec: float) -> Chart:
 
 def dose_charts(summary: Summary) -> list[Chart]:
     """One per cell, by d; by broken episodes where d was not varied."""
-    best: dict[str, DoseSummary] = {}
+    best: dict[str, DoseResponse] = {}
     for one in sorted(summary.modifier_report.dose_responses, key=lambda one: one.dose != "d"):
         best.setdefault(one.cell, one)
     return [_dose_chart(best[cell]) for cell in sorted(best)]
 
 
-def _dose_chart(one: DoseSummary) -> Chart:
+def _dose_chart(one: DoseResponse) -> Chart:
     columns = [
         Dose(dose_label(dose), *rate[:3], np.array(dots))
         for dose, rate, dots in zip(one.doses, one.rates, one.dots, strict=True)

@@ -19,7 +19,7 @@ from misgen.analysis.calibration.conflict import (
     expected_by_chance,
     predictive,
 )
-from misgen.analysis.calibration.draws import Settings
+from misgen.analysis.calibration.draws import Settings, estimates_of
 from misgen.analysis.calibration.handoff import RATES
 from misgen.analysis.calibration.measured import MeasuredCell, measure_cells, of_setting
 from misgen.analysis.calibration.summarize import HARM_NOTE, data_warnings, summary_of
@@ -301,23 +301,18 @@ def test_more_weight_of_the_prior_narrows_it(demo: Calibration, tmp_path: Path) 
     arms = {d: TRUTH[d] for d in (0.0, 1.0)}
     found = run(write_study(tmp_path, cells=DEMO, truth=arms), kappas=(2, 10, 50)).sweep
     swept = [one for one in found if one.what == "kappa"]
-    widths = [
-        np.ptp(np.quantile(one.draws.prior["p_gm"], [0.05, 0.95]))
-        for one in swept
-        if one.shift == "extreme"
-    ]
+    extreme = [one.prior["p_gm"] for one in swept if one.type == "extreme"]
+    widths = [one.high - one.low for one in extreme]
     assert len(swept) == 12 and widths[0] > widths[1] > widths[2]
 
 
 def test_the_sweeps_hold_the_calibration_itself(calibrated: Calibration) -> None:
     for what, used in (("kappa", 10.0), ("phi", PHI)):
         rows = [one for one in calibrated.sweep if (one.what, one.value) == (what, used)]
-        assert [one.shift for one in rows] == [*SHIFT_TYPES]
+        assert [one.type for one in rows] == [*SHIFT_TYPES]
         for one in rows:
-            assert (
-                one.draws.combine["p_gm"] == calibrated.draws[f"combine/{one.shift}/p_gm"]
-            ).all()
-    p_gm = [one.draws.combine["p_gm"].mean() for one in calibrated.sweep if one.shift == "extreme"]
+            assert one.combine == estimates_of(calibrated.draws, f"combine/{one.type}/")
+    p_gm = [one.combine["p_gm"].value for one in calibrated.sweep if one.type == "extreme"]
     swept = p_gm[1:]  # over phi: the more a cell counts, the nearer the data
     assert swept == sorted(swept, reverse=True)
 

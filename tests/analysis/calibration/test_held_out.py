@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from tests.analysis.simulated_study import write_study
 
-from misgen.analysis.calibration.held_out import HeldOut, HeldOutRow, held_out, pooled_rate, score
+from misgen.analysis.calibration.held_out import held_out, pooled_rate, score, verdict
 from misgen.analysis.calibration.measured import measure_cells
+from misgen.analysis.calibration.summary import HeldOutRow
 from misgen.analysis.priors import load_priors
 from misgen.analysis.records import read_records
 
@@ -46,17 +47,18 @@ def row(model: float, source: float, pooled: float, measured: float = 0.3) -> He
 
 
 def test_the_verdict_is_plain() -> None:
-    better = HeldOut((row(0.3, 0.6, 0.5),)).verdict
+    better = verdict([row(0.3, 0.6, 0.5)])
     assert "is better than the source's prior and one pooled rate" in better
-    mixed = HeldOut((row(0.4, 0.6, 0.3),)).verdict
+    mixed = verdict([row(0.4, 0.6, 0.3)])
     assert "better than the source's prior but no better than one pooled rate" in mixed
-    worse = HeldOut((row(0.9, 0.4, 0.3),)).verdict
+    worse = verdict([row(0.9, 0.4, 0.3)])
     assert "is no better than the source's prior and one pooled rate" in worse
-    assert HeldOut((), "one cell").verdict == "No held-out prediction: one cell."
 
 
 def test_one_cell_cannot_be_held_out() -> None:
-    assert "two cells" in held_out([], load_priors()).reason
+    found = held_out([], load_priors())
+    assert "two cells" in found.reason
+    assert found.verdict == f"No held-out prediction: {found.reason}."
 
 
 def test_cells_that_contradict_the_source_are_predicted_from_each_other(tmp_path: Path) -> None:

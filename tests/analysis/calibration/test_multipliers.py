@@ -10,7 +10,7 @@ import pytest
 from misgen.analysis.calibration.multipliers import Multiplier, condition, multipliers
 from misgen.analysis.modifiers.comparisons import REFERENCE
 from misgen.analysis.modifiers.measure import ModifierReport
-from misgen.analysis.modifiers.ratios import RiskRatio
+from misgen.analysis.modifiers.results import RiskRatio
 from misgen.analysis.priors import load_priors
 from misgen.analysis.rates import Estimate
 

@@ -16,7 +16,7 @@ from misgen.analysis.modifiers.comparisons import (
 )
 from misgen.analysis.modifiers.measure import ModifierReport, measure_modifiers
 from misgen.analysis.modifiers.multiplicativity import agents_needed, verdict
-from misgen.analysis.modifiers.ratios import RiskRatio
+from misgen.analysis.modifiers.results import RiskRatio
 from misgen.analysis.rates import AgentCounts, Estimate
 from misgen.analysis.records import read_records
 
@@ -349,7 +349,7 @@ def test_dose_response_over_d_and_over_broken_episodes(study: Any) -> None:
 
 def test_the_slope_over_checkpoints(report: ModifierReport) -> None:
     (slope,) = report.slopes
-    assert sorted(set(slope.competence.round(6))) == [0.4, 1.0]
+    assert sorted(set(np.round(slope.competence, 6))) == [0.4, 1.0]
     assert sorted(set(slope.agent_number)) == [0, 1, 2, 3]
     # p_gm .3 at competence .4, .6 at 1.
     assert slope.slope.value == pytest.approx(math.log(2) / math.log(2.5), abs=0.02)
