@@ -20,7 +20,7 @@ from misgen.analysis.along import Along, arms_along
 from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison
 from misgen.analysis.rates import FloatArray
 from misgen.analysis.report.study_charts import AgentDots, Curves
-from misgen.analysis.report.study_trends import agent_dots, curves_of, half_places, value_label
+from misgen.analysis.report.study_content import agent_dots, curves_of, half_places, value_label
 
 FORMATS = ("png", "svg", "pdf")
 NOTE = "A dot is an agent; diamond and bar: mean over agents, central 90 %"

@@ -7,7 +7,7 @@ import difflib
 import io
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,12 +26,22 @@ def number(value: float) -> str:
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
-def span(estimate: Estimate) -> str:
+def percent(value: float) -> str:
+    """`12.3`, or `-` for NaN; the unit stands beside it."""
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def points(value: float) -> str:
+    """A difference in percent, `+12.3`, or `-` for NaN."""
+    return "-" if math.isnan(value) else f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def span(estimate: Estimate, form: Callable[[float], str] = number) -> str:
     """`.250 [.100, .400]`; the brackets or the value alone where the other is not defined."""
     if math.isnan(estimate.low):
-        return number(estimate.value)
-    value = "" if math.isnan(estimate.value) else f"{number(estimate.value)} "
-    return f"{value}[{number(estimate.low)}, {number(estimate.high)}]"
+        return form(estimate.value)
+    value = "" if math.isnan(estimate.value) else f"{form(estimate.value)} "
+    return f"{value}[{form(estimate.low)}, {form(estimate.high)}]"
 
 
 def dose_label(dose: float) -> str:

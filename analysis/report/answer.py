@@ -2,68 +2,51 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from misgen.analysis.calibration.checks import mean_scores
 from misgen.analysis.calibration.handoff import DRAWS, CalibrationFile
-from misgen.analysis.calibration.held_out import mean_scores
 from misgen.analysis.calibration.summarize import OWN_NOTE
 from misgen.analysis.calibration.summary import SUMMARY, Summary, TypeSummary
 from misgen.analysis.calibration.tables import tables_of
 from misgen.analysis.report.charts import domain_chart, type_title
-from misgen.analysis.report.content import Chart, percent, percent_span
 from misgen.analysis.report.lab import DOMAIN, KINDS
 from misgen.analysis.report.what_if import panel
 from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.risk.table import DomainRow, domain_rows, format_product
 from misgen.analysis.tables import Table, Value
+from misgen.analysis.text import percent, span
 from misgen.analysis.words import RATE_NAMES
 
 
-@dataclass(frozen=True)
-class AnswerPage:
-    """sentences: (question, answer). period: the one that the calibration's date lies in. left_out:
-    cells that combine does not read, and why. panel: for the script. files: (name, what it is)
-    beside the page."""
-
-    sentences: Sequence[tuple[str, str]]
-    period: str
-    domains: Chart
-    has_posterior: bool
-    rates: Table
-    left_out: Sequence[str]
-    panel: Mapping[str, Any]
-    folder: str
-    files: Sequence[tuple[str, str]]
-
-
-def answer_of(file: CalibrationFile, models: Mapping[str, RiskModel]) -> AnswerPage:
-    """Everything on the page. models: as `pages.models_of` makes them."""
+def answer_of(file: CalibrationFile, models: Mapping[str, RiskModel]) -> dict[str, Any]:
+    """For the template. models: as `pages.models_of` makes them. period: the one that the
+    calibration's date lies in. panel: for the script. files: (name, what it is) beside the page."""
     summary = file.summary
     rows = {name: domain_rows(model) for name, model in models.items() if name != "only"}
     pairs = list(zip(*rows.values(), strict=True))
     period = _period(summary.provenance.date_utc, [*models["none"].priors.periods])
     now = next(p for p in pairs if (p[0].domain.name, p[0].period.name) == (DOMAIN, period))
-    return AnswerPage(
-        sentences=[
+    return {
+        "sentences": [
             ("What does the model say?", _says(now[0])),
             ("What could the agents test?", _tested(summary)),
             ("Do they agree?", " ".join([*_agree(summary), *_forecast(summary), *_carried(now)])),
         ],
-        period=period,
-        domains=domain_chart(pairs, [KINDS[name] for name in rows]),
-        has_posterior=not summary.refused,
-        rates=rates_table(summary),
-        left_out=[f"{cell.cell}: {cell.left_out}" for cell in summary.cells if cell.left_out],
-        panel=panel(models),
-        folder=file.folder.name,
-        files=[
+        "period": period,
+        "domains": domain_chart(pairs, [KINDS[name] for name in rows]),
+        "has_posterior": not summary.refused,
+        "rates": rates_table(summary),
+        "left_out": [f"{cell.cell}: {cell.left_out}" for cell in summary.cells if cell.left_out],
+        "panel": panel(models),
+        "folder": file.folder.name,
+        "files": [
             ("calibration.txt", "every table as text"),
             (SUMMARY, "every number, with settings and provenance"),
             (DRAWS, f"{file.num_draws} joint draws of every parameter"),
             *((f"{name}.csv", table.title) for name, table in tables_of(summary).items()),
         ],
-    )
+    }
 
 
 def _period(date: str, periods: Sequence[str]) -> str:
@@ -139,8 +122,13 @@ def _agree(summary: Summary) -> list[str]:
     beside = [row for row in summary.types if row.cells and not row.wide_flagged]
     words = []
     if against:
+        lower = [_measured_gm(summary, row) < row.source.rates["p_gm"] for row in against]
+        how = (
+            "less often than" if all(lower) else "unlike what" if any(lower) else "more often than"
+        )
         words.append(
-            f"Not for type {_listed(against)}: {_direction(summary, against)}, and outweigh it."
+            f"Not for type {_listed(against)}: the agents pursue the wrong goal {how} the source "
+            "says, and outweigh it."
         )
     words += [
         f"Type {row.number} rests on one cell, {row.cells[0].rpartition('/')[2]}."
@@ -149,24 +137,13 @@ def _agree(summary: Summary) -> list[str]:
     ]
     if beside:
         words.append(f"Type {_listed(beside)}: the agents do not contradict the source.")
+    flagged = ", ".join(f"{row.cell} {RATE_NAMES[row.factor]}" for row in found.rows if row.flagged)
     words.append(
         f"Of single factors {found.flagged} of {found.tests} are in conflict"
-        f"{_flagged_factors(summary)}; chance alone would give {found.expected_by_chance:.1f}."
+        f"{f' ({flagged})' if flagged else ''}; chance alone would give "
+        f"{found.expected_by_chance:.1f}."
     )
     return words
-
-
-def _flagged_factors(summary: Summary) -> str:
-    names = [
-        f"{row.cell} {RATE_NAMES[row.factor]}" for row in summary.conflicts.rows if row.flagged
-    ]
-    return f" ({', '.join(names)})" if names else ""
-
-
-def _direction(summary: Summary, types: Sequence[TypeSummary]) -> str:
-    lower = [_measured_gm(summary, row) < row.source.rates["p_gm"] for row in types]
-    words = "less often than" if all(lower) else "unlike what" if any(lower) else "more often than"
-    return f"the agents pursue the wrong goal {words} the source says"
 
 
 def _measured_gm(summary: Summary, row: TypeSummary) -> float:
@@ -201,7 +178,7 @@ def rates_table(summary: Summary) -> Table:
     """P(goal misgeneralization) of every type [%]: source, agents of both arms, both together."""
     rows: list[list[Value]] = []
     for row in summary.types:
-        both = "-" if row.combine is None else percent_span(row.combine["p_gm"])
+        both = "-" if row.combine is None else span(row.combine["p_gm"], percent)
         if row.combine is not None and row.keeps_prior:
             both = "source kept"
         rows.append([

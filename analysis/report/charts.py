@@ -7,20 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from misgen.analysis.calibration.handoff import CalibrationFile
-from misgen.analysis.calibration.summary import (
-    ArmSummary,
-    CellSummary,
-    Summary,
-    TypeSummary,
-)
+from misgen.analysis.calibration.summary import ArmSummary, Summary, TypeSummary
 from misgen.analysis.calibration.tables import DOSES, where
 from misgen.analysis.modifiers.results import DoseResponse, RiskRatio
 from misgen.analysis.priors.types import SHIFT_TYPES, PriorSet
-from misgen.analysis.rates import MIN_CAPABLE, Estimate, FloatArray
-from misgen.analysis.report.content import Chart, family_name, percent, percent_scale, percent_span
+from misgen.analysis.rates import MIN_CAPABLE, FloatArray
+from misgen.analysis.report.content import Chart, family_name
 from misgen.analysis.report.figures import (
-    Bar,
-    Dose,
     Group,
     Line,
     Ridge,
@@ -32,7 +25,7 @@ from misgen.analysis.report.figures import (
 )
 from misgen.analysis.risk.sensitivity import Swing
 from misgen.analysis.risk.table import DomainRow
-from misgen.analysis.text import dose_label
+from misgen.analysis.text import dose_label, percent, span
 from misgen.analysis.words import MODIFIERS, PRODUCTS, RATE_NAMES
 
 _BINS = 40
@@ -43,6 +36,14 @@ _WIDEST = (0.01, 100.0)
 
 def type_title(row: TypeSummary) -> str:
     return f"{row.number} {row.label.lower()}"
+
+
+def _percent_scale(label: str, top: float) -> Scale:
+    """From 0 to the next round number above the fraction `top`, at most 1."""
+    for high, step in ((0.05, 0.01), (0.1, 0.02), (0.25, 0.05), (0.5, 0.1), (0.8, 0.2)):
+        if top <= high:
+            return Scale(label, high=high, step=step, percent=True)
+    return Scale(label, percent=True)
 
 
 # ------------------------------------------------------------------------------------- the answer
@@ -59,7 +60,7 @@ def domain_chart(pairs: Sequence[Sequence[DomainRow]], names: Sequence[str]) -> 
             found, label = row.p_harmful_gm, row.period.name * (i == 0)
             lines.append(Line(label, kind, found.median, found.low, found.high, band=row.printed))
     tops = [max((row.p_harmful_gm.high, *(row.printed or ()))) for pair in pairs for row in pair]
-    scale = percent_scale("p_harmful_gm [%]", max(tops))
+    scale = _percent_scale("p_harmful_gm [%]", max(tops))
     alt = "p_harmful_gm in percent by domain and period. " + "; ".join(map(_domain_words, pairs))
     drawn = [Group(title, lines) for title, lines in groups.items()]
     caption = "Medians and central 90 %. Shaded: the range that the source prints, where it does."
@@ -84,19 +85,24 @@ def factor_charts(summary: Summary) -> list[Chart]:
     """A chart per factor and product, rows by shift type; none where nothing was measured."""
     if not any(cell.shown for cell in summary.cells):
         return []
-    return [_factor_chart(summary, rate) for rate in RATE_NAMES]
+    return [_factor_chart(summary, rate, words) for rate, words in RATE_NAMES.items()]
 
 
-def _factor_chart(summary: Summary, rate: str) -> Chart:
+def _factor_chart(summary: Summary, rate: str, words: str) -> Chart:
     groups = [
         Group(type_title(row), [*_factor_lines(summary, row, rate)], row.source.rates[rate])
         for row in summary.types
     ]
-    parts = [f"{group.title}: " + ", ".join(map(_spoken, group.lines)) for group in groups]
-    alt = f"{RATE_NAMES[rate]} in percent by shift type. " + "; ".join(parts)
-    scale = Scale(f"{RATE_NAMES[rate]} [%]", percent=True)
+    said = [
+        f"{group.title}: "
+        + ", ".join(f"{one.label} {one.note if math.isnan(one.value) else percent(one.value)}"
+                    for one in group.lines)
+        for group in groups
+    ]  # fmt: skip
+    alt = f"{words} in percent by shift type. " + "; ".join(said)
+    scale = Scale(f"{words} [%]", percent=True)
     svg = interval_chart(f"factor-{rate.replace('_', '-')}", groups, scale, alt)
-    return Chart(RATE_NAMES[rate], svg, _FACTOR_CAPTIONS[rate])
+    return Chart(words, svg, _FACTOR_CAPTIONS[rate])
 
 
 _FACTOR_CAPTIONS = {
@@ -109,31 +115,20 @@ _FACTOR_CAPTIONS = {
 }
 
 
-def _spoken(line: Line) -> str:
-    if math.isnan(line.value):
-        return f"{line.label} {line.note}"
-    return f"{line.label} {percent(line.value)}"
-
-
 def _factor_lines(summary: Summary, row: TypeSummary, rate: str) -> Iterator[Line]:
     prior = row.prior[rate]
     yield Line("source", "source", row.source.rates[rate], prior.low, prior.high)
     for cell in summary.cells_of(row.type):
         if cell.shown is not None and cell.informs_type:
-            yield _measured_line(cell, rate)
+            name, arm = cell.shown
+            label = cell.cell + f", d = {arm.d:g}" * (name == "d0")
+            found, dots = arm.competent.rates[rate], _dots(arm, rate)
+            yield Line(label, "measured", *found[:3], dots, "not defined", bool(cell.left_out))
     if row.combine is None or row.keeps_prior:
         note = "no posterior" if row.combine is None else "prior kept"
         yield Line("posterior", "posterior", math.nan, note=note)
     else:
         yield Line("posterior", "posterior", *row.combine[rate][:3])
-
-
-def _measured_line(cell: CellSummary, rate: str) -> Line:
-    assert cell.shown is not None
-    name, arm = cell.shown
-    found = arm.competent.rates[rate]
-    label = cell.cell + f", d = {arm.d:g}" * (name == "d0")
-    return Line(label, "measured", *found[:3], _dots(arm, rate), "not defined", bool(cell.left_out))
 
 
 def _dots(arm: ArmSummary, rate: str) -> FloatArray:
@@ -142,9 +137,8 @@ def _dots(arm: ArmSummary, rate: str) -> FloatArray:
         gm, harmful = np.array(arm.agent_gm), np.array(arm.agent_harmful_gm)
         failed = gm * np.array(arm.agent_levels)
         return np.where(failed >= MIN_CAPABLE, harmful / np.where(failed > 0, gm, 1), np.nan)
-    names = {"p_goal_fail": "agent_goal_failure"}
-    name = names.get(rate, rate.replace("p_", "agent_", 1))
-    return np.array(getattr(arm, name), dtype=np.float64)
+    name = "goal_failure" if rate == "p_goal_fail" else rate.removeprefix("p_")
+    return np.array(getattr(arm, f"agent_{name}"), dtype=np.float64)
 
 
 # ------------------------------------------------------------------------------ prior and posterior
@@ -156,33 +150,27 @@ def posterior_charts(file: CalibrationFile) -> list[Chart]:
 
 
 def _posterior_chart(file: CalibrationFile, rate: str) -> Chart:
-    types, ridges = file.summary.types, []
-    tops = [np.quantile(file.column(f"{k}/{row.type}/{rate}"), 0.99)
-            for row in types for k in ("prior", "combine")]  # fmt: skip
-    scale = percent_scale(f"{rate} [%]", float(max(tops)))
+    types = file.summary.types
+    draws = [[file.column(f"{kind}/{row.type}/{rate}") for kind in ("prior", "combine")]
+             for row in types]  # fmt: skip
+    top = max(np.quantile(values, 0.99) for pair in draws for values in pair)
+    scale = _percent_scale(f"{rate} [%]", float(top))
     edges = np.linspace(0, scale.high, _BINS + 1)
-    for row in types:
-        before, after = (
-            _heights(file.column(f"{kind}/{row.type}/{rate}"), edges)
-            for kind in ("prior", "combine")
-        )
+    ridges = []
+    for row, pair in zip(types, draws, strict=True):
+        counts = [np.histogram(values, edges)[0] for values in pair]  # without what lies beyond
+        before, after = (np.asarray(one / max(one.max(), 1), dtype=np.float64) for one in counts)
         title = type_title(row) + ", prior kept" * bool(row.keeps_prior)
         filled = None if row.keeps_prior else after
         ridges.append(Ridge(title, edges, before, filled, row.source.rates[rate]))
     alt = f"Distributions of {rate} by shift type, prior and posterior. " + "; ".join(
-        f"{type_title(row)}: prior {percent_span(row.prior[rate])}, "
-        f"posterior {percent_span((row.combine or row.prior)[rate])}"
+        f"{type_title(row)}: prior {span(row.prior[rate], percent)}, "
+        f"posterior {span((row.combine or row.prior)[rate], percent)}"
         for row in types
     )
     svg = density_chart(f"posterior-{rate.replace('_', '-')}", ridges, scale, alt)
     caption = "Outline: prior. Filled: posterior. Dashed: the source's number."
     return Chart(rate, svg, caption)
-
-
-def _heights(draws: FloatArray, edges: FloatArray) -> FloatArray:
-    """A histogram of the draws with its maximum at 1 [bins], without draws beyond the edges."""
-    counts, _ = np.histogram(draws, edges)
-    return np.asarray(counts / max(counts.max(), 1), dtype=np.float64)
 
 
 # ---------------------------------------------------------------------------------------- modifiers
@@ -195,7 +183,11 @@ def forest_charts(summary: Summary, priors: PriorSet) -> list[Chart]:
     groups = []
     for name, modifier in priors.modifiers.items():
         lines = [
-            Line(f"{one.arm}, {where(one.scope, one.cells)}", "measured", *_inside(one.ratio))
+            Line(
+                f"{one.arm}, {where(one.scope, one.cells)}",
+                "measured",
+                *np.clip(one.ratio[:3], *_WIDEST).tolist(),  # NaN stays
+            )
             for one in _drawn(summary.modifier_report.ratios)
             if one.modifier == name and one.ratio.value > 0
         ]
@@ -221,12 +213,6 @@ def _drawn(ratios: Sequence[RiskRatio]) -> list[RiskRatio]:
     single = [one for one in ratios if one.scope == "cell"]
     found = pooled + [one for one in single if (one.modifier, one.arm) not in arms]
     return sorted(found, key=lambda one: one.arm)
-
-
-def _inside(ratio: Estimate) -> tuple[float, float, float]:
-    """(value, low, high) cut at the ends of the axis; NaN stays."""
-    value, low, high = np.clip(ratio[:3], *_WIDEST).tolist()
-    return value, low, high
 
 
 def _forest(groups: Sequence[Group], spec: float) -> Chart:
@@ -261,7 +247,7 @@ def dose_charts(summary: Summary) -> list[Chart]:
 
 def _dose_chart(one: DoseResponse) -> Chart:
     columns = [
-        Dose(dose_label(dose), *rate[:3], np.array(dots))
+        Line(dose_label(dose), "measured", *rate[:3], np.array(dots))
         for dose, rate, dots in zip(one.doses, one.rates, one.dots, strict=True)
     ]
     half = one.half_effect_dose
@@ -282,10 +268,10 @@ def _dose_chart(one: DoseResponse) -> Chart:
 
 def tornado_of(name: str, kind: str, domain: str, swings: Sequence[Swing]) -> Chart:
     """How far p_harmful_gm moves with each input. kind: whose colour the bars have."""
-    scale = percent_scale("p_harmful_gm [%]", max(max(s.low, s.high) for s in swings))
-    bars = [Bar(input_name(s.name), s.low, s.high) for s in swings[:_MOST_BARS]]
+    scale = _percent_scale("p_harmful_gm [%]", max(max(s.low, s.high) for s in swings))
+    bars = [(input_name(s.name), s.low, s.high) for s in swings[:_MOST_BARS]]
     middle = swings[0].middle
-    parts = [f"{bar.label} {percent(bar.low)} to {percent(bar.high)}" for bar in bars]
+    parts = [f"{label} {percent(low)} to {percent(high)}" for label, low, high in bars]
     alt = (
         f"How far p_harmful_gm in percent moves with each input, {domain}, {name}; all at their "
         f"medians: {percent(middle)}. " + "; ".join(parts)

@@ -156,14 +156,8 @@ def _row(figure: Figure, axis: Axes, line: Line, y: float, printed: float) -> No
     colour, has_dots = COLOURS[line.kind], len(line.dots) > 0
     if has_dots:
         spread = 6 * (np.random.default_rng(0).random(len(line.dots)) - 0.5)
-        dots: dict[str, Any] = {
-            "ms": 4.5,
-            "mew": 0,
-            "color": colour,
-            "alpha": 0.45,
-            "clip_on": False,
-        }
-        axis.plot(line.dots, y - 5 + spread, "o", **dots)
+        dots: dict[str, Any] = {"color": colour, "alpha": 0.45, "clip_on": False}
+        axis.plot(line.dots, y - 5 + spread, "o", ms=4.5, mew=0, **dots)
     middle = y + 6 * has_dots
     axis.plot([line.low, line.high], [middle] * 2, "-", lw=2, color=colour, solid_capstyle="butt")
     face = "none" if line.hollow else colour
@@ -214,28 +208,18 @@ def _ridge(axis: Axes, ridge: Ridge, base: float) -> None:
     axis.plot(ridge.edges[[0, -1]], [base] * 2, "-", lw=0.8, color=COLOURS["muted"])
 
 
-@dataclass(frozen=True)
-class Dose:
-    """One dose of a dose-response: its label, the mean with interval (NaN: none), agents' dots."""
-
-    label: str
-    value: float
-    low: float = np.nan
-    high: float = np.nan
-    dots: FloatArray = field(default_factory=lambda: np.empty(0))
-
-
 def dose_chart(
     name: str,
-    doses: Sequence[Dose],
+    doses: Sequence[Line],
     labels: tuple[str, str],
     alt: str,
     half_effect: float = np.nan,
 ) -> str:
     """SVG: the response at each dose, a fraction drawn in percent; doses at equal distances.
 
-    labels: of the horizontal and of the vertical axis. half_effect: where a line is drawn, as a
-    position among the doses (1.5: midway between the second and the third).
+    doses: of each its label, mean, interval and agents' dots. labels: of the horizontal and of the
+    vertical axis. half_effect: where a line is drawn, as a position among the doses (1.5: midway
+    between the second and the third).
     Raises ValueError without a dose.
     """
     if not doses:
@@ -244,8 +228,12 @@ def dose_chart(
     with matplotlib.style.context(["default", _STYLE]):
         figure, axis = _canvas(height + head, 40, head=head)
         _write(figure, 0, 8, labels[1])
+        colour = COLOURS["measured"]
         for x, dose in enumerate(doses):
-            _dose(axis, x, dose)
+            spread = 0.3 * (np.random.default_rng(x).random(len(dose.dots)) - 0.5)
+            axis.plot(x - 0.14 + spread, dose.dots, "o", ms=4.5, mew=0, color=colour, alpha=0.45)
+            axis.plot([x + 0.2] * 2, [dose.low, dose.high], "-", lw=2, color=colour)
+            axis.plot([x + 0.2], [dose.value], "o", ms=6, mew=0, color=colour)
         axis.plot([half_effect] * 2, [0, 1], "--", lw=1, color=COLOURS["muted"])
         axis.set_xticks(range(len(doses)), [dose.label for dose in doses])
         axis.set_xlim(-0.6, len(doses) - 0.4)
@@ -256,40 +244,26 @@ def dose_chart(
         return _svg(figure, name, alt)
 
 
-def _dose(axis: Axes, x: int, dose: Dose) -> None:
-    spread = 0.3 * (np.random.default_rng(x).random(len(dose.dots)) - 0.5)
-    colour = COLOURS["measured"]
-    axis.plot(x - 0.14 + spread, dose.dots, "o", ms=4.5, mew=0, color=colour, alpha=0.45)
-    axis.plot([x + 0.2] * 2, [dose.low, dose.high], "-", lw=2, color=colour)
-    axis.plot([x + 0.2], [dose.value], "o", ms=6, mew=0, color=colour)
-
-
-@dataclass(frozen=True)
-class Bar:
-    """The output when one input stands at its low and at its high end, all else unchanged."""
-
-    label: str
-    low: float
-    high: float
-
-
-def tornado_chart(name: str, bars: Sequence[Bar], scale: Scale, alt: str, kind: str) -> str:
+def tornado_chart(
+    name: str, bars: Sequence[tuple[str, float, float]], scale: Scale, alt: str, kind: str
+) -> str:
     """SVG: a bar per input around `scale.reference`, hollow to its low end, full to its high end.
 
-    kind: whose colour the bars have, as in `Line`. Raises ValueError without a bar.
+    bars: label, and the output when one input stands at its low and at its high end, all else
+    unchanged. kind: whose colour the bars have, as in `Line`. Raises ValueError without a bar.
     """
     if not bars:
         raise ValueError(f"a tornado needs at least one bar; {name!r} got none; leave it out")
     row = 26
     with matplotlib.style.context(["default", _STYLE]):
-        figure, axis = _canvas(row * len(bars), _gutter_px([bar.label for bar in bars]))
+        figure, axis = _canvas(row * len(bars), _gutter_px([label for label, _, _ in bars]))
         _horizontal(axis, scale)
         colour = COLOURS[kind]
-        for i, bar in enumerate(bars):
+        for i, (label, low, high) in enumerate(bars):
             y, base = row * (i + 0.5), scale.reference
-            _write(figure, 0, y, "\n".join(_wrapped(bar.label)))
-            axis.barh(y, bar.low - base, 14, base, fill=False, edgecolor=colour, lw=1.2)
-            axis.barh(y, bar.high - base, 14, base, color=colour, lw=0)
+            _write(figure, 0, y, "\n".join(_wrapped(label)))
+            axis.barh(y, low - base, 14, base, fill=False, edgecolor=colour, lw=1.2)
+            axis.barh(y, high - base, 14, base, color=colour, lw=0)
         return _svg(figure, name, alt)
 
 

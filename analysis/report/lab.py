@@ -1,9 +1,9 @@
 """The lab page: everything a calibration says, a question a section, its numbers folded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from misgen.analysis.audit import AuditItem, audit
+from misgen.analysis.audit import audit
 from misgen.analysis.calibration.handoff import CalibrationFile
 from misgen.analysis.calibration.summary import Summary
 from misgen.analysis.calibration.tables import tables_of
@@ -27,8 +27,7 @@ KINDS = {"none": "source", "combine": "posterior", "only": "measured"}
 """Data of a prediction -> the colour and mark that it is drawn with."""
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """id: of its heading. about: a paragraph each."""
 
     id: str
@@ -37,19 +36,9 @@ class Section:
     exhibit: Exhibit
 
 
-@dataclass(frozen=True)
-class LabPage:
-    """has_posterior: whether the data moved the source's prior."""
-
-    has_posterior: bool
-    sections: Sequence[Section]
-    warnings: Sequence[str]
-    audit: Sequence[AuditItem]
-    provenance: Sequence[tuple[str, str]]
-
-
-def lab_of(file: CalibrationFile, models: Mapping[str, RiskModel]) -> LabPage:
-    """Everything on the page. models: as `pages.models_of` makes them."""
+def lab_of(file: CalibrationFile, models: Mapping[str, RiskModel]) -> dict[str, Any]:
+    """For the template. models: as `pages.models_of` makes them. has_posterior: whether the data
+    moved the source's prior."""
     summary, priors = file.summary, models["none"].priors
     tables = tables_of(summary)
 
@@ -57,14 +46,14 @@ def lab_of(file: CalibrationFile, models: Mapping[str, RiskModel]) -> LabPage:
         return [tables[name] for name in names if name in tables]
 
     swings = {name: _swings(model) for name, model in models.items() if name != "only"}
-    domain = priors.domains[DOMAIN].label
+    domain, refused = priors.domains[DOMAIN].label, summary.refused.rstrip(".")
     domains = {name: domain_rows(model) for name, model in models.items()}
     sections = [
         Section("factors", "Factors by shift type", _FACTORS,
                 Exhibit(factor_charts(summary), of("factors", "condition"), _NOTHING)),
         Section("posterior", "Prior and posterior", [summary.estimand],
                 Exhibit(posterior_charts(file), of("wide", "kappa", "phi"),
-                        _no_posterior(summary))),
+                        summary.refused and f"There is no posterior: {refused}.")),
         Section("conflicts", "Do data and source agree?", [],
                 Exhibit(tables=of("conflicts", "held_out"))),
         Section("modifiers", "Modifiers", _MODIFIERS,
@@ -81,13 +70,13 @@ def lab_of(file: CalibrationFile, models: Mapping[str, RiskModel]) -> LabPage:
         Section("attrition", "Who is counted", [], Exhibit(tables=of("attrition"))),
     ]  # fmt: skip
     listed = {item.line for item in audit()}
-    return LabPage(
-        has_posterior=not summary.refused,
-        sections=[section for section in sections if section.exhibit != Exhibit()],
-        warnings=[line for line in summary.warnings if line not in listed],
-        audit=audit(priors),
-        provenance=provenance(summary),
-    )
+    return {
+        "has_posterior": not summary.refused,
+        "sections": [section for section in sections if section.exhibit != Exhibit()],
+        "warnings": [line for line in summary.warnings if line not in listed],
+        "audit": audit(priors),
+        "provenance": provenance(summary),
+    }
 
 
 _NOTHING = "Nothing was measured in the reference arm or at d = 0, so there is no figure."
@@ -109,10 +98,6 @@ _TORNADO = [
     "others stay at their medians: hollow towards the lower quantile, full towards the higher one. "
     "Capability, training diversity and alignment method are unknown."
 ]
-
-
-def _no_posterior(summary: Summary) -> str:
-    return f"There is no posterior: {summary.refused.rstrip('.')}." if summary.refused else ""
 
 
 def _swings(model: RiskModel) -> list[Swing]:

@@ -4,6 +4,7 @@ They open by double click: no request, system fonts.
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +51,14 @@ def models_of(file: CalibrationFile, priors: PriorSet | None = None) -> dict[str
     return found
 
 
-def render(template: str, page: object) -> str:
+def render(template: str, page: Mapping[str, Any]) -> str:
     """A page as HTML; all text is escaped but the SVG, which the figure functions escape."""
-    text: str = environment().get_template(template).render(page=page)
-    return text
-
-
-def environment() -> Any:
-    """Of the templates in this folder."""
     import jinja2
 
-    return jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    return templates.get_template(template).render(page=page)

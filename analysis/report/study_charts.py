@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ SMALL = (168, 112)
 """Of a panel of learning curves, width and height [CSS px]."""
 NEAREST = 0.03
 """Dots whose values differ by less lie above each other, in shares of an arm chart's width."""
-_BAR, _ROOM, _LANES_PX, _LANE_PX = 13, 9, 46, 9
+_BAR, _ROOM, _LANES_PX, _LANE_PX = 13, 9, 46, 9.0
 _LEFT, _RIGHT, _TOP, _HEIGHT = 34, 8, 8, 170
 
 
@@ -45,27 +45,26 @@ def shares_chart(shares: Sequence[tuple[str, float]], dots: AgentDots) -> str:
     height = _BAR + _ROOM + pitch * (max(lanes, default=0) + 1)
     said = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares)
     parts = [
-        f'<svg class="shares" width="100%" height="{height:.0f}" role="group" '
-        f'aria-label="{html.escape(f"{dots.arm}: {said}; p_gm of each agent")}">',
-        *(f'<line class="grid" x1="{x}%" x2="{x}%" y1="0" y2="100%"/>' for x in range(0, 101, 25)),
+        _tag("line", class_="grid", x1=f"{x}%", x2=f"{x}%", y1="0", y2="100%")
+        for x in range(0, 101, 25)
     ]
     start = 0.0
     for name, share in shares:
         if share > 0:
-            parts.append(
-                f'<rect class="{name}" x="{100 * start:.2f}%" width="{100 * share:.2f}%" '
-                f'height="{_BAR}"/>'
-            )
+            x, width = (f"{100 * value:.2f}%" for value in (start, share))
+            parts.append(_tag("rect", class_=name, x=x, width=width, height=_BAR))
         start += share if share == share else 0
     if dots.low == dots.low:
-        ends = f'x1="{100 * dots.low:.2f}%" x2="{100 * dots.high:.2f}%"'
-        middle = _BAR / 2
-        for kind in ("halo", "interval"):
-            parts.append(f'<line class="{kind}" {ends} y1="{middle}" y2="{middle}"/>')
+        x1, x2 = (f"{100 * end:.2f}%" for end in (dots.low, dots.high))
+        parts += [
+            _tag("line", class_=kind, x1=x1, x2=x2, y1=_BAR / 2, y2=_BAR / 2)
+            for kind in ("halo", "interval")
+        ]
     for agent, value, lane in zip(dots.agents, dots.values, lanes, strict=True):
         y = _BAR + _ROOM + pitch * lane
-        parts.append(_dot(dots.arm, agent, value, f"{100 * value:.2f}%", f"{y:.1f}"))
-    return "".join([*parts, "</svg>"])
+        parts.append(_dot(dots.arm, agent, value, f"{100 * value:.2f}%", y))
+    size = {"width": "100%", "height": f"{height:.0f}"}
+    return _svg("shares", parts, f"{dots.arm}: {said}; p_gm of each agent", "group", size)
 
 
 def _lanes(values: FloatArray) -> list[int]:
@@ -76,14 +75,6 @@ def _lanes(values: FloatArray) -> list[int]:
         lanes[place] = next(free, len(last))
         last[lanes[place] : lanes[place] + 1] = [float(values[place])]
     return lanes
-
-
-def _dot(arm: str, agent: int, value: float, x: str, y: str) -> str:
-    label = html.escape(f"{arm}, agent {agent}: p_gm {100 * value:.1f} %")
-    return (
-        f'<circle class="dot" cx="{x}" cy="{y}" r="4.5" data-agent="{agent}" '
-        f'data-arm="{html.escape(arm)}"><title>{label}</title></circle>'
-    )
 
 
 @dataclass(frozen=True)
@@ -109,78 +100,50 @@ def along_chart(
     names: of the lines of labels. half: where half of the effect is reached and its interval, as
     positions among the columns (1.5: midway between the second and the third); NaN: not drawn.
     """
-    axis = _TOP + _HEIGHT
-    height = axis + 8 + 15 * (len(columns[0].labels) + 1) + 15 * (len(names) - 1)
+    axis, lines = _TOP + _HEIGHT, len(columns[0].labels)
     step = (WIDTH - _LEFT - _RIGHT) / len(columns)
-
-    def x(position: float) -> float:
-        return _LEFT + step * (position + 0.5)
-
-    parts = [
-        f'<svg class="along" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="group" aria-label="{html.escape(alt)}">',
-        *_percent_axis(_LEFT, WIDTH - _RIGHT, 25),
-        *_half(half, x),
+    places = [_LEFT + step * (i + 0.5) for i in range(len(columns))]
+    means = [
+        f"{x:.1f},{_y(column.dots.mean):.1f}"
+        for x, column in zip(places, columns, strict=True)
+        if not column.is_apart and column.dots.mean == column.dots.mean
     ]
-    joined = " ".join(
-        f"{x(i):.1f},{_y(c.dots.mean):.1f}"
-        for i, c in enumerate(columns)
-        if not c.is_apart and c.dots.mean == c.dots.mean
-    )
-    parts.append(f'<polyline class="joined" points="{joined}"/>')
-    for i, column in enumerate(columns):
-        parts += _column(column, x(i), step, axis)
-    for line, name in enumerate(names):
-        y = axis + 19 + 15 * (len(columns[0].labels) + line)
-        parts.append(f'<text x="{(_LEFT + WIDTH - _RIGHT) / 2}" y="{y}" text-anchor="middle">'
-                     f"{html.escape(name)}</text>")  # fmt: skip
-    return "".join([*parts, "</svg>"])
+    parts = [
+        *_percent_axis(range(0, 101, 25), (_LEFT, WIDTH - _RIGHT), (axis, _TOP), gap=6),
+        *_half(*(_LEFT + step * (place + 0.5) for place in half)),
+        _tag("polyline", class_="joined", points=" ".join(means)),
+    ]
+    for x, column in zip(places, columns, strict=True):
+        parts += _column(column, x, step, axis)
+    middle = (_LEFT + WIDTH - _RIGHT) / 2
+    parts += [_text(middle, axis + 19 + 15 * (lines + i), name) for i, name in enumerate(names)]
+    height = axis + 8 + 15 * (lines + 1) + 15 * (len(names) - 1)
+    return _svg("along", parts, alt, "group", _box(WIDTH, height))
 
 
-def _half(half: tuple[float, float, float], x: object) -> Iterator[str]:
-    value, low, high = (x(place) if place == place else math.nan for place in half)  # type: ignore[operator]
+def _half(value: float, low: float, high: float) -> Iterator[str]:
     if low == low:
-        yield (
-            f'<rect class="half" x="{low:.1f}" y="{_TOP}" width="{high - low:.1f}" '
-            f'height="{_HEIGHT}"/>'
-        )
+        yield _tag("rect", class_="half", x=low, y=_TOP, width=high - low, height=_HEIGHT)
     if value == value:
-        yield (
-            f'<line class="half" x1="{value:.1f}" x2="{value:.1f}" y1="{_TOP}" '
-            f'y2="{_TOP + _HEIGHT}"/>'
-        )
+        yield _tag("line", class_="half", x1=value, x2=value, y1=_TOP, y2=_TOP + _HEIGHT)
 
 
-def _column(column: DoseColumn, x: float, step: float, axis: float) -> Iterator[str]:
+def _column(column: DoseColumn, x: float, step: float, axis: int) -> Iterator[str]:
     dots = column.dots
     if dots.low == dots.low:
-        yield (
-            f'<line class="interval" x1="{x:.1f}" x2="{x:.1f}" y1="{_y(dots.low):.1f}" '
-            f'y2="{_y(dots.high):.1f}"/>'
-        )
+        yield _tag("line", class_="interval", x1=x, x2=x, y1=_y(dots.low), y2=_y(dots.high))
     if dots.mean == dots.mean:
-        yield f'<circle class="mean" cx="{x:.1f}" cy="{_y(dots.mean):.1f}" r="3.5"/>'
+        yield _tag("circle", class_="mean", cx=x, cy=_y(dots.mean), r="3.5")
     lanes = _lanes(dots.values)
     pitch = min(6.0, step * 0.4 / (max(lanes, default=0) + 1))
     for agent, value, lane in zip(dots.agents, dots.values, lanes, strict=True):
-        yield _dot(dots.arm, agent, value, f"{x - step * 0.25 - pitch * lane:.1f}",
-                   f"{_y(value):.1f}")  # fmt: skip
+        yield _dot(dots.arm, agent, value, x - step * 0.25 - pitch * lane, _y(value))
     for line, label in enumerate(column.labels):
-        yield (
-            f'<text x="{x:.1f}" y="{axis + 16 + 15 * line}" text-anchor="middle">'
-            f"{html.escape(label)}</text>"
-        )
+        yield _text(x, axis + 16 + 15 * line, label)
 
 
 def _y(value: float) -> float:
     return _TOP + _HEIGHT * (1 - value)
-
-
-def _percent_axis(left: float, right: float, step: int) -> Iterator[str]:
-    for tick in range(0, 101, step):
-        y = _y(tick / 100)
-        yield f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick}</text>'
 
 
 @dataclass(frozen=True)
@@ -205,27 +168,60 @@ def curves_chart(curves: Curves, most_steps: float, target: float, alt: str) -> 
         y = bottom - (bottom - top) * np.asarray(rates)
         return " ".join(f"{a:.0f},{b:.0f}" for a, b in zip(x, y, strict=True) if b == b)
 
-    parts = [
-        f'<svg class="curves" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" aria-label="{html.escape(alt)}">'
-    ]
-    for tick in (0, 50, 100):
-        y = bottom - (bottom - top) * tick / 100
-        parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{left - 4}" y="{y + 4:.1f}" text-anchor="end">{tick}</text>')
+    parts = [*_percent_axis((0, 50, 100), (left, right), (bottom, top), gap=4)]
     if target == target:
         y = bottom - (bottom - top) * target
-        parts.append(f'<line class="target" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-    for agent, steps, rates in curves.agents:
-        parts.append(
-            f'<polyline class="agent" data-agent="{agent}" data-arm="{html.escape(curves.arm)}" '
-            f'points="{points(steps, rates)}"/>'
-        )
-    parts.append(f'<polyline class="mean" points="{points(*curves.mean)}"/>')
-    for text, x, anchor in (("0", left, "start"), (_steps(most_steps), right, "end")):
-        parts.append(f'<text x="{x}" y="{height - 5}" text-anchor="{anchor}">{text}</text>')
-    return "".join([*parts, "</svg>"])
+        parts.append(_tag("line", class_="target", x1=left, x2=right, y1=y, y2=y))
+    parts += [
+        _tag("polyline", class_="agent", data_agent=agent, data_arm=curves.arm,
+             points=points(steps, rates))
+        for agent, steps, rates in curves.agents
+    ]  # fmt: skip
+    parts.append(_tag("polyline", class_="mean", points=points(*curves.mean)))
+    is_many = most_steps >= 1e6
+    end = f"{most_steps / 1e6:.3g} M steps" if is_many else f"{most_steps / 1e3:.3g} k steps"
+    parts += [_text(left, height - 5, "0", "start"), _text(right, height - 5, end, "end")]
+    return _svg("curves", parts, alt, "img", _box(width, height))
 
 
-def _steps(value: float) -> str:
-    return f"{value / 1e6:.3g} M steps" if value >= 1e6 else f"{value / 1e3:.3g} k steps"
+# --- What they share ------------------------------------------------------------------------------
+
+
+def _percent_axis(
+    ticks: Iterable[int], x: tuple[int, int], y: tuple[int, int], gap: int
+) -> Iterator[str]:
+    """Grid lines from the left to the right with their labels, 0 % at the first y."""
+    for tick in ticks:
+        at = y[0] + (y[1] - y[0]) * tick / 100
+        yield _tag("line", class_="grid", x1=x[0], x2=x[1], y1=at, y2=at)
+        yield _text(x[0] - gap, at + 4, str(tick), "end")
+
+
+def _dot(arm: str, agent: int, value: float, x: str | float, y: float) -> str:
+    title = html.escape(f"{arm}, agent {agent}: p_gm {100 * value:.1f} %")
+    return _tag(
+        "circle", f"<title>{title}</title>",
+        class_="dot", cx=x, cy=y, r="4.5", data_agent=agent, data_arm=arm,
+    )  # fmt: skip
+
+
+def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
+    return _tag("text", html.escape(text), x=x, y=y, text_anchor=anchor)
+
+
+def _box(width: int, height: int) -> dict[str, object]:
+    return {"viewBox": f"0 0 {width} {height}", "width": width, "height": height}
+
+
+def _svg(kind: str, parts: Iterable[str], alt: str, role: str, size: Mapping[str, object]) -> str:
+    return _tag("svg", "".join(parts), class_=kind, **size, role=role, aria_label=alt)
+
+
+def _tag(name: str, inside: str = "", **attributes: object) -> str:
+    """An element; attributes with `-` for `_`, numbers that are not whole with one digit."""
+    texts = {
+        key.strip("_").replace("_", "-"): f"{value:.1f}" if isinstance(value, float) else str(value)
+        for key, value in attributes.items()
+    }
+    said = "".join(f' {key}="{html.escape(text)}"' for key, text in texts.items())
+    return f"<{name}{said}>{inside}</{name}>" if inside else f"<{name}{said}/>"

@@ -7,46 +7,24 @@ shows agents and their ways. All else can be read without it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from misgen.analysis.compare import ArmAt, Comparison, compare
 from misgen.analysis.compare_tables import costs_table
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.report.content import percent
-from misgen.analysis.report.pages import environment
-from misgen.analysis.report.study_content import VARIANTS, Cell, cell_of
+from misgen.analysis.report.pages import render
+from misgen.analysis.report.study_content import VARIANTS, cell_of
 from misgen.analysis.study import StudyFolder
-from misgen.analysis.tables import Table
+from misgen.analysis.text import percent
 
 PAGE = "page.html"
-
-
-@dataclass(frozen=True)
-class StudyPage:
-    """filmed: the arm whose first agent the films show. status: what must be known before any
-    number. facts: what was run, by name. data: for the script, by cell; rule: how its levels were
-    chosen, "" without any."""
-
-    title: str
-    question: str
-    against: str
-    filmed: str
-    status: tuple[str, ...]
-    findings: tuple[tuple[str, str], ...]
-    facts: tuple[tuple[str, str], ...]
-    cells: tuple[Cell, ...]
-    costs: Table
-    data: dict[str, Any]
-    rule: str
 
 
 def write_page(found: Comparison, folder: Path) -> Path:
     """Write page.html of a study into a folder; returns its path."""
     path = folder / PAGE
-    text = environment().get_template("study_page.html.j2").render(page=study_page(found))
-    atomic_write_bytes(path, text.encode())
+    atomic_write_bytes(path, render("study_page.html.j2", study_page(found)).encode())
     return path
 
 
@@ -55,23 +33,26 @@ def comparison_of(study: StudyFolder, along: str = "") -> Comparison:
     return compare(study, study.against or study.arms[0], along)
 
 
-def study_page(found: Comparison) -> StudyPage:
+def study_page(found: Comparison) -> dict[str, Any]:
+    """For the template. filmed: the arm whose first agent the films show. status: what must be
+    known before any number. facts: what was run, by name. data: for the script, by cell; rule: how
+    its levels were chosen, "" without any."""
     study = found.study
     codes = dict.fromkeys(arm.cell for arm in found.arms)
     paths = study.paths()
-    return StudyPage(
-        title=study.name,
-        question=study.question,
-        against=found.against,
-        filmed=study.arms[0],
-        status=tuple(_status(found, bool(paths))),
-        findings=tuple((code, _finding(found, code)) for code in codes),
-        facts=tuple(_facts(found)),
-        cells=tuple(cell_of(found, code) for code in codes),
-        costs=costs_table(found),
-        data={code: _data(found, code, paths) for code in codes},
-        rule=paths.get("rule", ""),
-    )
+    return {
+        "title": study.name,
+        "question": study.question,
+        "against": found.against,
+        "filmed": study.arms[0],
+        "status": [*_status(found, bool(paths))],
+        "findings": [(code, _finding(found, code)) for code in codes],
+        "facts": [*_facts(found)],
+        "cells": [cell_of(found, code) for code in codes],
+        "costs": costs_table(found),
+        "data": {code: _data(found, code, paths) for code in codes},
+        "rule": paths.get("rule", ""),
+    }
 
 
 def _status(found: Comparison, has_paths: bool) -> Iterator[str]:
@@ -89,25 +70,23 @@ def _status(found: Comparison, has_paths: bool) -> Iterator[str]:
 def _finding(found: Comparison, code: str) -> str:
     """What the verdicts at the first variant say, in a sentence."""
     variant = next(variant for cell, variant in found.places() if cell == code)
-    arms: dict[str, list[str]] = {}
-    for each in found.differences:
-        if (each.arm.cell, each.arm.variant) == (code, variant):
-            verdict = each.p_gm_verdict
-            lower = "lower" if each.p_gm.value < 0 else "higher"
-            kind = "none" if verdict.reason else lower if verdict.differs else "not shown"
-            arms.setdefault(kind, []).append(each.arm.arm)
     base = next((a for a in found.at(code, variant) if a.arm == found.against), None)
     if base is None:
         return f"{code}: {found.against} was not trained there, so nothing is compared."
-    words = {
-        "lower": "lower in", "higher": "higher in", "not shown": "no difference shown in",
-        "none": "no verdict on",
+    arms: dict[str, list[str]] = {
+        "lower in": [], "higher in": [], "no difference shown in": [], "no verdict on": [],
     }  # fmt: skip
+    for each in found.differences:
+        if (each.arm.cell, each.arm.variant) == (code, variant):
+            verdict, lower = each.p_gm_verdict, each.p_gm.value < 0
+            kind = "lower in" if lower else "higher in"
+            kind = kind if verdict.differs else "no difference shown in"
+            arms["no verdict on" if verdict.reason else kind].append(each.arm.arm)
     many = 2  # names
+    kinds = {words: names for words, names in arms.items() if names}
     said = "; ".join(
-        f"{text} {'all other arms' if len(arms) == 1 < many < len(names) else ', '.join(names)}"
-        for kind, text in words.items()
-        if (names := arms.get(kind))
+        f"{words} {'all other arms' if len(kinds) == 1 < many < len(names) else ', '.join(names)}"
+        for words, names in kinds.items()
     )
     p_gm = percent(base.rates["p_gm"].value)
     return f"{code} at {variant}: p_gm is {p_gm} % in {found.against}; {said or 'no other arm'}."
@@ -119,10 +98,7 @@ def _facts(found: Comparison) -> Iterator[tuple[str, str]]:
     sizes = sorted({arm.trained.k for arm in here.values()})
     agents = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     yield "cells", ", ".join(dict.fromkeys(cell for cell, _ in here))
-    yield (
-        "agents",
-        (f"{sum(arm.trained.k for arm in here.values())}: {agents} in each arm and cell"),
-    )
+    yield "agents", f"{sum(arm.trained.k for arm in here.values())}: {agents} in each arm and cell"
     yield "arms compared with", found.against
     for name in study.arms:
         if name in study.overrides and name in {arm for _, arm in here}:

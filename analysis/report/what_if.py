@@ -28,18 +28,22 @@ def panel(models: Mapping[str, RiskModel]) -> dict[str, Any]:
     """
     models = {data: _on_rates(model) for data, model in models.items()}
     store: dict[str, int] = {}
-    inputs = {
-        data: {name: _packed(one, store) for name, one in _inputs(model)}
-        for data, model in models.items()
-    }
+    inputs: dict[str, dict[str, tuple[int, float, float, str]]] = {}
+    for data, model in models.items():
+        inputs[data] = {}
+        for name, one in _inputs(model):
+            text, low, high = packed(one.values)
+            inputs[data][name] = store.setdefault(text, len(store)), low, high, one.acts_on
     return {
         **_choices(next(iter(models.values())).priors),
         "inputs": inputs,
         "measured": {data: sorted(model.parameters.measured) for data, model in models.items()},
-        "links": {data: _links(model) for data, model in models.items()},
+        # The levels whose multiplier holds data.
+        "links": {data: sorted(map("/".join, model.parameters.multipliers))
+                  for data, model in models.items()},
         "warnings": {data: model.parameters.notes for data, model in models.items()},
         "draws": list(store),
-    }
+    }  # fmt: skip
 
 
 def _on_rates(model: RiskModel) -> RiskModel:
@@ -71,10 +75,7 @@ def _choices(priors: PriorSet) -> dict[str, Any]:
             for name, one in priors.periods.items()
         },
         "interventions": {
-            name: {
-                "label": f"{_words(name)} ({_takes(one)})",
-                "excludes": one.excludes,
-            }
+            name: {"label": f"{_words(name)} ({_takes(one)})", "excludes": one.excludes}
             for name, one in priors.interventions.items()
         },
     }
@@ -115,16 +116,6 @@ def _inputs(model: RiskModel) -> Iterator[tuple[str, Input]]:
         key = f"intervention/{name}"
         yield key, model.predict(shift, interventions=name).inputs[key]
     yield "transport", model.predict(shift, transport=priors.transport).inputs["transport"]
-
-
-def _links(model: RiskModel) -> list[str]:
-    """The levels whose multiplier holds data."""
-    return sorted("/".join(key) for key in model.parameters.multipliers)
-
-
-def _packed(one: Input, store: dict[str, int]) -> tuple[int, float, float, str]:
-    text, low, high = packed(one.values)
-    return store.setdefault(text, len(store)), low, high, one.acts_on
 
 
 def packed(values: FloatArray) -> tuple[str, float, float]:

@@ -21,11 +21,10 @@ from misgen.analysis.priors import load_priors
 from misgen.analysis.rates import Estimate
 from misgen.analysis.records import read_records
 from misgen.analysis.report.answer import _period, answer_of
-from misgen.analysis.report.content import percent_span
 from misgen.analysis.report.lab import lab_of
 from misgen.analysis.report.pages import models_of, render, write_report
 from misgen.analysis.report.what_if import packed, panel
-from misgen.analysis.text import dose_label
+from misgen.analysis.text import dose_label, percent, span
 
 MAX_BYTES = 1_500_000
 
@@ -307,7 +306,7 @@ def test_answers_differ_in_direction(folder: Path) -> None:
     ]  # fmt: skip
     summary = file.summary.model_copy(update={"cells": tuple(cells)})
     raised = type(file)(file.folder, summary, file.draws)
-    (_, _, (_, text)) = answer_of(raised, models_of(file)).sentences
+    (_, _, (_, text)) = answer_of(raised, models_of(file))["sentences"]
     assert "Not for type 4: the agents pursue the wrong goal more often than" in text
 
 
@@ -327,7 +326,7 @@ def _raised(arm: object) -> object:
     ],
 )
 def test_spans(value: float, low: float, high: float, text: str) -> None:
-    assert percent_span(Estimate(value, low, high)) == text
+    assert span(Estimate(value, low, high), percent) == text
 
 
 @pytest.mark.parametrize(

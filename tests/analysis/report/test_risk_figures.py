@@ -11,8 +11,6 @@ import pytest
 from misgen.analysis.report.figures import (
     COLOURS,
     WIDTH,
-    Bar,
-    Dose,
     Group,
     Line,
     Ridge,
@@ -28,8 +26,8 @@ PERCENT = Scale("p_gm [%]", percent=True)
 MEASURED = Line("C2", "measured", 0.5, 0.3, 0.6, np.array([0.4, 0.6, np.nan]))
 GROUP = Group("2 moderate", [Line("source", "source", 0.1), MEASURED], printed=0.1)
 RIDGE = Ridge("2 moderate", np.linspace(0, 1, 5), np.ones(4), np.array([1, 0.5, 0, 0]), 0.1)
-DOSES = (Dose("0", 0.5), Dose("1", 0.1))
-BAR = Bar("capability", 0.2, 0.9)
+DOSES = (Line("0", "measured", 0.5), Line("1", "measured", 0.1))
+BAR = ("capability", 0.2, 0.9)
 
 
 def intervals(name: str = "one", groups: Any = (GROUP,)) -> str:
@@ -158,7 +156,7 @@ def test_long_labels_are_wrapped_and_the_rows_grow() -> None:
 
 
 def test_no_dot_is_drawn_for_an_agent_without_a_rate() -> None:
-    dose = Dose("0", 0.5, 0.2, 0.8, np.array([0.4, np.nan, 0.6]))
+    dose = Line("0", "measured", 0.5, 0.2, 0.8, np.array([0.4, np.nan, 0.6]))
     assert len(marks(doses(found=[dose]), "measured")) == 2 + 1  # the mean
 
 

@@ -13,8 +13,8 @@ from tests.analysis.simulated_paths import RULE, write_paths
 from misgen.analysis.compare import compare
 from misgen.analysis.compare_tables import short
 from misgen.analysis.report.study_charts import AgentDots, DoseColumn, along_chart, shares_chart
+from misgen.analysis.report.study_content import mean_curve
 from misgen.analysis.report.study_page import comparison_of, study_page, write_page
-from misgen.analysis.report.study_trends import mean_curve
 from misgen.analysis.study import read_study_folder
 
 AGENTS = 6
@@ -72,11 +72,11 @@ def test_verdicts_are_the_words_of_compare(folder, page):
 
 
 def test_the_bar_of_an_arm_is_its_three_shares(folder):
-    arm = study_page(compare(read_study_folder(folder))).cells[0].places[0].rows[0]
-    widths = re.findall(r'<rect class="(\w+)" x="[\d.]+%" width="([\d.]+)%"', arm.svg)
+    arm = study_page(compare(read_study_folder(folder)))["cells"][0]["places"][0]["rows"][0]
+    widths = re.findall(r'<rect class="(\w+)" x="[\d.]+%" width="([\d.]+)%"', arm["svg"])
     assert [name for name, _ in widths] == ["proxy", "intended", "neither"]
     assert sum(float(width) for _, width in widths) == pytest.approx(100, abs=0.02)
-    assert arm.p_gm.startswith(f"{float(widths[0][1]):.1f} [")
+    assert arm["p_gm"].startswith(f"{float(widths[0][1]):.1f} [")
 
 
 def test_nothing_is_fetched_and_no_path_of_the_machine_is_told(page, folder):
