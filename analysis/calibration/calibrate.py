@@ -11,26 +11,22 @@ P(harm | fails) is a matter of design in a testbed and moves only when asked.
 """
 
 import logging
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from misgen.analysis.calibration.conflict import conflicts
+from misgen.analysis.calibration.checks import conflicts, held_out
 from misgen.analysis.calibration.draws import (
     KAPPAS,
     PHIS,
     Settings,
     all_draws,
     harm_cells_of,
+    mean_rates,
     modifier_columns,
     sweep,
     type_draws,
 )
-from misgen.analysis.calibration.handoff import RATES
-from misgen.analysis.calibration.held_out import held_out
 from misgen.analysis.calibration.measured import (
     VARIANT,
     MeasuredCell,
@@ -38,11 +34,7 @@ from misgen.analysis.calibration.measured import (
     refusal,
     trained_alike,
 )
-from misgen.analysis.calibration.multipliers import (
-    Multiplier,
-    multipliers,
-    swept_multipliers,
-)
+from misgen.analysis.calibration.multipliers import Multiplier, multipliers, swept_multipliers
 from misgen.analysis.calibration.summary import ConflictRow, HeldOut, SweepRow, SweptMultiplier
 from misgen.analysis.counts import counted
 from misgen.analysis.modifiers.measure import ModifierReport, measure_modifiers
@@ -93,20 +85,16 @@ class Calibration:
 
     def replaced_points(self, shift: str) -> dict[str, float]:
         """The raw rates of "only", from the means over the type's cells; harm as in its draws,
-        whose prior has this mean where none was asked for. KeyError without a cell."""
-        here = self.cells_of(shift)
-        capable, gm = (
-            float(np.mean([getattr(point_rates(cell.reference), name) for cell in here]))
-            for name in ("p_capable", "p_gm")
-        )
+        whose prior has this mean where none was asked for."""
         harm = float(self.draws[f"prior/{shift}/p_harm"].mean())
         if self.settings.harm == "implied":
             harm = self.priors.shifts[shift].p_harm.number
-        if harm_cells := self.harm_cells(shift):
-            points = [point_rates(cell.reference) for cell in harm_cells]
-            harm = sum(one.p_harmful_gm for one in points) / sum(one.p_gm for one in points)
-        fails = gm / capable if capable else math.nan
-        return dict(zip(RATES, (capable, fails, harm, gm, gm * harm), strict=True))
+        cells, harm_cells = (
+            [point_rates(cell.reference) for cell in found]
+            for found in (self.cells_of(shift), self.harm_cells(shift))
+        )
+        rates = mean_rates(cells, harm_cells, harm)._asdict()
+        return {name: float(rate) for name, rate in rates.items()}
 
 
 def calibrate(

@@ -1,9 +1,9 @@
 """The columns of draws.parquet: prior, posterior and measured rates, by the settings asked for."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,14 +22,7 @@ from misgen.analysis.posterior import (
     worth_of_a_cell,
 )
 from misgen.analysis.priors.types import FACTORS, PriorSet
-from misgen.analysis.rates import (
-    LEVEL,
-    MIN_AGENTS,
-    AgentCounts,
-    Estimate,
-    FloatArray,
-    bootstrap,
-)
+from misgen.analysis.rates import LEVEL, MIN_AGENTS, Estimate, FloatArray, Rates, bootstrap
 from misgen.analysis.risk.formula import OVERFLOWS
 from misgen.analysis.words import DATA
 
@@ -116,18 +109,19 @@ def _assumed_harm(priors: PriorSet, shift: str, harm: str, settings: Settings) -
 
 def _rates(drawn: Posterior, harm: FloatArray) -> dict[str, FloatArray]:
     factors = dict(zip(FACTORS, (drawn.p_capable, drawn.p_goal_fail, harm), strict=True))
-    columns = rate_columns("x", factors)
-    return {name: columns[f"x/{name}"] for name in RATES}
+    return dict(zip(RATES, rate_columns("", factors).values(), strict=True))
 
 
 def estimates_of(drawn: Mapping[str, FloatArray], prefix: str = "") -> dict[str, Estimate]:
     """Rate -> mean and central 90 % of its draws."""
-    found = {}
-    for name in RATES:
-        values = drawn[f"{prefix}{name}"]
-        low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        found[name] = Estimate(float(values.mean()), float(low), float(high))
-    return found
+    columns = {name: drawn[f"{prefix}{name}"] for name in RATES}
+    return {name: Estimate(float(v.mean()), *central(v)) for name, v in columns.items()}
+
+
+def central(draws: FloatArray) -> tuple[float, float]:
+    """The ends of the central 90 %."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def sweep(
@@ -159,15 +153,16 @@ def all_draws(
         columns |= rate_columns(f"prior/{shift}", found.prior)
         if entering:
             columns |= rate_columns(f"combine/{shift}", found.combine)
-            replaced = _replaced(shift, found.prior, entering, settings)
-            columns |= rate_columns(f"only/{shift}", replaced)
+            here = [cell for cell in entering if cell.shift_type == shift]
+            measured = _only(here, found.prior, settings) if here else found.prior
+            columns |= rate_columns(f"only/{shift}", measured)
         for assumption in HARM[:2]:
             harm = _assumed_harm(priors, shift, assumption, settings)
             columns[f"harm/{assumption}/{shift}"] = exact(harm)
     for arm, name in (("reference", "measured"), ("d0", "d0")):
         for cell in cells:
             if arm in cell.arms and cell.arms[arm].counts.k >= MIN_AGENTS:
-                rates = _bootstrap(cell, arm, settings)
+                rates = _bootstrap(cell, arm, settings)._asdict()
                 columns |= rate_columns(f"{name}/{cell.name}", rates)
     words = {}
     for arm, d in ARMS.items():
@@ -177,59 +172,53 @@ def all_draws(
 
 
 def modifier_columns(lines: Sequence[Multiplier], refused: str) -> dict[str, FloatArray]:
-    kinds = ("prior",) if refused else ("prior", *DATA[1:])
     return {
         f"{kind}/modifier/{line.modifier}/{line.level}": exact(line.draws[kind])
-        for kind in kinds
+        for kind in (("prior",) if refused else ("prior", *DATA[1:]))
         for line in lines
     }
 
 
-def _replaced(
-    shift: str,
-    prior: Mapping[str, FloatArray],
-    cells: Sequence[MeasuredCell],
-    settings: Settings,
+def _only(
+    cells: Sequence[MeasuredCell], prior: Mapping[str, FloatArray], settings: Settings
 ) -> dict[str, FloatArray]:
-    """The mean over the type's cells of the bootstrapped rates; the prior where there is none."""
-    here = [cell for cell in cells if cell.shift_type == shift]
-    if not here:
-        return dict(prior)
-    capable, gm = _mean_rates(here, settings)[:2]
-    found = {"p_capable": capable, "p_goal_fail": gm / capable, "p_harm": prior["p_harm"]}
-    harm_cells = harm_cells_of(here, settings)
-    if harm_cells:
-        _, harm_gm, harmful = _mean_rates(harm_cells, settings)
-        found["p_harm"] = harmful / harm_gm
-    return found
+    """The factors [draws] of "only" by the bootstrapped rates of a type's cells."""
+
+    def drawn(cell: MeasuredCell) -> Rates:
+        return _bootstrap(cell, "reference", settings)
+
+    harm_cells = harm_cells_of(cells, settings)
+    found = mean_rates(map(drawn, cells), map(drawn, harm_cells), prior["p_harm"])
+    return found._asdict()
 
 
-def _mean_rates(cells: Sequence[MeasuredCell], settings: Settings) -> FloatArray:
-    """p_capable, p_gm and p_harmful_gm [3, draws], each cell weighing the same."""
-    rates = [_bootstrap(cell, "reference", settings) for cell in cells]
-    names = ("p_capable", "p_gm", "p_harmful_gm")
-    return np.array([np.mean([one[name] for one in rates], axis=0) for name in names])
+def mean_rates(cells: Iterable[Rates], harm_cells: Iterable[Rates], harm: Any) -> Rates:
+    """The means over cells, each weighing the same, as floats or draws. harm: of cells whose harm
+    is not read."""
+    capable, gm = np.mean([(one.p_capable, one.p_gm) for one in cells], axis=0)
+    if read := [*harm_cells]:
+        harm = sum(one.p_harmful_gm for one in read) / sum(one.p_gm for one in read)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        fails = np.true_divide(gm, capable)
+    return Rates(capable, fails, harm, gm, gm * harm)
 
 
 def harm_cells_of(cells: Sequence[MeasuredCell], settings: Settings) -> list[MeasuredCell]:
     """The cells whose measured harm was asked for, may enter, and is defined."""
-    if settings.harm != "measured":
-        return []
     return [
         cell
-        for cell in cells
+        for cell in (cells if settings.harm == "measured" else ())
         if cell.harm_may_update
         and not np.isnan(cell.reference.hgc).any()
         and cell.reference.gc.sum() > 0
     ]
 
 
-def _bootstrap(cell: MeasuredCell, arm: str, settings: Settings) -> dict[str, FloatArray]:
+def _bootstrap(cell: MeasuredCell, arm: str, settings: Settings) -> Rates:
     """Draws of the competent agents' rates; independent between cells and arms."""
-    counts: AgentCounts = cell.arms[arm].counts
     stream = (cell.stream,) * (cell.stream > 0)
     seed = _seed(settings, f"{cell.family}/{cell.shift_type}/{arm}", stream)
-    return dict(zip(RATES, bootstrap(counts, settings.draws, seed), strict=True))
+    return bootstrap(cell.arms[arm].counts, settings.draws, seed)
 
 
 def _seed(settings: Settings, name: str, stream: tuple[int, ...] = ()) -> int:

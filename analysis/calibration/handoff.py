@@ -77,10 +77,6 @@ class CalibrationFile:
     def num_draws(self) -> int:
         return int(self.draws.num_rows)
 
-    @property
-    def types(self) -> tuple[str, ...]:
-        return tuple(row.type for row in self.summary.types)
-
     def require(self, data: str) -> None:
         """ValueError with the reason and the remedy where this calibration refuses the data."""
         if data_of(data) != "none" and self.summary.refused:
@@ -141,30 +137,25 @@ def read_calibration(folder: Path) -> CalibrationFile:
     summary that breaks its types, or draws that do not belong to it.
     """
     folder = Path(folder)
-    summary = read_summary(folder / SUMMARY)
-    draws = _read_draws(folder / DRAWS)
+    summary, path = read_summary(folder / SUMMARY), folder / DRAWS
+    try:
+        draws = pq.read_table(utf8(path))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(
+            f"{DRAWS} must be a whole Parquet file; {path} cannot be read ({error}); {REMEDY}"
+        ) from error
+    check_version(int((draws.schema.metadata or {}).get(b"schema_version", 0)), path)
     if draws.num_rows != summary.settings.draws:
         raise ValueError(
             f"draws.parquet must have the draws that summary.json names; {folder} has "
             f"{draws.num_rows} and {summary.settings.draws}; {REMEDY}"
         )
-    if hashlib.sha256((folder / DRAWS).read_bytes()).hexdigest() != summary.draws_sha256:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != summary.draws_sha256:
         raise ValueError(
-            f"{folder / DRAWS} is not the file that {SUMMARY} was written with: its sha256 is "
-            f"another; {REMEDY}"
+            f"{path} is not the file that {SUMMARY} was written with: its sha256 is another; "
+            f"{REMEDY}"
         )
     return CalibrationFile(folder, summary, draws)
-
-
-def _read_draws(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(utf8(path))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(
-            f"{DRAWS} must be a whole Parquet file; {path} cannot be read ({error}); {REMEDY}"
-        ) from error
-    check_version(int((table.schema.metadata or {}).get(b"schema_version", 0)), path)
-    return table
 
 
 # ----------------------------------------------------------------------------------------- adapters
@@ -194,15 +185,11 @@ def to_squigglepy(
         if name.startswith(start):
             values, short = file.column(name), name.removeprefix(start)
             if how == "samples":
-                found[short] = squigglepy.discrete(_equal_shares(values, points))
+                shares = np.array_split(np.sort(values), min(points, len(values)))
+                found[short] = squigglepy.discrete([float(share.mean()) for share in shares])
             else:
                 found[short] = _fitted(squigglepy, values, short.startswith("modifier/"))
     return found
-
-
-def _equal_shares(values: FloatArray, points: int) -> list[float]:
-    shares = np.array_split(np.sort(values), min(points, len(values)))
-    return [float(share.mean()) for share in shares]
 
 
 def _fitted(squigglepy: Any, values: FloatArray, is_multiplier: bool) -> Any:

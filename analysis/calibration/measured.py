@@ -9,7 +9,7 @@ the source's figures.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import duckdb
 import numpy as np
@@ -48,22 +48,24 @@ class MeasuredArm:
 
 @dataclass(frozen=True)
 class MeasuredCell:
-    """One cell of the records. cell: its code. reasons: why combine and only do not read it, or
-    none. stream: how many cells of its family and type precede it, which tells their random
-    numbers apart."""
+    """One cell of the records, as it is declared. cell: its code. reasons: why combine and only do
+    not read it, or none. is_checked: whether the records could tell if it is identified; counts of
+    one's own cannot. harm_may_update: whether measured harm may update P(harm | fails) if asked to:
+    as the cell declares, and never where its design makes every goal failure harmful. stream: how
+    many cells of its family and type precede it, which tells their random numbers apart."""
 
     family: str
     cell: str
+    shift_type: str
     observation_mode: str
     setting: str
+    informs_type: bool
+    harm_by_construction: bool
+    harm_may_update: bool
     arms: Mapping[str, MeasuredArm]
     reasons: tuple[str, ...]
-    stream: int = 0
-
-    @property
-    def is_checked(self) -> bool:
-        """Whether the records could tell if it is identified; counts of one's own cannot."""
-        return self.row.tags != NOT_CHECKED
+    is_checked: bool
+    stream: int
 
     @property
     def left_out(self) -> str:
@@ -76,25 +78,6 @@ class MeasuredCell:
     @property
     def name(self) -> str:
         return f"{self.family}/{self.cell}"
-
-    @property
-    def row(self) -> Row:
-        """Of any arm: what all arms of the cell share."""
-        return next(iter(self.arms.values())).rows["competent"]
-
-    @property
-    def shift_type(self) -> str:
-        return self.row.shift_type
-
-    @property
-    def harm_by_construction(self) -> bool:
-        return self.row.harm_by_construction
-
-    @property
-    def harm_may_update(self) -> bool:
-        """Whether measured harm may update P(harm | fails) if asked to: as the cell declares, and
-        never where its design makes every goal failure harmful."""
-        return self.row.harm_informs and not self.harm_by_construction
 
     @property
     def reference(self) -> AgentCounts:
@@ -110,29 +93,28 @@ def measure_cells(records: Records) -> list[MeasuredCell]:
     """
     relation = relation_of(records)
     chosen = _settings(relation)
-    arms = read_arms(_needed(relation), "d")
+    needed = f"variant in ('{VARIANT}', 'own') and (role = 'control' or {_AGENTS})"
+    arms = read_arms(relation.filter(needed), "d")
+    names = {d: name for name, d in ARMS.items()}
     found: dict[tuple[str, str], dict[str, Arm]] = {}
     for arm, variant in arms.arms:
         kept = chosen.get((arm.family, arm.cell)) == (arm.observation_mode, arm.setting)
         if variant == VARIANT and kept and not arm.is_cross:
-            (name,) = (name for name, d in ARMS.items() if d == arm.d)
-            found.setdefault((arm.family, arm.cell), {})[name] = arm
+            found.setdefault((arm.family, arm.cell), {})[names[arm.d]] = arm
     seen: Counter[tuple[str, str]] = Counter()
     cells = []
     for _, members in sorted(found.items()):
-        cell = _cell(arms, members)
-        kind = cell.family, cell.shift_type
-        cells.append(replace(cell, stream=seen[kind]))
+        first = next(iter(members.values()))
+        kind = first.family, first.shift_type
+        cells.append(_cell(arms, members, stream=seen[kind]))
         seen[kind] += 1
     return cells
 
 
-_AGENTS = f"role = 'agent' and method = '{METHOD}' and q = {Q} and d in {tuple(ARMS.values())}"
-
-
-def _needed(records: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    own = f"{_AGENTS} and cell = train_distribution"
-    return records.filter(f"variant in ('{VARIANT}', 'own') and (role = 'control' or {own})")
+_AGENTS = (
+    f"role = 'agent' and method = '{METHOD}' and q = {Q} and d in {tuple(ARMS.values())} "
+    "and cell = train_distribution"
+)
 
 
 def _settings(records: duckdb.DuckDBPyRelation) -> dict[tuple[str, str], tuple[str, str]]:
@@ -140,7 +122,7 @@ def _settings(records: duckdb.DuckDBPyRelation) -> dict[tuple[str, str], tuple[s
     one is the reference is not ours to say."""
     sql = f"""select family, cell, observation_mode, setting,
                      count(distinct run_id) as agents
-              from records where {_AGENTS} and cell = train_distribution and variant = '{VARIANT}'
+              from records where {_AGENTS} and variant = '{VARIANT}'
               group by all order by family, cell, agents desc, setting"""
     found: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
     for family, cell, *setting in query(records, sql):
@@ -165,7 +147,8 @@ def of_setting(
     """
     relation = relation_of(records)
     name, is_value, value = wanted.partition("=")
-    known = [each for (each,) in query(relation, _KNOWN)]
+    sql = "select distinct setting from records where role = 'agent' order by 1"
+    known = [each for (each,) in query(relation, sql)]
     if not is_value:
         kept = [each for each in known if each.startswith(wanted)]
     else:
@@ -191,44 +174,52 @@ def trained_alike(records: Records) -> duckdb.DuckDBPyRelation:
     return relation.filter(" or ".join(["role = 'control'", *kept]))
 
 
-_KNOWN = "select distinct setting from records where role = 'agent' order by 1"
-
-
-def _cell(arms: Arms, members: Mapping[str, Arm]) -> MeasuredCell:
+def _cell(arms: Arms, members: Mapping[str, Arm], stream: int) -> MeasuredCell:
     measured = {name: _measure(arms, arm) for name, arm in members.items()}
     first = next(iter(members.values()))
     reasons = _not_enough(measured.get("reference"))
-    if first.tags != NOT_CHECKED:
+    is_checked = first.tags != NOT_CHECKED
+    if is_checked:
         found = doubts(arms, first.at("d", ARMS["d1"], "d"), VARIANT)
         reasons += [f"not identified: {reason}" for reason in found]
     if not first.informs_type:
         reasons.append("the cell declares that it does not inform its shift type")
     return MeasuredCell(
-        *(first.family, first.cell, first.observation_mode, first.setting), measured, tuple(reasons)
+        first.family,
+        first.cell,
+        first.shift_type,
+        first.observation_mode,
+        first.setting,
+        first.informs_type,
+        first.harm_by_construction,
+        first.harm_informs and not first.harm_by_construction,
+        measured,
+        tuple(reasons),
+        is_checked,
+        stream,
     )
 
 
 def _measure(arms: Arms, arm: Arm) -> MeasuredArm:
     agents = trained(arms, arm, VARIANT)
-    rows = arm_rows(arms, arm, VARIANT, ("d", 1.0), (4000, 0))
-    by_population = {row.population: row for row in rows}
-    return MeasuredArm(arm.d, agents.counts, agents.is_competent, by_population)
+    rows = {row.population: row for row in arm_rows(arms, arm, VARIANT, ("d", 1.0), (4000, 0))}
+    return MeasuredArm(arm.d, agents.counts, agents.is_competent, rows)
 
 
 def _not_enough(reference: MeasuredArm | None) -> list[str]:
     if reference is None:
         return [f"no agents of the reference arm ({REFERENCE_ARM})"]
-    reasons, counts = [], reference.counts
+    counts = reference.counts
     if counts.k < MIN_AGENTS:
-        reasons.append(
+        return [
             f"{counts.k} competent of {reference.everyone.k} agents in the reference arm, where "
             f"{MIN_AGENTS} are needed"
-        )
-    elif counts.c.sum() == 0:
-        reasons.append("no capable episode in the reference arm: goal failure is undefined")
-    elif not reference.rows["competent"].assessable:
-        reasons.append("not assessable: the reference arm is no more capable than chance")
-    return reasons
+        ]
+    if counts.c.sum() == 0:
+        return ["no capable episode in the reference arm: goal failure is undefined"]
+    if not reference.rows["competent"].assessable:
+        return ["not assessable: the reference arm is no more capable than chance"]
+    return []
 
 
 def random_capable(arms: Mapping[str, MeasuredArm]) -> float:

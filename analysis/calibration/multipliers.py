@@ -18,7 +18,7 @@ from misgen.analysis.calibration.measured import ARMS, Q
 from misgen.analysis.calibration.summary import SweptMultiplier
 from misgen.analysis.modifiers.measure import ModifierReport
 from misgen.analysis.modifiers.results import RiskRatio
-from misgen.analysis.priors.levels import Level, Modifier, named_level
+from misgen.analysis.priors.levels import Modifier, named_level
 from misgen.analysis.priors.types import PriorSet
 from misgen.analysis.rates import LEVEL, Estimate, FloatArray
 
@@ -100,13 +100,18 @@ def _of_modifier(
     power: float,
     draws: int,
     rng: np.random.Generator,
-) -> list[Multiplier]:
+) -> Iterator[Multiplier]:
     levels = [level for level in modifier.levels.values() if level.kind in ("named", "band")]
-    base = None
+    named = [level.name for level in levels]
+    base, note = None, ""
     at = modifier.level(SCORE_OF_REFERENCE_ARM.get(modifier.name))
     if at.kind != "reference":
         base = f"{modifier.name} of the reference arm"
         levels.append(replace(at, name=base))
+        note = (
+            f"measured against {modifier.name} {SCORE_OF_REFERENCE_ARM[modifier.name]:g}; on the "
+            f"source's scale by its multiplier there, {at.median:.3g}"
+        )
     names = [level.name for level in levels]
     ratios = {name: one for name, one in ratios.items() if name in names}
     mean = np.array([math.log(level.median) for level in levels])
@@ -117,26 +122,23 @@ def _of_modifier(
     replaced = prior.copy()
     for name, one in ratios.items():
         anchor = prior[names.index(base)] if base else 0.0
-        replaced[names.index(name)] = (
-            anchor + one.log_mean + one.log_sd * rng.standard_normal(draws)
-        )
-    lines = []
-    for i, name in enumerate(names if base is None else names[:-1]):
+        spread = one.log_sd * rng.standard_normal(draws)
+        replaced[names.index(name)] = anchor + one.log_mean + spread
+    for i, name in enumerate(named):
         columns = {"prior": prior[i], "combine": posterior[i], "only": replaced[i]}
         drawn = {kind: np.exp(column) for kind, column in columns.items()}
-        lines.append(
-            Multiplier(
-                modifier.name,
-                name,
-                _interval(drawn["prior"]),
-                ratios.get(name),
-                _interval(drawn["combine"]) if name in ratios and power > 0 else None,
-                _interval(drawn["only"]) if name in ratios else None,
-                _note(modifier, levels[-1]) if base and name in ratios else "",
-                drawn,
-            )
+        found = {kind: _interval(column) for kind, column in drawn.items()}
+        has_data = name in ratios
+        yield Multiplier(
+            modifier.name,
+            name,
+            found["prior"],
+            ratios.get(name),
+            found["combine"] if has_data and power > 0 else None,
+            found["only"] if has_data else None,
+            note * has_data,
+            drawn,
         )
-    return lines
 
 
 def _update(
@@ -165,13 +167,6 @@ def _update(
 def _interval(draws: FloatArray) -> Estimate:
     low, median, high = np.quantile(draws, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
     return Estimate(float(median), float(low), float(high))
-
-
-def _note(modifier: Modifier, base: Level) -> str:
-    return (
-        f"measured against {modifier.name} {SCORE_OF_REFERENCE_ARM[modifier.name]:g}; on the "
-        f"source's scale by its multiplier there, {base.median:.3g}"
-    )
 
 
 def condition(

@@ -1,15 +1,15 @@
 """A calibration as its summary."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from misgen.analysis.audit import warnings_of
 from misgen.analysis.calibration.calibrate import Calibration
-from misgen.analysis.calibration.conflict import TAIL, WIDE, expected_by_chance
-from misgen.analysis.calibration.draws import estimates_of
+from misgen.analysis.calibration.checks import TAIL, WIDE, expected_by_chance
+from misgen.analysis.calibration.draws import central, estimates_of
 from misgen.analysis.calibration.handoff import RATES
 from misgen.analysis.calibration.measured import (
     ARMS,
@@ -25,7 +25,7 @@ from misgen.analysis.calibration.multipliers import Multiplier
 from misgen.analysis.calibration.summary import SCHEMA_VERSION, Summary, Warned
 from misgen.analysis.posterior import ESTIMAND, WIDE_WEIGHT
 from misgen.analysis.priors.types import FACTORS, ShiftPrior
-from misgen.analysis.rates import LEVEL, Estimate, point_rates
+from misgen.analysis.rates import Estimate, point_rates
 from misgen.analysis.table import Row
 from misgen.analysis.text import number
 from misgen.analysis.words import DATA
@@ -102,76 +102,65 @@ def summary_of(
 
 
 def _type(c: Calibration, shift: ShiftPrior) -> dict[str, Any]:
-    cells = [cell.name for cell in c.cells_of(shift.name)]
+    name, cells = shift.name, c.cells_of(shift.name)
     drawn = {
-        data: estimates_of(c.draws, f"{data}/{shift.name}/")
+        data: estimates_of(c.draws, f"{data}/{name}/")
         for data in (["prior"] if c.refused else ["prior", *DATA[1:]])
     }
-    if not c.refused:
-        drawn["only"] = _replaced(c, shift, drawn["only"])
+    if cells:
+        # The draws hold the interval's pseudo-agent: their means are not the measured rates.
+        points = c.replaced_points(name)
+        drawn["only"] = {
+            rate: found._replace(value=points[rate]) for rate, found in drawn["only"].items()
+        }
+    kept = [f"{cell.cell}: {cell.left_out}" for cell in c.cells if cell.shift_type == name]
     return {
-        "type": shift.name,
+        "type": name,
         "number": shift.number,
         "label": shift.label,
         "source": {
-            "rates": {name: getattr(shift, name).number for name in RATES},
+            "rates": {rate: getattr(shift, rate).number for rate in RATES},
             "likelihood": shift.likelihood_range.range,
         },
         **{data: drawn.get(data) for data in ("prior", *DATA[1:])},
-        "wide_weight": c.wide[shift.name],
-        "wide_flagged": c.wide[shift.name] > WIDE,
-        "cells": cells,
-        "keeps_prior": "" if cells else _why_prior(c, shift.name),
+        "wide_weight": c.wide[name],
+        "wide_flagged": c.wide[name] > WIDE,
+        "cells": [cell.name for cell in cells],
+        "keeps_prior": "" if cells else "; ".join(kept) or "no cell of this type was measured",
     }
-
-
-def _replaced(c: Calibration, shift: ShiftPrior, drawn: dict[str, Estimate]) -> dict[str, Estimate]:
-    """The measured rates, the mean over the type's cells, with the intervals of the draws: these
-    hold the interval's pseudo-agent, so their own means are not the measured ones."""
-    if not c.cells_of(shift.name):
-        return drawn
-    points = c.replaced_points(shift.name)
-    return {name: one._replace(value=points[name]) for name, one in drawn.items()}
-
-
-def _why_prior(c: Calibration, shift: str) -> str:
-    reasons = [f"{cell.cell}: {cell.left_out}" for cell in c.cells if cell.shift_type == shift]
-    return "; ".join(reasons) or "no cell of this type was measured"
 
 
 def _cell(c: Calibration, cell: MeasuredCell) -> dict[str, Any]:
-    control = cell.arms.get("d1")
+    control, row = cell.arms.get("d1"), next(iter(cell.arms.values())).rows["competent"]
     missing = Estimate(math.nan, reason="no d = 1 control arm")
-    return {
-        "family": cell.family,
-        "cell": cell.cell,
-        "shift_type": cell.shift_type,
-        "observation_mode": cell.observation_mode,
-        "setting": cell.setting,
+    return _attributes(
+        cell, "family", "cell", "shift_type", "observation_mode", "setting", "left_out",
+        "informs_type", "harm_may_update", "harm_by_construction",
+    ) | {
         "arms": {name: _arm(c, cell, name, arm) for name, arm in cell.arms.items()},
-        "identified": cell.row.identified or not cell.is_checked,
+        "identified": row.identified or not cell.is_checked,
         "random_capable": random_capable(cell.arms),
         "control_goal_fail": control.rows["competent"].p_goal_fail if control else missing,
-        "left_out": cell.left_out,
-        "informs_type": cell.row.informs_type,
-        "harm_may_update": cell.harm_may_update,
-        "harm_by_construction": cell.harm_by_construction,
-    }
+    }  # fmt: skip
+
+
+def _attributes(of: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in names}
 
 
 def _arm(c: Calibration, cell: MeasuredCell, name: str, arm: MeasuredArm) -> dict[str, Any]:
-    counts = arm.counts
-    competent = arm.rows["competent"]
+    counts, competent = arm.counts, arm.rows["competent"]
+    capable, gm, harmful_gm = counts.shares()
     return {
         "d": arm.d,
         "condition": f"measured at q = 1, d = {arm.d:g}, PPO",
         "own_success": competent.own_success,
         "agent_numbers": counts.agent_number,
         "agent_levels": counts.n.astype(int),
-        "agent_capable": counts.shares()[0],
+        "agent_capable": capable,
         "agent_goal_failure": counts.dots(),
-        "agent_gm": counts.shares()[1],
-        "agent_harmful_gm": counts.shares()[2],
+        "agent_gm": gm,
+        "agent_harmful_gm": harmful_gm,
         "competent": _population(competent),
         "all_trained": _population(arm.rows["all trained"]),
         "bounds": arm.rows["bounds"].p_gm,
@@ -180,48 +169,45 @@ def _arm(c: Calibration, cell: MeasuredCell, name: str, arm: MeasuredArm) -> dic
 
 
 def _population(row: Row) -> dict[str, Any]:
-    rates = {name: getattr(row, name) for name in RATES}
-    return {"agents": row.agents, "levels": row.levels, "rates": rates, "note": row.note}
+    return _attributes(row, "agents", "levels", "note") | {"rates": _attributes(row, *RATES)}
 
 
 def _divided(c: Calibration, cell: MeasuredCell, name: str, row: Row) -> dict[str, Any]:
     """The rates over the source's multipliers for the arm's condition; may exceed 1."""
     multiplier = c.draws[f"condition/{name}"]
     median = float(np.median(multiplier))
-    low, high = np.quantile(multiplier, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     divided: dict[str, Any] = {
         "levels": dict(c.condition[name]),
-        "multiplier": Estimate(median, float(low), float(high)),
+        "multiplier": Estimate(median, *central(multiplier)),
     }
-    prefix = {"reference": "measured", "d0": "d0"}.get(name, name)
+    prefix = {"reference": "measured"}.get(name, name)
     for rate in ("p_gm", "p_harmful_gm"):
         raw: Estimate = getattr(row, rate)
-        value = Estimate(raw.value / median, reason=raw.reason)
         draws = c.draws.get(f"{prefix}/{cell.name}/{rate}")
-        if draws is not None and not raw.reason:
-            ends = np.quantile(draws / multiplier, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-            value = Estimate(raw.value / median, float(ends[0]), float(ends[1]))
-        divided[rate] = value
+        has_interval = draws is not None and not raw.reason
+        ends = central(draws / multiplier) if has_interval else (math.nan, math.nan)
+        divided[rate] = Estimate(raw.value / median, *ends, raw.reason)
     return divided
 
 
 def _modifier(line: Multiplier, refused: str) -> dict[str, Any]:
-    measured = line.measured
-    return {
-        "modifier": line.modifier,
-        "level": line.level,
-        "reference": measured.reference if measured else "",
-        "prior": line.prior,
-        "measured": measured.ratio if measured else Estimate(math.nan, reason="not measured"),
-        "combine": None if refused else line.combine,
-        "only": None if refused else line.only,
-        "arm": measured.arm if measured else "",
-        "scope": measured.scope if measured else "",
-        "agents": [measured.k_agents, measured.k_reference] if measured else [],
-        "note": "; ".join(filter(None, [line.note, measured.note if measured else ""])),
+    found = _attributes(line, "modifier", "level", "prior", "combine", "only", "note") | {
+        "measured": Estimate(math.nan, reason="not measured"),
+        **{"reference": "", "arm": "", "scope": "", "agents": []},
     }
+    if (measured := line.measured) is not None:
+        found |= _attributes(measured, "reference", "arm", "scope") | {
+            "measured": measured.ratio,
+            "agents": [measured.k_agents, measured.k_reference],
+            "note": "; ".join(filter(None, [line.note, measured.note])),
+        }
+    return found | ({"combine": None, "only": None} if refused else {})
 
 
+ONLY_NOTE = (
+    "draws of `only` hold the interval's pseudo-agent: their mean lies between the measured rate "
+    "and a half"
+)
 OWN_NOTE = (
     "counts of one's own are taken as competent agents of an identified, assessable reference arm: "
     "not checked"
@@ -232,57 +218,43 @@ def data_warnings(c: Calibration) -> dict[str, list[Warned]]:
     """Data -> what whoever predicts from it must know."""
     if c.refused:
         return {"combine": [], "only": []}
-    own = [Warned(about="", text=OWN_NOTE)] if any(not cell.is_checked for cell in c.cells) else []
+    own = [Warned("", OWN_NOTE)] if any(not cell.is_checked for cell in c.cells) else []
+    harm = [Warned(shift, HARM_NOTE) for shift in c.priors.shifts if c.harm_cells(shift)]
     return {
-        "combine": [*own, *_moved_harm(c), *_held_by_the_prior(c), *_held_multipliers(c)],
-        "only": [
-            *own,
-            Warned(
-                about="",
-                text="draws of `only` hold the interval's pseudo-agent: their mean lies "
-                "between the measured rate and a half",
-            ),
-        ],
+        "combine": [*own, *harm, *_held_by_the_prior(c), *_held_multipliers(c)],
+        "only": [*own, Warned("", ONLY_NOTE)],
     }
 
 
-def _moved_harm(c: Calibration) -> list[Warned]:
-    return [Warned(about=shift, text=HARM_NOTE) for shift in c.priors.shifts if c.harm_cells(shift)]
-
-
-def _held_by_the_prior(c: Calibration) -> list[Warned]:
+def _held_by_the_prior(c: Calibration) -> Iterator[Warned]:
     """Types whose posterior stays far from every measured cell: the prior's weight decides."""
-    found = []
-    for shift in c.priors.shifts:
-        for rate in (*FACTORS[:2], "p_gm") if c.cells_of(shift) else ():
-            rates = [getattr(point_rates(cell.reference), rate) for cell in c.cells_of(shift)]
+    for shift, prior in c.priors.shifts.items():
+        cells = [point_rates(cell.reference) for cell in c.cells_of(shift)]
+        for rate in (*FACTORS[:2], "p_gm") if cells else ():
+            rates = [getattr(cell, rate) for cell in cells]
             both = float(c.draws[f"combine/{shift}/{rate}"].mean())
             if max(min(rates) - both, both - max(rates)) > FAR:
-                source = getattr(c.priors.shifts[shift], rate).number
-                text = (
+                yield Warned(
+                    shift,
                     f"{shift} {rate}: combine, {number(both)}, is far from the cells "
                     f"({', '.join(map(number, rates))}) and held by the source's "
-                    f"{number(source)}: at another kappa it is another number"
+                    f"{number(getattr(prior, rate).number)}: at another kappa it is another number",
                 )
-                found.append(Warned(about=shift, text=text))
-    return found
 
 
-def _held_multipliers(c: Calibration) -> list[Warned]:
+def _held_multipliers(c: Calibration) -> Iterator[Warned]:
     """Levels whose posterior lies outside of what was measured."""
-    found = []
     for line in c.modifiers:
-        if line.combine is not None and line.measured is not None:
+        if line.combine is not None and line.measured is not None and line.note == "":
             ratio, both = line.measured.ratio, line.combine.value
-            if line.note == "" and not ratio.low <= both <= ratio.high:
-                text = (
+            if not ratio.low <= both <= ratio.high:
+                yield Warned(
+                    line.modifier,
                     f"{line.modifier} {line.level}: combine, {both:.3g}, lies outside the "
                     f"measured {ratio.value:.3g} [{ratio.low:.3g}, {ratio.high:.3g}] and is held "
                     f"by the source's {line.prior.value:.3g}: at another log-sd it is another "
-                    "number"
+                    "number",
                 )
-                found.append(Warned(about=line.modifier, text=text))
-    return found
 
 
 def warnings(c: Calibration) -> list[str]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from textwrap import fill
 
 from misgen.analysis.calibration.summary import ArmSummary, CellSummary, Population, Summary
@@ -17,27 +18,24 @@ ANSWER = ("factors", "conflicts", "wide")
 
 def tables_of(summary: Summary) -> dict[str, Table]:
     """Name of its CSV file -> table; those with nothing to say are left out."""
-    return {
-        name: table
-        for name, table in (
-            ("factors", factors(summary)),
-            ("conflicts", conflicts(summary)),
-            ("wide", wide(summary)),
-            ("attrition", attrition(summary)),
-            ("condition", condition(summary)),
-            ("modifiers", multipliers(summary)),
-            ("not_identified", not_identified(summary)),
-            ("ratios", ratios(summary)),
-            ("slopes", slopes(summary)),
-            ("doses", doses(summary)),
-            ("pairs", pairs(summary)),
-            ("held_out", held_out(summary)),
-            ("kappa", sweep(summary, "kappa")),
-            ("phi", sweep(summary, "phi")),
-            ("log_sd", log_sds(summary)),
-        )
-        if table.rows
+    makers = {
+        "factors": factors,
+        "conflicts": conflicts,
+        "wide": wide,
+        "attrition": attrition,
+        "condition": condition,
+        "modifiers": multipliers,
+        "not_identified": not_identified,
+        "ratios": ratios,
+        "slopes": slopes,
+        "doses": doses,
+        "pairs": pairs,
+        "held_out": held_out,
+        "kappa": partial(sweep, what="kappa"),
+        "phi": partial(sweep, what="phi"),
+        "log_sd": log_sds,
     }
+    return {name: table for name, make in makers.items() if (table := make(summary)).rows}
 
 
 def files_of(summary: Summary) -> dict[str, str]:
@@ -53,18 +51,17 @@ def answer(summary: Summary) -> str:
     """The tables that say what was found, the warnings that change it, and how many others."""
     tables = tables_of(summary)
     shown = [tables[name].as_text() for name in ANSWER if name in tables]
-    warned = [one.text for one in summary.data_warnings.get("combine", ())]
-    if summary.refused or summary.inputs.missing_cells:
-        # Both stand first among the warnings.
-        number = bool(summary.refused) + bool(summary.inputs.missing_cells)
-        warned = [*summary.warnings[:number], *warned]
+    # A refusal and cells that are missing stand first among the warnings.
+    first = bool(summary.refused) + bool(summary.inputs.missing_cells)
+    moved = [one.text for one in summary.data_warnings.get("combine", ())]
+    warned = [*summary.warnings[:first], *moved]
     others = len({*summary.warnings} - {*warned})
     warned.append(f"{others} warnings more, and every other table: calibration.txt")
-    return "\n".join([*shown, *(_note(line) for line in warned)])
+    return "\n".join([*shown, *_filled("note: ", warned)])
 
 
-def _note(line: str) -> str:
-    return fill(f"note: {line}", WIDTH, subsequent_indent="  ")
+def _filled(mark: str, lines: Sequence[str]) -> list[str]:
+    return [fill(f"{mark}{line}", WIDTH, subsequent_indent="  ") for line in lines]
 
 
 # ------------------------------------------------------------------- source, measured, posterior
@@ -80,8 +77,8 @@ def factors(summary: Summary) -> Table:
             rows += _measured(row.title, cell)
         for data, found in zip(DATA[1:], (row.combine, row.only), strict=True):
             if found is not None and not row.keeps_prior:
-                reads = "reads " + " ".join(name.rpartition("/")[2] for name in row.cells)
-                rows.append([row.title, data, *_in_order(found), None, "", reads])
+                rows.append([row.title, data, *_in_order(found), None, "",
+                             f"reads {_codes(row.cells)}"])  # fmt: skip
     note = (
         "source: as printed; P(harm | fails) is implied by the printed product. Cells: competent "
         "agents of the reference arm (d = 0 where there is none) at variant "
@@ -95,6 +92,10 @@ def factors(summary: Summary) -> Table:
 
 def _in_order(rates: Mapping[str, Estimate]) -> list[Value]:
     return [rates[rate] for rate in RATE_NAMES]
+
+
+def _codes(cells: Sequence[str]) -> str:
+    return " ".join(name.rpartition("/")[2] for name in cells)
 
 
 def _measured(title: str, cell: CellSummary) -> Iterator[list[Value]]:
@@ -123,16 +124,8 @@ def attrition(summary: Summary) -> Table:
         "training distribution (own) as the planner. bounds: p_gm had the others never failed, or "
         "always. Fewer than 3 agents: no interval."
     )
-    header = [
-        "cell",
-        "arm",
-        "agents of the arm",
-        "agents",
-        "levels",
-        "own",
-        *RATE_NAMES.values(),
-        "note",
-    ]
+    header = ["cell", "arm", "agents of the arm", "agents", "levels", "own",
+              *RATE_NAMES.values(), "note"]  # fmt: skip
     return Table("Who is counted", header, rows, note, keys=3)
 
 
@@ -142,6 +135,12 @@ def _population(found: Population, arm: ArmSummary | None = None) -> list[Value]
 
 
 def condition(summary: Summary) -> Table:
+    arms = [arm for cell in summary.cells for arm in cell.arms.values()]
+    levels = {arm.condition.removeprefix("measured at "): arm.divided.levels for arm in arms}
+    resolved = " ".join(
+        f"At {at} the source's levels are {', '.join(' '.join(pair) for pair in of.items())}."
+        for at, of in levels.items()
+    )
     rows: list[list[Value]] = [
         [
             cell.cell, arm.condition, arm.divided.multiplier,
@@ -156,19 +155,9 @@ def condition(summary: Summary) -> Table:
               "p_harmful_gm measured", "p_harmful_gm divided"]  # fmt: skip
     note = (
         "Two numbers with two meanings: never one for the other. Divided rates carry the "
-        "multipliers' uncertainty and may exceed 1; data enter as the measured ones. "
-        + _resolved(summary)
+        f"multipliers' uncertainty and may exceed 1; data enter as the measured ones. {resolved}"
     )
     return Table("Measured, and divided by the source's multipliers", header, rows, note)
-
-
-def _resolved(summary: Summary) -> str:
-    arms = [arm for cell in summary.cells for arm in cell.arms.values()]
-    levels = {arm.condition.removeprefix("measured at "): arm.divided.levels for arm in arms}
-    return " ".join(
-        f"At {at} the source's levels are {', '.join(' '.join(pair) for pair in of.items())}."
-        for at, of in levels.items()
-    )
 
 
 # -------------------------------------------------------------------------------------- modifiers
@@ -300,7 +289,7 @@ def conflicts(summary: Summary) -> Table:
         [
             row.cell if row.enters else f"({row.cell})", RATE_NAMES[row.factor], row.agents,
             row.source,
-            Estimate(math.nan, row.predictive.low, row.predictive.high), row.measured, row.tail,
+            row.predictive._replace(value=math.nan), row.measured, row.tail,
             "conflict" if row.flagged else "",
         ]
         for row in found.rows
@@ -319,7 +308,7 @@ def wide(summary: Summary) -> Table:
     found = summary.conflicts
     rows: list[list[Value]] = [
         [
-            row.title, " ".join(name.rpartition("/")[2] for name in row.cells),
+            row.title, _codes(row.cells),
             found.wide_prior_weight, row.wide_weight, "conflict" if row.wide_flagged else "",
         ]
         for row in summary.types
@@ -349,14 +338,14 @@ def sweep(summary: Summary, what: str) -> Table:
     """what: "kappa" or "phi"."""
     rows: list[list[Value]] = [
         [
-            title, f"{row.value:g}",
+            kind.title, f"{row.value:g}",
             *(rates[rate] if rates else None
               for rate in PRODUCTS for rates in (row.prior, row.combine)),
             row.wide_weight,
         ]
-        for title, row in ((t.title, row) for t in summary.types for row in summary.sweep
-                           if row.type == t.type)
-        if row.what == what
+        for kind in summary.types
+        for row in summary.sweep
+        if (row.type, row.what) == (kind.type, what)
     ]  # fmt: skip
     header = ["type", what, "p_gm prior", "p_gm combine", "p_harmful_gm prior",
               "p_harmful_gm combine", "wide prior"]  # fmt: skip
@@ -380,11 +369,11 @@ _FORECASTERS = {"model": "model", "source": "source's prior", "pooled": "pooled 
 
 def held_out(summary: Summary) -> Table:
     found = summary.held_out
-    rows: list[list[Value]] = []
-    for row in found.rows:
-        scores = [getattr(row, who) for who in _FORECASTERS]
-        numbers = [value for one in scores for value in (one.forecast, one.log_score, one.brier)]
-        rows.append([row.left_out, row.cell, row.agents, row.measured, *numbers])
+    rows: list[list[Value]] = [
+        [row.left_out, row.cell, row.agents, row.measured,
+         *(value for who in _FORECASTERS for value in vars(getattr(row, who)).values())]
+        for row in found.rows
+    ]  # fmt: skip
     header = ["left out", "cell", "agents", "measured"]
     header += [
         f"{who} {what}".rstrip() for who in _FORECASTERS.values() for what in ("", "log", "Brier")
@@ -395,21 +384,20 @@ def held_out(summary: Summary) -> Table:
 
 def notes(summary: Summary) -> str:
     """The settings, then what a reader must know."""
-    left_out = [
+    s = summary.settings
+    lines = [
+        f"prior {s.prior}, kappa {s.kappa:g}, phi {s.phi:g}, power {s.power:g}, harm {s.harm}, "
+        f"{s.draws} draws, seed {s.seed}"
+    ]
+    lines += [
         f"{cell.cell} enters no prediction: {cell.left_out}"
         for cell in summary.cells
         if cell.left_out
     ]
-    keeps = [
+    lines += [
         f"{row.type} keeps its prior: {row.keeps_prior}"
         for row in summary.types
         if row.keeps_prior and not summary.refused
     ]
-    s = summary.settings
-    first = (
-        f"prior {s.prior}, kappa {s.kappa:g}, phi {s.phi:g}, power {s.power:g}, harm {s.harm}, "
-        f"{s.draws} draws, seed {s.seed}"
-    )
-    lines = [first, *left_out, *keeps, *summary.warnings, *summary.limits]
-    wrapped = [fill(f"- {line}", WIDTH, subsequent_indent="  ") for line in dict.fromkeys(lines)]
-    return "\n".join(["Notes", "", *wrapped]) + "\n"
+    lines += [*summary.warnings, *summary.limits]
+    return "\n".join(["Notes", "", *_filled("- ", [*dict.fromkeys(lines)])]) + "\n"

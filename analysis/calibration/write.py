@@ -35,7 +35,15 @@ def write_calibration(
     folder.mkdir(parents=True, exist_ok=True)
     draws = _parquet(calibration.draws)
     sha256 = hashlib.sha256(draws).hexdigest()
-    summary = summary_of(calibration, _provenance(provenance or {}), sha256)
+    known = provenance or {}
+    made = {
+        "command": "",
+        "git_commit": None,
+        "date_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        **known,
+        "versions": {**known.get("versions", {}), **_versions()},
+    }
+    summary = summary_of(calibration, made, sha256)
     # The old summary must not stand beside new draws if this is interrupted.
     (folder / SUMMARY).unlink(missing_ok=True)
     atomic_write_bytes(folder / DRAWS, draws)
@@ -43,12 +51,6 @@ def write_calibration(
         atomic_write_bytes(folder / name, text.encode())
     text = json.dumps(summary.model_dump(), indent=1, allow_nan=False) + "\n"
     atomic_write_bytes(folder / SUMMARY, text.encode())
-
-
-def _provenance(known: Mapping[str, Any]) -> dict[str, Any]:
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    base = {"command": "", "git_commit": None, "date_utc": date}
-    return {**base, **known, "versions": {**known.get("versions", {}), **_versions()}}
 
 
 def _versions() -> dict[str, str | None]:

@@ -19,12 +19,7 @@ from types import MappingProxyType
 import numpy as np
 
 from misgen.analysis.modifiers.cells import PLAYER, Cell, Setup, read_cells
-from misgen.analysis.modifiers.comparisons import (
-    LEVELS,
-    REFERENCE,
-    comparisons,
-    with_checkpoints,
-)
+from misgen.analysis.modifiers.comparisons import LEVELS, REFERENCE, comparisons, with_checkpoints
 from misgen.analysis.modifiers.dose_response import dose_response, log_slope
 from misgen.analysis.modifiers.log_ratios import check_link
 from misgen.analysis.modifiers.multiplicativity import multiplicativity

@@ -12,7 +12,7 @@ from tests.analysis.conftest import EVENTS, episodes
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
 
 from misgen.analysis.calibration.calibrate import Calibration, calibrate
-from misgen.analysis.calibration.conflict import (
+from misgen.analysis.calibration.checks import (
     TAIL,
     WIDE,
     conflicts,

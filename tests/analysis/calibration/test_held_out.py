@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.analysis.simulated_study import write_study
 
-from misgen.analysis.calibration.held_out import held_out, pooled_rate, score, verdict
+from misgen.analysis.calibration.checks import held_out, pooled_rate, score, verdict
 from misgen.analysis.calibration.measured import measure_cells
 from misgen.analysis.calibration.summary import HeldOutRow
 from misgen.analysis.priors import load_priors
