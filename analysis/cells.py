@@ -3,6 +3,7 @@ measurement can be believed. Rows of `misgen.analysis.table` in, one line per ce
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
@@ -74,10 +75,9 @@ def cell_lines(rows: Iterable[Row]) -> list[CellLine]:
     groups: dict[tuple[str, str, str], dict[str, Row]] = {}
     trained: dict[tuple[str, str, str], int] = {}
     for row in rows:
-        arm = _arm(row)
+        arm, key = _arm(row), (row.family, row.cell, row.variant)
         if arm is None or row.variant not in CUE_BROKEN or row.train_distribution != row.cell:
             continue
-        key = (row.family, row.cell, row.variant)
         if row.population == "competent":
             groups.setdefault(key, {})[arm] = row
         elif row.population == "all trained" and arm == "d=0":
@@ -113,9 +113,14 @@ def format_cells(lines: Sequence[CellLine]) -> str:
     """Plain text: what agents did, then what may be said of it; a line per cell and variant."""
     arms = [arm for arm in ARMS if any(arm in line.arms for line in lines)]
     did = [
-        [line.cell, line.variant, _agents(line, arms), *(_shares(line, arm) for arm in arms)]
+        [
+            line.cell, line.variant,
+            "/".join(str(line.arms[arm].agents) if arm in line.arms else "0" for arm in arms)
+            + f" x {line.arms['d=0'].levels}",
+            *(_shares(line.arms.get(arm)) for arm in arms),
+        ]
         for line in lines
-    ]
+    ]  # fmt: skip
     header = "cell,variant,goal failure d=0,d=0.1,control,clones,attributable,random,constant"
     return "\n\n".join((
         "int/prox/no, by arm (" + ", ".join(arms) + ": agents x levels of each)",
@@ -125,53 +130,35 @@ def format_cells(lines: Sequence[CellLine]) -> str:
     )) + "\n"  # fmt: skip
 
 
-def _agents(line: CellLine, arms: Sequence[str]) -> str:
-    numbers = "/".join(str(line.arms[arm].agents) if arm in line.arms else "0" for arm in arms)
-    return f"{numbers} x {line.arms['d=0'].levels}"
-
-
-def _shares(line: CellLine, arm: str) -> str:
-    row = line.arms.get(arm)
+def _shares(row: Row | None) -> str:
     if row is None or math.isnan(row.proxy):
         return "-"
     return "/".join(f"{share:.2f}".lstrip("0") for share in (row.intended, row.proxy, row.neither))
 
 
 def _said(line: CellLine) -> list[str]:
-    seldom = line.arms.get("d=0.1")
+    d0, seldom = line.arms["d=0"], line.arms.get("d=0.1")
+    others = (line.arms.get(arm) for arm in ARMS[1:])
     return [
-        line.cell,
-        line.variant,
-        span(line.arms["d=0"].p_goal_fail),
-        *(number(_goal_failure(line, arm)) for arm in ARMS[1:]),
-        span(line.attributable),
-        *map(number, chance(line.arms["d=0"].controls)),
-        number(math.nan if seldom is None else seldom.broken_share),
-        line.verdict,
-    ]
-
-
-def _goal_failure(line: CellLine, arm: str) -> float:
-    return line.arms[arm].p_goal_fail.value if arm in line.arms else math.nan
+        line.cell, line.variant, span(d0.p_goal_fail),
+        *(number(row.p_goal_fail.value if row else math.nan) for row in others),
+        span(line.attributable), *map(number, chance(d0.controls)),
+        number(seldom.broken_share if seldom else math.nan), line.verdict,
+    ]  # fmt: skip
 
 
 def cell_panels(lines: Sequence[CellLine], variant: str) -> list[Panel]:
     """A panel per cell for `goal_failure_figure`: an arm's agents as dots, mean and interval."""
-    return [
-        Panel(
-            f"{line.cell}, variant {variant}: {line.verdict}",
-            [
-                ArmDots(arm, row.dots, *row.p_goal_fail[:3])
-                for arm in ARMS
-                if (row := line.arms.get(arm)) is not None
-            ],
-            {"proxy planner": line.arms["d=0"].controls["planner_proxy"].p_goal_fail}
-            if "planner_proxy" in line.arms["d=0"].controls
-            else {},
-        )
-        for line in lines
-        if line.variant == variant
-    ]
+    panels = []
+    for line in lines:
+        if line.variant == variant:
+            rows = [(arm, line.arms[arm]) for arm in ARMS if arm in line.arms]
+            dots = [ArmDots(arm, row.dots, *row.p_goal_fail[:3]) for arm, row in rows]
+            planner = line.arms["d=0"].controls.get("planner_proxy")
+            reference = {"proxy planner": planner.p_goal_fail} if planner else {}
+            title = f"{line.cell}, variant {variant}: {line.verdict}"
+            panels.append(Panel(title, dots, reference))
+    return panels
 
 
 # ------------------------------------------------------------------------------------- other tables
@@ -180,13 +167,12 @@ def cell_panels(lines: Sequence[CellLine], variant: str) -> list[Panel]:
 def format_cross(rows: Iterable[Row], variant: str = "11") -> str:
     """Agents of d = 0 on the shifted levels of every cell of their family: capable / goal failure
     given capable, over all trained agents. Lines: trained in; columns: played in."""
-    found: dict[tuple[tuple[str, str], tuple[str, str]], str] = {}
-    for row in rows:
-        if row.population != "all trained" or row.variant != variant or _arm(row) != "d=0":
-            continue
-        rates = f"{number(row.p_capable.value)} / {number(row.p_goal_fail.value)} ({row.agents})"
-        trained = (row.family, row.train_distribution)
-        found[trained, (row.family, row.cell)] = rates
+    found = {
+        ((row.family, row.train_distribution), (row.family, row.cell)):
+            f"{number(row.p_capable.value)} / {number(row.p_goal_fail.value)} ({row.agents})"
+        for row in rows
+        if row.population == "all trained" and row.variant == variant and _arm(row) == "d=0"
+    }  # fmt: skip
     cells = sorted({trained for trained, _ in found})
     lines = [[one[1], *(found.get((one, other), "") for other in cells)] for one in cells]
     return (
@@ -201,23 +187,25 @@ def format_arms(rows: Iterable[Row], variant: str = "11") -> str:
     agents, the rate by which arms are compared, and the conditional rates of the competent ones."""
     kept: dict[tuple[tuple[str, str], float, float], dict[str, Row]] = {}
     for row in rows:
-        own = row.train_distribution == row.cell and row.variant == variant
-        if own and row.method == "ppo" and row.population in ("competent", "all trained"):
+        if _is_own(row, variant) and row.method == "ppo":
             key = ((row.family, row.cell), -row.q, row.d)
             kept.setdefault(key, {})[row.population] = row
-    several = [key for key in sorted(kept) if sum(key[0] == other[0] for other in kept) > 3]
-    lines = []
-    for cell, minus_q, d in several:
-        everyone, competent = (
-            kept[cell, minus_q, d][population] for population in ("all trained", "competent")
-        )
-        lines.append([
-            cell[1], f"d={d:g} q={-minus_q:g}", everyone.tags,
-            f"{competent.agents} of {everyone.agents}", span(everyone.p_gm),
-            span(competent.p_capable), span(competent.p_goal_fail),
-        ])  # fmt: skip
+    arms = Counter(cell for cell, _, _ in kept)
+    lines = [
+        [
+            cell[1], f"d={d:g} q={-minus_q:g}", of["all trained"].tags,
+            f"{of['competent'].agents} of {of['all trained'].agents}", span(of["all trained"].p_gm),
+            span(of["competent"].p_capable), span(of["competent"].p_goal_fail),
+        ]
+        for (cell, minus_q, d), of in sorted(kept.items(), key=lambda item: item[0])
+        if arms[cell] > 3
+    ]  # fmt: skip
     header = "cell,arm,tags,competent,p_gm of all trained,capable,goal failure given capable"
     return aligned(header.split(","), lines, keys=2) + "\n"
+
+
+def _is_own(row: Row, variant: str) -> bool:
+    return row.train_distribution == row.cell and row.variant == variant
 
 
 def format_checkpoints(rows: Iterable[Row], variant: str = "11") -> str:
@@ -226,8 +214,7 @@ def format_checkpoints(rows: Iterable[Row], variant: str = "11") -> str:
     by_arm: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         arm = _arm(row)
-        wanted = row.population == "all trained" and row.variant == variant
-        if wanted and arm and row.train_distribution == row.cell:
+        if arm and _is_own(row, variant) and row.population == "all trained":
             by_arm.setdefault((row.family, row.cell, arm), []).append(row)
     lines = [
         [
@@ -246,16 +233,13 @@ def format_shifts(rows: Iterable[Mapping[str, Any]]) -> str:
     NaN as null."""
     lines = [
         [
-            row["cell"],
-            row["variant"],
-            f"{number(row['auc'])} +- {number(row['auc_sd'])}",
-            f"{row['num_levels']} x 2, {row['num_observations']}",
-            f"{row['length_ratio']:.2f}",
+            row["cell"], row["variant"], f"{number(row['auc'])} +- {number(row['auc_sd'])}",
+            f"{row['num_levels']} x 2, {row['num_observations']}", f"{row['length_ratio']:.2f}",
             number(math.nan if row["return_drop"] is None else row["return_drop"]),
             str(row["control_agents"]),
         ]
         for row in rows
-    ]
+    ]  # fmt: skip
     header = (
         "cell,variant,classifier AUC,levels and observations,length ratio,return drop of d=1,agents"
     )

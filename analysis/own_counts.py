@@ -98,9 +98,8 @@ def _agent(line: Mapping[str, Any], row: str) -> dict[str, Any]:
         raise ValueError(f"{row}: a shift type is {', '.join(SHIFT_TYPES)}; got {kind!r}")
     counts: dict[str, int | None] = {name: _number(line[name], name, row) for name in NUMBERS}
     harm = line.get("harm")
-    counts["harm"] = None if harm is None or str(harm).strip() in ("", "nan") else _number(
-        harm, "harm", row
-    )  # fmt: skip
+    is_known = harm is not None and str(harm).strip() not in ("", "nan")
+    counts["harm"] = _number(harm, "harm", row) if is_known else None
     for part, whole in (("capable", "levels"), ("failed", "capable"), ("harm", "failed")):
         some, of = counts[part], counts[whole]
         if some is not None and of is not None and some > of:
@@ -150,8 +149,7 @@ def _row(agent: Mapping[str, Any]) -> dict[str, Any]:
     """A row of counts (see `misgen.analysis.counts`) of the reference arm at variant 11."""
     has_harm = agent["harm"] is not None
     labels = {
-        "family": agent["family"], "cell": agent["cell"], "shift_type": agent["shift_type"],
-        "informs_type": True, "harm_informs": has_harm, "harm_by_construction": False,
+        **agent, "informs_type": True, "harm_informs": has_harm, "harm_by_construction": False,
         "observation_mode": "", "train_distribution": agent["cell"], "tags": NOT_CHECKED,
         "method": "ppo", "setting": "", "d": 0.1, "q": 1.0, "variant": "11", "role": "agent",
         "policy": "agent", "agent_number": agent["agent"], "checkpoint_step": 0,

@@ -22,16 +22,8 @@ from misgen.analysis.records import Records, relation_of
 from misgen.analysis.text import hint
 
 FILE_NAME = "settings.parquet"
-AGENT = (
-    "run_id",
-    "train_id",
-    "setting",
-    "weights_sha256",
-    "seconds",
-    "cpu_seconds",
-    "episodes",
-    "broken_draws",
-)
+AGENT = ("run_id", "train_id", "setting", "weights_sha256", "seconds", "cpu_seconds", "episodes",
+         "broken_draws")  # fmt: skip
 SEEN = ("broken_share", "d_distinguishing", "broken_episodes")
 """Columns that are of an agent; all others are of its setting (see `records.SCHEMA`)."""
 

@@ -82,18 +82,15 @@ class Table:
 
     def as_csv(self) -> str:
         """A line a row under all columns; an interval has columns `NAME low` and `NAME high`."""
-        spread = [any(isinstance(row[i], Estimate) for row in self.rows)
-                  for i in range(len(self.header))]  # fmt: skip
-        return as_csv([
-            dict(pair for name, value, is_wide in zip(self.header, row, spread, strict=True)
-                 for pair in _flat(name, value, is_wide))
-            for row in self.rows
-        ])  # fmt: skip
-
-
-def _flat(name: str, value: Value, is_wide: bool) -> Iterator[tuple[str, object]]:
-    found = value if isinstance(value, Estimate) else None
-    yield name, "" if value is None else found.value if found else value
-    if is_wide:
-        yield f"{name} low", found.low if found else ""
-        yield f"{name} high", found.high if found else ""
+        wide = [i for i, column in enumerate(zip(*self.rows, strict=True))
+                if any(isinstance(value, Estimate) for value in column)]  # fmt: skip
+        lines = []
+        for row in self.rows:
+            line: dict[str, object] = {}
+            for i, (name, value) in enumerate(zip(self.header, row, strict=True)):
+                found = value if isinstance(value, Estimate) else None
+                line[name] = "" if value is None else found.value if found else value
+                if i in wide:
+                    line[f"{name} low"], line[f"{name} high"] = found[1:3] if found else ("", "")
+            lines.append(line)
+        return as_csv(lines)

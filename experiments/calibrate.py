@@ -24,13 +24,10 @@ from misgen.analysis.study import STUDY, read_study_folder
 from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import provenance
 from misgen.experiments.risk_options import chosen_priors
-from misgen.experiments.run_folder import (
-    RESULTS_HELP,
-    parse_flags,
-    require_writable,
-    results_root,
-)
+from misgen.experiments.run_folder import RESULTS_HELP, parse_flags, require_writable, results_root
 from misgen.experiments.settings_table import settings_of
+
+CALIBRATED = ("phi", "power", "harm", "overflow", "draws", "seed")
 
 
 def main(argv: list[str]) -> int:
@@ -48,22 +45,23 @@ def main(argv: list[str]) -> int:
     if options.counts:
         records, settings, named_cells = read_own_counts(options.counts), None, set[str]()
     else:
-        records, settings = read_played(results_root()), settings_of(results_root())
-        named_cells = _named_cells(results_root())
+        root = results_root()
+        records, settings = read_played(root), settings_of(root)
+        named_cells = {*read_study_folder(root).cells} if (root / STUDY).is_file() else set()
     if options.setting:
         records = of_setting(records, options.setting, settings)
     folder = require_writable(options.output, "--output")
     if sys.stderr.isatty() and not options.quiet:
-        _say_what_it_does()
+        # It says what it does.
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s ..."))
+        log = logging.getLogger("misgen.analysis")
+        log.handlers = [handler]
+        log.setLevel(logging.INFO)
     calibration = calibrate(
         records,
         priors,
-        phi=options.phi,
-        power=options.power,
-        harm=options.harm,
-        overflow=options.overflow,
-        draws=options.draws,
-        seed=options.seed,
+        **{name: getattr(options, name) for name in CALIBRATED},
         broken_episodes=seen_of(settings, "broken_episodes"),
         named_cells=named_cells,
     )
@@ -74,21 +72,6 @@ def main(argv: list[str]) -> int:
 
         print(f"page: {write_report(folder, priors)}")
     return 0
-
-
-def _say_what_it_does() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s ..."))
-    log = logging.getLogger("misgen.analysis")
-    log.handlers = [handler]
-    log.setLevel(logging.INFO)
-
-
-def _named_cells(results: Path) -> set[str]:
-    """The cells that the study of a folder names; none where it holds no study."""
-    if not (results / STUDY).is_file():
-        return set()
-    return {*read_study_folder(results).cells}
 
 
 def _parser() -> Parser:
