@@ -26,10 +26,11 @@ def _estimate(value: Any) -> Estimate:
         return value
     if not isinstance(value, Mapping) or {*value} != {*Estimate._fields}:
         raise ValueError(f"an estimate has {', '.join(Estimate._fields)}")
-    *numbers, reason = (value[name] for name in Estimate._fields)
-    if any(isinstance(each, str | bool) for each in numbers) or type(reason) is not str:
+    numbers = [value[name] for name in ("value", "low", "high")]
+    if any(isinstance(each, str | bool) for each in numbers) or type(value["reason"]) is not str:
         raise ValueError("value, low and high are numbers or null, reason is text")
-    return Estimate(*(math.nan if each is None else float(each) for each in numbers), reason)
+    middle, low, high = (math.nan if each is None else float(each) for each in numbers)
+    return Estimate(middle, low, high, value["reason"])
 
 
 def _fields(found: Estimate) -> dict[str, float | str | None]:

@@ -11,14 +11,12 @@ P(harm | fails) is a matter of design in a testbed and moves only when asked.
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from misgen.analysis.calibration.checks import conflicts, held_out
 from misgen.analysis.calibration.draws import (
-    KAPPAS,
-    PHIS,
     Settings,
     all_draws,
     harm_cells_of,
@@ -38,7 +36,6 @@ from misgen.analysis.calibration.multipliers import Multiplier, multipliers, swe
 from misgen.analysis.calibration.summary import ConflictRow, HeldOut, SweepRow, SweptMultiplier
 from misgen.analysis.counts import counted
 from misgen.analysis.modifiers.measure import ModifierReport, measure_modifiers
-from misgen.analysis.posterior import PHI
 from misgen.analysis.priors.types import PriorSet
 from misgen.analysis.rates import FloatArray, point_rates
 from misgen.analysis.records import Records, query
@@ -101,28 +98,19 @@ def calibrate(
     records: Records,
     priors: PriorSet,
     *,
-    phi: float = PHI,
-    power: float = 1.0,
-    harm: str = "implied",
-    overflow: str = "clip",
-    draws: int = 4000,
-    seed: int = 0,
-    kappas: Sequence[float] = KAPPAS,
-    phis: Sequence[float] = PHIS,
     broken_episodes: Mapping[str, float] | None = None,
     named_cells: Collection[str] = (),
+    **settings: Any,
 ) -> Calibration:
     """Measure the records and join them with the priors.
 
-    harm: P(harm | fails) as the printed products imply; "note_50_70", as a note of the source
-    assumes; "measured", updated by the cells that may. overflow: of the predictions that it is for;
-    multipliers are ratios of rates for "clip", of hazards or of odds. broken_episodes: run id ->
-    training episodes in which the goals came apart, for the dose-response. named_cells: codes that
-    the records' study names; what the records lack of them is said. records: episodes or counts.
+    records: episodes or counts. broken_episodes: run id -> training episodes in which the goals
+    came apart, for the dose-response. named_cells: codes that the records' study names; what the
+    records lack of them is said. settings: fields of `draws.Settings`.
     Raises ValueError for a setting out of range and for records that cannot be compared.
     """
-    swept = {"kappas": tuple(map(float, kappas)), "phis": tuple(map(float, phis))}
-    settings = Settings(phi, power, harm, overflow, draws, seed, **swept)
+    asked = Settings(**settings)
+    phi, power, seed = asked.phi, asked.power, asked.seed
     records = counted(records)
     log.info("measuring the cells")
     cells = measure_cells(records)
@@ -134,19 +122,16 @@ def calibrate(
     entering = [cell for cell in cells if not cell.left_out]
     refused = refusal(cells)
     log.info("comparing arms")
-    report = measure_modifiers(
-        trained_alike(records),
-        link=OVERFLOWS[overflow][0],
-        broken_episodes=broken_episodes,
-        seed=seed,
-    )
+    link = OVERFLOWS[asked.overflow][0]
+    alike = trained_alike(records)
+    report = measure_modifiers(alike, link=link, broken_episodes=broken_episodes, seed=seed)
     log.info("drawing prior and posterior, at other strengths as well")
-    lines = multipliers(priors, report, power, draws, seed)
-    types = {name: type_draws(priors, name, entering, settings) for name in priors.shifts}
-    columns, words = all_draws(cells, priors, settings, types)
+    lines = multipliers(priors, report, power, asked.draws, seed)
+    types = {name: type_draws(priors, name, entering, asked) for name in priors.shifts}
+    columns, words = all_draws(cells, priors, asked, types)
     return Calibration(
         priors=priors,
-        settings=settings,
+        settings=asked,
         inputs=_inputs(records, named_cells),
         cells=tuple(cells),
         refused=refused,
@@ -156,7 +141,7 @@ def calibrate(
         modifiers=tuple(lines),
         modifier_report=report,
         conflicts=tuple(conflicts(cells, priors, phi, seed=seed)),
-        sweep=tuple(sweep(entering, priors, settings)),
+        sweep=tuple(sweep(entering, priors, asked)),
         log_sd_sweep=() if refused else tuple(swept_multipliers(priors, report, power)),
         held_out=held_out(entering, priors, phi=phi, power=power),
     )

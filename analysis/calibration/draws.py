@@ -34,8 +34,10 @@ PHIS = (3.0, 5.0, 7.0, 10.0, 20.0)
 @dataclass(frozen=True)
 class Settings:
     """What was asked for. phi: how alike cells of a type are; power: of the data in `combine`, 0 to
-    1. overflow: what a prediction does with probabilities above 1, which fixes the link on which
-    multipliers are measured. kappas, phis: what the posterior is swept over."""
+    1. harm: P(harm | fails) as the printed products imply; "note_50_70", as a note of the source
+    assumes; "measured", updated by the cells that may. overflow: what a prediction does with
+    probabilities above 1, which fixes the link on which multipliers are measured, ratios of rates
+    for "clip", of hazards or of odds. kappas, phis: what the posterior is swept over."""
 
     phi: float = PHI
     power: float = 1.0
@@ -47,6 +49,8 @@ class Settings:
     phis: tuple[float, ...] = PHIS
 
     def __post_init__(self) -> None:
+        for name in ("kappas", "phis"):
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
         if self.harm not in HARM:
             raise ValueError(f"harm is one of {', '.join(HARM)}; got {self.harm!r}; choose one")
         if self.overflow not in OVERFLOWS:

@@ -184,8 +184,9 @@ def _divided(c: Calibration, cell: MeasuredCell, name: str, row: Row) -> dict[st
     for rate in ("p_gm", "p_harmful_gm"):
         raw: Estimate = getattr(row, rate)
         draws = c.draws.get(f"{prefix}/{cell.name}/{rate}")
-        has_interval = draws is not None and not raw.reason
-        ends = central(draws / multiplier) if has_interval else (math.nan, math.nan)
+        ends = math.nan, math.nan
+        if draws is not None and not raw.reason:
+            ends = central(draws / multiplier)
         divided[rate] = Estimate(raw.value / median, *ends, raw.reason)
     return divided
 

@@ -1,7 +1,7 @@
 """The tables of a calibration, each once: for the terminal, the CSV files and the page."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from textwrap import fill
 
@@ -18,7 +18,7 @@ ANSWER = ("factors", "conflicts", "wide")
 
 def tables_of(summary: Summary) -> dict[str, Table]:
     """Name of its CSV file -> table; those with nothing to say are left out."""
-    makers = {
+    makers: dict[str, Callable[[Summary], Table]] = {
         "factors": factors,
         "conflicts": conflicts,
         "wide": wide,

@@ -196,11 +196,11 @@ def curves_of_arms(found: Comparison, arms: Sequence[ArmAt]) -> Iterator[Chart]:
 
 def curves_of(arm: ArmAt, recorded: Mapping[str, Sequence[tuple[int, float]]]) -> Curves:
     """Of the agents that have one; the mean at the steps that all have."""
-    agents = [
-        (number, *np.array(recorded[run], dtype=float).T)
-        for number, run in zip(arm.trained.agent_number.tolist(), arm.run_ids, strict=True)
-        if recorded.get(run)
-    ]
+    agents = []
+    for number, run in zip(arm.trained.agent_number.tolist(), arm.run_ids, strict=True):
+        if recorded.get(run):
+            steps, rates = np.array(recorded[run], dtype=float).T
+            agents.append((number, steps, rates))
     return Curves(arm.arm, agents, mean_curve([(steps, rates) for _, steps, rates in agents]))
 
 

@@ -124,8 +124,15 @@ def _data(found: Comparison, code: str, paths: dict[str, Any]) -> dict[str, Any]
     agents: dict[int, dict[str, list[str]]] = {}
     for arm in at[variants[0]]:
         same = [next((a for a in at[v] if a.arm == arm.arm), None) for v in variants]
-        for number in arm.trained.agent_number.tolist():
-            agents.setdefault(number, {})[arm.arm] = _agent(found, arm, same, number)
+        for place, number in enumerate(arm.trained.agent_number.tolist()):
+            trained = found.study.training_of(arm.run_ids[place])
+            agents.setdefault(number, {})[arm.arm] = [
+                arm.arm,
+                percent(float(arm.own[place])),
+                "yes" if number in arm.competent.agent_number else "no",
+                *(text for each in same for text in _played(each, number)),
+                *(_whole(trained.get(name)) for name in ("broken_episodes", "cpu_seconds")),
+            ]
     return {
         "arms": [arm.arm for arm in at[variants[0]]],
         "against": found.against,
@@ -149,23 +156,14 @@ def _most_different(found: Comparison, code: str, variant: str) -> Iterator[str]
         yield max(here, key=lambda each: abs(each.p_gm.value)).arm.arm
 
 
-def _agent(found: Comparison, arm: ArmAt, same: list[ArmAt | None], number: int) -> list[str]:
-    """The row of an agent: its arm, its success at home, then its rates at each variant."""
-    place = arm.trained.agent_number.tolist().index(number)
-    row = [
-        arm.arm,
-        percent(float(arm.own[place])),
-        "yes" if number in arm.competent.agent_number else "no",
-    ]
-    for each in same:
-        if each is None or number not in each.trained.agent_number:
-            row += ["-", "-", "-"]
-            continue
-        k = each.trained.agent_number.tolist().index(number)
-        capable, gm, _ = each.trained.shares()[:, k]
-        row += [percent(capable), percent(gm), f"{each.trained.n[k]:.0f}"]
-    trained = found.study.training_of(arm.run_ids[place])
-    return [*row, *(_whole(trained.get(name)) for name in ("broken_episodes", "cpu_seconds"))]
+def _played(arm: ArmAt | None, number: int) -> tuple[str, str, str]:
+    """The rates of an agent at a variant, and on how many levels."""
+    numbers = [] if arm is None else arm.trained.agent_number.tolist()
+    if arm is None or number not in numbers:
+        return "-", "-", "-"
+    k = numbers.index(number)
+    capable, gm, _ = arm.trained.shares()[:, k]
+    return percent(capable), percent(gm), f"{arm.trained.n[k]:.0f}"
 
 
 def _whole(value: float | None) -> str:
