@@ -12,11 +12,10 @@ from typing import Any
 
 from misgen.analysis.audit import audit, format_audit
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.risk.difference import differences
 from misgen.analysis.risk.draws import VERDICTS, Draws, LimitCheck, check_limit
 from misgen.analysis.risk.formula import Prediction
 from misgen.analysis.risk.mesa import MESA_PERIODS, mesa_index
-from misgen.analysis.risk.sensitivity import largest_correlation, sobol, tornado
+from misgen.analysis.risk.sensitivity import differences, largest_correlation, sobol, tornado
 from misgen.analysis.risk.squiggle import squiggle
 from misgen.analysis.risk.table import domain_records, domain_rows, domain_table
 from misgen.analysis.text import aligned

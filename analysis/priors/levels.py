@@ -40,6 +40,10 @@ class Level:
         """As a prior file states it: its median, or (low, high) of a band."""
         return (self.low, self.high) if self.kind in ("band", "unknown") else self.median
 
+    @property
+    def label(self) -> str:
+        return f"{self.name}: x {self.median:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
     def quantile(self, share: FloatArray) -> FloatArray:
         """The multipliers [n] below which these shares [n] of the distribution lie."""
         from scipy.special import ndtri  # here: the audit needs none

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from misgen.analysis.priors.figure import Figure, Range
-from misgen.analysis.priors.levels import Level, Modifier
+from misgen.analysis.priors.levels import Level, Modifier, band_level, named_level, reference_level
 
 SHIFT_TYPES = ("superficial", "moderate", "significant", "extreme")
 """Types 1 to 4 of the source, by which the cells of the records are classified."""
@@ -85,6 +85,17 @@ class Period:
     label: str
     multiplier: Range
     excludes: str | None = None
+
+    def level(self, log_sd: float) -> Level:
+        """A range is the central 90 % of a log-normal; a single number is its median."""
+        low, high = self.multiplier
+        if low == high == 1:
+            return reference_level()
+        return (
+            band_level(self.name, (low, high))
+            if low < high
+            else named_level(self.name, low, log_sd)
+        )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ acts on is a reading (audit B7.target); that the rest acts on goal failure is ou
 """
 
 import html
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -137,16 +139,12 @@ class Prediction:
 
         rates = {"p_harmful_gm": self.p_harmful_gm.values, "p_gm": self.p_gm.values}
         fixed = {"multiplier": self.multiplier, "exposure": self.exposure}
-        size = len(self.p_gm.values)
-        spread = {name: np.broadcast_to(values, size) for name, values in fixed.items()}
-        return pandas.DataFrame({**rates, **vars(self.factors), **spread})
+        columns, size = {**rates, **vars(self.factors), **fixed}, len(self.p_gm.values)
+        return pandas.DataFrame({name: np.broadcast_to(v, size) for name, v in columns.items()})
 
     def __repr__(self) -> str:
-        found = {
-            name: f"{Summary.of(draws).percent()} %"
-            for name, draws in (("p_harmful_gm", self.p_harmful_gm), ("p_gm", self.p_gm))
-        }
-        said = ", ".join(f"{name} {text}" for name, text in found.items())
+        rates = (self.p_harmful_gm, self.p_gm)
+        said = ", ".join(f"{draws.rate} {Summary.of(draws).percent()} %" for draws in rates)
         return f"<Prediction {' and '.join(self.scenario.shifts)}: {said}>"
 
     def _repr_html_(self) -> str:
@@ -184,91 +182,73 @@ class Prediction:
         return tuple(found)
 
 
-def _clip(p: FloatArray, m: FloatArray) -> tuple[FloatArray, float]:
-    product = _times(p, m)
-    clipped_share = _share(product > 1)
-    return (np.minimum(product, 1.0) if clipped_share else product), clipped_share
-
-
-def _hazard(p: FloatArray, m: FloatArray) -> tuple[FloatArray, float]:
+def _hazard(p: FloatArray, m: FloatArray) -> FloatArray:
     with np.errstate(divide="ignore"):  # p = 1 stays 1
-        return (p if _is_one(m) else -np.expm1(m * np.log1p(-p))), 0.0
+        return p if _is_one(m) else -np.expm1(m * np.log1p(-p))
 
 
-def _odds(p: FloatArray, m: FloatArray) -> tuple[FloatArray, float]:
-    return (p if _is_one(m) else m * p / (1 - p + m * p)), 0.0
+def _odds(p: FloatArray, m: FloatArray) -> FloatArray:
+    return p if _is_one(m) else m * p / (1 - p + m * p)
 
 
-Multiply = Callable[[FloatArray, FloatArray], tuple[FloatArray, float]]
-OVERFLOWS: Mapping[str, tuple[str, Multiply]] = {
-    "clip": ("log", _clip),
+def _is_one(m: FloatArray) -> bool:
+    return len(m) == 1 and m[0] == 1
+
+
+OVERFLOWS: Mapping[str, tuple[str, Callable[[FloatArray, FloatArray], FloatArray]]] = {
+    "clip": ("log", operator.mul),
     "hazard": ("cloglog", _hazard),
     "odds": ("logit", _odds),
 }
-"""Policy -> the link on which its multipliers are ratios; (p, m) -> product, share clipped."""
+"""Policy -> the link on which its multipliers are ratios; (p, m) -> product, clipped at 1 after."""
 
 
 def evaluate(scenario: Scenario, values: Mapping[str, FloatArray] | None = None) -> Prediction:
     """The formula. values: all inputs by name, for draws other than the scenario's own."""
     drawn = values or {name: item.values for name, item in scenario.inputs.items()}
-    on_goal, on_harm, on_exposure = (
-        _product(drawn[name] for name, item in scenario.inputs.items() if item.acts_on == what)
-        for what in ("p_goal_fail", "p_harm", "exposure")
-    )
-    apply = _to_factors if scenario.target == "factor" else _to_product
-    parts = {}
-    for shift in scenario.shifts:
-        base = FactorDraws(*(drawn[f"{shift}/{factor}"] for factor in FACTORS))
-        parts[shift] = apply(base, on_goal, on_harm, on_exposure, scenario)
+
+    def product(target: str) -> FloatArray:
+        acting = (drawn[name] for name, item in scenario.inputs.items() if item.acts_on == target)
+        return math.prod(acting, start=np.ones(1))
+
+    multipliers = product("p_goal_fail"), product("p_harm"), product("exposure")
+    parts = {
+        shift: _of_type(
+            FactorDraws(*(drawn[f"{shift}/{factor}"] for factor in FACTORS)), *multipliers, scenario
+        )
+        for shift in scenario.shifts
+    }
     return _mean_over(parts) if len(parts) > 1 else parts[scenario.shifts[0]]
 
 
-def _to_product(
+def _of_type(
     base: FactorDraws,
     m_goal: FloatArray,
     m_harm: FloatArray,
     exposure: FloatArray,
     scenario: Scenario,
 ) -> Prediction:
-    """p_base x M, the source's formula."""
-    _, multiply = OVERFLOWS[scenario.overflow]
-    m = _times(m_goal, m_harm)
-    base_gm = base.p_capable * base.p_goal_fail
-    gm, clipped_share = multiply(base_gm, m_goal)
-    harmful, harmful_clipped_share = multiply(base_gm * base.p_harm, m)
+    """Each multiplier goes to the factor that it acts on or, as the source prints it, M to all."""
+    if scenario.target == "factor":
+        goal_fail, harm = base.p_goal_fail * m_goal, base.p_harm * m_harm
+        factors = FactorDraws(base.p_capable, np.minimum(goal_fail, 1.0), np.minimum(harm, 1.0))
+        gm, harmful = factors.p_gm.values, factors.p_harmful_gm.values
+        is_clipped = is_harmful_clipped = (goal_fail > 1) | (harm > 1)
+    else:
+        _, multiply = OVERFLOWS[scenario.overflow]
+        factors, base_gm = base, base.p_capable * base.p_goal_fail
+        gm, harmful = multiply(base_gm, m_goal), multiply(base_gm * base.p_harm, m_goal * m_harm)
+        is_clipped, is_harmful_clipped = gm > 1, harmful > 1
+        gm, harmful = np.minimum(gm, 1.0), np.minimum(harmful, 1.0)
     return Prediction(
-        p_gm=Draws("p_gm", _times(gm, exposure)),
-        p_harmful_gm=Draws("p_harmful_gm", _times(harmful, exposure)),
-        factors=base,
-        multiplier=m,
-        exposure=exposure,
-        clipped_share=clipped_share,
-        harmful_clipped_share=harmful_clipped_share,
-        factor_inconsistent_share=_share(gm > base.p_capable),
-        scenario=scenario,
-    )
-
-
-def _to_factors(
-    base: FactorDraws,
-    m_goal: FloatArray,
-    m_harm: FloatArray,
-    exposure: FloatArray,
-    scenario: Scenario,
-) -> Prediction:
-    """Each multiplier goes to the factor that it acts on."""
-    goal_fail, harm = _times(base.p_goal_fail, m_goal), _times(base.p_harm, m_harm)
-    factors = FactorDraws(base.p_capable, np.minimum(goal_fail, 1.0), np.minimum(harm, 1.0))
-    share = _share((goal_fail > 1) | (harm > 1))
-    return Prediction(
-        p_gm=Draws("p_gm", _times(factors.p_gm.values, exposure)),
-        p_harmful_gm=Draws("p_harmful_gm", _times(factors.p_harmful_gm.values, exposure)),
+        p_gm=Draws("p_gm", gm * exposure),
+        p_harmful_gm=Draws("p_harmful_gm", harmful * exposure),
         factors=factors,
-        multiplier=_times(m_goal, m_harm),
+        multiplier=m_goal * m_harm,
         exposure=exposure,
-        clipped_share=share,
-        harmful_clipped_share=share,
-        factor_inconsistent_share=0.0,
+        clipped_share=float(is_clipped.mean()),
+        harmful_clipped_share=float(is_harmful_clipped.mean()),
+        factor_inconsistent_share=float((gm > factors.p_capable).mean()),
         scenario=scenario,
     )
 
@@ -276,57 +256,25 @@ def _to_factors(
 def _mean_over(parts: Mapping[str, Prediction]) -> Prediction:
     """Every shift type weighs the same, in each draw."""
     each = list(parts.values())
-    capable = _average([part.p_capable for part in each])
-    each_gm = [part.p_capable * part.p_goal_fail for part in each]
-    gm = _average(each_gm)
-    harmful = _average([gm * part.p_harm for gm, part in zip(each_gm, each, strict=True)])
+
+    def mean(terms: Iterable[Any]) -> Any:
+        return sum(terms) / len(each)
+
+    capable = mean(part.p_capable for part in each)
+    gm = mean(part.factors.p_gm.values for part in each)
+    harmful = mean(part.factors.p_harmful_gm.values for part in each)
     return replace(
         each[0],
-        p_gm=Draws("p_gm", _average([part.p_gm.values for part in each])),
-        p_harmful_gm=Draws("p_harmful_gm", _average([part.p_harmful_gm.values for part in each])),
+        p_gm=Draws("p_gm", mean(part.p_gm.values for part in each)),
+        p_harmful_gm=Draws("p_harmful_gm", mean(part.p_harmful_gm.values for part in each)),
         factors=FactorDraws(capable, _ratio(gm, capable), _ratio(harmful, gm)),
-        clipped_share=_mean([part.clipped_share for part in each]),
-        harmful_clipped_share=_mean([part.harmful_clipped_share for part in each]),
-        factor_inconsistent_share=_mean([part.factor_inconsistent_share for part in each]),
+        clipped_share=mean(part.clipped_share for part in each),
+        harmful_clipped_share=mean(part.harmful_clipped_share for part in each),
+        factor_inconsistent_share=mean(part.factor_inconsistent_share for part in each),
         by_shift=parts,
     )
 
 
-def _product(values: Iterable[FloatArray]) -> FloatArray:
-    total = np.ones(1)
-    for value in values:
-        total = _times(total, value)
-    return total
-
-
-def _times(values: FloatArray, m: FloatArray) -> FloatArray:
-    """values x m; the very values where m is 1."""
-    if _is_one(m):
-        return values
-    return m if _is_one(values) else values * m
-
-
-def _is_one(m: FloatArray) -> bool:
-    return len(m) == 1 and m[0] == 1
-
-
-def _average(values: Sequence[FloatArray]) -> FloatArray:
-    total = values[0]
-    for value in values[1:]:
-        total = total + value
-    return total / len(values)
-
-
 def _ratio(over: FloatArray, under: FloatArray) -> FloatArray:
     """0 where both are 0."""
-    with np.errstate(invalid="ignore"):
-        quotient = over / under
-    return np.where(under > 0, quotient, 0.0) if np.isnan(quotient).any() else quotient
-
-
-def _mean(shares: Sequence[float]) -> float:
-    return sum(shares) / len(shares)
-
-
-def _share(mask: npt.NDArray[np.bool_]) -> float:
-    return float(np.mean(mask))
+    return np.divide(over, under, out=np.zeros_like(over), where=under > 0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import MesaPriors
-from misgen.analysis.rates import LEVEL, FloatArray
+from misgen.analysis.rates import FloatArray
 from misgen.analysis.risk.parameters import check_draws, stream
 
 CAVEATS = (
@@ -47,10 +47,9 @@ def _refuse(self: "MesaIndex", other: object) -> NoReturn:
 
 @dataclass(frozen=True)
 class MesaIndex:
-    """Draws [draws] of the index and of its three parts. It refuses arithmetic."""
+    """Draws [draws] of the three parts of the index and of it. It refuses arithmetic."""
 
     period: str
-    values: FloatArray
     p_emergence: FloatArray
     p_misaligned: FloatArray
     severity: FloatArray
@@ -62,13 +61,9 @@ class MesaIndex:
     __mul__ = __rmul__ = __add__ = __radd__ = __sub__ = __rsub__ = _refuse
     __truediv__ = __rtruediv__ = _refuse
 
-    def median(self) -> float:
-        return float(np.median(self.values))
-
-    def interval(self) -> tuple[float, float]:
-        """(low, high): central 90 %."""
-        low, high = np.quantile(self.values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return float(low), float(high)
+    @property
+    def values(self) -> FloatArray:
+        return self.p_emergence * self.p_misaligned * self.severity
 
     def relative_to(self, other: "MesaIndex") -> FloatArray:
         """This index over another's, draw by draw [draws]: what an index is for."""
@@ -105,35 +100,32 @@ def mesa_index(
         capability = priors.capability[LEVEL_OF_PERIOD[period]].range
     if exponents is None:
         exponents = (priors.exponent_capability.number, priors.exponent_misalignment.number)
-    _check_exponents(exponents)
-
-    def drawn(name: str, at: Number, high: float) -> FloatArray:
-        bounds = at if isinstance(at, tuple) else (at, at)
-        if not 0 <= bounds[0] <= bounds[1] <= high:
-            raise ValueError(f"{name} is within 0..{high:g}, or (low, high) there; got {at}")
-        return stream(seed, f"mesa/{name}").uniform(*bounds, draws)
-
-    row = priors.periods.get(period) or [*priors.periods.values()][-1]
-    emergence = drawn("emergence", row.p_emergence.range, 1)
-    misaligned = drawn("misaligned", row.p_misaligned.range, 1)
-    alpha, beta = exponents
-    with np.errstate(over="ignore"):
-        severity = (
-            drawn("capability", capability, np.inf) ** alpha
-            * drawn("misalignment", misalignment, 1) ** beta
-        )
-    if not np.isfinite(severity).all():
-        raise ValueError(
-            f"a severity must be a finite number; got exponents {exponents} with capability "
-            f"{capability}; use smaller ones"
-        )
-    values = emergence * misaligned * severity
-    return MesaIndex(period, values, emergence, misaligned, severity, exponents)
-
-
-def _check_exponents(exponents: tuple[float, float]) -> None:
     # Below 0 more capability would mean less harm.
     if not all(0 <= exponent < np.inf for exponent in exponents):
         raise ValueError(
             f"exponents are finite numbers of at least 0; got {exponents}; the source prints 2, 1.5"
         )
+    row = priors.periods.get(period) or [*priors.periods.values()][-1]
+    bounds: dict[str, tuple[Number, float]] = {
+        "emergence": (row.p_emergence.range, 1),
+        "misaligned": (row.p_misaligned.range, 1),
+        "capability": (capability, np.inf),
+        "misalignment": (misalignment, 1),
+    }
+    drawn = {name: _uniform(name, *bound, draws, seed) for name, bound in bounds.items()}
+    with np.errstate(over="ignore"):
+        severity = drawn["capability"] ** exponents[0] * drawn["misalignment"] ** exponents[1]
+    if not np.isfinite(severity).all():
+        raise ValueError(
+            f"a severity must be a finite number; got exponents {exponents} with capability "
+            f"{capability}; use smaller ones"
+        )
+    return MesaIndex(period, drawn["emergence"], drawn["misaligned"], severity, exponents)
+
+
+def _uniform(name: str, at: Number, high: float, draws: int, seed: int) -> FloatArray:
+    """A number, or (low, high) of a uniform, within 0..high."""
+    bounds = at if isinstance(at, tuple) else (at, at)
+    if not 0 <= bounds[0] <= bounds[1] <= high:
+        raise ValueError(f"{name} is within 0..{high:g}, or (low, high) there; got {at}")
+    return stream(seed, f"mesa/{name}").uniform(*bounds, draws)

@@ -18,7 +18,7 @@ Each input has its own named stream of the seed, so that one more input leaves t
 were. All levels of a modifier share their noise: two scenarios differ only by what differs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,13 +26,10 @@ import numpy as np
 
 from misgen.analysis.posterior import OutcomePrior
 from misgen.analysis.priors import load_priors
-from misgen.analysis.priors.levels import Level, band_level, named_level
-from misgen.analysis.priors.types import Domain, Intervention, Period, PriorSet
+from misgen.analysis.priors.types import FACTORS, Intervention, PriorSet
 from misgen.analysis.rates import FloatArray
-from misgen.analysis.risk.draws import Draws, check_limit, expect_rate
-from misgen.analysis.risk.formula import FactorDraws, Input, Prediction, Scenario, evaluate
+from misgen.analysis.risk.formula import Input, Prediction, Scenario, evaluate
 from misgen.analysis.risk.parameters import (
-    MeasuredMultiplier,
     Parameters,
     calibrated_parameters,
     check_draws,
@@ -42,35 +39,12 @@ from misgen.analysis.risk.parameters import (
 )
 from misgen.analysis.risk.question import (
     HARM_CHOICES,
+    Question,
     check_choice,
     check_policy,
-    choose,
-    exposure_input,
-    factor_inputs,
-    level_label,
-    links,
-    question_notes,
-    refuse_twice,
-    refuse_without_data,
-    shift_types,
+    resolve,
 )
 from misgen.analysis.words import data_of
-
-__all__ = [
-    "Draws",
-    "FactorDraws",
-    "Input",
-    "MeasuredMultiplier",
-    "Parameters",
-    "Prediction",
-    "RiskModel",
-    "Scenario",
-    "check_limit",
-    "evaluate",
-    "expect_rate",
-]
-
-Noise = Callable[[np.random.Generator, int], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -87,14 +61,12 @@ class RiskModel:
     warnings: tuple[str, ...] = ()
     data: str = "none"
     toy_rates: bool = False
-    _noise: dict[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
+    _drawn: dict[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        columns = [
-            values
-            for factors in self.parameters.factors.values()
-            for values in vars(factors).values()
-        ] + [multiplier.values for multiplier in self.parameters.multipliers.values()]
+        given = self.parameters
+        columns = [values for one in given.factors.values() for values in vars(one).values()]
+        columns += [multiplier.values for multiplier in given.multipliers.values()]
         lengths = sorted({len(values) for values in columns})
         if len(lengths) != 1 or lengths[0] < 1:
             raise ValueError(f"all parameters have the same number of draws; got {lengths}")
@@ -158,7 +130,12 @@ class RiskModel:
         check_choice("harm", harm, HARM_CHOICES)
         file, data = read_calibration(Path(path)), data_of(data)
         file.require(data)
-        refuse_without_data(data, harm, toy_rates)
+        if data == "none" and (harm == "measured" or toy_rates):
+            name = 'harm "measured"' if harm == "measured" else "toy rates"
+            raise ValueError(
+                f'{name} let data in and data "none" does not; got both; use data "combine" or '
+                '"only"'
+            )
         check_draws(file.num_draws if draws is None else draws, seed)
         priors = priors_of(file, priors)
         rows = np.arange(file.num_draws)
@@ -194,126 +171,62 @@ class RiskModel:
         Raises ValueError for an unknown name, one lever pulled twice, or a measured multiplier
         whose link is not that of `overflow`.
         """
-        if isinstance(interventions, str):
-            interventions = (interventions,)
-        place = None if domain is None else choose("a domain", domain, self.priors.domains)
-        when = None if period is None else choose("a period", period, self.priors.periods)
-        acts = [choose("an intervention", i, self.priors.interventions) for i in interventions]
         asked = {"spec": spec, "capability": capability, "diversity": diversity, "method": method}
-        if place is not None and spec is None:
-            asked["spec"] = place.spec
-        levels = {name: self.priors.modifiers[name].level(at) for name, at in asked.items()}
-        refuse_twice(levels, when, acts)
-        if place is not None and self.data != "none" and not self.toy_rates:
+        question = resolve(self.priors, shift, asked, domain, period, interventions)
+        inputs = self._inputs(question, transport, exposure)
+        target = target or ("factor" if overflow == "clip" else "printed")
+        check_policy(overflow, target, inputs)
+        notes = (
+            *self.warnings,
+            *question.notes(inputs),
+            *self._score_notes(question),
+            *self._data_notes(question, inputs),
+        )
+        return evaluate(Scenario(question.shifts, inputs, overflow, target, notes))
+
+    def _inputs(
+        self,
+        question: Question,
+        transport: float | tuple[float, float] | None,
+        exposure: float,
+    ) -> dict[str, Input]:
+        """By name: factors, modifiers away from their reference, what is done, and exposure."""
+        given, domain, inputs = self.parameters, question.domain, dict[str, Input]()
+        if domain is not None and self.data != "none" and not self.toy_rates:
             raise ValueError(
                 "rates of toy agents enter a domain only where that is asked for; got data "
-                f"{self.data!r} and the domain {place.name!r}; give toy_rates=True (--toy-rates), "
+                f"{self.data!r} and the domain {domain.name!r}; give toy_rates=True (--toy-rates), "
                 'or data "none"'
             )
-        parameters = self.parameters
-        shifts = shift_types(shift, place)
-        inputs = {
-            **factor_inputs(parameters, shifts),
-            **self._level_inputs(levels, parameters),
-            **self._period_input(when),
-            **self._intervention_inputs(acts),
-        }
-        has_data = any(s in parameters.measured for s in shifts) or links(inputs) != set()
-        inputs |= self._transport_input(transport, has_data and place is not None)
-        inputs |= exposure_input(exposure)
-        target = target or ("factor" if overflow == "clip" else "printed")
-        check_policy(overflow, target, links(inputs))
-        notes = [
-            *self.warnings,
-            *question_notes(levels, acts, place, shifts, inputs),
-            *self._score_notes(levels, parameters),
-            *self._data_notes(parameters, shifts, inputs, place),
-        ]
-        return evaluate(Scenario(shifts, inputs, overflow, target, tuple(notes)))
-
-    def _level_inputs(self, levels: Mapping[str, Level], given: Parameters) -> dict[str, Input]:
-        """Modifiers away from their reference; a measured level replaces a printed one."""
-        inputs = {}
-        for name, level in levels.items():
-            measured = given.multipliers.get((name, level.name))
-            if level.kind == "reference":
-                continue
-            if measured is not None:
-                label = f"{level.name}: measured"
-                inputs[name] = Input(label, measured.values, "p_goal_fail", measured.link)
-            else:
-                inputs[name] = Input(level_label(level), self._drawn(name, level), "p_goal_fail")
+        for shift in question.shifts:
+            for factor in FACTORS:
+                values = getattr(given.factors[shift], factor)
+                inputs[f"{shift}/{factor}"] = Input(given.origin[shift], values)
+        for name, level in question.levels.items():
+            if (name, level.name) in given.multipliers:
+                inputs[name] = given.multipliers[name, level.name]
+            elif level.kind != "reference":
+                values = level.quantile(self._noise(name))
+                inputs[name] = Input(level.label, values, "p_goal_fail")
+        for each in question.interventions:
+            inputs[f"intervention/{each.name}"] = self._intervention(each)
+        has_data = given.measured & {*question.shifts} or any(i.link for i in inputs.values())
+        if transport is not None or (has_data and domain is not None):
+            inputs["transport"] = self._transport(transport)
+        inputs["exposure"] = _exposure(exposure)
         return inputs
 
-    def _score_notes(self, levels: Mapping[str, Level], given: Parameters) -> list[str]:
-        """Scores whose level has a measured multiplier. It stands for the arms measured in that
-        band, a score for one point of the printed curve: the level is used by its name alone."""
-        notes = []
-        for name, level in levels.items():
-            if level.kind != "named" or level.name in self.priors.modifiers[name].levels:
-                continue
-            for band in self.priors.modifiers[name].levels.values():
-                is_inside = band.kind == "band" and band.low <= level.median <= band.high
-                if is_inside and (name, band.name) in given.multipliers:
-                    notes.append(
-                        f"{name}: {level.name} is read off the source's curve, x "
-                        f"{level.median:.3g}; the measured multiplier of its level {band.name!r} "
-                        "is used where that level is given by name"
-                    )
-        return notes
-
-    def _data_notes(
-        self,
-        given: Parameters,
-        shifts: Sequence[str],
-        inputs: Mapping[str, Input],
-        domain: Domain | None,
-    ) -> list[str]:
-        """What a prediction with data must say, or that they stay out of this domain."""
-        measured = {shift for shift in shifts if shift in given.measured}
-        multipliers = {name for name, item in inputs.items() if item.link}
-        if not measured | multipliers:
-            return []
-        notes = ["a posterior for the toy agents of this testbed, and for nothing else"]
-        if domain is not None:
-            notes = ["data of toy agents enter the domain: toy rates were asked for"]
-        if measured:
-            notes += given.factor_notes
-        used = {"", *measured, *multipliers}
-        return [*notes, *(text for about, text in given.notes if about in used)]
-
-    def _period_input(self, period: Period | None) -> dict[str, Input]:
-        """A range is the central 90 % of a log-normal; a single number is its median."""
-        if period is None or period.multiplier == (1.0, 1.0):
-            return {}
-        low, high = period.multiplier
-        if low < high:
-            level = band_level(period.name, period.multiplier)
-        else:
-            level = named_level(period.name, low, self.priors.log_sd)
-        values = self._drawn("period", level)
-        return {"period": Input(level_label(level), values, "p_goal_fail")}
-
-    def _intervention_inputs(self, interventions: Sequence[Intervention]) -> dict[str, Input]:
+    def _intervention(self, intervention: Intervention) -> Input:
         """1 - reduction, uniform over the printed range; exactly 1 where the source prints none."""
-        inputs = {}
-        for intervention in interventions:
-            name = f"intervention/{intervention.name}"
-            if intervention.reduction is None:
-                label = f"no effect: the source prints no number, but {intervention.printed!r}"
-                inputs[name] = Input(label, np.ones(1), intervention.target)
-                continue
-            low, high = intervention.reduction.range
-            remaining = 1 - low - (high - low) * self._stream(name, np.random.Generator.random)
-            label = f"takes U({low:g}, {high:g}) from {intervention.target}"
-            inputs[name] = Input(label, remaining, intervention.target)
-        return inputs
+        target = intervention.target
+        if intervention.reduction is None:
+            label = f"no effect: the source prints no number, but {intervention.printed!r}"
+            return Input(label, np.ones(1), target)
+        low, high = intervention.reduction.range
+        remaining = 1 - low - (high - low) * self._noise(f"intervention/{intervention.name}")
+        return Input(f"takes U({low:g}, {high:g}) from {target}", remaining, target)
 
-    def _transport_input(
-        self, asked: float | tuple[float, float] | None, is_needed: bool
-    ) -> dict[str, Input]:
-        if asked is None and not is_needed:
-            return {}
+    def _transport(self, asked: float | tuple[float, float] | None) -> Input:
         both = self.priors.transport if asked is None else asked
         low, high = both if isinstance(both, tuple) else (both, both)
         if not 0 < low <= high < np.inf:
@@ -322,16 +235,51 @@ class RiskModel:
                 f"{asked}; take .5 to 1.5 for the source's +-50 %"
             )
         if low == high:
-            return {"transport": Input(f"set to {low:g}", np.array([low]), "p_goal_fail")}
-        noise = self._stream("transport", np.random.Generator.random)
-        label = f"U({low:g}, {high:g})"
-        return {"transport": Input(label, low + (high - low) * noise, "p_goal_fail")}
+            return Input(f"set to {low:g}", np.array([low]), "p_goal_fail")
+        values = low + (high - low) * self._noise("transport")
+        return Input(f"U({low:g}, {high:g})", values, "p_goal_fail")
 
-    def _drawn(self, name: str, level: Level) -> FloatArray:
-        return level.quantile(self._stream(name, np.random.Generator.random))
+    def _noise(self, name: str) -> FloatArray:
+        """Uniform noise of an input [draws], drawn once."""
+        if name not in self._drawn:
+            self._drawn[name] = stream(self.seed, name).random(self.draws)
+        return self._drawn[name]
 
-    def _stream(self, name: str, draw: Noise) -> FloatArray:
-        """The noise of an input [draws], drawn once."""
-        if name not in self._noise:
-            self._noise[name] = draw(stream(self.seed, name), self.draws)
-        return self._noise[name]
+    def _score_notes(self, question: Question) -> Iterator[str]:
+        """Scores whose level has a measured multiplier. It stands for the arms measured in that
+        band, a score for one point of the printed curve: the level is used by its name alone."""
+        for name, modifier in self.priors.modifiers.items():
+            level = question.levels[name]
+            if level.kind != "named" or level.name in modifier.levels:
+                continue
+            for band in modifier.levels.values():
+                is_inside = band.kind == "band" and band.low <= level.median <= band.high
+                if is_inside and (name, band.name) in self.parameters.multipliers:
+                    yield (
+                        f"{name}: {level.name} is read off the source's curve, x "
+                        f"{level.median:.3g}; the measured multiplier of its level {band.name!r} "
+                        "is used where that level is given by name"
+                    )
+
+    def _data_notes(self, question: Question, inputs: Mapping[str, Input]) -> list[str]:
+        """What a prediction with data must say, or that they stay out of this domain."""
+        measured = self.parameters.measured & {*question.shifts}
+        multipliers = {name for name, item in inputs.items() if item.link}
+        if not measured | multipliers:
+            return []
+        notes = ["a posterior for the toy agents of this testbed, and for nothing else"]
+        if question.domain is not None:
+            notes = ["data of toy agents enter the domain: toy rates were asked for"]
+        if measured:
+            notes += self.parameters.factor_notes
+        used = {"", *measured, *multipliers}
+        return [*notes, *(text for about, text in self.parameters.notes if about in used)]
+
+
+def _exposure(share: float) -> Input:
+    if not 0 <= share <= 1:
+        raise ValueError(f"exposure is the share of situations, within 0..1; got {share:g}")
+    label = f"{share:g}, set by the caller"
+    if share == 1:
+        label = "1 by default: every situation tells the goals apart"
+    return Input(label, np.array([float(share)]), "exposure")

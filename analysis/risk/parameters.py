@@ -11,20 +11,11 @@ import numpy.typing as npt
 from misgen.analysis.posterior import OutcomePrior, assumed_harm, posterior
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import PRIOR_SETS, PriorSet
-from misgen.analysis.rates import FloatArray
-from misgen.analysis.risk.formula import OVERFLOWS, FactorDraws
+from misgen.analysis.risk.formula import OVERFLOWS, FactorDraws, Input
 
 if TYPE_CHECKING:
     from misgen.analysis.calibration.handoff import CalibrationFile
     from misgen.analysis.calibration.summary import ReferenceCondition
-
-
-@dataclass(frozen=True)
-class MeasuredMultiplier:
-    """Draws [draws] of a multiplier, a ratio on the link "log", "cloglog" or "logit"."""
-
-    values: FloatArray
-    link: str = "log"
 
 
 @dataclass(frozen=True)
@@ -38,7 +29,7 @@ class Parameters:
 
     factors: Mapping[str, FactorDraws]
     origin: Mapping[str, str]
-    multipliers: Mapping[tuple[str, str], MeasuredMultiplier] = field(default_factory=dict)
+    multipliers: Mapping[tuple[str, str], Input] = field(default_factory=dict)
     measured: frozenset[str] = frozenset()
     factor_notes: tuple[str, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
@@ -91,9 +82,9 @@ def calibrated_parameters(
     }
     link, _ = OVERFLOWS[file.summary.settings.overflow]
     multipliers = {
-        key: MeasuredMultiplier(values[rows], link)
-        for key, values in file.multipliers_of(data).items()
-        if key in known
+        (modifier, level): Input(f"{level}: measured", values[rows], "p_goal_fail", link)
+        for (modifier, level), values in file.multipliers_of(data).items()
+        if (modifier, level) in known
     }
     return Parameters(
         factors,

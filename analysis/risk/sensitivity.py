@@ -1,11 +1,11 @@
-"""Which input of a prediction matters: tornado and Sobol indices.
+"""What a change buys, and which input of a prediction matters: tornado and Sobol indices.
 
-Both turn one input at a time through its own distribution, read off its draws. They take inputs as
-independent; `largest_correlation` says how far joint draws of a posterior are from that.
+Both of these turn one input at a time through its own distribution, read off its draws. They take
+inputs as independent; `largest_correlation` says how far joint draws of a posterior are from that.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,42 @@ import numpy as np
 from misgen.analysis.rates import LEVEL, FloatArray
 from misgen.analysis.risk.draws import Draws
 from misgen.analysis.risk.formula import Input, Prediction, Scenario, evaluate
-from misgen.analysis.words import product_of
+from misgen.analysis.words import PRODUCTS, product_of
 
 ORDERS = ("swing", "log_span")
 TAILS = ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
+
+
+@dataclass(frozen=True)
+class RateDifference:
+    """A rate before and after a change, draw by draw: means, and the change's central 90 %.
+
+    share_lower: of draws in which it is lower after. ratio: of the means.
+    """
+
+    rate: str
+    before: float
+    after: float
+    difference: float
+    low: float
+    high: float
+    share_lower: float
+    ratio: float
+
+
+def differences(before: Prediction, after: Prediction) -> Iterator[RateDifference]:
+    """Of both rates; ValueError for predictions of models with different numbers of draws."""
+    for rate in PRODUCTS[::-1]:
+        old, new = getattr(before, rate).values, getattr(after, rate).values
+        if 1 not in (len(old), len(new)) and len(old) != len(new):
+            raise ValueError(
+                f"predictions are compared on common draws; got {len(old)} and {len(new)}"
+            )
+        low, high = np.quantile(new - old, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+        start, end, change = float(old.mean()), float(new.mean()), float((new - old).mean())
+        lower = float(np.mean(new < old))
+        ratio = end / start if start else math.nan
+        yield RateDifference(rate, start, end, change, low, high, lower, ratio)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from misgen.analysis.priors.types import Domain, Period
 from misgen.analysis.risk.draws import Summary
 from misgen.analysis.risk.formula import APART
-from misgen.analysis.risk.model import Prediction, RiskModel
+from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.tables import Table
 
 
@@ -34,32 +34,26 @@ class DomainRow:
 
 def domain_rows(model: RiskModel, **options: Any) -> list[DomainRow]:
     """Every domain in every period. options: further arguments of `RiskModel.predict`."""
-    return [
-        _row(domain, period, model.predict(domain=domain.name, period=period.name, **options))
-        for domain in model.priors.domains.values()
-        for period in model.priors.periods.values()
-    ]
-
-
-def _row(domain: Domain, period: Period, prediction: Prediction) -> DomainRow:
-    as_printed = prediction.as_printed
-    return DomainRow(
-        domain,
-        period,
-        _printed(domain, period),
-        Summary.of(prediction.p_harmful_gm),
-        Summary.of(prediction.p_gm),
-        prediction.clipped_share,
-        Summary.of(as_printed.p_harmful_gm),
-        as_printed.harmful_clipped_share,
-        prediction.scenario.warnings,
-    )
-
-
-def _printed(domain: Domain, period: Period) -> tuple[float, float] | None:
-    """The source prints a current range, and one for 2027."""
-    figures = {"2024-2025": domain.p_current, "2026-2027": domain.p_2027}
-    return figures[period.name].range if period.name in figures else None
+    rows = []
+    for domain in model.priors.domains.values():
+        # The source prints a current range, and one for 2027.
+        printed = {"2024-2025": domain.p_current.range, "2026-2027": domain.p_2027.range}
+        for period in model.priors.periods.values():
+            found = model.predict(domain=domain.name, period=period.name, **options)
+            product = found.as_printed
+            row = DomainRow(
+                domain,
+                period,
+                printed.get(period.name),
+                Summary.of(found.p_harmful_gm),
+                Summary.of(found.p_gm),
+                found.clipped_share,
+                Summary.of(product.p_harmful_gm),
+                product.harmful_clipped_share,
+                found.scenario.warnings,
+            )
+            rows.append(row)
+    return rows
 
 
 def domain_table(models: Mapping[str, Sequence[DomainRow]]) -> Table:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from misgen.analysis.priors import load_priors
-from misgen.analysis.risk.mesa import MesaIndex, mesa_index
+from misgen.analysis.risk.mesa import mesa_index
 from misgen.analysis.risk.model import RiskModel
 
 
@@ -65,8 +65,6 @@ def test_bad_input() -> None:
         mesa_index(capability=(3.0, 2.0))
 
 
-def test_seeds_and_intervals() -> None:
+def test_the_seed_fixes_the_draws() -> None:
     one, same, other = (mesa_index("near_term", seed=s) for s in (1, 1, 2))
     assert np.array_equal(one.values, same.values) and not np.array_equal(one.values, other.values)
-    low, high = one.interval()
-    assert low < one.median() < high and isinstance(one, MesaIndex)

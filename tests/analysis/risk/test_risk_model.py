@@ -11,7 +11,6 @@ from tests.analysis.calibration.calibrated_folder import seal, write_folder
 
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES, beta_parameters
-from misgen.analysis.risk.difference import differences
 from misgen.analysis.risk.draws import Draws, check_limit, expect_rate, low_median_high
 from misgen.analysis.risk.formula import (
     OVERFLOWS,
@@ -21,7 +20,9 @@ from misgen.analysis.risk.formula import (
     Scenario,
     evaluate,
 )
-from misgen.analysis.risk.model import MeasuredMultiplier, Parameters, RiskModel
+from misgen.analysis.risk.model import RiskModel
+from misgen.analysis.risk.parameters import Parameters
+from misgen.analysis.risk.sensitivity import differences
 from misgen.analysis.risk.table import domain_records, domain_rows, domain_table
 from misgen.analysis.words import DATA
 
@@ -37,10 +38,14 @@ def fixed_model(*rates: float, **multipliers: float) -> RiskModel:
     parameters = Parameters(
         dict.fromkeys(SHIFT_TYPES, factors),
         dict.fromkeys(SHIFT_TYPES, "by hand"),
-        {("spec", name): MeasuredMultiplier(np.full(2, m)) for name, m in multipliers.items()},
+        {("spec", name): measured(m, "log") for name, m in multipliers.items()},
         frozenset(SHIFT_TYPES),
     )
     return RiskModel(PRIORS, parameters)
+
+
+def measured(multiplier: float, link: str) -> Input:
+    return Input("measured", np.full(2, multiplier), "p_goal_fail", link)
 
 
 def identity_error(prediction: Prediction) -> float:
@@ -433,7 +438,7 @@ def test_measured_multipliers_keep_their_link() -> None:
     with pytest.raises(ValueError, match="on log; use overflow 'clip'"):
         model.predict("moderate", spec="high", overflow="hazard")
     model.predict("moderate", spec="low", overflow="hazard")  # printed: of no stated link
-    hazard = MeasuredMultiplier(np.full(2, 2.0), "cloglog")
+    hazard = measured(2.0, "cloglog")
     model = dataclasses.replace(
         model,
         parameters=dataclasses.replace(model.parameters, multipliers={("spec", "low"): hazard}),
