@@ -12,7 +12,6 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
 
 import yaml
 
@@ -58,20 +57,18 @@ def audit(priors: PriorSet | None = None) -> list[AuditItem]:
     replaced = _replaced(priors) if priors is not None else set()
     return [
         item
-        for item, rests_on in findings()
+        for item, rests_on in findings().items()
         if not any(fnmatchcase(name, figure) for figure in rests_on for name in replaced)
     ]
 
 
 @cache
-def findings() -> tuple[tuple[AuditItem, tuple[str, ...]], ...]:
+def findings() -> dict[AuditItem, tuple[str, ...]]:
     """The findings of audit.yaml, each with the figures that it rests on."""
-    text = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    return tuple(_finding(**entry) for entry in yaml.safe_load(text))
-
-
-def _finding(where: list[str], rests_on: Sequence[str] = (), **rest: Any) -> Any:
-    return AuditItem(where=tuple(where), **rest), tuple(rests_on)
+    entries = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    rests_on = [tuple(entry.pop("rests_on", ())) for entry in entries]
+    items = [AuditItem(**{**entry, "where": tuple(entry["where"])}) for entry in entries]
+    return dict(zip(items, rests_on, strict=True))
 
 
 def _replaced(priors: PriorSet) -> set[str]:
@@ -87,15 +84,9 @@ def _replaced(priors: PriorSet) -> set[str]:
 _given: set[str] = set()
 
 
-def warn(topic: str, priors: PriorSet | None = None, *, strict: bool = False) -> list[str]:
-    """The one-line warnings of a topic that this process has not been given yet.
-
-    With `strict`, a warning is an error: ValueError with all lines of the topic.
-    """
-    lines = warnings_of(topic, priors)
-    if strict and lines:
-        raise ValueError("strict allows no audit warning; got\n" + "\n".join(lines))
-    new = [line for line in lines if line not in _given]
+def warn(topic: str, priors: PriorSet | None = None) -> list[str]:
+    """The one-line warnings of a topic that this process has not been given yet."""
+    new = [line for line in warnings_of(topic, priors) if line not in _given]
     _given.update(new)
     return new
 

@@ -15,31 +15,34 @@ from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.risk.draws import VERDICTS, Draws, LimitCheck, check_limit
 from misgen.analysis.risk.formula import Prediction
 from misgen.analysis.risk.mesa import MESA_PERIODS, mesa_index
+from misgen.analysis.risk.question import choose
 from misgen.analysis.risk.sensitivity import differences, largest_correlation, sobol, tornado
 from misgen.analysis.risk.squiggle import squiggle
 from misgen.analysis.risk.table import domain_records, domain_rows, domain_table
 from misgen.analysis.text import aligned
 from misgen.experiments.cli import Parser
-from misgen.experiments.risk_levels import held_levels, levels_of, open_levels
 from misgen.experiments.risk_options import (
-    OPTIONS,
+    MODIFIER_HELP,
+    add_options,
     draws_of,
     model_of,
-    policy_of,
     prior_model,
     priors_of,
+    question_of,
 )
 from misgen.experiments.risk_output import (
+    below_table,
     finite,
     format_mesa,
     format_prediction,
+    format_source,
     mesa_record,
     prediction_record,
     print_notes,
     print_warnings,
+    source_records,
     written,
 )
-from misgen.experiments.risk_source import format_source, source_records
 
 TITLES = {
     "p_harmful_gm": "P(harmful goal misgeneralization)",
@@ -84,22 +87,16 @@ def _parser() -> Parser:
         name, text = run.__name__.removeprefix("_"), (run.__doc__ or "").replace("%", "%%")
         action = actions.add_parser(name, help=text, description=text)
         action.set_defaults(run=run)
-        for group in OPTIONS[name]:
-            group(action)
+        add_options(action, name)
     return parser
 
 
 # ------------------------------------------------------------------------------------ the actions
 
 
-_OF_TABLE = ("shift_types", "modifiers", "domains", "timeline")
-"""The audit's topics that a table of domains concerns."""
-
-
 def _table(options: argparse.Namespace) -> int:
     """Five domains in four periods: printed and by the prior; with data, if asked, beside it."""
-    asked = {**levels_of(options), **policy_of(options)}
-    model = model_of(options)
+    asked, model = question_of(options), model_of(options)
     prior = model if options.calibration is None else prior_model(options, model.priors)
     has_data = options.data != "none"
     # Transport is for data on their way into a domain: beside them, the prior's column has none.
@@ -108,39 +105,14 @@ def _table(options: argparse.Namespace) -> int:
         rows[options.data] = domain_rows(model, **asked)
     if written(options, list(domain_records(rows))):
         return 0
-    topics = ["interventions"] * bool(options.intervention)
-    options.concerned += [(model.priors, topic) for topic in (*_OF_TABLE, *topics)]
+    topics = ["shift_types", "modifiers", "domains", "timeline"]
+    topics += ["interventions"] * bool(options.interventions)
+    options.concerned += [(model.priors, topic) for topic in topics]
     print(domain_table(rows).as_text())
     options.notes += [note for some in rows.values() for row in some for note in row.notes]
     if options.calibration is not None:
-        print(_below(options.calibration, has_data), end="")
+        print(below_table(options.calibration, has_data), end="")
     return 0
-
-
-def _below(folder: Path, has_data: bool) -> str:
-    """What stands below the table of a calibration: the toy agents' rates, and how to let data in.
-
-    folder: the calibration. has_data: whether they were let in.
-    """
-    from misgen.analysis.calibration.handoff import read_calibration
-    from misgen.analysis.calibration.tables import condition
-
-    summary = read_calibration(folder).summary
-    lines = []
-    if summary.refused:
-        lines.append(f"note: no data may enter: {summary.refused}")
-    elif not has_data:
-        lines.append(
-            "note: data of toy agents enter no domain by default; --data combine --toy-rates adds "
-            "a column in which they do"
-        )
-    measured = condition(summary)
-    lines.append(
-        f"\n{measured.as_text().rstrip()}"
-        if measured.rows
-        else "note: no agents of the reference arm were measured"
-    )
-    return "\n".join(lines) + "\n"
 
 
 def _source(options: argparse.Namespace) -> int:
@@ -177,11 +149,10 @@ def _scenario(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     """What a change buys: two scenarios on common draws, A and B beside what both have."""
-    words = [Parser(prog=f"misgen risk compare {side}") for side in "AB"]
     asked = []
-    for parser, text in zip(words, (options.a, options.b), strict=True):
-        for group in OPTIONS["scenario"]:
-            group(parser)
+    for side, text in (("A", options.a), ("B", options.b)):
+        parser = Parser(prog=f"misgen risk compare {side}")
+        add_options(parser, "scenario")
         asked.append(parser.parse_args(shlex.split(text), copy.copy(options)))
     before, after = map(_predict, asked)
     rows = [*differences(before, after)]
@@ -209,10 +180,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _sensitivity(options: argparse.Namespace) -> int:
     """Which input of a scenario matters; levels that are not given are open, and vary."""
-    opened = open_levels(options, priors_of(options))
-    asked = copy.copy(options)
-    for name in opened:
-        setattr(asked, name, "unknown")
+    opened = _open_levels(options)
+    asked = argparse.Namespace(**{**vars(options), **dict.fromkeys(opened, "unknown")})
     prediction = _predict(asked)
     rows: Sequence[Any]
     if options.sobol:
@@ -235,11 +204,37 @@ def _sensitivity(options: argparse.Namespace) -> int:
     if written(options, [finite(asdict(row)) for row in rows]):
         return 0
     print(f"{TITLES[options.of]}\n\n{aligned(header, lines)}\n")
-    notes = [held_levels(options, opened), *prediction.warnings]
+    options.notes += [_held_levels(options, opened), *prediction.warnings]
     if (largest := largest_correlation(prediction)) > CORRELATED:
-        notes.append(f"inputs count as independent; the largest correlation is {largest:.2f}")
-    options.notes += notes
+        options.notes.append(
+            f"inputs count as independent; the largest correlation is {largest:.2f}"
+        )
     return 0
+
+
+def _open_levels(options: argparse.Namespace) -> list[str]:
+    """The modifiers whose level nothing says, no option, no domain, and whose lever no period or
+    intervention pulls."""
+    priors = priors_of(options)
+    acts = [choose("an intervention", name, priors.interventions) for name in options.interventions]
+    pulled = {act.excludes for act in acts}
+    if options.period:
+        pulled.add(choose("a period", options.period, priors.periods).excludes)
+    if options.domain:
+        pulled.add("spec")  # a domain has its own
+    return [name for name in MODIFIER_HELP if getattr(options, name) is None and name not in pulled]
+
+
+def _held_levels(options: argparse.Namespace, opened: Sequence[str]) -> str:
+    """In words, what varies and what does not."""
+    given = {name: getattr(options, name) for name in MODIFIER_HELP if name not in opened}
+    own = {"spec": "the domain's own"} if options.domain else {}
+    held = [
+        f"{name} at {own.get(name, 'reference') if at is None else at}"
+        for name, at in given.items()
+    ]
+    varies = ", ".join(opened) or "no modifier"
+    return f"open, over the whole range: {varies}; held: {', '.join(held) or 'no modifier'}"
 
 
 def _gate(options: argparse.Namespace) -> int:
@@ -292,17 +287,15 @@ def _mesa(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> Prediction:
-    model = model_of(options)
-    levels = levels_of(options)
-    prediction = model.predict(
-        options.shift, **levels, domain=options.domain, period=options.period, **policy_of(options)
-    )
+    model, asked = model_of(options), question_of(options)
+    prediction = model.predict(**asked)
+    has_level = any(asked[name] is not None for name in MODIFIER_HELP)
     concerned = {
         "shift_types": True,
-        "modifiers": options.domain or any(level is not None for level in levels.values()),
+        "modifiers": options.domain or has_level,
         "domains": options.domain,
         "timeline": options.period,
-        "interventions": options.intervention,
+        "interventions": options.interventions,
     }
     options.concerned += [(model.priors, topic) for topic, is_used in concerned.items() if is_used]
     return prediction

@@ -3,7 +3,6 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,142 +13,18 @@ from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.risk.question import HARM_CHOICES
 from misgen.analysis.risk.sensitivity import ORDERS
 from misgen.analysis.words import DATA, FORMER_DATA, PRODUCTS, product_of
-from misgen.experiments.risk_levels import MODIFIER_HELP
 
 DRAWS = 100_000
 """Without a calibration: Monte Carlo errors stay below the digits printed."""
+MODIFIER_HELP = {
+    "spec": "specification quality (default: reference, or a domain's own): 0..1, or high, medium, "
+    "low",
+    "capability": "below_human or superhuman",
+    "diversity": "share d of training levels with the broken cue: 0..1, or narrow, diverse",
+    "method": "behavioral_cloning or interpretability_verified",
+}
+
 # ------------------------------------------------------------------------------------ the options
-
-
-def _json_option(action: argparse.ArgumentParser) -> None:
-    action.add_argument("--json", metavar="FILE", help="write the numbers; - prints only them")
-
-
-def _quiet_option(action: argparse.ArgumentParser) -> None:
-    action.add_argument("--quiet", action="store_true", help="no notes and no warnings")
-
-
-def _csv_option(action: argparse.ArgumentParser) -> None:
-    action.add_argument("--csv", metavar="FILE", help="likewise as CSV, a line per row")
-
-
-def _prior_options(action: argparse.ArgumentParser) -> None:
-    sets = ", ".join(PRIOR_SETS)
-    action.add_argument(
-        "--prior", metavar="NAME|FILE", help=f"{sets}, or a YAML file that replaces figures"
-    )
-
-
-def _model_options(action: argparse.ArgumentParser) -> None:
-    add = action.add_argument
-    text = (
-        "of how many observations the printed factors speak (default: the prior set's, 10); not "
-        "with --calibration, which has its own"
-    )
-    add("--kappa", type=float, metavar="K", help=text)
-    add("--calibration", type=Path, metavar="DIR", help="what misgen calibrate wrote")
-    text = (
-        "what the calibration's data do. none: they enter no prediction (default); combine: "
-        "factors and multipliers are the posterior of source and data; only: they are the data "
-        "alone, where there are any"
-    )
-    add("--data", type=_data, choices=DATA, default=DATA[0], help=text)
-    text = "let data of toy agents into a domain, times the transport factor; else it is refused"
-    add("--toy-rates", action="store_true", help=text)
-    text = (
-        "P(harm | fails): implied by the source's products (default); U(.5, .7) of its note; "
-        "or measured, with data of a calibration that was asked for it"
-    )
-    add("--harm", choices=HARM_CHOICES, default=HARM_CHOICES[0], help=text)
-    _draw_options(action)
-
-
-def _draw_options(action: argparse.ArgumentParser) -> None:
-    text = f"default: {DRAWS}, or all of a calibration"
-    action.add_argument("--draws", type=int, metavar="N", help=text)
-    action.add_argument("--seed", type=int, default=0)
-
-
-def _policy_options(action: argparse.ArgumentParser) -> None:
-    add = action.add_argument
-    text = "such as ai_control_protocols; may be repeated"
-    add("--intervention", action="append", default=[], metavar="NAME", help=text)
-    text = "what a product above 1 becomes"
-    add("--overflow", choices=tuple(OVERFLOWS), default="clip", help=text)
-    text = (
-        "what multipliers multiply: the factor that they change (default), or as printed, the "
-        "whole product (default with --overflow hazard or odds)"
-    )
-    add("--target", choices=TARGETS, help=text)
-    text = (
-        "factor from toy agents to a domain, such as 0.8, .5-1.5 or .5,1.5 (default: .5-1.5 "
-        "where data enter one)"
-    )
-    add("--transport", type=_number_or_range, metavar="X|LOW-HIGH", help=text)
-    text = "share of situations that tell the goals apart (default: 1)"
-    add("--exposure", type=_share, default=1.0, metavar="SHARE", help=text)
-
-
-def _level_options(action: argparse.ArgumentParser) -> None:
-    for name, text in MODIFIER_HELP.items():
-        action.add_argument(
-            f"--{name}", type=_level, metavar="LEVEL", help=f"{text}; or reference, unknown"
-        )
-
-
-def _scenario_options(action: argparse.ArgumentParser) -> None:
-    action.add_argument("--shift", metavar="TYPE", help=", ".join(SHIFT_TYPES))
-    action.add_argument("--domain", metavar="NAME", help="such as ai_assistants: two shift types")
-    action.add_argument("--period", metavar="YEARS", help="such as 2026-2027 or after-2030")
-
-
-def _squiggle_option(action: argparse.ArgumentParser) -> None:
-    text = "write the joint draws and the formula as Squiggle text; - prints only it"
-    action.add_argument("--squiggle", metavar="FILE", help=text)
-
-
-def _source_options(action: argparse.ArgumentParser) -> None:
-    text = "one of the tables; without it they are listed"
-    action.add_argument("name", nargs="?", default="", metavar="TABLE", help=text)
-
-
-def _compare_options(action: argparse.ArgumentParser) -> None:
-    for side in ("A", "B"):
-        text = 'options of a scenario in one word, as "--diversity narrow"; "" for none'
-        action.add_argument(side.lower(), metavar=side, help=text)
-
-
-def _sensitivity_options(action: argparse.ArgumentParser) -> None:
-    _of_option(action)
-    action.add_argument("--by", choices=ORDERS, default=ORDERS[0], help="order of the tornado")
-    action.add_argument("--sobol", action="store_true", help="shares of the variance instead")
-    text = "size of the Sobol design: a power of 2"
-    action.add_argument("--base", type=int, default=1024, metavar="N", help=text)
-
-
-def _gate_options(action: argparse.ArgumentParser) -> None:
-    action.add_argument("--max", type=_share, required=True, metavar="P", help="the limit, 0..1")
-    text = "compare this quantile (default: the mean)"
-    action.add_argument("--quantile", type=_share, metavar="Q", help=text)
-    _of_option(action)
-
-
-def _of_option(action: argparse.ArgumentParser) -> None:
-    text = "which of the two rates"
-    action.add_argument(
-        "--of", type=product_of, choices=PRODUCTS, default="p_harmful_gm", help=text
-    )
-
-
-def _mesa_options(action: argparse.ArgumentParser) -> None:
-    action.add_argument(
-        "--exponents", type=float, nargs=2, metavar=("ALPHA", "BETA"), help="default: 2 1.5"
-    )
-    text = "degree of misalignment M, 0..1, such as 0.5 or .2-.8 (default: 1, which leaves M out)"
-    action.add_argument(
-        "--misalignment", type=_number_or_range, default=1.0, metavar="M|LOW-HIGH", help=text
-    )
-    _draw_options(action)
 
 
 def _data(word: str) -> str:
@@ -188,19 +63,139 @@ def _number_or_range(text: str) -> float | tuple[float, float]:
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
-_MODEL = (_prior_options, _model_options, _level_options, _policy_options)
-_SCENARIO = (*_MODEL, _scenario_options)
-OPTIONS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], ...]] = {
-    "table": (*_MODEL, _quiet_option, _json_option, _csv_option),
-    "source": (_source_options, _quiet_option, _json_option, _csv_option),
-    "audit": (_prior_options, _quiet_option, _json_option),
-    "scenario": (*_SCENARIO, _squiggle_option, _quiet_option, _json_option),
-    "compare": (_compare_options, *_SCENARIO, _quiet_option, _json_option, _csv_option),
-    "sensitivity": (*_SCENARIO, _sensitivity_options, _quiet_option, _json_option, _csv_option),
-    "gate": (*_SCENARIO, _gate_options, _quiet_option, _json_option),
-    "mesa": (_prior_options, _mesa_options, _quiet_option, _json_option, _csv_option),
+def _option(text: str, **how: Any) -> dict[str, Any]:
+    return {"help": text, **how}
+
+
+_FILE = {"metavar": "FILE"}
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "name": _option(
+        "one of the tables; without it they are listed", nargs="?", default="", metavar="TABLE"
+    ),
+    **{
+        side.lower(): _option(
+            'options of a scenario in one word, as "--diversity narrow"; "" for none', metavar=side
+        )
+        for side in ("A", "B")
+    },
+    "--prior": _option(
+        f"{', '.join(PRIOR_SETS)}, or a YAML file that replaces figures", metavar="NAME|FILE"
+    ),
+    "--kappa": _option(
+        "of how many observations the printed factors speak (default: the prior set's, 10); not "
+        "with --calibration, which has its own",
+        type=float,
+        metavar="K",
+    ),
+    "--calibration": _option("what misgen calibrate wrote", type=Path, metavar="DIR"),
+    "--data": _option(
+        "what the calibration's data do. none: they enter no prediction (default); combine: "
+        "factors and multipliers are the posterior of source and data; only: they are the data "
+        "alone, where there are any",
+        type=_data,
+        choices=DATA,
+        default=DATA[0],
+    ),
+    "--toy-rates": _option(
+        "let data of toy agents into a domain, times the transport factor; else it is refused",
+        action="store_true",
+    ),
+    "--harm": _option(
+        "P(harm | fails): implied by the source's products (default); U(.5, .7) of its note; "
+        "or measured, with data of a calibration that was asked for it",
+        choices=HARM_CHOICES,
+        default=HARM_CHOICES[0],
+    ),
+    "--draws": _option(f"default: {DRAWS}, or all of a calibration", type=int, metavar="N"),
+    "--seed": {"type": int, "default": 0},
+    **{
+        f"--{name}": _option(f"{text}; or reference, unknown", type=_level, metavar="LEVEL")
+        for name, text in MODIFIER_HELP.items()
+    },
+    "--intervention": _option(
+        "such as ai_control_protocols; may be repeated",
+        dest="interventions",
+        action="append",
+        default=[],
+        metavar="NAME",
+    ),
+    "--overflow": _option(
+        "what a product above 1 becomes", choices=tuple(OVERFLOWS), default="clip"
+    ),
+    "--target": _option(
+        "what multipliers multiply: the factor that they change (default), or as printed, the "
+        "whole product (default with --overflow hazard or odds)",
+        choices=TARGETS,
+    ),
+    "--transport": _option(
+        "factor from toy agents to a domain, such as 0.8, .5-1.5 or .5,1.5 (default: .5-1.5 "
+        "where data enter one)",
+        type=_number_or_range,
+        metavar="X|LOW-HIGH",
+    ),
+    "--exposure": _option(
+        "share of situations that tell the goals apart (default: 1)",
+        type=_share,
+        default=1.0,
+        metavar="SHARE",
+    ),
+    "--shift": _option(", ".join(SHIFT_TYPES), metavar="TYPE"),
+    "--domain": _option("such as ai_assistants: two shift types", metavar="NAME"),
+    "--period": _option("such as 2026-2027 or after-2030", metavar="YEARS"),
+    "--squiggle": _option(
+        "write the joint draws and the formula as Squiggle text; - prints only it", **_FILE
+    ),
+    "--by": _option("order of the tornado", choices=ORDERS, default=ORDERS[0]),
+    "--sobol": _option("shares of the variance instead", action="store_true"),
+    "--base": _option(
+        "size of the Sobol design: a power of 2", type=int, default=1024, metavar="N"
+    ),
+    "--max": _option("the limit, 0..1", type=_share, required=True, metavar="P"),
+    "--quantile": _option("compare this quantile (default: the mean)", type=_share, metavar="Q"),
+    "--of": _option(
+        "which of the two rates", type=product_of, choices=PRODUCTS, default="p_harmful_gm"
+    ),
+    "--exponents": _option("default: 2 1.5", type=float, nargs=2, metavar=("ALPHA", "BETA")),
+    "--misalignment": _option(
+        "degree of misalignment M, 0..1, such as 0.5 or .2-.8 (default: 1, which leaves M out)",
+        type=_number_or_range,
+        default=1.0,
+        metavar="M|LOW-HIGH",
+    ),
+    "--quiet": _option("no notes and no warnings", action="store_true"),
+    "--json": _option("write the numbers; - prints only them", **_FILE),
+    "--csv": _option("likewise as CSV, a line per row", **_FILE),
 }
-"""Action -> groups of its options."""
+
+_DRAWN = "--draws --seed"
+_MODEL = f"""--prior --kappa --calibration --data --toy-rates --harm {_DRAWN}
+    --spec --capability --diversity --method
+    --intervention --overflow --target --transport --exposure"""
+_SCENARIO = f"{_MODEL} --shift --domain --period"
+_OF_ACTION = {
+    "table": f"{_MODEL} --quiet --json --csv",
+    "source": "name --quiet --json --csv",
+    "audit": "--prior --quiet --json",
+    "scenario": f"{_SCENARIO} --squiggle --quiet --json",
+    "compare": f"a b {_SCENARIO} --quiet --json --csv",
+    "sensitivity": f"{_SCENARIO} --of --by --sobol --base --quiet --json --csv",
+    "gate": f"{_SCENARIO} --max --quantile --of --quiet --json",
+    "mesa": f"--prior --exponents --misalignment {_DRAWN} --quiet --json --csv",
+}
+
+
+def add_options(parser: argparse.ArgumentParser, action: str) -> None:
+    """Those of an action of `misgen risk`."""
+    for name in _OF_ACTION[action].split():
+        parser.add_argument(name, **_ARGUMENTS[name])
+
+
+def question_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `RiskModel.predict`, as far as the action has options for them."""
+    names = (*MODIFIER_HELP, "shift", "domain", "period", "interventions", "overflow", "target",
+             "transport", "exposure")  # fmt: skip
+    return {name: getattr(options, name) for name in names if name in options}
+
 
 # --------------------------------------------------------------------------- options -> the model
 
@@ -259,13 +254,3 @@ def model_of(options: argparse.Namespace) -> RiskModel:
         draws=options.draws,
         seed=options.seed,
     )
-
-
-def policy_of(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "interventions": options.intervention,
-        "overflow": options.overflow,
-        "target": options.target,
-        "transport": options.transport,
-        "exposure": options.exposure,
-    }

@@ -12,14 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from misgen.analysis.audit import audit, warn
+from misgen.analysis.audit import warn
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.priors.source import source_tables
+from misgen.analysis.priors.source import Table, documents, source_tables
 from misgen.analysis.priors.types import MesaPriors, PriorSet
 from misgen.analysis.risk.draws import Summary
 from misgen.analysis.risk.formula import APART, Prediction
 from misgen.analysis.risk.mesa import MesaIndex
-from misgen.analysis.text import aligned
+from misgen.analysis.text import aligned, hint
 
 ENDS = ("median", "low", "high")
 
@@ -135,6 +135,87 @@ def format_mesa(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def below_table(folder: Path, has_data: bool) -> str:
+    """What stands below the table of a calibration: the toy agents' rates, and how to let data in.
+
+    folder: the calibration. has_data: whether they were let in.
+    """
+    from misgen.analysis.calibration.handoff import read_calibration
+    from misgen.analysis.calibration.tables import condition
+
+    summary = read_calibration(folder).summary
+    lines = []
+    if summary.refused:
+        lines.append(f"note: no data may enter: {summary.refused}")
+    elif not has_data:
+        lines.append(
+            "note: data of toy agents enter no domain by default; --data combine --toy-rates adds "
+            "a column in which they do"
+        )
+    measured = condition(summary)
+    lines.append(
+        f"\n{measured.as_text().rstrip()}"
+        if measured.rows
+        else "note: no agents of the reference arm were measured"
+    )
+    return "\n".join(lines) + "\n"
+
+
+# ------------------------------------------------------------------------- the source's tables
+
+
+def source_records(name: str) -> list[dict[str, str]]:
+    """A row per table; of one table, a row per entry. ValueError if there is no such table."""
+    if not name:
+        return [
+            {
+                "table": table.name,
+                "document": table.source,
+                "lines": "{}-{}".format(*table.lines),
+                "section": table.section,
+                "used_as": table.used_as,
+            }
+            for table in source_tables().values()
+        ]
+    table = _source_table(name)
+    figures = dict(table.figures())
+    rows = []
+    for path, _, text in sorted(table.entries(), key=lambda entry: entry[0]):
+        figure = figures.get(path)
+        if figure is not None:
+            is_range = isinstance(figure.value, tuple)
+            text = "{:g} to {:g}".format(*figure.range) if is_range else f"{figure.number:g}"
+        unit = "" if figure is None else figure.unit
+        rows.append({"entry": path.removeprefix(f"{table.name}."), "printed": text, "unit": unit})
+    return rows
+
+
+def format_source(name: str, rows: Sequence[Mapping[str, str]]) -> str:
+    header = [key.replace("_", " ") for key in rows[0]]
+    text = aligned(header, [[*row.values()] for row in rows], words=40)
+    if not name:
+        return text
+    table = _source_table(name)
+    title = documents()[table.source]["title"]
+    return (
+        f"{table.section}: document {table.source} ({title}), lines {table.lines[0]}-"
+        f"{table.lines[1]}\nused as: {table.used_as}\n\n{text}"
+    )
+
+
+def _source_table(name: str) -> Table:
+    """By its name, or by the name without the document."""
+    tables = source_tables()
+    short = {each.partition(".")[2]: each for each in reversed(tables)}
+    known = short | {each: each for each in tables}
+    if name not in known:
+        raise ValueError(f"the source has no table {name!r}; {hint(name, known)}")
+    return tables[known[name]]
+
+
+# ---------------------------------------------------------------------------- files and notes
+
+
 def written(options: argparse.Namespace, data: Any) -> bool:
     """Write what --json and --csv ask for; whether one of them takes the place of the tables."""
     texts = {"json": json.dumps(data, indent=1) + "\n"}
@@ -177,9 +258,8 @@ def print_warnings(concerned: Iterable[tuple[PriorSet, str]]) -> None:
     """
     found = [line for priors, topic in concerned for line in warn(topic, priors)]
     if found:
-        id_of = {item.line: item.id for item in audit()}
         text = (
             f"{len(found)} of the source's figures used here do not add up "
-            f"({', '.join(id_of[line] for line in found)}): misgen risk audit"
+            f"({', '.join(line.split()[0] for line in found)}): misgen risk audit"
         )
         print(textwrap.fill(text, 80, break_on_hyphens=False), file=sys.stderr)

@@ -10,8 +10,8 @@ Printed values are the defaults; what follows from them by arithmetic stands bes
 Tables that no prior is made of are read by `analysis.priors.source`, for `misgen risk source`.
 """
 
-from misgen.analysis.priors.figure import Figure
 from misgen.analysis.priors.load import load_priors
+from misgen.analysis.priors.source import Figure
 from misgen.analysis.priors.types import PriorSet
 
 __all__ = ["Figure", "PriorSet", "load_priors"]

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from misgen.analysis.priors.figure import Figure, Range
+from misgen.analysis.priors.source import Figure, Range
 
 
 @dataclass(frozen=True)

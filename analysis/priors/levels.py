@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from misgen.analysis.priors.figure import Figure, Range
+from misgen.analysis.priors.source import Figure, Range
 
 FloatArray = npt.NDArray[np.float64]
 

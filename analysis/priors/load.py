@@ -7,7 +7,6 @@ from typing import Any
 
 from misgen.analysis.priors.deployment import domains, interventions, periods
 from misgen.analysis.priors.entries import read_prior_file
-from misgen.analysis.priors.figure import Figure
 from misgen.analysis.priors.levels import (
     Level,
     Modifier,
@@ -16,7 +15,7 @@ from misgen.analysis.priors.levels import (
     reference_level,
 )
 from misgen.analysis.priors.mesa import mesa_priors
-from misgen.analysis.priors.source import Table, external_tables, source_tables
+from misgen.analysis.priors.source import Figure, Table, external_tables, source_tables
 from misgen.analysis.priors.types import (
     PRIOR_SETS,
     SHIFT_TYPES,

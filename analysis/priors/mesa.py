@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from misgen.analysis.priors.figure import Figure
-from misgen.analysis.priors.source import source_tables
+from misgen.analysis.priors.source import Figure, source_tables
 from misgen.analysis.priors.types import MesaPeriod, MesaPriors
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
-from misgen.analysis.priors.figure import Figure, Range
 from misgen.analysis.priors.levels import Level, Modifier, band_level, named_level, reference_level
+from misgen.analysis.priors.source import Figure, Range
 
 SHIFT_TYPES = ("superficial", "moderate", "significant", "extreme")
 """Types 1 to 4 of the source, by which the cells of the records are classified."""

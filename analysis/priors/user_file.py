@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from misgen.analysis.priors.entries import Entry
-from misgen.analysis.priors.figure import Range
 from misgen.analysis.priors.levels import Level, Modifier, band_level, named_level
+from misgen.analysis.priors.source import Range
 from misgen.analysis.priors.types import (
     FACTORS,
     PRIOR_SETS,

@@ -40,13 +40,6 @@ def test_a_warning_is_given_once_and_only_warnings_are(fresh: None) -> None:
     assert all("\n" not in line for line in first)
 
 
-def test_strict_makes_a_warning_an_error(fresh: None) -> None:
-    warn("timeline")
-    with pytest.raises(ValueError, match=r"strict allows no audit warning; got\nB8.growth"):
-        warn("timeline", strict=True)
-    assert warn("shift_types", strict=False)
-
-
 def test_an_unknown_topic_is_refused() -> None:
     with pytest.raises(ValueError, match="no audit topic 'weather'; choose shift_types"):
         warn("weather")

@@ -85,7 +85,7 @@ def numbers_of(item: AuditItem) -> list[str]:
 def test_a_finding_states_the_numbers_that_follow_from_its_figures(id: str) -> None:
     figures = Figures()
     assert numbers_of(ITEMS[id]) == list(flat(FACTS[id](figures)))
-    assert dict(findings())[ITEMS[id]] == tuple(dict.fromkeys(figures.asked))
+    assert findings()[ITEMS[id]] == tuple(dict.fromkeys(figures.asked))
 
 
 def test_every_finding_has_a_fact() -> None:
