@@ -79,8 +79,7 @@ class Level:
         return below(low), below(high)
 
 
-def reference_level(note: str = "") -> Level:
-    return Level("reference", "reference", 1.0, 1.0, 1.0, 0.0, note)
+REFERENCE = Level("reference", "reference", 1.0, 1.0, 1.0, 0.0)
 
 
 def named_level(name: str, median: float, log_sd: float, note: str = "") -> Level:
@@ -122,19 +121,30 @@ class Modifier:
         """
         if at is None or at == self.reference:
             at = "reference"
-        if isinstance(at, str):
-            if at not in self.levels:
-                raise ValueError(f"{self.name} has no level {at!r}; choose {self._choices()}")
-            return self._within(self.levels[at])
-        if not self.knots or not 0 <= at <= 1:
-            raise ValueError(f"{self.name} has no level at {at!r}; choose {self._choices()}")
-        return self._within(self._at_score(float(at)))
-
-    def _within(self, level: Level) -> Level:
-        """A user's strength may lie beyond the printed range: it is not cut."""
+        found = self.levels.get(at) if isinstance(at, str) else self._at_score(at)
+        if found is None:
+            choices = ", ".join(self.levels) + " or a number in 0..1" * bool(self.knots)
+            raise ValueError(f"{self.name} has no level at {at!r}; choose {choices}")
+        # A user's strength may lie beyond the printed range: it is not cut.
         low, high = self.range.range
-        is_cut = level.kind == "named" and low <= level.median <= high
-        return level.within((low, high)) if is_cut else level
+        is_cut = found.kind == "named" and low <= found.median <= high
+        return found.within((low, high)) if is_cut else found
+
+    def _at_score(self, score: float) -> Level | None:
+        if not self.knots or not 0 <= score <= 1:
+            return None
+        scores, values = zip(*self.knots, strict=True)
+        if self.rule == "step":
+            above = "diverse" if score > scores[2] else "reference"
+            return self.levels["narrow" if score < scores[1] else above]
+        median = float(np.interp(score, scores, values))
+        if math.isclose(median, 1.0):
+            return REFERENCE
+        is_between = any(low < score < high for low, high in self.gaps)
+        note = (
+            f"{score:g} lies between the printed bands: interpolated" if is_between else self.note
+        )
+        return named_level(f"{score:g}", median, self.log_sd, note)
 
     @property
     def note(self) -> str:
@@ -155,25 +165,3 @@ class Modifier:
         medians = (levels[name].median for name in names)
         knots = zip((score for score, _ in self.knots), medians, strict=True)
         return replace(self, levels=levels, knots=tuple(knots))
-
-    def _choices(self) -> str:
-        numbers = " or a number in 0..1" if self.knots else ""
-        return ", ".join(self.levels) + numbers
-
-    def _at_score(self, score: float) -> Level:
-        scores, values = zip(*self.knots, strict=True)
-        if self.rule == "step":
-            return self._at_step(score)
-        median = float(np.interp(score, scores, values))
-        if math.isclose(median, 1.0):
-            return reference_level(f"{self.name} {score:g} is the reference")
-        inside = [gap for gap in self.gaps if gap[0] < score < gap[1]]
-        note = f"{score:g} lies between the printed bands: interpolated" if inside else self.note
-        return named_level(f"{score:g}", median, self.log_sd, note)
-
-    def _at_step(self, score: float) -> Level:
-        """The named level of the step: below .1 narrow, above .3 diverse, else the reference."""
-        low, high = self.knots[1][0], self.knots[2][0]
-        if score < low:
-            return self.levels["narrow"]
-        return self.levels["diverse" if score > high else "reference"]

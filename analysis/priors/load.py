@@ -5,18 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from misgen.analysis.priors.deployment import domains, interventions, periods
-from misgen.analysis.priors.entries import read_prior_file
-from misgen.analysis.priors.levels import (
-    Level,
-    Modifier,
-    band_level,
-    named_level,
-    reference_level,
-)
-from misgen.analysis.priors.mesa import mesa_priors
+from misgen.analysis.priors.deployment import domains, interventions, mesa_priors, periods
+from misgen.analysis.priors.levels import REFERENCE, Level, Modifier, band_level, named_level
 from misgen.analysis.priors.source import Figure, Table, external_tables, source_tables
 from misgen.analysis.priors.types import (
+    FACTOR_FIELDS,
     PRIOR_SETS,
     SHIFT_TYPES,
     PriorSet,
@@ -24,20 +17,15 @@ from misgen.analysis.priors.types import (
     with_factors,
 )
 from misgen.analysis.priors.user_file import (
-    base_of,
-    broken_rule,
-    settings_of,
+    SETTINGS,
+    Entry,
+    read_prior_file,
+    setting,
     with_user_figures,
 )
 
-FACTOR_FIELDS = {
-    "p_capable": "p_capability_transfer",
-    "p_goal_fail": "p_goal_fail_given_capability",
-    "p_harm": "p_harm_given_failure",
-}
-"""The source's field of each factor."""
 _KAPPA = {"taxonomy": 10.0, "meta_analysis": 2.0, "external_revision": 10.0}
-_SETTINGS: dict[str, Any] = {"log_sd": 0.2, "endpoint_rule": "bands", "diversity_rule": "step"}
+_DEFAULTS: dict[str, Any] = {"log_sd": 0.2, "endpoint_rule": "bands", "diversity_rule": "step"}
 
 
 def load_priors(
@@ -67,7 +55,7 @@ def load_priors(
     key, a probability outside [0, 1] or a multiplier <= 0: file and line, rule, value.
     """
     user = read_prior_file(file) if file is not None else None
-    name = base_of(user, name) if user else name
+    name = _base_of(user, name) if user else name
     if name not in PRIOR_SETS:
         raise ValueError(f"no prior set {name!r}; choose {', '.join(PRIOR_SETS)}")
     given = {
@@ -76,31 +64,47 @@ def load_priors(
         "endpoint_rule": endpoint_rule,
         "diversity_rule": diversity_rule,
     }
-    given = {key: value for key, value in given.items() if value is not None}
-    for key, value in given.items():
-        if rule := broken_rule(key, value):
-            raise ValueError(f"{key} {rule}; got {value!r}")
-    settings = {"kappa": _KAPPA[name], **_SETTINGS, **(settings_of(user) if user else {}), **given}
+    given = {
+        key: setting(key, Entry(Path(), key, 0, value))
+        for key, value in given.items()
+        if value is not None
+    }
+    stated = user.value.items() if user else ()
+    own = {key: setting(key, entry) for key, entry in stated if key in SETTINGS}
+    settings = {"kappa": _KAPPA[name], **_DEFAULTS, **own, **given}
     priors = _prior_set(name, **settings)
     return with_user_figures(priors, user) if user else priors
+
+
+def _base_of(file: Entry, default: str) -> str:
+    """The prior set that the file says it changes."""
+    base = file.value.get("base")
+    if base is None:
+        return default
+    if base.value not in PRIOR_SETS:
+        base.fail(f"must be one of {', '.join(PRIOR_SETS)}")
+    if default not in ("taxonomy", base.value):
+        base.fail(f"must be the prior set that was asked for, {default}, or be left out")
+    return str(base.value)
 
 
 def _prior_set(
     name: str, kappa: float, log_sd: float, endpoint_rule: str, diversity_rule: str
 ) -> PriorSet:
-    modifiers = (
-        _spec(log_sd, endpoint_rule),
-        _capability(log_sd, name),
-        _diversity(log_sd, diversity_rule),
-        _method(log_sd),
-    )
     types = source_tables()["003.shift_types"]
+    modifiers = {
+        "spec": _spec(log_sd, endpoint_rule),
+        **{key: _named(key, log_sd) for key in ("capability", "diversity", "method")},
+    }
+    modifiers["diversity"] = _with_thresholds(modifiers["diversity"], diversity_rule)
+    if name == "external_revision":
+        modifiers["capability"] = _with_external_levels(modifiers["capability"])
     return PriorSet(
         name=name,
         kappa=kappa,
         log_sd=log_sd,
-        shifts=_shifts(name),
-        modifiers={modifier.name: modifier for modifier in modifiers},
+        shifts={key: _shift(name, number, key) for number, key in enumerate(SHIFT_TYPES, 1)},
+        modifiers=modifiers,
         domains=domains(),
         periods=periods(),
         interventions=interventions(name == "external_revision"),
@@ -112,15 +116,22 @@ def _prior_set(
 # ------------------------------------------------------------------------------- shift types
 
 
-def _shifts(name: str) -> dict[str, ShiftPrior]:
-    shifts = {shift: _printed_shift(i, shift) for i, shift in enumerate(SHIFT_TYPES, 1)}
-    if name == "meta_analysis":  # it tells no types apart: all four get the pooled factors
+def _shift(set_name: str, number: int, name: str) -> ShiftPrior:
+    shift = _printed_shift(number, name)
+    if set_name == "meta_analysis":  # it tells no types apart: all four get the pooled factors
         table = source_tables()["003.meta_analysis"]
-        pooled = _factors(table, table.body["pooled"])
-        return {key: with_factors(shift, pooled) for key, shift in shifts.items()}
-    if name == "external_revision":
-        return {key: _external_shift(shift) for key, shift in shifts.items()}
-    return shifts
+        return with_factors(shift, _factors(table, table.body["pooled"]))
+    if set_name == "external_revision":  # its central values; it prints harm itself
+        table = external_tables()["external.shift_type_components"]
+        row = table.body[f"type_{number}"]
+        return replace(
+            with_factors(shift, _factors(table, row)),
+            p_harmful_gm=table.figure(row, "p_harmful", "printed product, rounded"),
+            likelihood_range=table.figure(
+                row, "p_harmful_range", "products of low and high factors"
+            ),
+        )
+    return shift
 
 
 def _factors(table: Table, row: Mapping[str, Any]) -> dict[str, Figure]:
@@ -149,24 +160,53 @@ def _printed_shift(number: int, name: str) -> ShiftPrior:
     )
 
 
-def _external_shift(shift: ShiftPrior) -> ShiftPrior:
-    """Central values of the other revision, which prints harm itself."""
-    table = external_tables()["external.shift_type_components"]
-    row = table.body[f"type_{shift.number}"]
-    return replace(
-        with_factors(shift, _factors(table, row)),
-        p_harmful_gm=table.figure(row, "p_harmful", "printed product, rounded"),
-        likelihood_range=table.figure(row, "p_harmful_range", "products of low and high factors"),
-    )
-
-
 # ---------------------------------------------------------------------------------- modifiers
+
+_NAMED = {
+    "capability": ("m_cap", "below_human", "superhuman", "human"),
+    "diversity": ("m_div", "diverse", "narrow", "neutral"),
+    "method": ("m_align", "interpretability_verified", "behavioral_cloning", "ppo"),
+}
+"""Modifier -> its row; the low-risk label, which has the low end of the printed range; the
+high-risk one, which has the high end; what is neither."""
+
+
+def _named(name: str, log_sd: float) -> Modifier:
+    row, *labels, reference = _NAMED[name]
+    _, whole = _modifier_range(row)
+    ends = zip(labels, whole.range, strict=True)
+    levels = {label: named_level(label, end, log_sd) for label, end in ends}
+    return Modifier(name, whole, _levels(levels, whole), reference, log_sd)
 
 
 def _modifier_range(row: str) -> tuple[Mapping[str, Any], Figure]:
     table = source_tables()["003.modifying_factors"]
     fields = table.rows[row]
     return fields, table.figure(fields, "multiplier_range")
+
+
+def _levels(levels: Mapping[str, Level], whole: Figure) -> dict[str, Level]:
+    unknown = band_level("unknown", whole.range, "unknown", "level: unknown")
+    return {"reference": REFERENCE, **levels, "unknown": unknown}
+
+
+def _with_external_levels(capability: Modifier) -> Modifier:
+    levels = external_tables()["external.capability_levels"].body
+    bands = {
+        key: band_level(key, tuple(levels[key]["multiplier_range"]))
+        for key in ("below_human", "superhuman")
+    }
+    return capability.with_levels({**capability.levels, **bands})
+
+
+def _with_thresholds(diversity: Modifier, rule: str) -> Modifier:
+    """Step: 1.4 below .1, 1.0 up to .3, .7 above. Linear: 1.4 to .7 between the thresholds."""
+    fields, whole = _modifier_range("m_div")
+    low = fields["high_risk"]["diversity_less_than"]
+    high = fields["low_risk"]["diversity_greater_than"]
+    diverse, narrow = whole.range
+    knots = ((0.0, narrow), (low, narrow), (high, diverse), (1.0, diverse))
+    return replace(diversity, knots=knots, rule=rule)
 
 
 def _spec(log_sd: float, endpoint_rule: str) -> Modifier:
@@ -177,63 +217,23 @@ def _spec(log_sd: float, endpoint_rule: str) -> Modifier:
     """
     fields, whole = _modifier_range("m_spec")
     table = source_tables()["003.specification_bands"]
-    bands = {key: row["risk_multiplier_range"] for key, row in table.rows.items()}
-    knots = []
+    bands, knots = {}, []
     for key, row in table.rows.items():
+        least, most = bands[key] = row["risk_multiplier_range"]
         low, high = row["specification_quality_range"]
-        knots += [(low, bands[key][1]), (high, bands[key][0])]
+        knots += [(low, most), (high, least)]
     if endpoint_rule == "table":
         inner = [knot for knot in knots if 0 < knot[0] < 1]
         best, worst = whole.range
         good = fields["low_risk"]["specification_quality"]
         bad = fields["high_risk"]["specification_quality"]
         knots = [*inner, (0.0, worst), (bad, worst), (good, best), (1.0, best)]
-    levels = {key: band_level(key, tuple(band)) for key, band in bands.items()}
-    gaps = table.body["undefined_gaps_specification_quality"]
     return Modifier(
         name="spec",
         range=whole,
-        levels=_levels(levels, whole),
+        levels=_levels({key: band_level(key, tuple(band)) for key, band in bands.items()}, whole),
         reference="neutral",
         log_sd=log_sd,
         knots=tuple(sorted(knots)),
-        gaps=tuple((low, high) for low, high in gaps),
+        gaps=tuple((low, high) for low, high in table.body["undefined_gaps_specification_quality"]),
     )
-
-
-def _levels(levels: Mapping[str, Level], whole: Figure) -> dict[str, Level]:
-    unknown = band_level("unknown", whole.range, "unknown", "level: unknown")
-    return {"reference": reference_level(), **levels, "unknown": unknown}
-
-
-def _named(whole: Figure, low: str, high: str, log_sd: float) -> dict[str, Level]:
-    """The low-risk label has the low end of the printed range, the high-risk label the high."""
-    ends = zip((low, high), whole.range, strict=True)
-    return _levels({key: named_level(key, value, log_sd) for key, value in ends}, whole)
-
-
-def _capability(log_sd: float, set_name: str) -> Modifier:
-    _, whole = _modifier_range("m_cap")
-    levels = _named(whole, "below_human", "superhuman", log_sd)
-    if set_name == "external_revision":
-        table = external_tables()["external.capability_levels"]
-        for key in ("below_human", "superhuman"):
-            levels[key] = band_level(key, tuple(table.body[key]["multiplier_range"]))
-    return Modifier("capability", whole, levels, "human", log_sd)
-
-
-def _diversity(log_sd: float, rule: str) -> Modifier:
-    """Step: 1.4 below .1, 1.0 up to .3, .7 above. Linear: 1.4 to .7 between the thresholds."""
-    fields, whole = _modifier_range("m_div")
-    low = fields["high_risk"]["diversity_less_than"]
-    high = fields["low_risk"]["diversity_greater_than"]
-    diverse, narrow = whole.range
-    levels = _named(whole, "diverse", "narrow", log_sd)
-    knots = ((0.0, narrow), (low, narrow), (high, diverse), (1.0, diverse))
-    return Modifier("diversity", whole, levels, "neutral", log_sd, knots, rule)
-
-
-def _method(log_sd: float) -> Modifier:
-    _, whole = _modifier_range("m_align")
-    levels = _named(whole, "interpretability_verified", "behavioral_cloning", log_sd)
-    return Modifier("method", whole, levels, "ppo", log_sd)

@@ -9,12 +9,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
-from misgen.analysis.priors.levels import Level, Modifier, band_level, named_level, reference_level
+import numpy as np
+
+from misgen.analysis.priors.levels import REFERENCE, Level, Modifier, band_level, named_level
 from misgen.analysis.priors.source import Figure, Range
 
 SHIFT_TYPES = ("superficial", "moderate", "significant", "extreme")
 """Types 1 to 4 of the source, by which the cells of the records are classified."""
-FACTORS = ("p_capable", "p_goal_fail", "p_harm")
+FACTOR_FIELDS = {
+    "p_capable": "p_capability_transfer",
+    "p_goal_fail": "p_goal_fail_given_capability",
+    "p_harm": "p_harm_given_failure",
+}
+"""The source's field of each factor."""
+FACTORS = tuple(FACTOR_FIELDS)
 PRIOR_SETS = ("taxonomy", "meta_analysis", "external_revision")
 
 
@@ -26,6 +34,24 @@ def beta_parameters(mean: float, kappa: float) -> tuple[float, float]:
             "use a mean such as .01 or .99 for something nearly certain"
         )
     return mean * kappa, (1 - mean) * kappa
+
+
+def beta_of_range(low: float, high: float) -> Range | None:
+    """(a, b) of the Beta whose central 90 % is a range inside 0..1; None if there is none."""
+    from scipy.optimize import root  # here: most prior files have no range
+    from scipy.special import betaincinv
+
+    def missed(logs: Any) -> Any:
+        ends = betaincinv(*np.exp(logs), [0.05, 0.95])
+        return np.log(ends / (1 - ends)) - np.log([low / (1 - low), high / (1 - high)])
+
+    mean = (low + high) / 2
+    size = mean * (1 - mean) / ((high - low) / 3.29) ** 2
+    found = root(missed, np.log([mean * size, (1 - mean) * size]))
+    if not found.success or np.abs(missed(found.x)).max() > 1e-6:
+        return None
+    a, b = np.exp(found.x).tolist()
+    return a, b
 
 
 @dataclass(frozen=True)
@@ -90,7 +116,7 @@ class Period:
         """A range is the central 90 % of a log-normal; a single number is its median."""
         low, high = self.multiplier
         if low == high == 1:
-            return reference_level()
+            return REFERENCE
         return (
             band_level(self.name, (low, high))
             if low < high

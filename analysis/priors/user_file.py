@@ -5,77 +5,115 @@ that names the file, the line, the rule and the value.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NoReturn
 
-import numpy as np
+import yaml
 
-from misgen.analysis.priors.entries import Entry
 from misgen.analysis.priors.levels import Level, Modifier, band_level, named_level
-from misgen.analysis.priors.source import Range
+from misgen.analysis.priors.source import Figure, Range
 from misgen.analysis.priors.types import (
     FACTORS,
-    PRIOR_SETS,
     PriorSet,
     ShiftPrior,
+    beta_of_range,
     beta_parameters,
     with_factors,
 )
 
 _RULES = {"endpoint_rule": ("bands", "table"), "diversity_rule": ("step", "linear")}
-_SETTINGS = ("kappa", "log_sd", *_RULES)
+SETTINGS = ("kappa", "log_sd", *_RULES)
 _MAX_LOG_SD = 10.0  # a multiplier known to within 7 powers of ten; far above, exp() overflows
 _TARGETS = ("p_goal_fail", "p_harm", "exposure")
 
 
-def base_of(file: Entry, default: str) -> str:
-    """The prior set that the file says it changes."""
-    base = file.value.get("base")
-    if base is None:
-        return default
-    if base.value not in PRIOR_SETS:
-        base.fail(f"must be one of {', '.join(PRIOR_SETS)}")
-    if default not in ("taxonomy", base.value):
-        base.fail(f"must be the prior set that was asked for, {default}, or be left out")
-    return str(base.value)
+@dataclass(frozen=True)
+class Entry:
+    """A value under its dotted key: a number, text, a list, or entries by key. line: 0 for an
+    option of a call, which is in no file."""
+
+    path: Path
+    key: str
+    line: int
+    value: Any
+
+    def fail(self, rule: str) -> NoReturn:
+        value = "entries" if isinstance(self.value, dict) else repr(self.value)
+        raise ValueError(f"{self.place}{self.key} {rule}; got {value}")
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}, line {self.line}: " if self.line else ""
+
+    def entries(self, names: Collection[str]) -> dict[str, "Entry"]:
+        """The entries below this one, each of which has one of the names."""
+        if not isinstance(self.value, dict):
+            self.fail("needs entries below it (`name: value`)")
+        for name, below in self.value.items():
+            if name in ("p_gm", "p_harmful_gm"):
+                below.fail("follows from the three factors: give those")
+            if name not in names:
+                choices = ", ".join(names)
+                raise ValueError(f"{below.place}unknown key {below.key}; choose {choices}")
+        return self.value
+
+    def figure(self, value: float | Range, unit: str) -> Figure:
+        return Figure(value, unit, "user", self.path.name, self.key, (self.line, self.line))
 
 
-def settings_of(file: Entry) -> dict[str, Any]:
-    """kappa, log_sd, endpoint_rule and diversity_rule, as far as the file states them."""
-    return {key: _setting(key, entry) for key, entry in file.value.items() if key in _SETTINGS}
+def read_prior_file(path: Path) -> Entry:
+    """The file as entries that know their lines."""
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        root = _entry(path, "", node) if node else Entry(path, "", 1, None)
+    except OSError as error:
+        raise ValueError(f"{path}: a prior file must be readable; {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: a prior file must be UTF-8 text; it is not") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f"{path}, line {mark.line + 1}" if mark else str(path)
+        what = getattr(error, "problem", error)
+        raise ValueError(f"{at}: a prior file must be plain valid YAML; {what}") from None
+    if not isinstance(root.value, dict) or not root.value:
+        raise ValueError(f"{root.place}a prior file needs entries such as `shifts:`; it has none")
+    return root
 
 
-def _setting(name: str, entry: Entry) -> Any:
-    if rule := broken_rule(name, entry.value):
-        entry.fail(rule)
-    return entry.value if name in _RULES else float(entry.value)
+def _entry(path: Path, key: str, node: yaml.Node) -> Entry:
+    line = node.start_mark.line + 1
+    if not isinstance(node, yaml.MappingNode):
+        value = yaml.SafeLoader("").construct_object(node, deep=True)
+        return Entry(path, key, line, value)
+    entries: dict[str, Entry] = {}
+    for name_node, child in node.value:
+        name = str(name_node.value)
+        below = _entry(path, f"{key}.{name}".lstrip("."), child)
+        below = replace(below, line=name_node.start_mark.line + 1)
+        if name in entries:
+            below.fail(f"must be given once; the first is in line {entries[name].line}")
+        entries[name] = below
+    return Entry(path, key, line, entries)
 
 
-def broken_rule(setting: str, value: Any) -> str:
-    """The rule for one of the four settings that the value breaks; empty if it breaks none."""
-    if setting in _RULES:
-        choices = _RULES[setting]
-        return "" if value in choices else f"must be {' or '.join(choices)}"
-    if not _is_number(value):
-        return "must be one number, written like 0.25"
-    if setting == "kappa":
-        return "" if value > 0 else "is a number of observations and must be greater than 0"
-    return "" if 0 <= value <= _MAX_LOG_SD else f"must lie in [0, {_MAX_LOG_SD:g}]"
+def setting(name: str, entry: Entry) -> Any:
+    """One of `SETTINGS`, checked."""
+    if name in _RULES:
+        if entry.value not in _RULES[name]:
+            entry.fail(f"must be {' or '.join(_RULES[name])}")
+        return entry.value
+    if not _is_number(entry.value):
+        entry.fail("must be one number, written like 0.25")
+    if name == "kappa" and entry.value <= 0:
+        entry.fail("is a number of observations and must be greater than 0")
+    if name == "log_sd" and not 0 <= entry.value <= _MAX_LOG_SD:
+        entry.fail(f"must lie in [0, {_MAX_LOG_SD:g}]")
+    return float(entry.value)
 
 
 # -------------------------------------------------------------------------------- numbers, ranges
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """What a value must be: a range, [low, high], or one number, within the limits of its unit."""
-
-    unit: str
-    is_range: bool = True
-
-    def read(self, entry: Entry) -> float | Range:
-        return _range(entry, self.unit) if self.is_range else _number(entry, self.unit)
 
 
 def _number(entry: Entry, unit: str) -> float:
@@ -107,10 +145,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_list(entry: Entry) -> bool:
-    return isinstance(entry.value, list)
-
-
 def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
 
@@ -120,43 +154,46 @@ def _is_pair(value: Any) -> bool:
 
 def _shift(old: ShiftPrior, entry: Entry) -> ShiftPrior:
     entries = entry.entries((*FACTORS, "likelihood_range", "kappa"))
-    given = {name: below for name, below in entries.items() if name in FACTORS}
-    stated = {name: _factor(below, getattr(old, name).number) for name, below in given.items()}
-    figures = {
-        name: below.figure(stated[name].mean, "probability") for name, below in given.items()
+    stated = {
+        name: _factor(below, getattr(old, name).number)
+        for name, below in entries.items()
+        if name in FACTORS
     }
-    new = with_factors(old, figures) if figures else old
-    betas = {name: factor.beta for name, factor in stated.items() if factor.beta}
-    betas |= {name: _beta_with(new, name, f.kappa) for name, f in stated.items() if f.kappa}
+    new, betas = old, {}
+    if stated:
+        means = {name: entries[name].figure(at, "probability") for name, (at, _) in stated.items()}
+        new = with_factors(old, means)
+    for name, (mean, own) in stated.items():
+        if isinstance(own, float):  # of goal failure only the capable ones tell
+            capable = new.p_capable.number if name == "p_goal_fail" else 1.0
+            own = beta_parameters(mean, own * capable)
+        if own is not None:
+            betas[name] = own
     new = replace(new, own_betas=betas)
     if "kappa" in entries:
-        new = replace(new, kappa=_setting("kappa", entries["kappa"]))
+        new = replace(new, kappa=setting("kappa", entries["kappa"]))
     if "likelihood_range" in entries:
-        likelihood = _changed(old.likelihood_range, entries["likelihood_range"], _PROBABILITIES)
+        likelihood = _figure(old.likelihood_range, entries["likelihood_range"])
         new = replace(new, likelihood_range=likelihood)
     return new
 
 
-class Factor(NamedTuple):
-    """What a file says of a factor: a mean, with the Beta of a range or a kappa of its own."""
-
-    mean: float
-    beta: Range | None = None
-    kappa: float | None = None
-
-
-def _factor(entry: Entry, printed: float) -> Factor:
-    """printed: the mean where only a kappa is given."""
-    if _is_list(entry):
-        a, b = _beta_of(entry)
-        return Factor(a / (a + b), beta=(a, b))
+def _factor(entry: Entry, printed: float) -> tuple[float, Range | float | None]:
+    """Its mean, `printed` where none is given, and the Beta of a range or a kappa of its own."""
+    if isinstance(entry.value, list):
+        low, high = _range(entry, "probability")
+        if not 0 < low < high < 1:
+            entry.fail("is the central 90 % of a Beta: two different numbers inside 0..1")
+        if not (own := beta_of_range(low, high)):
+            entry.fail("is the central 90 % of a Beta; none has this one")
+        return own[0] / sum(own), own
     if not isinstance(entry.value, dict):
-        return Factor(_mean(entry))
+        return _mean(entry), None
     below = entry.entries(("value", "kappa"))
     mean = _mean(below["value"]) if "value" in below else printed
     if "kappa" not in below:
         entry.fail("needs a `kappa`, or to be one number")
-    return Factor(mean, kappa=_setting("kappa", below["kappa"]))
+    return mean, setting("kappa", below["kappa"])
 
 
 def _mean(entry: Entry) -> float:
@@ -164,34 +201,6 @@ def _mean(entry: Entry) -> float:
     if value in (0, 1):
         entry.fail("is the mean of a Beta and must lie inside 0..1, not at an end")
     return value
-
-
-def _beta_with(shift: ShiftPrior, factor: str, kappa: float) -> Range:
-    """A factor's Beta at this kappa; of goal failure only the capable ones tell."""
-    capable = shift.p_capable.number if factor == "p_goal_fail" else 1.0
-    return beta_parameters(getattr(shift, factor).number, kappa * capable)
-
-
-def _beta_of(entry: Entry) -> Range:
-    """The Beta whose central 90 % is a range."""
-    from scipy.optimize import root  # here: most prior files have no range
-    from scipy.special import betaincinv
-
-    low, high = _range(entry, "probability")
-    if not 0 < low < high < 1:
-        entry.fail("is the central 90 % of a Beta: two different numbers inside 0..1")
-
-    def missed(logs: Any) -> Any:
-        ends = betaincinv(*np.exp(logs), [0.05, 0.95])
-        return np.log(ends / (1 - ends)) - np.log([low / (1 - low), high / (1 - high)])
-
-    mean = (low + high) / 2
-    size = mean * (1 - mean) / ((high - low) / 3.29) ** 2
-    found = root(missed, np.log([mean * size, (1 - mean) * size]))
-    if not found.success or np.abs(missed(found.x)).max() > 1e-6:
-        entry.fail("is the central 90 % of a Beta; none has this one")
-    a, b = np.exp(found.x).tolist()
-    return a, b
 
 
 # ---------------------------------------------------------------------- modifiers, interventions
@@ -202,7 +211,7 @@ def _modifier(old: Modifier, entry: Entry) -> Modifier:
     entries = entry.entries(open_names)
     new = old
     if "range" in entries:
-        whole = _changed(old.range, entries["range"], _MULTIPLIERS)
+        whole = _figure(old.range, entries["range"])
         unknown = band_level("unknown", whole.range, "unknown", "level: unknown")
         new = replace(new, range=whole, levels={**new.levels, "unknown": unknown})
     if "levels" in entries:
@@ -214,14 +223,14 @@ def _modifier(old: Modifier, entry: Entry) -> Modifier:
 
 
 def _level(name: str, entry: Entry, log_sd: float) -> Level:
-    if _is_list(entry):
+    if isinstance(entry.value, list):
         return band_level(name, _range(entry, "multiplier"), note="from the user's file")
     return named_level(name, _number(entry, "multiplier"), log_sd, "from the user's file")
 
 
 def _knots(entry: Entry) -> tuple[tuple[float, float], ...]:
     rule = "needs [quality, multiplier] pairs from quality 0 to 1, increasing, multipliers > 0"
-    pairs = entry.value if _is_list(entry) else []
+    pairs = entry.value if isinstance(entry.value, list) else []
     knots = [(float(p[0]), float(p[1])) for p in pairs if _is_pair(p)]
     scores = [score for score, _ in knots]
     if len(knots) < max(2, len(pairs)) or scores != sorted(set(scores)):
@@ -231,44 +240,54 @@ def _knots(entry: Entry) -> tuple[tuple[float, float], ...]:
     return tuple(knots)
 
 
+# ----------------------------------------------------------------------------------- the whole file
+
+
+def _figure(old: Figure, entry: Entry) -> Figure:
+    """Of the same shape and unit."""
+    read = _range if isinstance(old.value, tuple) else _number
+    return entry.figure(read(entry, old.unit), old.unit)
+
+
+def _multipliers(old: Range, entry: Entry) -> Range:
+    return _range(entry, "multiplier")
+
+
+def _quality(old: float, entry: Entry) -> float:
+    return _number(entry, "quality")
+
+
+def _reduction(old: Figure | None, entry: Entry) -> Figure:
+    return entry.figure(_range(entry, "fraction"), "fraction")
+
+
 def _target(old: str, entry: Entry) -> str:
     if entry.value not in _TARGETS:
         entry.fail(f"must be one of {_TARGETS}")
     return str(entry.value)
 
 
-# ----------------------------------------------------------------------------------- the whole file
-
-_PROBABILITIES, _MULTIPLIERS = Quantity("probability"), Quantity("multiplier")
-_EXPONENT = Quantity("exponent", is_range=False)
-_SCHEMA: dict[str, Any] = {  # *: any name that the prior set has there
+_MESA_PERIOD = dict.fromkeys(("p_emergence", "p_misaligned", "p_catastrophic"), _figure)
+_SCHEMA: dict[str, Any] = {  # (old value, entry) -> new value; *: any name that the prior set has
     "shifts": {"*": _shift},
     "modifiers": {"*": _modifier},
-    "domains": {
-        "*": {
-            "spec": Quantity("quality", is_range=False),
-            "p_current": _PROBABILITIES,
-            "p_2027": _PROBABILITIES,
-        }
-    },
-    "periods": {"*": {"multiplier": _MULTIPLIERS}},
-    "interventions": {"*": {"reduction": Quantity("fraction"), "target": _target}},
-    "transport": _MULTIPLIERS,
+    "domains": {"*": {"spec": _quality, "p_current": _figure, "p_2027": _figure}},
+    "periods": {"*": {"multiplier": _multipliers}},
+    "interventions": {"*": {"reduction": _reduction, "target": _target}},
+    "transport": _multipliers,
     "mesa": {
-        "p_emergence": _PROBABILITIES,
-        "p_misaligned": _PROBABILITIES,
-        "exponent_capability": _EXPONENT,
-        "exponent_misalignment": _EXPONENT,
-        "periods": {
-            "*": dict.fromkeys(("p_emergence", "p_misaligned", "p_catastrophic"), _PROBABILITIES)
-        },
+        "p_emergence": _figure,
+        "p_misaligned": _figure,
+        "exponent_capability": _figure,
+        "exponent_misalignment": _figure,
+        "periods": {"*": _MESA_PERIOD},
     },
 }
 
 
 def with_user_figures(priors: PriorSet, file: Entry) -> PriorSet:
     """The set with the file's figures in place, marked `user`."""
-    entries = file.entries(("base", *_SETTINGS, *_SCHEMA))
+    entries = file.entries(("base", *SETTINGS, *_SCHEMA))
     changes = {
         key: _changed(getattr(priors, key), entry, _SCHEMA[key])
         for key, entry in entries.items()
@@ -279,9 +298,6 @@ def with_user_figures(priors: PriorSet, file: Entry) -> PriorSet:
 
 def _changed(old: Any, entry: Entry, schema: Any) -> Any:
     """The old value with what the entry says, as the schema at this place allows."""
-    if isinstance(schema, Quantity):
-        value = schema.read(entry)
-        return value if isinstance(old, float | tuple) else entry.figure(value, schema.unit)
     if callable(schema):
         return schema(old, entry)
     members = old if isinstance(old, Mapping) else vars(old)
