@@ -102,12 +102,9 @@ def format_audit(items: Sequence[AuditItem]) -> str:
     """Plain text: a heading per finding, marked * if results carry it, and three lines below."""
     blocks = ["* = given as a warning beside the results that it concerns"]
     for item in items:
-        head = f"{item.id}{'*' * item.is_warning}  {item.title}  ({', '.join(item.where)})"
+        lines = [f"{item.id}{'*' * item.is_warning}  {item.title}  ({', '.join(item.where)})"]
         rows = (("printed", item.printed), ("follows", item.derived), ("here", item.treatment))
-        lines = [line for name, text in rows for line in _row(name, text)]
-        blocks.append("\n".join([head, *lines]))
+        for name, text in rows:
+            lines += wrap(text, 100, initial_indent=f"  {name:<9}", subsequent_indent=" " * 11)
+        blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
-
-
-def _row(name: str, text: str) -> list[str]:
-    return wrap(text, 100, initial_indent=f"  {name:<9}", subsequent_indent=" " * 11)

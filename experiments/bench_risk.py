@@ -17,7 +17,12 @@ AIM_S = 2.0
 
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for wrong arguments."""
-    options = _parser().parse_args(argv)
+    parser = Parser(prog="misgen bench risk", description=__doc__)
+    add = parser.add_argument
+    add("--json", metavar="FILE", help="write the results here as well")
+    add("--draws", type=int, default=1_000_000, metavar="N", help="default: 1000000")
+    add("--rounds", type=int, default=3, help="default: 3")
+    options = parser.parse_args(argv)
     if options.draws < 1 or options.rounds < 1:
         raise ValueError(
             f"--draws and --rounds are at least 1; got {options.draws} and {options.rounds}"
@@ -31,16 +36,6 @@ def main(argv: list[str]) -> int:
     if options.json:
         write_json(Path(options.json), report)
     return 0
-
-
-def _parser() -> Parser:
-    parser = Parser(prog="misgen bench risk", description=__doc__)
-    parser.add_argument("--json", metavar="FILE", help="write the results here as well")
-    parser.add_argument(
-        "--draws", type=int, default=1_000_000, metavar="N", help="default: 1000000"
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
-    return parser
 
 
 def bench_risk(draws: int, rounds: int) -> dict[str, Any]:

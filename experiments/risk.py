@@ -38,7 +38,6 @@ from misgen.experiments.risk_output import (
     format_source,
     mesa_record,
     prediction_record,
-    print_notes,
     print_warnings,
     source_records,
     written,
@@ -75,7 +74,8 @@ def main(argv: list[str]) -> int:
         traceback.print_exc()
         return UNEXPECTED
     if not options.quiet:
-        print_notes(options.notes)
+        for note in dict.fromkeys(options.notes):
+            print(f"note: {note}")
         print_warnings(options.concerned)
     return code
 
@@ -160,8 +160,8 @@ def _compare(options: argparse.Namespace) -> int:
         return 0
     header = ["rate", "A", "B", "B - A", "5 %", "95 %", "B / A", "P(B < A)"]
     lines = [
-        [row.rate, *(f"{value:.4f}" for value in (row.before, row.after, row.difference)),
-         *(f"{value:.4f}" for value in (row.low, row.high)),
+        [row.rate,
+         *map("{:.4f}".format, (row.before, row.after, row.difference, row.low, row.high)),
          f"{row.ratio:.3f}", f"{row.share_lower:.0%}"]
         for row in rows
     ]  # fmt: skip
@@ -192,15 +192,10 @@ def _sensitivity(options: argparse.Namespace) -> int:
         rows = tornado(prediction, options.of, options.by)
         header = ["input", "from", "to", "rate from", "rate to", "log-span", "share"]
         lines = [
-            [
-                row.name,
-                *(f"{value:.3g}" for value in (row.input_low, row.input_high)),
-                *(f"{value:.4f}" for value in (row.low, row.high)),
-                f"{row.log_span:.2f}",
-                f"{row.log_span_share:.0%}",
-            ]
+            [row.name, f"{row.input_low:.3g}", f"{row.input_high:.3g}", f"{row.low:.4f}",
+             f"{row.high:.4f}", f"{row.log_span:.2f}", f"{row.log_span_share:.0%}"]
             for row in rows
-        ]
+        ]  # fmt: skip
     if written(options, [finite(asdict(row)) for row in rows]):
         return 0
     print(f"{TITLES[options.of]}\n\n{aligned(header, lines)}\n")

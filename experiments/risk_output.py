@@ -22,6 +22,14 @@ from misgen.analysis.risk.mesa import MesaIndex
 from misgen.analysis.text import aligned, hint
 
 ENDS = ("median", "low", "high")
+MESA_PARTS = {
+    "p_emergence": "P(emergence)",
+    "p_misaligned": "P(misaligned)",
+    "severity": "severity",
+    "index": "index",
+    "times_first": "times the first",
+}
+"""Part of a period's record -> its column."""
 
 
 def prediction_record(prediction: Prediction) -> dict[str, Any]:
@@ -61,15 +69,11 @@ def format_prediction(prediction: Prediction) -> str:
         line("p_gm, two factors (ours)", record["p_gm"]),
         line("multiplier", asdict(Summary.of(prediction.multiplier))),
     ]
-    rates += [
-        line(f"{shift}: {name}", of)
-        for shift, part in record["by_shift"].items()
-        for name, of in part.items()
-    ]
-    is_product = prediction.scenario.target == "printed"
-    base = "base: " if is_product else ""
-    if not is_product:
-        product = prediction.as_printed.p_harmful_gm
+    for shift, part in record["by_shift"].items():
+        rates += [line(f"{shift}: {name}", of) for name, of in part.items()]
+    base = "base: "
+    if prediction.scenario.target == "factor":
+        base, product = "", prediction.as_printed.p_harmful_gm
         if abs(product.mean() / prediction.p_harmful_gm.mean() - 1) > APART:
             rates.append(line("as a product, as printed", asdict(Summary.of(product))))
     rates += [line(f"{base}{name}", of) for name, of in record["factors"].items()]
@@ -86,19 +90,11 @@ def format_prediction(prediction: Prediction) -> str:
 
 def mesa_record(index: MesaIndex, first: MesaIndex, priors: MesaPriors) -> dict[str, Any]:
     """A period of the mesa index: what goes in, the index, and the source's catastrophic risk."""
-    parts = {
-        "p_emergence": index.p_emergence,
-        "p_misaligned": index.p_misaligned,
-        "severity": index.severity,
-        "index": index.values,
-        "times_first": index.relative_to(first),
-    }
-    found = {
-        f"{name}_{key}": value
-        for name, draws in parts.items()
-        for key, value in asdict(Summary.of(draws)).items()
-        if key != "mean"
-    }
+    parts = (index.p_emergence, index.p_misaligned, index.severity, index.values)
+    found = {}
+    for name, draws in zip(MESA_PARTS, (*parts, index.relative_to(first)), strict=True):
+        summary = Summary.of(draws)
+        found |= {f"{name}_{end}": getattr(summary, end) for end in ENDS}
     period = priors.periods.get(index.period)
     low, high = (None, None) if period is None else period.p_catastrophic.range
     return {"period": index.period, **found, "catastrophic_low": low, "catastrophic_high": high}
@@ -107,16 +103,15 @@ def mesa_record(index: MesaIndex, first: MesaIndex, priors: MesaPriors) -> dict[
 def format_mesa(rows: Sequence[Mapping[str, Any]]) -> str:
     """The periods, and the source's types of misalignment, which enter nothing."""
 
-    def spread(row: Mapping[str, Any], name: str) -> str:
-        return "{:.3g} [{:.3g}, {:.3g}]".format(*(row[f"{name}_{e}"] for e in ENDS))
-
-    names = ("p_emergence", "p_misaligned", "severity", "index", "times_first")
     lines = []
     for row in rows:
         low, high = row["catastrophic_low"], row["catastrophic_high"]
         printed = "-" if low is None else f"{100 * low:g}-{100 * high:g} %"
-        lines.append([row["period"], *(spread(row, name) for name in names), printed])
-    header = ["period", "P(emergence)", "P(misaligned)", "severity", "index", "times the first"]
+        spreads = (
+            "{:.3g} [{:.3g}, {:.3g}]".format(*(row[f"{part}_{end}"] for end in ENDS))
+            for part in MESA_PARTS
+        )
+        lines.append([row["period"], *spreads, printed])
     kinds = source_tables()["000.misalignment_types"].rows
     mitigated = source_tables()["000.mitigation_success"].rows
     types = [
@@ -129,7 +124,7 @@ def format_mesa(rows: Sequence[Mapping[str, Any]]) -> str:
         for name, kind in kinds.items()
     ]
     return (
-        f"{aligned([*header, 'catastrophic, printed'], lines)}\n\n"
+        f"{aligned(['period', *MESA_PARTS.values(), 'catastrophic, printed'], lines)}\n\n"
         "Types of misalignment, as printed; they enter nothing\n\n"
         f"{aligned(['type', 'prevalence', 'mitigation succeeds', 'detectability'], types)}\n"
     )
@@ -144,21 +139,18 @@ def below_table(folder: Path, has_data: bool) -> str:
     from misgen.analysis.calibration.tables import condition
 
     summary = read_calibration(folder).summary
-    lines = []
+    note = ""
     if summary.refused:
-        lines.append(f"note: no data may enter: {summary.refused}")
+        note = f"note: no data may enter: {summary.refused}\n"
     elif not has_data:
-        lines.append(
+        note = (
             "note: data of toy agents enter no domain by default; --data combine --toy-rates adds "
-            "a column in which they do"
+            "a column in which they do\n"
         )
     measured = condition(summary)
-    lines.append(
-        f"\n{measured.as_text().rstrip()}"
-        if measured.rows
-        else "note: no agents of the reference arm were measured"
-    )
-    return "\n".join(lines) + "\n"
+    if not measured.rows:
+        return f"{note}note: no agents of the reference arm were measured\n"
+    return f"{note}\n{measured.as_text().rstrip()}\n"
 
 
 # ------------------------------------------------------------------------- the source's tables
@@ -244,11 +236,6 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def print_notes(notes: Iterable[str]) -> None:
-    for note in dict.fromkeys(notes):
-        print(f"note: {note}")
 
 
 def print_warnings(concerned: Iterable[tuple[PriorSet, str]]) -> None:

@@ -124,7 +124,8 @@ class Modifier:
         found = self.levels.get(at) if isinstance(at, str) else self._at_score(at)
         if found is None:
             choices = ", ".join(self.levels) + " or a number in 0..1" * bool(self.knots)
-            raise ValueError(f"{self.name} has no level at {at!r}; choose {choices}")
+            asked = repr(at) if isinstance(at, str) else f"at {at!r}"
+            raise ValueError(f"{self.name} has no level {asked}; choose {choices}")
         # A user's strength may lie beyond the printed range: it is not cut.
         low, high = self.range.range
         is_cut = found.kind == "named" and low <= found.median <= high

@@ -58,7 +58,7 @@ def load_priors(
     name = _base_of(user, name) if user else name
     if name not in PRIOR_SETS:
         raise ValueError(f"no prior set {name!r}; choose {', '.join(PRIOR_SETS)}")
-    given = {
+    options = {
         "kappa": kappa,
         "log_sd": log_sd,
         "endpoint_rule": endpoint_rule,
@@ -66,13 +66,12 @@ def load_priors(
     }
     given = {
         key: setting(key, Entry(Path(), key, 0, value))
-        for key, value in given.items()
+        for key, value in options.items()
         if value is not None
     }
     stated = user.value.items() if user else ()
     own = {key: setting(key, entry) for key, entry in stated if key in SETTINGS}
-    settings = {"kappa": _KAPPA[name], **_DEFAULTS, **own, **given}
-    priors = _prior_set(name, **settings)
+    priors = _prior_set(name, **{"kappa": _KAPPA[name], **_DEFAULTS, **own, **given})
     return with_user_figures(priors, user) if user else priors
 
 

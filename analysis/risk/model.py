@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 
-from misgen.analysis.posterior import OutcomePrior
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import FACTORS, Intervention, PriorSet
 from misgen.analysis.rates import FloatArray
@@ -33,7 +32,7 @@ from misgen.analysis.risk.parameters import (
     Parameters,
     calibrated_parameters,
     check_draws,
-    prior_factors,
+    prior_parameters,
     priors_of,
     stream,
 )
@@ -52,13 +51,12 @@ class RiskModel:
     """Draws of every parameter; `predict` puts them together.
 
     data: what the calibration's data do, one of `misgen.analysis.words.DATA`. toy_rates: whether
-    they may enter a domain. warnings: what every prediction should say.
+    they may enter a domain.
     """
 
     priors: PriorSet
     parameters: Parameters
     seed: int = 0
-    warnings: tuple[str, ...] = ()
     data: str = "none"
     toy_rates: bool = False
     _drawn: dict[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
@@ -95,12 +93,7 @@ class RiskModel:
             )
         check_draws(draws, seed)
         priors = priors or load_priors()
-        factors = {name: prior_factors(priors, name, draws, seed, harm) for name in priors.shifts}
-        origin = {
-            name: f"prior {priors.name}, kappa = {OutcomePrior.of(priors, name).kappa:g}"
-            for name in factors
-        }
-        return cls(priors, Parameters(factors, origin), seed)
+        return cls(priors, prior_parameters(priors, draws, seed, harm), seed)
 
     @classmethod
     def from_calibration(
@@ -177,7 +170,6 @@ class RiskModel:
         target = target or ("factor" if overflow == "clip" else "printed")
         check_policy(overflow, target, inputs)
         notes = (
-            *self.warnings,
             *question.notes(inputs),
             *self._score_notes(question),
             *self._data_notes(question, inputs),

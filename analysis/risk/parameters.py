@@ -49,12 +49,16 @@ def check_draws(draws: int, seed: int) -> None:
         )
 
 
-def prior_factors(priors: PriorSet, shift: str, draws: int, seed: int, harm: str) -> FactorDraws:
-    """The robust prior of the type's outcomes; harm as the product implies or the note says."""
-    prior = OutcomePrior.of(priors, shift)
-    drawn = posterior(prior, (), stream(seed, f"{shift}/outcomes"), draws)
-    p_harm = assumed_harm(priors, shift, harm, draws, stream(seed, f"{shift}/p_harm"))
-    return FactorDraws(drawn.p_capable, drawn.p_goal_fail, p_harm)
+def prior_parameters(priors: PriorSet, draws: int, seed: int, harm: str) -> Parameters:
+    """The robust prior of each type's outcomes; harm as the product implies or the note says."""
+    factors, origin = {}, {}
+    for shift in priors.shifts:
+        prior = OutcomePrior.of(priors, shift)
+        drawn = posterior(prior, (), stream(seed, f"{shift}/outcomes"), draws)
+        p_harm = assumed_harm(priors, shift, harm, draws, stream(seed, f"{shift}/p_harm"))
+        factors[shift] = FactorDraws(drawn.p_capable, drawn.p_goal_fail, p_harm)
+        origin[shift] = f"prior {priors.name}, kappa = {prior.kappa:g}"
+    return Parameters(factors, origin)
 
 
 def calibrated_parameters(
@@ -71,10 +75,11 @@ def calibrated_parameters(
         rates = file.rates_of(data, shift)
         p_harm = file.harm(harm, shift, data)
         factors[shift] = FactorDraws(rates.p_capable[rows], rates.p_goal_fail[rows], p_harm[rows])
-        origin[shift] = "prior"
-        if data != "none":
-            origin[shift] = f"prior: {row.keeps_prior}" if row.keeps_prior else data
-            measured |= set() if row.keeps_prior else {shift}
+        origin[shift] = "prior" if data == "none" else data
+        if data != "none" and row.keeps_prior:
+            origin[shift] = f"prior: {row.keeps_prior}"
+        elif data != "none":
+            measured.add(shift)
     known = {
         (row.modifier, row.level)
         for row in file.summary.modifiers
@@ -111,8 +116,9 @@ def priors_of(file: "CalibrationFile", given: PriorSet | None) -> PriorSet:
     """The set that the calibration used: modifiers and domains must be of the factors' set."""
     settings = file.summary.settings
     used = settings.prior
-    if used in PRIOR_SETS and (given is None or _is_named_set(given, used)):
-        given = load_priors(used, kappa=settings.kappa, log_sd=settings.log_sd)
+    if used in PRIOR_SETS:
+        if given is None or given == load_priors(used, kappa=given.kappa, log_sd=given.log_sd):
+            given = load_priors(used, kappa=settings.kappa, log_sd=settings.log_sd)
     fingerprint = settings.prior_fingerprint
     if given is not None and given.fingerprint == fingerprint:
         return given
@@ -122,11 +128,3 @@ def priors_of(file: "CalibrationFile", given: PriorSet | None) -> PriorSet:
         f"figures of the fingerprint {fingerprint}, got {got}; give that set or file (--prior), or "
         "calibrate again"
     )
-
-
-def _is_named_set(given: PriorSet, name: str) -> bool:
-    """Whether it is the named set as loaded, whatever its kappa and log_sd."""
-    if given.name != name:
-        return False
-    loaded = load_priors(name, kappa=given.kappa, log_sd=given.log_sd)
-    return given.fingerprint == loaded.fingerprint

@@ -11,7 +11,7 @@ from tests.analysis.calibration.calibrated_folder import seal, write_folder
 
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import FACTORS, SHIFT_TYPES, beta_parameters
-from misgen.analysis.risk.draws import Draws, check_limit, expect_rate, low_median_high
+from misgen.analysis.risk.draws import Draws, Summary, check_limit, expect_rate
 from misgen.analysis.risk.formula import (
     OVERFLOWS,
     FactorDraws,
@@ -80,7 +80,8 @@ def test_draws_of_a_rate_stay_within_0_and_1() -> None:
 def test_summaries_are_numpys() -> None:
     draws = Draws("p_gm", np.random.default_rng(0).random(1001))
     expected = np.quantile(draws.values, [0.05, 0.5, 0.95])
-    np.testing.assert_allclose(low_median_high(draws.values), expected)
+    found = Summary.of(draws)
+    np.testing.assert_allclose((found.low, found.median, found.high), expected)
     np.testing.assert_allclose((*draws.interval(), draws.median()), expected[[0, 2, 1]])
     assert draws.exceeds(draws.median()) == 500 / 1001
     mean = draws.values.mean()
