@@ -91,7 +91,7 @@ def format_prediction(prediction: Prediction) -> str:
 def mesa_record(index: MesaIndex, first: MesaIndex, priors: MesaPriors) -> dict[str, Any]:
     """A period of the mesa index: what goes in, the index, and the source's catastrophic risk."""
     parts = (index.p_emergence, index.p_misaligned, index.severity, index.values)
-    found = {}
+    found = dict[str, float]()
     for name, draws in zip(MESA_PARTS, (*parts, index.relative_to(first)), strict=True):
         summary = Summary.of(draws)
         found |= {f"{name}_{end}": getattr(summary, end) for end in ENDS}
