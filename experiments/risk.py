@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import math
 import os
 import shlex
 import traceback
@@ -156,13 +157,13 @@ def _compare(options: argparse.Namespace) -> int:
         asked.append(parser.parse_args(shlex.split(text), copy.copy(options)))
     before, after = map(_predict, asked)
     rows = [*differences(before, after)]
-    if written(options, [asdict(row) for row in rows]):
+    if written(options, [finite(asdict(row)) for row in rows]):
         return 0
     header = ["rate", "A", "B", "B - A", "5 %", "95 %", "B / A", "P(B < A)"]
     lines = [
         [row.rate,
          *map("{:.4f}".format, (row.before, row.after, row.difference, row.low, row.high)),
-         f"{row.ratio:.3f}", f"{row.share_lower:.0%}"]
+         f"{row.ratio:.3f}" if math.isfinite(row.ratio) else "-", f"{row.share_lower:.0%}"]
         for row in rows
     ]  # fmt: skip
     print(

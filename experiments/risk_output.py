@@ -74,7 +74,8 @@ def format_prediction(prediction: Prediction) -> str:
     base = "base: "
     if prediction.scenario.target == "factor":
         base, product = "", prediction.as_printed.p_harmful_gm
-        if abs(product.mean() / prediction.p_harmful_gm.mean() - 1) > APART:
+        rate = prediction.p_harmful_gm.mean()  # 0 where the exposure is
+        if abs(product.mean() - rate) > APART * rate:
             rates.append(line("as a product, as printed", asdict(Summary.of(product))))
     rates += [line(f"{base}{name}", of) for name, of in record["factors"].items()]
     inputs = [

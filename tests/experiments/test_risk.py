@@ -147,6 +147,19 @@ def test_scenario(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(data["by_shift"]) == {"moderate", "significant"}
 
 
+def test_where_no_situation_tells_the_goals_apart_there_is_no_risk(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    none = ["--exposure", "0"]
+    text = output(capsys, "scenario", "--shift", "moderate", *none, *FEW)
+    assert "p_harmful_gm" in text and "as a product" not in text
+    pair = ["compare", "--shift", "moderate", *FEW, "--exposure 0", ""]
+    rate = next(line for line in output(capsys, *pair).splitlines() if "p_harmful_gm" in line)
+    assert rate.split()[1] == "0.0000" and rate.split()[6] == "-"
+    assert json.loads(output(capsys, *pair, "--json", "-"))[0]["ratio"] is None
+    assert output(capsys, "sensitivity", "--shift", "moderate", *none, *FEW)
+
+
 def test_a_scenario_as_squiggle_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     argv = ["scenario", "--shift", "4", "--diversity", "narrow", "--draws", "50", "--squiggle"]
     text = output(capsys, *argv, "-")
