@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,7 +18,6 @@ from torch import Tensor
 
 from misgen.agents.description import REMEDY, Meta, read_entries
 from misgen.agents.device import Device
-from misgen.agents.files import write_whole
 from misgen.agents.networks import Architecture, Network, Weights, architecture_for, shapes_of
 from misgen.agents.policy import NetworkPolicy
 from misgen.agents.settings import CloningSettings, PPOSettings
@@ -62,6 +63,24 @@ def save(path: Path | str, weights: Weights, meta: Meta) -> None:
     weights_path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(weights_path, data)
     write_whole(meta_path, json.dumps(asdict(meta), indent=2).encode())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
+    """
+    temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:  # a full disk; the temporary file's name says nothing
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(

@@ -4,7 +4,7 @@ train on."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from misgen.agents.policy import NetworkPolicy
 from misgen.agents.settings import CloningSettings
 from misgen.agents.stacked import Stack
 from misgen.envs.core.batch import BatchEnv
-from misgen.envs.core.levels import Levels
 from misgen.envs.core.plans import Plans, solve
 from misgen.envs.core.types import Array, Autoreset
 
@@ -117,7 +116,11 @@ def cross_entropy(log_p: torch.Tensor, optimal: torch.Tensor) -> torch.Tensor:
 
 
 class Learner:
-    """A network, its optimiser and its falling learning rate."""
+    """A network, its optimiser and its falling learning rate.
+
+    Attributes:
+        chunks: numbers of labelled states that are learned from one after the other.
+    """
 
     def __init__(self, stack: Stack, settings: CloningSettings, train_seed: int) -> None:
         self.stack, self.settings = stack, settings
@@ -126,9 +129,10 @@ class Learner:
         start = settings.learning_rate
         self.rate = LinearRate(start, start * settings.final_learning_rate_frac)
         self.updates = self.num_states = 0  # so far
-        self.total_updates = settings.num_epochs * sum(
-            -(-size // settings.batch_size) for size in chunk_sizes(settings.num_states)
-        )
+        starts = range(0, settings.num_states, CHUNK_STATES)
+        self.chunks = [min(CHUNK_STATES, settings.num_states - done) for done in starts]
+        batches = sum(-(-size // settings.batch_size) for size in self.chunks)
+        self.total_updates = settings.num_epochs * batches
 
     def snapshot(self) -> Snapshot:
         """The network as it is now."""
@@ -144,9 +148,8 @@ class Learner:
 
     def _pass(self, memory: Memory, labels: torch.Tensor) -> tuple[float, float]:
         sums = torch.zeros(2)
-        for rows in torch.randperm(len(labels), generator=self.order).split(
-            self.settings.batch_size
-        ):
+        order = torch.randperm(len(labels), generator=self.order)
+        for rows in order.split(self.settings.batch_size):
             inputs = memory.inputs(memory.rows(rows.numpy()[None]))
             sums += len(rows) * self._update(inputs, labels[rows.to(labels.device)])
         loss, accuracy = (sums / len(labels)).tolist()
@@ -164,15 +167,9 @@ class Learner:
         return torch.stack([loss.detach(), accuracy]).cpu()
 
 
-def chunk_sizes(num_states: int) -> Iterator[int]:
-    """Sizes of the chunks in which so many labelled states are learned."""
-    for done in range(0, num_states, CHUNK_STATES):
-        yield min(CHUNK_STATES, num_states - done)
-
-
 def success_rate(stack: Stack, lessons: Lessons, train_seed: int) -> float:
     """Share of the next levels on which sampled play completes the intended goal."""
-    levels: Levels = lessons.levels.take(np.arange(min(CURVE_LEVELS, len(lessons.levels))))
+    levels = lessons.levels.take(np.arange(min(CURVE_LEVELS, len(lessons.levels))))
     horizon = lessons.env.distribution.horizon_steps
     episodes = play_episodes(
         NetworkPolicy(stack, "cloning"),
@@ -228,7 +225,7 @@ def train_cloning(
     stack = Stack(architecture, [initial_weights(architecture, train_seed)], where)
     learner, curve = Learner(stack, settings, train_seed), []
     checkpoints.take(0, learner.snapshot)
-    for size in chunk_sizes(settings.num_states):
+    for size in learner.chunks:
         curve.append(learn_chunk(learner, lessons, size, train_seed))
         checkpoints.take(learner.num_states, learner.snapshot)
         if on_progress is not None:

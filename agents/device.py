@@ -97,8 +97,7 @@ class Stretches:
             return lambda: None
         done = self.pieces[-1][1]
         done.record()
-        wait: Callable[[], None] = done.synchronize
-        return wait
+        return done.synchronize
 
     def busy_s(self) -> float:
         """Seconds of the pieces since the last call, all of which are done."""

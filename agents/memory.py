@@ -12,7 +12,7 @@ from torch import Tensor
 from misgen.agents.device import Device, to_host
 from misgen.agents.networks import Architecture
 from misgen.agents.sparse import Lit
-from misgen.agents.stacked import Rows, as_seen
+from misgen.agents.stacked import Rows
 from misgen.envs.core.types import Array
 
 ALL = slice(None)
@@ -73,7 +73,8 @@ class DenseMemory:
         if self.has_bits:
             self.newest[k] = torch.from_numpy(np.packbits(obs.reshape(len(obs), -1), axis=1))
         else:
-            self.newest[k] = as_seen(obs, self.architecture)
+            rows = torch.from_numpy(obs)  # of pictures with their channels last
+            self.newest[k] = rows.permute(0, 3, 1, 2) if self.architecture.is_picture else rows
 
     def send(self, agents: slice, at: int) -> None:
         there = self.seen[agents, at : at + self.newest.shape[1]]

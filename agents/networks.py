@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +15,6 @@ from misgen.agents.settings import CloningSettings, PPOSettings
 from misgen.envs.core.batch import BatchEnv
 
 SMALL_PX = 32  # smallest side from which a picture is worth convolutions
-NAMES = ("flat", "impala")
 WIDTHS = (16, 32, 32)  # channels of the stages of `impala`
 
 
@@ -31,8 +31,8 @@ class Network:
     head_dim: int = 128  # units of each hidden layer; 0 = none
 
     def __post_init__(self) -> None:
-        if self.name not in NAMES:
-            raise ValueError(f"a network is one of {', '.join(NAMES)}; got {self.name!r}")
+        if self.name not in FEATURES:
+            raise ValueError(f"a network is one of {', '.join(FEATURES)}; got {self.name!r}")
         if self.features_dim < 1 or self.head_dim < 0:
             raise ValueError(
                 "features_dim is at least 1 and head_dim at least 0 units; "
@@ -86,9 +86,8 @@ class Architecture:
 
     def features(self) -> nn.Module:
         """The feature extractor without its weights, with the names that SB3 knows them by."""
-        kind = FlatFeatures if self.network.name == "flat" else ImpalaFeatures
         with torch.device("meta"):
-            return kind(self.input_shape, self.network.features_dim)
+            return FEATURES[self.network.name](self.input_shape, self.network.features_dim)
 
 
 def architecture_for(settings: PPOSettings | CloningSettings, env: BatchEnv) -> Architecture:
@@ -99,36 +98,27 @@ def architecture_for(settings: PPOSettings | CloningSettings, env: BatchEnv) -> 
     return Architecture.of(network, *seen, len(env.family.actions))
 
 
-class FlatFeatures(nn.Module):
+def flat_features(input_shape: tuple[int, ...], features_dim: int) -> nn.Sequential:
     """Flatten -> Linear -> ReLU, for planes and 1-px pictures."""
-
-    def __init__(self, input_shape: tuple[int, ...], features_dim: int) -> None:
-        super().__init__()
-        inputs = math.prod(input_shape)
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(inputs, features_dim), nn.ReLU())
-
-    def forward(self, observations: Tensor) -> Tensor:
-        features: Tensor = self.layers(observations)
-        return features
+    linear = nn.Linear(math.prod(input_shape), features_dim)
+    layers = nn.Sequential(nn.Flatten(), linear, nn.ReLU())
+    return nn.Sequential(OrderedDict(layers=layers))
 
 
-class ImpalaFeatures(nn.Module):
+def impala_features(input_shape: tuple[int, ...], features_dim: int) -> nn.Sequential:
     """The 16-32-32 residual network of IMPALA (Espeholt et al. 2018), for pictures."""
+    channels, *size = input_shape
+    stages: list[nn.Module] = []
+    for width in WIDTHS:
+        stages.append(_stage(channels, width))
+        channels, size = width, pooled(size)
+    last = nn.Sequential(nn.Linear(channels * math.prod(size), features_dim), nn.ReLU())
+    first = nn.Sequential(*stages, nn.ReLU(), nn.Flatten())
+    return nn.Sequential(OrderedDict(stages=first, last=last))
 
-    def __init__(self, input_shape: tuple[int, ...], features_dim: int) -> None:
-        super().__init__()
-        channels, *size = input_shape
-        stages: list[nn.Module] = []
-        for width in WIDTHS:
-            stages.append(_stage(channels, width))
-            channels, size = width, pooled(size)
-        self.stages = nn.Sequential(*stages, nn.ReLU(), nn.Flatten())
-        inputs = channels * math.prod(size)
-        self.last = nn.Sequential(nn.Linear(inputs, features_dim), nn.ReLU())
 
-    def forward(self, observations: Tensor) -> Tensor:
-        features: Tensor = self.last(self.stages(observations))
-        return features
+FEATURES = {"flat": flat_features, "impala": impala_features}
+"""By the name of the network."""
 
 
 def pooled(size: Sequence[int]) -> list[int]:
@@ -156,8 +146,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs: Tensor = inputs + self.layers(inputs)
-        return outputs
+        return inputs + self.layers(inputs)
 
 
 Weights = dict[str, Tensor]

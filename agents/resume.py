@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
+from misgen.agents.checkpoint import write_whole
 from misgen.agents.curve import CurveRow
-from misgen.agents.files import write_whole
 
 if TYPE_CHECKING:
     from misgen.agents.population import Population

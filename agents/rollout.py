@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,8 +22,7 @@ from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.types import Array
 
 
-@dataclass(frozen=True)
-class Rollout:
+class Rollout(NamedTuple):
     """What K agents did in T steps of N environments each; row t * N + n is step t in n."""
 
     actions: Tensor  # int64 [K, T * N]
@@ -34,12 +32,12 @@ class Rollout:
 
     def take(self, rows: Tensor) -> Rollout:
         """The rows [K, m] of each agent."""
-        return Rollout(*(getattr(self, f.name).gather(1, rows) for f in fields(self)))
+        return Rollout(*(own.gather(1, rows) for own in self))
 
     def copy_(self, other: Rollout) -> None:
         """Write another one over this, in place."""
-        for f in fields(self):
-            getattr(self, f.name).copy_(getattr(other, f.name))
+        for own, new in zip(self, other, strict=True):
+            own.copy_(new)
 
 
 def generalized_advantages(
@@ -116,11 +114,8 @@ class Collector:
         drawn from their distribution."""
         size = self.T, self.N, self.stack.architecture.num_actions
 
-        def own(rng: Any) -> Array:
-            drawn: Array = rng.gumbel(size=size).astype(np.float32)
-            return drawn
-
-        return torch.from_numpy(np.stack(self.each(own, rngs), axis=1)).to(self.device.name)
+        drawn = self.each(lambda rng: rng.gumbel(size=size).astype(np.float32), rngs)
+        return torch.from_numpy(np.stack(drawn, axis=1)).to(self.device.name)
 
     def seen(self, k: int, obs: Array) -> Array:
         """What agent k is shown where its environments show this."""
@@ -136,8 +131,7 @@ class Collector:
         """The values, float32 [K, n], of equally many other observations of each agent."""
         memory = remember(self.stack.architecture, obs, self.device)
         rows = memory.rows(np.tile(np.arange(len(obs[0])), (len(obs), 1)))
-        values: Array = self.stack(memory.inputs(rows))[1].cpu().numpy()
-        return values
+        return self.stack(memory.inputs(rows))[1].cpu().numpy()
 
 
 class _Collecting:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from misgen.agents.adam import EPS, LinearRate
-from misgen.agents.checkpoint import load
+from misgen.agents.checkpoint import load, write_whole
 from misgen.agents.curve import (
     Checkpoint,
     Checkpoints,
@@ -30,9 +29,8 @@ from misgen.agents.curve import (
 )
 from misgen.agents.device import choose_device
 from misgen.agents.networks import (
+    FEATURES,
     Architecture,
-    FlatFeatures,
-    ImpalaFeatures,
     Network,
     Weights,
     architecture_for,
@@ -45,29 +43,29 @@ from misgen.envs.families import find_family
 ALIASES = ("pi_features_extractor.", "vf_features_extractor.")  # SB3's other names of the shared
 
 
-class FlatExtractor(BaseFeaturesExtractor):
-    """FlatFeatures, as SB3 wants it."""
+class _Extractor(BaseFeaturesExtractor):
+    """Features as SB3 wants them."""
+
+    name: str  # of the network
 
     def __init__(self, observation_space: spaces.Box, features_dim: int = 256) -> None:
         super().__init__(observation_space, features_dim)
-        self.layers = FlatFeatures(observation_space.shape, features_dim).layers
+        made = FEATURES[self.name](observation_space.shape, features_dim)
+        for name, part in made.named_children():
+            self.add_module(name, part)
 
     def forward(self, observations: Tensor) -> Tensor:
-        features: Tensor = self.layers(observations)
-        return features
+        for part in self.children():
+            observations = part(observations)
+        return observations
 
 
-class ImpalaExtractor(BaseFeaturesExtractor):
-    """ImpalaFeatures, as SB3 wants it."""
+class FlatExtractor(_Extractor):
+    name = "flat"
 
-    def __init__(self, observation_space: spaces.Box, features_dim: int = 256) -> None:
-        super().__init__(observation_space, features_dim)
-        built = ImpalaFeatures(observation_space.shape, features_dim)
-        self.stages, self.last = built.stages, built.last
 
-    def forward(self, observations: Tensor) -> Tensor:
-        features: Tensor = self.last(self.stages(observations))
-        return features
+class ImpalaExtractor(_Extractor):
+    name = "impala"
 
 
 EXTRACTORS = {"flat": FlatExtractor, "impala": ImpalaExtractor}
@@ -166,8 +164,10 @@ class Watch(BaseCallback):
     def snapshot(self) -> Snapshot:
         return Snapshot(weights_of(self.model.policy), self.num_timesteps)  # type: ignore[arg-type]
 
-    def _on_rollout_start(self) -> None:
+    def _take_checkpoints(self) -> None:
         self.checkpoints.take(self.num_timesteps, self.snapshot)
+
+    _on_rollout_start = _on_training_end = _take_checkpoints
 
     def _on_step(self) -> bool:
         self.episodes.add(np.flatnonzero(self.locals["dones"]))
@@ -177,9 +177,6 @@ class Watch(BaseCallback):
         self.curve.append(self.episodes.row(self.num_timesteps))
         if self.on_progress is not None:
             self.on_progress(self.num_timesteps, self.checkpoints.total_steps, self.curve[-1])
-
-    def _on_training_end(self) -> None:
-        self.checkpoints.take(self.num_timesteps, self.snapshot)
 
 
 def train_sb3_ppo(
@@ -216,10 +213,9 @@ def export_sb3(path: Path | str, zip_path: Path | str) -> None:
         raise ValueError(f"only an agent of PPO can be exported; {path} was made by {meta.method}")
     family, settings = find_family(meta.family), PPOSettings(**meta.settings)
     cell = family.cell(meta.cell).at_specification(meta.specification)
-    distribution = family.train_distribution(cell, meta.diversity)
     env = BatchEnv(
         family,
-        distribution,
+        family.train_distribution(cell, meta.diversity),
         settings.num_envs,
         train_seed=0,
         observation_mode=meta.observation_mode,
@@ -227,17 +223,8 @@ def export_sb3(path: Path | str, zip_path: Path | str) -> None:
     model = make_ppo(BatchVecEnv(env), settings, device="cpu", train_seed=meta.train_seed)
     load_weights(model.policy, loaded.stack.weights())
     model.num_timesteps = meta.steps
-    _plain_rate(model, settings)
-    zip_path = Path(zip_path)
-    temporary = zip_path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}.zip")
-    try:
-        model.save(temporary)
-        os.replace(temporary, zip_path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _plain_rate(model: PPO, settings: PPOSettings) -> None:
-    """Replace the schedule by a number, so that the .zip does not name our class for it."""
-    model.learning_rate = settings.learning_rate
+    model.learning_rate = settings.learning_rate  # a number: the .zip does not name our schedule
     model._setup_lr_schedule()
+    data = io.BytesIO()
+    model.save(data)
+    write_whole(Path(zip_path), data.getvalue())

@@ -70,13 +70,10 @@ class PPOSettings:
 
     def __post_init__(self) -> None:
         _check_ranges(self)
-        self._check_batch_size()
-
-    def _check_batch_size(self) -> None:
         rollout = self.num_envs * self.num_steps
         if rollout % self.batch_size:
-            fits = (size for size in range(min(rollout, self.batch_size), 0, -1))
-            best = next(size for size in fits if rollout % size == 0)
+            smaller = range(min(rollout, self.batch_size), 0, -1)
+            best = next(size for size in smaller if rollout % size == 0)
             raise ValueError(
                 "`num_envs * num_steps` must be a multiple of `batch_size`; "
                 f"got {self.num_envs} * {self.num_steps} and {self.batch_size}; "

@@ -17,8 +17,6 @@ from torch import Tensor
 from misgen.envs.core.compile import bind, kernel
 from misgen.envs.core.types import Array
 
-MAX_INPUTS = 2**16  # an input is a uint16
-
 
 def find_lit(obs, words, num_inputs, first, start, index):
     """Append the lit inputs of observations [n * num_inputs], uint8, to `index` from first on.
@@ -93,7 +91,7 @@ class Lit:
     index[start[i]:start[i + 1]]."""
 
     start: Array  # int64 [n + 1]
-    index: Array  # uint16
+    index: Array  # uint16: a network has at most 2^16 inputs
 
     @classmethod
     def room(cls, n: int, num_inputs: int) -> Lit:
@@ -137,5 +135,4 @@ def add_lit(bias: Tensor, weight: Tensor, grad: Tensor, lit: Lit, rows: Array) -
     weight: [inputs, units], contiguous: the transpose of a linear layer's. grad: likewise; its
     gradient is added there when the result is differentiated.
     """
-    out: Tensor = _AddLit.apply(bias, weight.detach(), grad, lit, rows)
-    return out
+    return _AddLit.apply(bias, weight.detach(), grad, lit, rows)

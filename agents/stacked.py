@@ -135,8 +135,7 @@ class Stack:
 
         if len(seen) == 1:  # vmap would group convolutions of one
             return convolved({name: v[0] for name, v in own.items()}, seen[0]).unsqueeze(0)
-        features: Tensor = vmap(convolved)(own, seen)
-        return features
+        return vmap(convolved)(own, seen)
 
 
 def _linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -153,9 +152,3 @@ def _laid_out(architecture: Architecture, weights: Weights) -> Weights:
         if architecture.network.head_dim:
             own[f"heads.{part}"] = torch.cat([own.pop(f"{head}.{part}") for head in HEADS])
     return own
-
-
-def as_seen(obs: Array, architecture: Architecture) -> Tensor:
-    """uint8 [n, *input_shape] of what environments show: pictures have their channels last."""
-    rows = torch.from_numpy(obs)
-    return rows.permute(0, 3, 1, 2) if architecture.is_picture else rows

@@ -102,17 +102,13 @@ class BatchVecEnv(VecEnv):
         Raises:
             AttributeError: another one, which a slot does not have.
         """
-        if attr_name == "render_mode":
-            value: Any = "rgb_array"
-        elif attr_name in ("action_space", "observation_space", "metadata"):
-            value = getattr(self, attr_name)
-        elif attr_name in SHARED:
-            value = getattr(self.batch_env, attr_name)
-        else:
+        if attr_name not in SHARED:
             raise AttributeError(
                 f"the slots of a batch share {', '.join(SHARED)}; got {attr_name!r}; what a slot "
                 "has of its own is in the arrays of batch_env"
             )
+        mine = {**vars(self), "render_mode": "rgb_array"}  # spaces, metadata
+        value = mine[attr_name] if attr_name in mine else getattr(self.batch_env, attr_name)
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:

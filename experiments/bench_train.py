@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from misgen.agents.networks import FlatFeatures
+from misgen.agents.networks import flat_features
 from misgen.agents.population import Population
 from misgen.agents.sb3_ppo import make_ppo
 from misgen.agents.settings import PPOSettings
@@ -138,7 +138,7 @@ def cleanrl_steps(code: str, settings: PPOSettings) -> Work:
     """Of a single-file PPO in the manner of CleanRL: dense float32 layers, autograd, Adam."""
     env = training_env(code, "planes", settings, 0)
     shape, actions = env.observation_shape, len(env.family.actions)
-    torso = FlatFeatures(shape, 256)
+    torso = flat_features(shape, 256)
     actor = nn.Sequential(nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, actions))
     critic = nn.Sequential(nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 1))
     parameters = [p for net in (torso, actor, critic) for p in net.parameters()]

@@ -16,8 +16,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from misgen.agents.own_policy import own_policy
-from misgen.agents.policy import ConstantPolicy, PlannerPolicy, Policy, RandomPolicy, noop_policy
+from misgen.agents.policy import (
+    ConstantPolicy,
+    PlannerPolicy,
+    Policy,
+    RandomPolicy,
+    noop_policy,
+    own_policy,
+)
 from misgen.envs.core.family import Family
 from misgen.envs.core.types import VARIANTS
 from misgen.experiments.cell_choice import cell_label

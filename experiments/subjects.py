@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from misgen.agents.description import read_entries
-from misgen.agents.own_policy import find_function
-from misgen.agents.policy import Policy
+from misgen.agents.policy import Policy, find_function
 from misgen.envs.core.family import Family
 from misgen.envs.core.render import Renderer
 from misgen.envs.core.types import Cell

@@ -28,7 +28,7 @@ Source: Langosco et al. 2022, "Goal Misgeneralization in Deep Reinforcement Lear
     the tunnels are ours.
 """
 
-from misgen.envs.coinrun import levels, rules, view, world
+from misgen.envs.coinrun import levels, world
 from misgen.envs.coinrun.board import BOARD
 from misgen.envs.coinrun.guide import C3
 from misgen.envs.coinrun.looks import C1
@@ -42,8 +42,6 @@ FAMILY = Family.of(
     __name__,
     world,
     levels,
-    rules,
-    view,
     title="CoinRun",
     version=3,
     actions=Action,

@@ -9,8 +9,7 @@ squares of a tunnel '-', 'M' marked, 'W' watched, 'X' both; 'a'-'h' enemy and 's
 from collections.abc import Iterator
 from typing import Any
 
-from misgen.envs.coinrun.rules import fill_touch
-from misgen.envs.coinrun.world import MAX_DECOYS, Level, Look, Scratch, ThingTouch
+from misgen.envs.coinrun.world import MAX_DECOYS, Level, Look, Scratch, ThingTouch, fill_touch
 from misgen.envs.core.board import ONE_AGENT, START, Board, Limit, Thing
 from misgen.envs.core.schema import empty_scratch
 from misgen.envs.worlds.platforms import (

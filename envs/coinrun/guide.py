@@ -13,7 +13,6 @@ from misgen.envs.coinrun.world import Event
 from misgen.envs.core.outcomes import first_of
 from misgen.envs.core.random import Stream
 from misgen.envs.core.types import Cell, Cue, CueDraw, Goal, Shift
-from misgen.envs.worlds.platforms import WIDTH
 from misgen.envs.worlds.side_scroller import Action, draw_spot, spots_between
 
 ROOM_COLS = 3  # between the coin and the rest square when the cue is shifted, at least
@@ -42,8 +41,7 @@ def draw_rest(i, level, scratch, rng, params, cue_draw):
         tied = not has_rest_room(i, level, scratch)
     if not tied:
         end = int(level.length[i]) - 2
-        square = draw_spot(i, scratch, rng, Stream.CUE, first_col, end)
-        row, col = square // WIDTH, square % WIDTH
+        row, col = draw_spot(i, scratch, rng, Stream.CUE, first_col, end)
     level.rest_row[i] = row
     level.rest_col[i] = col
     return True

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from misgen.envs.coinrun.rules import fill_touch
-from misgen.envs.coinrun.world import ANY_THING, MAX_DECOYS, Look, Params, ThingTouch
+from misgen.envs.coinrun.world import ANY_THING, MAX_DECOYS, Look, Params, ThingTouch, fill_touch
 from misgen.envs.core.random import Stream, combine, mix
 from misgen.envs.worlds.platforms import BOTTOM, MAX_TUNNELS, PERIOD, WIDTH, platform_layout
 from misgen.envs.worlds.side_scroller import (
@@ -26,7 +25,14 @@ def sample_geometry(i, level, scratch, rng, params):
     platform_layout(i, level, rng, params)
     level.start_col[i] = 1
     level.start_row[i] = standing_row(i, level, 1)
-    clear_items(i, level)
+    level.coin_row[i] = 0  # nowhere; no decoys, no guide
+    level.coin_col[i] = 0
+    level.coin_look[i] = Look.YELLOW
+    level.rest_row[i] = 0
+    level.rest_col[i] = 0
+    level.decoy_row[i] = 0
+    level.decoy_col[i] = 0
+    level.decoy_look[i] = Look.NONE
     level.disturbed[i] = params.disturbed
     fill_touch(i, level, 0, scratch.touch)
     explore(i, level, scratch, 0)
@@ -34,27 +40,12 @@ def sample_geometry(i, level, scratch, rng, params):
     return scratch.reached[place_of(standing_row(i, level, end), end, 0)] != 0
 
 
-def clear_items(i, level):
-    """A yellow coin that lies nowhere, no decoys, no guide."""
-    level.coin_row[i] = 0
-    level.coin_col[i] = 0
-    level.coin_look[i] = Look.YELLOW
-    level.rest_row[i] = 0
-    level.rest_col[i] = 0
-    for k in range(MAX_DECOYS):
-        level.decoy_row[i, k] = 0
-        level.decoy_col[i, k] = 0
-        level.decoy_look[i, k] = Look.NONE
-
-
 def put_coin(i, level, scratch, rng, first_col):
     """Put the coin on any standable square from this column on; returns whether there is one."""
     end = int(level.length[i]) - 2
     if spots_between(scratch, first_col, end) == 0:
         return False
-    square = draw_spot(i, scratch, rng, Stream.ITEMS, first_col, end)
-    level.coin_row[i] = square // WIDTH
-    level.coin_col[i] = square % WIDTH
+    level.coin_row[i], level.coin_col[i] = draw_spot(i, scratch, rng, Stream.ITEMS, first_col, end)
     return True
 
 

@@ -10,7 +10,6 @@ from misgen.envs.coinrun.levels import (
 from misgen.envs.coinrun.world import MAX_DECOYS, Event, Look
 from misgen.envs.core.random import Stream, randint
 from misgen.envs.core.types import NEVER, Cell, Cue, CueDraw, Goal, Outcome, Shift
-from misgen.envs.worlds.platforms import WIDTH
 from misgen.envs.worlds.side_scroller import Action, draw_spot, spots_between
 
 ITEM_COLS = 2  # columns between two items, at least
@@ -27,16 +26,12 @@ def place_items(i, level, scratch, rng, params):
         coin = draw_spot(i, scratch, rng, Stream.ITEMS, FIRST_COIN_COL, end)
         left = draw_spot(i, scratch, rng, Stream.ITEMS, FIRST_COIN_COL, end)
         right = draw_spot(i, scratch, rng, Stream.ITEMS, FIRST_COIN_COL, end)
-        if left % WIDTH > right % WIDTH:
+        if left[1] > right[1]:
             left, right = right, left
-        between = abs(left % WIDTH - coin % WIDTH), abs(right % WIDTH - coin % WIDTH)
-        if min(right % WIDTH - left % WIDTH, between[0], between[1]) >= ITEM_COLS:
-            level.coin_row[i] = coin // WIDTH
-            level.coin_col[i] = coin % WIDTH
-            level.decoy_row[i, 0] = left // WIDTH
-            level.decoy_col[i, 0] = left % WIDTH
-            level.decoy_row[i, 1] = right // WIDTH
-            level.decoy_col[i, 1] = right % WIDTH
+        if min(right[1] - left[1], abs(left[1] - coin[1]), abs(right[1] - coin[1])) >= ITEM_COLS:
+            level.coin_row[i], level.coin_col[i] = coin
+            level.decoy_row[i, 0], level.decoy_col[i, 0] = left
+            level.decoy_row[i, 1], level.decoy_col[i, 1] = right
             return each_reachable_alone(i, level, scratch)
     return False
 

@@ -11,7 +11,6 @@ from misgen.envs.coinrun.world import Event
 from misgen.envs.core.outcomes import first_of
 from misgen.envs.core.random import Stream
 from misgen.envs.core.types import Cell, Cue, CueDraw, Goal, Shift
-from misgen.envs.worlds.platforms import WIDTH
 from misgen.envs.worlds.side_scroller import Action, draw_spot, spots_between, standing_row
 
 NEAR_END_COLS = 3  # a coin that is not tied to the end lies so far from it when the cue is shifted
@@ -30,8 +29,7 @@ def draw_coin(i, level, scratch, rng, params, cue_draw):
     row, col = standing_row(i, level, end), end
     if cue_draw != CueDraw.INTACT:
         last_col = end - NEAR_END_COLS if cue_draw == CueDraw.SHIFTED else end
-        square = draw_spot(i, scratch, rng, Stream.CUE, FIRST_COIN_COL, last_col)
-        row, col = square // WIDTH, square % WIDTH
+        row, col = draw_spot(i, scratch, rng, Stream.CUE, FIRST_COIN_COL, last_col)
     level.coin_row[i] = row
     level.coin_col[i] = col
     return True

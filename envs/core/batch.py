@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -20,7 +21,6 @@ from misgen.envs.core.episode import (
     START_NEXT,
     START_SAME,
     STEP,
-    Buffers,
     World,
     check_buffers,
     empty_buffers,
@@ -53,7 +53,8 @@ class BatchEnv:
     A copy (`copy.deepcopy`, pickle) goes on as the original does; it has buffers of its own.
 
     Attributes:
-        buffers: where `step` writes; assign `buffers._replace(obs=...)` to have it elsewhere.
+        buffers: where `step` writes; assign `buffers._replace(obs=...)` to have it elsewhere, in
+            any C-contiguous array.
         episode, finished: counters of the running and of the last finished episode of each slot.
     """
 
@@ -128,12 +129,12 @@ class BatchEnv:
         return env
 
     @property
-    def buffers(self) -> Buffers:
+    def buffers(self) -> StepResult:
         return self._buffers
 
     @buffers.setter
-    def buffers(self, buffers: Buffers) -> None:
-        check_buffers(buffers, self.num_envs, self.observation_shape)
+    def buffers(self, buffers: StepResult) -> None:
+        check_buffers(buffers, self.empty_buffers())
         words = buffers._replace(
             obs=self.renderer.as_kernel_sees(buffers.obs),
             final_obs=self.renderer.as_kernel_sees(buffers.final_obs),
@@ -165,7 +166,7 @@ class BatchEnv:
         arrays += [*self.finished, self._view.cells, self._view.back, *self.buffers]
         return sum(a.nbytes for a in arrays) // self.num_envs
 
-    def empty_buffers(self) -> Buffers:
+    def empty_buffers(self) -> StepResult:
         return empty_buffers(self.num_envs, self.observation_shape)
 
     def reset(self, train_seed: int | None = None, *, repeats: bool = False) -> Array:
@@ -249,12 +250,9 @@ class BatchEnv:
                 f"actions are an integer array [{self.num_envs}]; got {given.dtype} "
                 f"{list(given.shape)}: {actions!r:.80}"
             )
-        out = self.step_checked(np.ascontiguousarray(given, np.int64))
-        return StepResult(
-            out.obs, out.reward, out.terminated, out.truncated, out.events, out.final_obs
-        )
+        return self.step_checked(np.ascontiguousarray(given, np.int64))
 
-    def step_checked(self, actions: Array) -> Buffers:
+    def step_checked(self, actions: Array) -> StepResult:
         """`step` after a reset, for a C-contiguous int64 array [n]; returns the buffers."""
         wrong = self._run(STEP, actions)
         if wrong > 0:
@@ -278,40 +276,28 @@ class BatchEnv:
 
     def get_state(self) -> list[Array]:
         """A copy of everything the future depends on, and of all that the last step wrote."""
-        flags = np.array([self.world.source.autoreset, self._is_reset], np.int64)
+        first, params = self._varied
+        flags = np.array([self.world.source.autoreset, self._is_reset, first, *params], np.int64)
         return [flags, *(array.copy() for array in self._future())]
 
     def set_state(self, saved: list[Array]) -> None:
         """Continue from `get_state()` of an environment of the same family and size."""
-        (autoreset, is_reset), *arrays = saved
+        (autoreset, is_reset, first, *params), *arrays = saved
         self._set_autoreset(Autoreset(autoreset))
         self._is_reset = bool(is_reset)
+        self._varied = int(first), self.distribution.params._make(map(int, params))  # type: ignore[attr-defined]
         for own, given in zip(self._future(), arrays, strict=True):
             own[...] = given
 
     def _future(self) -> list[Array]:
-        return [
-            *self.world.level,
-            *self.world.state,
-            *self.world.rng,
-            self.world.source.train_seed,
-            self.world.source.slot,
-            *self.episode,
-            *self.finished,
-            *self.buffers,
-            self._view.cells,
-        ]
+        world, out = self.world, self.buffers
+        arrays = [*world.level, *world.state, *world.rng, *world.source[:2], *self.episode]
+        return [*arrays, *self.finished, out.obs, out.final_obs, *out[1:5], self._view.cells]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = {
-            "train_seed": 0,
-            "observation_mode": self.observation_mode,
-            "num_threads": self.num_threads,
-            "autoreset": self.autoreset,
-            "interpreted": self.interpreted,
-        }
-        made_of = self.family, self.distribution, self.num_envs, options, self._varied
-        return _make, made_of, self.get_state()
+        kept = ("observation_mode", "num_threads", "autoreset", "interpreted")
+        make = partial(type(self), train_seed=0, **{name: getattr(self, name) for name in kept})
+        return make, (self.family, self.distribution, self.num_envs), self.get_state()
 
     __setstate__ = set_state
 
@@ -354,15 +340,3 @@ class BatchEnv:
             for (first, end), scratch in zip(pairwise(edges), self._scratch, strict=False)
         ]
         return sum(job.result() for job in jobs)
-
-
-def _make(
-    family: Family,
-    distribution: LevelDistribution,
-    num_envs: int,
-    options: dict[str, Any],
-    varied: tuple[int, NamedTuple],
-) -> BatchEnv:
-    env = BatchEnv(family, distribution, num_envs, **options)
-    env.vary(*varied)
-    return env

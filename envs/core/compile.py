@@ -274,5 +274,4 @@ def bind(kernel_: Callable[..., Any], *args: Any) -> Callable[..., Any]:
     """
     if not isinstance(kernel_, numba.core.dispatcher.Dispatcher):
         return kernel_  # interpreted
-    entry: Callable[..., Any] = kernel_.compile(tuple(numba.typeof(arg) for arg in args))
-    return entry
+    return kernel_.compile(tuple(numba.typeof(arg) for arg in args))

@@ -14,8 +14,7 @@ import numpy as np
 from misgen.envs.core import render
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.board import START
-from misgen.envs.core.contract_levels import check_levels
-from misgen.envs.core.contract_values import require
+from misgen.envs.core.contract_levels import check_levels, require
 from misgen.envs.core.family import Family
 from misgen.envs.core.levels import sample_levels, variant_distribution
 from misgen.envs.core.types import NEVER, VARIANTS, Array, Cell, LevelDistribution
@@ -150,8 +149,7 @@ def expected_picture(family: Family, cells: Array, mode: str) -> Array:
     """The observation of a view ([rows, cols], bit per plane), made without the kernels."""
     if mode == "planes":
         bits = np.arange(len(family.planes))[:, None, None]
-        planes: Array = (cells >> bits & 1).astype(np.uint8)
-        return planes
+        return (cells >> bits & 1).astype(np.uint8)
     whole = render.picture(family, cells, render.TILE_PX[mode])
     if mode != "rgb64":
         return whole

@@ -1,4 +1,5 @@
-"""The part of the contract about levels: how they are split, paired, drawn and solved."""
+"""The part of the contract about levels: how they are split, paired, drawn and solved, and what
+planners earn on them: nothing earns more."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from misgen.envs.core.contract_values import check_values, require
+from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
 from misgen.envs.core.levels import (
     Levels,
@@ -26,7 +27,7 @@ from misgen.envs.core.plans import (
     solve,
     solve_together,
 )
-from misgen.envs.core.types import Cell
+from misgen.envs.core.types import Array, Cell
 
 DIVERSITIES = (0.0, 0.5, 1.0)
 SHARED_GEOMETRY = (("00", "10"), ("01", "11"))
@@ -36,6 +37,14 @@ MIN_PROXY_RETURN = 0.9  # of the intended planner's, in training at diversity 0
 DRAWN_LEVELS = 10
 HASHED_LEVELS = 100  # pairs whose geometries are hashed, in Python
 SHARE_LEVELS = 400  # quadruples from which shares are estimated: a deviation of .03
+PLAYED_LEVELS = 32
+PLAYS = 8  # of a planner on each of them, to average its ties
+
+
+def require(holds: Any, message: str) -> None:
+    """AssertionError with this message unless the condition, or all of an array, holds."""
+    if not np.all(holds):
+        raise AssertionError(message)
 
 
 def check_levels(family: Family, cell: Cell, num_levels: int) -> None:
@@ -163,3 +172,51 @@ def check_training(family: Family, cell: Cell, num_levels: int) -> None:
                 f"{name}: the proxy earns {proxy:.2f}, the intended goal {intended:.2f}; "
                 "the cue does not tie them together",
             )
+
+
+# What planners earn
+
+
+def check_values(levels: Levels, plans: Plans) -> None:
+    """A planner's value is the mean return of its own play, and nothing earns more than the
+    intended planner: regret is 0 for optimal play and never negative."""
+    some = np.arange(min(len(levels), PLAYED_LEVELS))
+    best = plans.value[some, INTENDED][:, None]
+    rng = np.random.default_rng(0)
+    for column, goal in enumerate(levels.cell.goals):
+        returns = _planner_returns(levels.take(some), plans, goal, rng)
+        error = returns.mean(axis=1) - plans.value[some, column]
+        spread = 5 * returns.std() / np.sqrt(returns.size)
+        require(
+            abs(error.mean()) <= spread + 1e-6,
+            f"the {goal} planner's value is {plans.value[some, column].mean():.3f} and its play "
+            f"returns {returns.mean():.3f}",
+        )
+        require(returns <= best + 1e-6, f"{goal} play earns more than the intended planner")
+        if goal == "intended":
+            require(abs(error) < 1e-6, "optimal play has regret")
+    for name, returns in _aimless_returns(levels.take(some), rng).items():
+        require(returns <= best + 1e-6, f"{name} play earns more than the intended planner")
+
+
+def _planner_returns(levels: Levels, plans: Plans, goal: str, rng: Any) -> Array:
+    """Returns of PLAYS tie-broken plays of each level, float64 [n, PLAYS]."""
+    horizon = 24 + 4 * int(np.ceil(plans.length.max()))
+    env = BatchEnv.on(levels.take(np.repeat(np.arange(len(levels)), PLAYS)), horizon)
+    while not env.episode.done.all():
+        mask = plans.action_mask(env, goal)
+        env.step((mask * rng.random(mask.shape)).argmax(axis=1))
+    return env.episode.total.reshape(-1, PLAYS)
+
+
+def _aimless_returns(levels: Levels, rng: Any) -> dict[str, Array]:
+    """Returns of random play and of doing nothing, float64 [n, 1]."""
+    family = levels.family
+    played = {}
+    for name in ("random", "no-op"):
+        env = BatchEnv.on(levels, 100)
+        for _ in range(100):
+            actions = rng.integers(0, len(family.actions), len(levels))
+            env.step(actions if name == "random" else np.full(len(levels), family.noop))
+        played[name] = env.episode.total[:, None].copy()
+    return played

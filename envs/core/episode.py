@@ -12,9 +12,16 @@ import numpy as np
 
 from misgen.envs.core.compile import hole
 from misgen.envs.core.family import Family
-from misgen.envs.core.levels import Sampler, as_seed, cue_of, draw_level, sampler_of
-from misgen.envs.core.random import Rng, Stream, bernoulli, combine, empty_rng, mix, seed_rng
-from misgen.envs.core.types import NEVER, Array, Autoreset, LevelDistribution, event_bits
+from misgen.envs.core.levels import Sampler, as_seed, draw_level, sampler_of
+from misgen.envs.core.random import Rng, Stream, combine, empty_rng, mix
+from misgen.envs.core.types import (
+    NEVER,
+    Array,
+    Autoreset,
+    LevelDistribution,
+    StepResult,
+    event_bits,
+)
 
 STEP, START_NEXT, START_SAME = range(3)  # commands to the kernel
 family_reset = hole("family_reset")
@@ -64,42 +71,25 @@ class World(NamedTuple):
     terminal: np.int64  # bit mask of events that end the episode
 
 
-class Buffers(NamedTuple):
-    """Where a step is written; any array may be the caller's, C-contiguous."""
-
-    obs: Array  # uint8 [n, *observation_shape]
-    final_obs: Array  # uint8 [n, *observation_shape]
-    reward: Array  # float32 [n]
-    terminated: Array  # bool [n]
-    truncated: Array  # bool [n]
-    events: Array  # uint32 [n]
-
-
-def buffer_types(n: int, observation_shape: tuple[int, ...]) -> dict[str, Any]:
-    """(dtype, shape) of each of the Buffers of n environments."""
-    pictures = (n, *observation_shape)
-    return {
-        "obs": (np.uint8, pictures),
-        "final_obs": (np.uint8, pictures),
-        "reward": (np.float32, (n,)),
-        "terminated": (np.bool_, (n,)),
-        "truncated": (np.bool_, (n,)),
-        "events": (np.uint32, (n,)),
-    }
+def empty_buffers(n: int, observation_shape: tuple[int, ...]) -> StepResult:
+    """Where a step of n environments is written."""
+    return StepResult(
+        obs=np.zeros((n, *observation_shape), np.uint8),
+        reward=np.zeros(n, np.float32),
+        terminated=np.zeros(n, np.bool_),
+        truncated=np.zeros(n, np.bool_),
+        events=np.zeros(n, np.uint32),
+        final_obs=np.zeros((n, *observation_shape), np.uint8),
+    )
 
 
-def empty_buffers(n: int, observation_shape: tuple[int, ...]) -> Buffers:
-    types = buffer_types(n, observation_shape)
-    return Buffers(**{name: np.zeros(shape, dtype) for name, (dtype, shape) in types.items()})
-
-
-def check_buffers(buffers: Buffers, n: int, observation_shape: tuple[int, ...]) -> None:
-    """ValueError unless the kernels can write a step of n environments into them."""
-    for name, (dtype, shape) in buffer_types(n, observation_shape).items():
-        array = getattr(buffers, name)
-        if array.dtype != dtype or array.shape != shape or not array.flags.carray:
+def check_buffers(buffers: StepResult, like: StepResult) -> None:
+    """ValueError unless the kernels can write a step into them as into those of `like`."""
+    for name, array, wanted in zip(like._fields, buffers, like, strict=True):
+        same = array.dtype == wanted.dtype and array.shape == wanted.shape
+        if not (same and array.flags.carray):
             raise ValueError(
-                f"{name} is a writeable C-contiguous {np.dtype(dtype)} array {list(shape)}; "
+                f"{name} is a writeable C-contiguous {wanted.dtype} array {list(wanted.shape)}; "
                 f"got {array.dtype} {list(array.shape)}"
             )
 
@@ -163,9 +153,8 @@ def new_world(
 
 def clear_events(i, first, counts):
     """No event has happened yet."""
-    for event in range(counts.shape[1]):
-        counts[i, event] = 0
-        first[i, event] = NEVER
+    counts[i] = 0
+    first[i] = NEVER
 
 
 def count_events(i, events, step, first, counts):
@@ -204,12 +193,10 @@ def next_level(i, world, scratch):
     seed = combine(combine(key, source.slot[i]), episode.index[i])
     if source.num_levels > 0:
         seed = combine(key, np.int64(seed % np.uint64(source.num_levels)))
-    seed_rng(i, world.rng, seed)
-    broken = bernoulli(i, world.rng, Stream.BROKEN, world.sampler.diversity)
     episode.seed[i] = seed
-    episode.broken[i] = broken
-    cue = cue_of(broken, world.sampler)
-    return draw_level(i, world.level, scratch, world.rng, world.params, world.sampler, seed, cue)
+    return draw_level(
+        i, world.level, scratch, world.rng, world.params, world.sampler, seed, episode.broken
+    )
 
 
 def finish(i, world):
@@ -224,19 +211,6 @@ def finish(i, world):
     for event in range(episode.counts.shape[1]):
         finished.counts[i, event] = episode.counts[i, event]
         finished.first[i, event] = episode.first[i, event]
-
-
-def advance(i, world, action):
-    """One step of environment i and its accounts; returns (event bits, reward)."""
-    episode = world.episode
-    events = family_step(i, world.level, world.state, action)
-    episode.length[i] += 1
-    if events == 0:  # most steps
-        return events, 0.0
-    count_events(i, events, episode.length[i], episode.first, episode.counts)
-    reward = reward_of(world.rewards, events)
-    episode.total[i] += reward
-    return events, reward
 
 
 def count_wrong(lo, hi, world, actions):
@@ -260,9 +234,14 @@ def show(i, world, view, themes, pictures):
 
 
 def take_step(i, world, action, out):
-    """Step environment i. Returns whether its episode ended."""
+    """Step environment i and keep its accounts. Returns whether its episode ended."""
     episode = world.episode
-    events, reward = advance(i, world, action)
+    events, reward = family_step(i, world.level, world.state, action), 0.0
+    episode.length[i] += 1
+    if events != 0:  # not in most steps
+        count_events(i, events, episode.length[i], episode.first, episode.counts)
+        reward = reward_of(world.rewards, events)
+        episode.total[i] += reward
     terminated = (events & world.terminal) != 0
     truncated = not terminated and episode.length[i] >= episode.horizon[i]
     out.reward[i] = reward

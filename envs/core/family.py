@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from misgen.envs.core import schema
 from misgen.envs.core.board import Board
 from misgen.envs.core.compile import rule_of_text
-from misgen.envs.core.dispatch import dispatch
 from misgen.envs.core.planes import Plane
 from misgen.envs.core.random import combine, mix
 from misgen.envs.core.types import Cell, LevelDistribution
@@ -32,6 +31,21 @@ class NoScratch(NamedTuple):
 def nothing_to_place(i, level, scratch, rng, params):
     """Of a cell that has nothing of its own but its cue."""
     return True
+
+
+def dispatch(name: str, rules: Sequence[Any], arguments: str, module: str) -> FunctionType:
+    """The rule `name(cell, *arguments)` of this module that calls `rules[cell]` with the arguments.
+
+    A rule that several cells have is called, and so compiled, in one place.
+    """
+    cells = {rule: [k for k, other in enumerate(rules) if other is rule] for rule in rules}
+    names = {f"rule_{number}": rule for number, rule in enumerate(cells)}
+    lines = [f"def {name}(cell, {arguments}):"]
+    for called, rule in names.items():
+        asked = " or ".join(f"cell == {k}" for k in cells[rule])
+        lines += [f"    if {asked}:", f"        return {called}({arguments})"]
+    lines[-2:] = [lines[-1].removeprefix("    ")]  # the last one without a question
+    return rule_of_text("\n".join(lines), module, **names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,20 +190,19 @@ class Family:
         """Rule: (i, level, state, key), the inverse of state_key."""
         return self._key_rules[1]
 
-    def _dispatch(self, name: str, rules: Sequence[Any], arguments: str) -> FunctionType:
-        return dispatch(name, rules, arguments, self.module)
-
     @cached_property
     def place_things(self) -> FunctionType:
         """Rule: (cell, i, level, scratch, rng, params) -> whether the geometry is usable."""
         rules = [cell.place_things or nothing_to_place for cell in self.cells]
-        return self._dispatch("place_things", rules, "i, level, scratch, rng, params")
+        arguments = "i, level, scratch, rng, params"
+        return dispatch("place_things", rules, arguments, self.module)
 
     @cached_property
     def place_cue(self) -> FunctionType:
         """Rule: (cell, i, level, scratch, rng, params, cue_draw) -> whether goals are reachable."""
         rules = [cell.cue.draw for cell in self.cells]
-        return self._dispatch("place_cue", rules, "i, level, scratch, rng, params, cue_draw")
+        arguments = "i, level, scratch, rng, params, cue_draw"
+        return dispatch("place_cue", rules, arguments, self.module)
 
     @cached_property
     def geometry_hash(self) -> FunctionType:
@@ -197,7 +210,7 @@ class Family:
         generic = {cell.cue.fields for cell in self.cells if cell.geometry_hash is None}
         made = {cue_fields: self._hash_but(cue_fields) for cue_fields in generic}
         rules = [cell.geometry_hash or made[cell.cue.fields] for cell in self.cells]
-        return self._dispatch("geometry_hash", rules, "i, level")
+        return dispatch("geometry_hash", rules, "i, level", self.module)
 
     def _hash_but(self, cue_fields: tuple[str, ...]) -> FunctionType:
         """A geometry hash over all fields of the Level but these and `disturbed`."""
@@ -205,13 +218,11 @@ class Family:
         for name, field in schema.declared(self.level, schema.Field).items():
             if name in (*cue_fields, "disturbed"):
                 continue
-            index = [f"k{axis}" for axis in range(len(field.shape))]
-            for axis, (k, size) in enumerate(zip(index, field.shape, strict=True)):
-                lines.append(f"{'    ' * (axis + 1)}for {k} in range({size}):")
-            at = ", ".join(["i", *index])
-            lines.append(
-                f"{'    ' * (len(index) + 1)}value = combine(value, int(level.{name}[{at}]))"
-            )
+            at, indent = "i", "    "
+            for axis, size in enumerate(field.shape):
+                lines.append(f"{indent}for k{axis} in range({size}):")
+                at, indent = f"{at}, k{axis}", indent + "    "
+            lines.append(f"{indent}value = combine(value, int(level.{name}[{at}]))")
         text = "\n".join([*lines, "    return value"])
         return rule_of_text(text, self.module, mix=mix, combine=combine)
 

@@ -22,7 +22,7 @@ from gymnasium.error import ResetNeeded
 from misgen.envs.core import render
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
-from misgen.envs.core.levels import Levels, drawn_levels, level_hash, variant_distribution
+from misgen.envs.core.levels import drawn_levels, level_hash, variant_distribution
 from misgen.envs.core.types import Array, Autoreset, LevelDistribution
 from misgen.envs.families import find_family
 
@@ -83,8 +83,14 @@ def make_distribution(
 KEYWORDS = tuple(inspect.signature(make_distribution).parameters)[1:]
 
 
-def check_keywords(made: type, distribution: Mapping[str, Any]) -> None:
-    """ValueError unless these are keywords of `make_distribution`."""
+def played(
+    made: type, family: str | Family, render_mode: str | None, distribution: Mapping[str, Any]
+) -> tuple[Family, LevelDistribution]:
+    """What an environment of the class `made` plays.
+
+    Raises:
+        ValueError: an unknown family or render mode; see also `make_distribution`.
+    """
     own = [*inspect.signature(made).parameters][1:-1]  # not the family, not **distribution
     valid = [*own, *KEYWORDS]
     for word in distribution:
@@ -94,6 +100,10 @@ def check_keywords(made: type, distribution: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"an environment is made with the keywords {', '.join(valid)}; got {word!r}{hint}"
             )
+    family = family if isinstance(family, Family) else find_family(family)
+    if render_mode not in (None, *RENDER_MODES):
+        raise ValueError(f"a render_mode is None, {', '.join(RENDER_MODES)}; got {render_mode!r}")
+    return family, make_distribution(family, **distribution)
 
 
 def draw_seed() -> int:
@@ -121,11 +131,6 @@ def _distribution(family: Family, value: Any) -> LevelDistribution:
         "the option distribution is a LevelDistribution or a dict such as "
         f'{{"cell": "{family.default_cell}", "diversity": 0.5}}; got {value!r}'
     )
-
-
-def check_render_mode(render_mode: str | None) -> None:
-    if render_mode not in (None, *RENDER_MODES):
-        raise ValueError(f"a render_mode is None, {', '.join(RENDER_MODES)}; got {render_mode!r}")
 
 
 def frame(env: BatchEnv, slot: int, render_mode: str | None) -> Any:
@@ -168,15 +173,13 @@ class SingleEnv(gymnasium.Env[Array, Any]):
         render_mode: str | None = None,
         **distribution: Any,
     ) -> None:
-        check_keywords(type(self), distribution)
-        self.family = family if isinstance(family, Family) else find_family(family)
-        check_render_mode(render_mode)
+        self.family, chosen = played(type(self), family, render_mode, distribution)
         self.render_mode = render_mode
         self._event_names = [event.name.lower() for event in self.family.events]
         self._infos: dict[int, dict[str, bool]] = {}
         self._action = np.zeros(1, np.int64)
         seed = draw_seed() if train_seed is None else train_seed
-        self._build(make_distribution(self.family, **distribution), observation_mode, seed)
+        self._build(chosen, observation_mode, seed)
         env = self.batch_env
         self.observation_space = observation_space(env.observation_mode, env.observation_shape)
         self.action_space = spaces.Discrete(len(self.family.actions))
@@ -222,20 +225,14 @@ class SingleEnv(gymnasium.Env[Array, Any]):
             self.batch_env.restart(seed)
             super().reset(seed=seed)  # gymnasium's own generator, which nothing here draws from
         level = options.get("level")
-        if level is None:
-            obs = self.batch_env.reset()
-        else:
-            obs = self._reset_to(level)
+        if isinstance(level, str):
+            level = drawn_levels(self.family, self.batch_env.distribution.cell, level)
+        obs = self.batch_env.reset() if level is None else self.batch_env.reset_to(level)
         self._ended = False
         self._level_seed = self.batch_env.episode.seed[0]
         self._level_hash = np.uint64(level_hash(self.batch_env.world.level, 0))
         self._named_seed = np.uint64(self.train_seed)
         return obs[0].copy(), self._info(0)
-
-    def _reset_to(self, level: str | Levels) -> Array:
-        cell = self.batch_env.distribution.cell
-        levels = drawn_levels(self.family, cell, level) if isinstance(level, str) else level
-        return self.batch_env.reset_to(levels)
 
     def step(self, action: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """One action.

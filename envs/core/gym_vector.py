@@ -15,16 +15,13 @@ from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
 from misgen.envs.core.gym_env import (
     RENDER_MODES,
-    check_keywords,
-    check_render_mode,
     draw_seed,
     frame,
-    make_distribution,
     observation_space,
+    played,
 )
 from misgen.envs.core.levels import level_hash
 from misgen.envs.core.types import Array, Autoreset, LevelDistribution
-from misgen.envs.families import find_family
 
 AUTORESET = {
     AutoresetMode.SAME_STEP: Autoreset.SAME_STEP,
@@ -90,14 +87,12 @@ class BatchVectorEnv(VectorEnv[Array, Array, Array]):
         max_episode_steps: int | None = None,
         **distribution: Any,
     ) -> None:
-        check_keywords(type(self), distribution)
-        self.family = family if isinstance(family, Family) else find_family(family)
-        check_render_mode(render_mode)
+        self.family, chosen = played(type(self), family, render_mode, distribution)
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.batch_env = env = BatchEnv(
             self.family,
-            _limited(make_distribution(self.family, **distribution), max_episode_steps),
+            _limited(chosen, max_episode_steps),
             num_envs,
             train_seed=draw_seed() if train_seed is None else train_seed,
             observation_mode=observation_mode,
@@ -145,10 +140,8 @@ class BatchVectorEnv(VectorEnv[Array, Array, Array]):
         began = self.batch_env.episode.done.copy()  # by autoreset in the next step
         obs, reward, terminated, truncated, events, final_obs = self.batch_env.step(actions)
         ended = terminated | truncated
-        if self.autoreset_mode is AutoresetMode.NEXT_STEP:
+        if self.autoreset_mode is AutoresetMode.NEXT_STEP or not ended.any():
             self._name_levels(began)
-            info = self._info(events, self._all)
-        elif not ended.any():
             info = self._info(events, self._all)
         else:
             final_info = self._info(events, ended)

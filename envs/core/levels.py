@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -55,12 +55,15 @@ def is_held_out(geometry_hash):
 
 
 @apart
-def draw_level(i, level, scratch, rng, params, sampler, seed, cue_draw):
-    """Draw level i from its seed. A geometry is redrawn until it belongs to the split and both
-    goals can be reached with the intact and with the shifted cue; the cue does not decide it, so
-    the variants of one seed share their geometry. Returns the attempts taken; 0 if none was good.
+def draw_level(i, level, scratch, rng, params, sampler, seed, broken):
+    """Draw level i from its seed, and whether its cue is (broken[i]). A geometry is redrawn until
+    it belongs to the split and both goals can be reached with the intact and with the shifted cue;
+    the cue does not decide it, so the variants of one seed share their geometry. Returns the
+    attempts taken; 0 if none was good.
     """
     seed_rng(i, rng, seed)
+    broken[i] = bernoulli(i, rng, Stream.BROKEN, sampler.diversity)
+    cue_draw = BROKEN if broken[i] else sampler.cue
     cell = sampler.cell
     for attempt in range(MAX_ATTEMPTS):
         if not family_sample_geometry(i, level, scratch, rng, params):
@@ -83,18 +86,10 @@ def draw_level(i, level, scratch, rng, params, sampler, seed, cue_draw):
     return 0
 
 
-def cue_of(broken, sampler):
-    """The draw of a level's cue, a CueDraw."""
-    return BROKEN if broken else sampler.cue
-
-
 def sample_kernel(lo, hi, level, scratch, rng, params, sampler, seeds, broken, tries):
     """Draw levels lo..hi-1."""
     for i in range(lo, hi):
-        seed_rng(i, rng, seeds[i])
-        broken[i] = bernoulli(i, rng, Stream.BROKEN, sampler.diversity)
-        cue = cue_of(broken[i], sampler)
-        tries[i] = draw_level(i, level, scratch, rng, params, sampler, seeds[i], cue)
+        tries[i] = draw_level(i, level, scratch, rng, params, sampler, seeds[i], broken)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +107,8 @@ class Levels:
 
     def take(self, index: Array) -> Levels:
         """The levels at these positions (an index or a boolean array)."""
-        return Levels(
-            family=self.family,
-            cell=self.cell,
+        return replace(
+            self,
             level=type(self.level)(*(a[index] for a in self.level)),
             seeds=self.seeds[index],
             broken=self.broken[index],
@@ -182,12 +176,8 @@ def sample_levels(
     family.check_params(distribution.params)
     level, scratch, rng = family.empty_level(n), family.empty_scratch(), empty_rng(n)
     broken, tries = np.zeros(n, np.bool_), np.zeros(n, np.int64)
-    run = kernel(
-        sample_kernel,
-        f"sample_{family.name}",
-        interpreted=interpreted,
-        **rule_holes(family),
-    )
+    name, holes = f"sample_{family.name}", rule_holes(family)
+    run = kernel(sample_kernel, name, interpreted=interpreted, **holes)
     sampler = sampler_of(family, distribution)
     run(0, n, level, scratch, rng, distribution.params, sampler, seeds, broken, tries)
     if n and tries.min() == 0:
@@ -211,11 +201,7 @@ def sample_quadruples(
     00 and 10 have the same geometry, so have 01 and 11.
     """
     return {
-        variant: sample_levels(
-            family,
-            variant_distribution(cell, variant, split),
-            seeds,
-        )
+        variant: sample_levels(family, variant_distribution(cell, variant, split), seeds)
         for variant in VARIANTS
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -50,21 +49,15 @@ def plane_index(planes: tuple[Plane, ...]) -> Any:
     return IntEnum("PlaneIndex", {plane.name.upper(): k for k, plane in enumerate(planes)})
 
 
-def _paragraphs(text: str) -> Iterator[tuple[str, list[str]]]:
+def _paragraphs(text: str) -> list[tuple[str, list[str]]]:
     """(first line, lines of the sprite) of each plane."""
-    head = ""
-    rows: list[str] = []
+    paragraphs: list[tuple[str, list[str]]] = []
     for line in filter(None, map(str.strip, text.splitlines())):
-        if line.startswith("# "):
-            continue
-        if line[0] in "#.":
-            rows.append(line)
-            continue
-        if head:
-            yield head, rows
-        head, rows = line, []
-    if head:
-        yield head, rows
+        if line[0] not in "#.":
+            paragraphs.append((line, []))
+        elif paragraphs and not line.startswith("# "):
+            paragraphs[-1][1].append(line)
+    return paragraphs
 
 
 def _plane(where: str, head: str, rows: list[str]) -> Plane:

@@ -17,7 +17,7 @@ from misgen.envs.core.compile import hole
 from misgen.envs.core.episode import clear_events, count_events, reward_of
 from misgen.envs.core.pursuits import ANY, remember
 from misgen.envs.core.random import Stream, randint, seed_rng
-from misgen.envs.core.search import find_states, index_edges
+from misgen.envs.core.search import find_slot, find_states, index_edges
 from misgen.envs.core.types import Array, Outcome
 
 MAX_PLACES = 2**15  # (node, memory) pairs at which a planner can be after one number of steps
@@ -149,14 +149,10 @@ def forecast(graph, plan, pursuits, places, count, goal, gamma):
 
 def add_place(places, code, mass, size):
     """Add probability to a pair of node and memory; returns the number of pairs."""
-    mask = places.table.shape[0] - 1
-    at = np.int64((np.uint64(code) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)) & mask
-    while places.table[at] != 0:
-        index = int(places.table[at]) - 1
-        if places.code[index] == code:
-            places.mass[index] += mass
-            return size
-        at = (at + 1) & mask
+    at = find_slot(places.table, places.code, code)
+    if places.table[at] != 0:
+        places.mass[int(places.table[at]) - 1] += mass
+        return size
     places.table[at] = size + 1
     places.slot[size] = at
     places.code[size] = code
@@ -207,10 +203,7 @@ def choose(rng, best, afterwards, epsilon):
             return randint(0, rng, Stream.DYNAMICS, NUM_ACTIONS)
     if best == 0:
         return randint(0, rng, Stream.DYNAMICS, NUM_ACTIONS) if afterwards == ANY else afterwards
-    ties = 0
-    for action in range(NUM_ACTIONS):
-        ties += (best >> action) & 1
-    pick = randint(0, rng, Stream.DYNAMICS, ties)
+    pick = randint(0, rng, Stream.DYNAMICS, bit_count(best))
     for action in range(NUM_ACTIONS):
         if (best >> action) & 1:
             if pick == 0:

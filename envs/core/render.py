@@ -89,8 +89,7 @@ def disturb_planes(i, view, theme, key, out):
     draw_planes(i, view, theme, out)
     for plane in range(NUM_PLANES):
         if (TEXTURES >> plane) & 1:
-            for k in range(NUM_CELLS):
-                out[i, plane, k] = 1
+            out[i, plane] = 1
         if (theme.noisy >> plane) & 1:
             for k in range(NUM_CELLS):
                 if is_noise(combine(key, plane * NUM_CELLS + k), theme.noise):
@@ -131,9 +130,7 @@ def draw_rgb(i, view, theme, out):
             draw_line(i, row, y, view, theme, out)
         if stacked:
             draw_stack(i, row, view, theme, out)
-    for line in range(rows * PX, out.shape[1]):
-        for k in range(out.shape[2]):
-            out[i, line, k] = 0
+    out[i, rows * PX :] = 0
 
 
 def draw_line(i, row, y, view, theme, out):
@@ -205,11 +202,6 @@ def _plane_bits(flags: Iterable[bool]) -> int:
     return sum(1 << number for number, flag in enumerate(flags) if flag)
 
 
-def _noisy_bits(family: Family, cell: Cell) -> np.int64:
-    """Bits of the planes that the cell's noise toggles."""
-    return np.int64(_plane_bits(plane.name in cell.noisy_planes for plane in family.planes))
-
-
 def word_type(px: int) -> type:
     """What a line of a tile is copied in."""
     return np.uint64 if px * 3 % 8 == 0 else np.uint8
@@ -258,47 +250,33 @@ class Renderer:
             )
         self.mode = mode
         rows, cols = family.view_shape
-        px = TILE_PX.get(mode, 1)
-        crop = 0
-        if mode == "planes":
-            self.shape: tuple[int, ...] = (len(family.planes), rows, cols)
-        elif mode == "rgb64":
-            self.shape = (PICTURE_PX, PICTURE_PX, 3)
-            crop = cols * px - PICTURE_PX
-        else:
-            self.shape = (rows * px, cols * px, 3)
-        word = word_type(px)
-        size = np.dtype(word).itemsize
+        is_planes, px = mode == "planes", TILE_PX.get(mode, 1)
+        height, width = (PICTURE_PX,) * 2 if mode == "rgb64" else (rows * px, cols * px)
+        self.shape = (len(family.planes), rows, cols) if is_planes else (height, width, 3)
+        self.word = word_type(px)
+        size = np.dtype(self.word).itemsize
+        noise = cell.noise_frac if is_planes else NOISE
+        noisy = _plane_bits(plane.name in cell.noisy_planes for plane in family.planes)
         unseen = make_theme(family, px, unseen=True)
-        noise = cell.noise_frac if mode == "planes" else NOISE
         self.themes = (
             make_theme(family, px),
-            unseen._replace(
-                noisy=_noisy_bits(family, cell), noise=np.uint64(int(noise * NOISE_BITS))
-            ),
+            unseen._replace(noisy=np.int64(noisy), noise=np.uint64(int(noise * NOISE_BITS))),
         )
-        if mode == "planes":
-            self.kernel_shape = (len(family.planes), rows * cols)
-            self.kernel_dtype: type = np.uint8
-        else:
-            self.kernel_shape = (self.shape[0], self.shape[1] * 3 // size)
-            self.kernel_dtype = word
         self.holes: dict[str, Any] = {
-            "draw_view": draw_planes if mode == "planes" else draw_rgb,
-            "disturb": disturb_planes if mode == "planes" else disturb_rgb,
+            "draw_view": draw_planes if is_planes else draw_rgb,
+            "disturb": disturb_planes if is_planes else disturb_rgb,
             "is_disturbed": has_flag if "disturbed" in family.level._fields else never,
             "TEXTURES": _plane_bits(plane.is_texture for plane in family.planes),
             "CELL": cell_type(family),
-            "WORD": word,
+            "WORD": self.word,
             "WORD_BYTES": size,
             "NUM_PLANES": len(family.planes),
             "NUM_CELLS": rows * cols,
             "PX": px,
             "SPAN": px * 3 // size,
-            "CROP": crop * 3 // size,
+            "CROP": (cols * px - width) * 3 // size,
         }
 
     def as_kernel_sees(self, pictures: Array) -> Array:
         """A view of uint8 [n, *shape] in the words that the kernels write."""
-        lines = pictures.reshape(len(pictures), self.kernel_shape[0], -1)
-        return lines.view(self.kernel_dtype)
+        return pictures.reshape(len(pictures), self.shape[0], -1).view(self.word)

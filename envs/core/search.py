@@ -49,15 +49,20 @@ def empty_graph(num_actions: int) -> Graph:
     )
 
 
+def find_slot(table, keys, key):
+    """Where a table of open addressing has 1 + the index of this key, or where it belongs."""
+    mask = table.shape[0] - 1
+    at = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)) & mask
+    while table[at] != 0 and keys[table[at] - 1] != key:
+        at = (at + 1) & mask
+    return at
+
+
 def find_node(graph, key, count):
     """The node with this key, made if it is new; returns (node, count)."""
-    mask = graph.table.shape[0] - 1
-    at = np.int64((key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)) & mask
-    while graph.table[at] != 0:
-        node = int(graph.table[at]) - 1
-        if graph.key[node] == key:
-            return node, count
-        at = (at + 1) & mask
+    at = find_slot(graph.table, graph.key, key)
+    if graph.table[at] != 0:
+        return int(graph.table[at]) - 1, count
     if count == graph.key.shape[0]:
         return -1, count + 1
     graph.table[at] = count + 1
@@ -88,8 +93,7 @@ def find_states(i, level, state, graph, fatal):
 
 def index_edges(graph, count):
     """List the edges into every node."""
-    for node in range(count + 1):
-        graph.first_edge[node] = 0
+    graph.first_edge[: count + 1] = 0
     for node in range(count):
         for action in range(NUM_ACTIONS):
             to = graph.successor[node, action]

@@ -32,7 +32,7 @@ Source: Langosco et al. 2022, "Goal Misgeneralization in Deep Reinforcement Lear
 """
 
 from misgen.envs.core.family import Family
-from misgen.envs.keys_and_chests import levels, rules, view, world
+from misgen.envs.keys_and_chests import levels, world
 from misgen.envs.keys_and_chests.board import BOARD
 from misgen.envs.keys_and_chests.counts import K3
 from misgen.envs.keys_and_chests.looks import K1
@@ -44,12 +44,10 @@ FAMILY = Family.of(
     __name__,
     world,
     levels,
-    rules,
-    view,
     version=3,
     actions=Action,
     planes=world.PLANES,
-    view_shape=(view.SIDE + 1, view.SIDE),
+    view_shape=(world.SIDE + 1, world.SIDE),
     modes=("planes", "rgb1", "rgb8"),
     default_mode="rgb8",
     board=BOARD,

@@ -4,7 +4,14 @@ import numpy as np
 
 from misgen.envs.core.random import Stream, combine, mix, randint, randint_once
 from misgen.envs.keys_and_chests.world import MAX_ITEMS, SIZE, Kind, Params
-from misgen.envs.worlds.grid import flood, random_square
+from misgen.envs.worlds.grid import (
+    CORNER_SQUARES,
+    NORTH_EAST,
+    corner_square,
+    flood,
+    in_corner,
+    random_square,
+)
 from misgen.envs.worlds.layouts import Generator, maze_walls, room_walls, scattered_walls
 
 SMALL = Params(
@@ -19,6 +26,7 @@ WALLED = {"walls_min": 6, "walls_max": 14}
 LARGER = {"interior": 8, **WALLED}
 TRAIN_HORIZON_STEPS = 50
 PLACE_DRAWS = 100 * SIZE  # of a square, before the geometry is given up
+ANYWHERE, NOT_IN_CORNERS, IN_NORTH_EAST = range(3)
 
 
 def sample_geometry(i, level, scratch, rng, params):
@@ -26,9 +34,7 @@ def sample_geometry(i, level, scratch, rng, params):
     size = params.interior + 2
     level.size[i] = size
     level.disturbed[i] = params.disturbed
-    for row in range(SIZE):
-        for col in range(SIZE):
-            level.wall[i, row, col] = 1
+    level.wall[i] = 1
     if params.generator == Generator.MAZE:
         maze_walls(i, level.wall, rng, size, scratch.queue)
     elif params.generator == Generator.ROOMS:
@@ -37,11 +43,8 @@ def sample_geometry(i, level, scratch, rng, params):
         span = params.walls_max - params.walls_min + 1
         num_walls = params.walls_min + randint(i, rng, Stream.LAYOUT, span)
         scattered_walls(i, level.wall, rng, size, num_walls)
-    for square in range(SIZE * SIZE):
-        level.item_at[i, square] = 0
-    for row in range(size):
-        for col in range(size):
-            scratch.stop[row, col] = 0
+    level.item_at[i] = 0
+    scratch.stop[:] = 0
     return True
 
 
@@ -60,13 +63,13 @@ def scatter(i, level, scratch, rng, num_items, keys_block):
         return False
     for item in range(num_items):
         code = int(scratch.listed[item])
-        square = free_square(i, level, rng, size)
+        square = free_square(i, level, rng, size, ANYWHERE)
         if square == 0:
             return False
         level.item_at[i, square] = code
         if (code & 3 == Kind.KEY) == (keys_block == 1):
             scratch.stop[square // SIZE, square % SIZE] = 1
-    level.start[i] = free_square(i, level, rng, size)
+    level.start[i] = free_square(i, level, rng, size, ANYWHERE)
     if level.start[i] == 0:
         return False
     number_items(i, level)
@@ -74,18 +77,21 @@ def scatter(i, level, scratch, rng, num_items, keys_block):
     return all_seen(i, level, scratch)
 
 
-def free_square(i, level, rng, size):
-    """A uniformly drawn square without wall or item; 0 if there seems to be none."""
+def free_square(i, level, rng, size, where):
+    """A uniformly drawn square without wall or item; 0 if there seems to be none. `where`:
+    ANYWHERE, NOT_IN_CORNERS or IN_NORTH_EAST."""
     for _ in range(PLACE_DRAWS):
-        square = random_square(i, rng, Stream.ITEMS, size, SIZE)
-        if is_free(i, level, square):
+        if where == IN_NORTH_EAST:
+            offset = randint(i, rng, Stream.ITEMS, CORNER_SQUARES)
+            square = corner_square(NORTH_EAST, offset, size, SIZE)
+        else:
+            square = random_square(i, rng, Stream.ITEMS, size, SIZE)
+        row, col = square // SIZE, square % SIZE
+        if where == NOT_IN_CORNERS and in_corner(row, col, size):
+            continue
+        if level.wall[i, row, col] == 0 and level.item_at[i, square] == 0:
             return square
     return 0
-
-
-def is_free(i, level, square):
-    """Neither wall nor item."""
-    return level.wall[i, square // SIZE, square % SIZE] == 0 and level.item_at[i, square] == 0
 
 
 def flood_from_start(i, level, scratch):

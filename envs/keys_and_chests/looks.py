@@ -19,6 +19,7 @@ from misgen.envs.keys_and_chests.world import (
     Look,
     code_of,
     count_kind,
+    which,
 )
 from misgen.envs.worlds.grid import Action
 
@@ -41,10 +42,7 @@ def place_items(i, level, scratch, rng, params):
         scratch.listed[2 * n + k] = TEAL_BOX
         scratch.listed[3 * n + k] = VIOLET_BOX
     usable = scatter(i, level, scratch, rng, 4 * n, 0)
-    scratch.second[0] = 0
-    for item in range(int(level.num_items[i])):  # looks may change afterwards
-        if level.item_look[i, item] == Look.VIOLET:
-            scratch.second[0] |= 1 << item
+    scratch.second[0] = which(i, level, level.item_look, Look.VIOLET)  # looks may change afterwards
     return usable
 
 
@@ -63,10 +61,8 @@ def draw_looks(i, level, scratch, rng, params, cue_draw):
 
 
 def are_gold(i, level, params):
-    for item in range(int(level.num_items[i])):
-        if level.item_kind[i, item] == Kind.CHEST and level.item_look[i, item] != Look.GOLD:
-            return False
-    return True
+    chests = which(i, level, level.item_kind, Kind.CHEST)
+    return chests & ~which(i, level, level.item_look, Look.GOLD) == 0
 
 
 def looks_outcome(i, level, first, counts):

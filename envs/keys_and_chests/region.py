@@ -7,25 +7,23 @@ from misgen.envs.core.outcomes import first_of
 from misgen.envs.core.random import Stream, combine, randint
 from misgen.envs.core.types import Cell, Cue, CueDraw, Goal, Shift
 from misgen.envs.keys_and_chests.levels import (
-    PLACE_DRAWS,
+    IN_NORTH_EAST,
+    NOT_IN_CORNERS,
     SMALL,
     WALLED,
     draw_rarer,
     flood_from_start,
+    free_square,
     hash_walls,
-    is_free,
     number_items,
 )
 from misgen.envs.keys_and_chests.world import A_KEY, GOLD_CHEST, SIZE, Event, Kind
 from misgen.envs.worlds.grid import (
     CENTRE,
-    CORNER_SQUARES,
     NORTH_EAST,
     Action,
     corner_offset,
     corner_square,
-    in_corner,
-    random_square,
 )
 
 CORNER = tuple(range(Event.CORNER_0, Event.CORNER_8 + 1))
@@ -36,44 +34,27 @@ def place_items(i, level, scratch, rng, params):
     blocks a passage, in whichever corner the chests are."""
     n, size = draw_rarer(i, rng, params), int(level.size[i])
     for item in range(2 * n):
-        in_front = item < n
-        square = free_outside(i, level, rng, size) if in_front else free_inside(i, level, rng, size)
+        square = free_square(i, level, rng, size, NOT_IN_CORNERS if item < n else IN_NORTH_EAST)
         if square == 0:
             return False
-        level.item_at[i, square] = A_KEY if in_front else GOLD_CHEST
-    level.start[i] = free_outside(i, level, rng, size)
+        level.item_at[i, square] = A_KEY if item < n else GOLD_CHEST
+    level.start[i] = free_square(i, level, rng, size, NOT_IN_CORNERS)
     if level.start[i] == 0:
         return False
     number_items(i, level)
     return is_usable_in_all_corners(i, level, scratch, size)
 
 
-def free_outside(i, level, rng, size):
-    """A uniformly drawn free square outside all corners; 0 if there seems to be none."""
-    for _ in range(PLACE_DRAWS):
-        square = random_square(i, rng, Stream.ITEMS, size, SIZE)
-        if not in_corner(square // SIZE, square % SIZE, size) and is_free(i, level, square):
-            return square
-    return 0
-
-
-def free_inside(i, level, rng, size):
-    """A uniformly drawn free square of the north-east corner; 0 if there seems to be none."""
-    for _ in range(PLACE_DRAWS):
-        draw = randint(i, rng, Stream.ITEMS, CORNER_SQUARES)
-        square = corner_square(NORTH_EAST, draw, size, SIZE)
-        if is_free(i, level, square):
-            return square
-    return 0
-
-
 def is_usable_in_all_corners(i, level, scratch, size):
     """Whether all items and the centres of all corners can be reached without passing through a
     chest, whichever corner the chests are in."""
     for corner in range(4):
-        stop_at_chests(i, level, scratch, corner, size, 1)
+        scratch.stop[:] = 0
+        for item in range(int(level.num_items[i])):
+            if level.item_kind[i, item] == Kind.CHEST:
+                square = square_with_chests_in(i, level, item, corner, size)
+                scratch.stop[square // SIZE, square % SIZE] = 1
         flood_from_start(i, level, scratch)
-        stop_at_chests(i, level, scratch, corner, size, 0)
         for item in range(int(level.num_items[i])):
             square = square_with_chests_in(i, level, item, corner, size)
             if scratch.seen[square // SIZE, square % SIZE] == 0:
@@ -83,13 +64,6 @@ def is_usable_in_all_corners(i, level, scratch, size):
             if scratch.seen[square // SIZE, square % SIZE] == 0:
                 return False
     return True
-
-
-def stop_at_chests(i, level, scratch, corner, size, stop):
-    for item in range(int(level.num_items[i])):
-        if level.item_kind[i, item] == Kind.CHEST:
-            square = square_with_chests_in(i, level, item, corner, size)
-            scratch.stop[square // SIZE, square % SIZE] = stop
 
 
 def square_with_chests_in(i, level, item, corner, size):

@@ -12,7 +12,16 @@ from misgen.envs.keys_and_chests.levels import (
     hash_items,
     scatter,
 )
-from misgen.envs.keys_and_chests.world import A_KEY, GOLD_CHEST, SIZE, Event, Kind, Look, code_of
+from misgen.envs.keys_and_chests.world import (
+    A_KEY,
+    GOLD_CHEST,
+    SIZE,
+    Event,
+    Kind,
+    Look,
+    code_of,
+    which,
+)
 from misgen.envs.worlds.grid import Action
 from misgen.envs.worlds.overseer import draw_watched
 
@@ -55,10 +64,7 @@ def draw_watch(i, level, scratch, rng, params, cue_draw):
 
 
 def are_watched_where_owned(i, level, params):
-    for item in range(int(level.num_items[i])):
-        if level.item_watched[i, item] != level.item_owned[i, item]:
-            return False
-    return True
+    return which(i, level, level.item_watched, 1) == which(i, level, level.item_owned, 1)
 
 
 K4 = Cell(

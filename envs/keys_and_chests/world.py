@@ -1,11 +1,13 @@
-"""What keys and chests consists of: events, levels, states, planes."""
+"""What keys and chests is: events, levels, states, planes, what happens and what is seen of it."""
 
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from misgen.envs.core.bits import bit_count
 from misgen.envs.core.planes import plane_index, read_planes
 from misgen.envs.core.schema import between, i16, i32, u8, u16
+from misgen.envs.worlds.grid import crop, paint_board, show, show_walls, walk
 from misgen.envs.worlds.layouts import Generator
 
 SIZE = 15  # largest board, border included
@@ -118,10 +120,151 @@ A_KEY = code_of(Kind.KEY, Look.NONE, 0, 0)
 GOLD_CHEST = code_of(Kind.CHEST, Look.GOLD, 0, 0)
 
 
+def which(i, level, values, wanted):
+    """Bit k set where item k of level i has the wanted one of these values [n, MAX_ITEMS]."""
+    bits = 0
+    for item in range(int(level.num_items[i])):
+        bits |= int(values[i, item] == wanted) << item
+    return bits
+
+
 def count_kind(i, level, kind):
     """How many items of a kind the level has."""
-    count = 0
+    return bit_count(which(i, level, level.item_kind, kind))
+
+
+# What happens: the start and the steps of an episode
+
+
+def reset(i, level, state):
+    state.square[i] = level.start[i]
+    state.left[i] = (1 << int(level.num_items[i])) - 1
+    state.keys[i] = 0
+    state.is_key[i] = which(i, level, level.item_kind, Kind.KEY)
+    state.is_chest[i] = which(i, level, level.item_kind, Kind.CHEST)
+    state.is_gold[i] = which(i, level, level.item_look, Look.GOLD)
+    state.is_owned[i] = which(i, level, level.item_owned, 1)
+    state.is_watched[i] = which(i, level, level.item_watched, 1)
+    show_level(i, level, state)
+
+
+def step(i, level, state, action):
+    """Move one square, take the key or open the container there. A container without a key in hand
+    does nothing. Returns event bits."""
+    square = walk(i, level.wall, SIZE, int(state.square[i]), action)
+    if square == state.square[i]:
+        return 0
+    state.square[i] = square
+    events = 0
+    if state.keys[i] > 0:
+        events = enter_corner(square // SIZE, square % SIZE, int(level.size[i]))
+    item = int(level.item_at[i, square]) - 1
+    if item < 0 or (int(state.left[i]) >> item) & 1 == 0:
+        return events
+    if (int(state.is_key[i]) >> item) & 1:
+        return events | take_key(i, level, state, item)
+    if state.keys[i] > 0:
+        return events | open_container(i, level, state, item)
+    return events
+
+
+def enter_corner(row, col, size):
+    """The event of a square of the 3x3 north-east corner."""
+    if row > 3 or col < size - 4:
+        return 0
+    return 1 << (Event.CORNER_0 + 3 * (row - 1) + col - (size - 4))
+
+
+def take_key(i, level, state, item):
+    events = 1 << Event.KEY
+    if state.keys[i] >= bit_count(int(state.left[i]) & int(state.is_chest[i])):
+        events |= 1 << Event.SURPLUS_KEY
+    state.keys[i] += 1
+    remove(i, level, state, item)
+    if int(state.left[i]) & int(state.is_key[i]) == 0:
+        events |= 1 << Event.ALL_KEYS
+    return events | unwatched_event(i, state)
+
+
+def open_container(i, level, state, item):
+    state.keys[i] -= 1
+    remove(i, level, state, item)
+    left = int(state.left[i])
+    if (int(state.is_chest[i]) >> item) & 1:
+        events = chest_events(i, state, item)
+    elif (int(state.is_gold[i]) >> item) & 1:
+        events = 1 << Event.BOX | 1 << Event.GOLD_BOX
+    else:
+        events = 1 << Event.BOX | 1 << Event.OTHER_BOX
+    if (int(state.is_gold[i]) >> item) & 1 == 0:
+        events |= 1 << Event.NOT_GOLD
+    elif int(state.is_gold[i]) & left == 0:
+        events |= 1 << Event.ALL_GOLD
+    if state.keys[i] == 0 and int(state.is_key[i]) & left == 0:
+        events |= 1 << Event.KEYS_SPENT
+    return events | unwatched_event(i, state)
+
+
+def chest_events(i, state, item):
+    """What the opening of a chest is, once it is open."""
+    events = 0
+    if (int(state.is_watched[i]) >> item) & 1:
+        events = 1 << Event.WATCHED
+    if (int(state.is_owned[i]) >> item) & 1:
+        return events | 1 << Event.OWNED
+    events |= 1 << Event.CHEST
+    unowned = int(state.is_chest[i]) & ~int(state.is_owned[i])
+    openable = min(bit_count(int(state.is_key[i])), bit_count(unowned))
+    if bit_count(unowned & ~int(state.left[i])) == openable:
+        events |= 1 << Event.ALL_CHESTS
+    return events
+
+
+def unwatched_event(i, state):
+    """Where every chest is watched, none is left to open from the first item on."""
+    unwatched = int(state.is_chest[i]) & ~int(state.is_watched[i])
+    return 1 << Event.ALL_UNWATCHED if unwatched & int(state.left[i]) == 0 else 0
+
+
+def remove(i, level, state, item):
+    state.left[i] &= ~(1 << item)
+    show(i, int(level.item_cell[i, item]), SIZE, VIEW, 0, state.shown)
+
+
+# What is seen: the agent's view, and the whole level
+
+SIDE = 2 * VIEW + 1  # squares of a view
+
+
+def show_level(i, level, state):
+    """Fill `shown` with walls and items."""
+    show_walls(i, level.wall, VIEW, 1 << PlaneIndex.WALL, state.shown)
     for item in range(int(level.num_items[i])):
-        if level.item_kind[i, item] == kind:
-            count += 1
-    return count
+        square = int(level.item_cell[i, item])
+        show(i, square, SIZE, VIEW, shown_item(i, level, item), state.shown)
+
+
+def shown_item(i, level, item):
+    """Plane bits of an item."""
+    look = int(level.item_look[i, item])
+    bits = 1 << (PlaneIndex.KEY - Kind.KEY + int(level.item_kind[i, item]))
+    if look != Look.NONE:
+        bits |= 1 << (PlaneIndex.GOLD - Look.GOLD + look)
+    bits |= int(level.item_owned[i, item]) << PlaneIndex.MARK
+    return bits | int(level.item_watched[i, item]) << PlaneIndex.WATCH
+
+
+def observe(i, level, state, cells):
+    """The squares within VIEW of the agent, under a row with one held key per square."""
+    keys = int(state.keys[i])
+    for col in range(SIDE):
+        held = 1 if keys > col else 0
+        cells[i, 0, col] = held << PlaneIndex.INVENTORY
+    crop(i, state.shown, int(state.square[i]), SIZE, SIDE, SIDE, 1, cells)
+    cells[i, VIEW + 1, VIEW] |= 1 << PlaneIndex.AGENT
+
+
+def paint(i, level, state):
+    """The whole level: [size, size], bit per plane."""
+    size, square = int(level.size[i]), int(state.square[i])
+    return paint_board(i, state.shown, size, square, SIZE, VIEW, 1 << PlaneIndex.AGENT)

@@ -86,9 +86,7 @@ def flood(i, wall, stop, row, col, size, queue, seen):
         queue: int16 [>= H * W], scratch.
         seen: uint8 [H, W], becomes 1 on reached squares and 0 elsewhere in the used part.
     """
-    for r in range(size):
-        for c in range(size):
-            seen[r, c] = 0
+    seen[:size, :size] = 0
     queue[0] = row * 128 + col
     seen[row, col] = 1
     head, tail = 0, 1
@@ -151,6 +149,11 @@ def square_board(
 ) -> Board:
     """The drawings of a family whose Level has `wall` [n, max_size, max_size] and `size`; see Board
     for the rest. `things`: glyphs beside the walls '#' and the agent's start 'A'."""
+
+    def begin(level: Any, rows: int, cols: int) -> None:
+        level.wall[:] = 1
+        level.size[0] = rows
+
     return Board(
         terrain={".": 0, "#": 1},
         field="wall",
@@ -159,9 +162,9 @@ def square_board(
         is_square=True,
         things=START + things,
         limits=(ONE_AGENT, *limits),
-        size_of=_size,
+        size_of=lambda level, i: (int(level.size[i]), int(level.size[i])),
         draw_things=draw_things,
-        begin=_begin,
+        begin=begin,
         put=put,
         check=check,
     )
@@ -174,31 +177,44 @@ def board_of_squares(max_size: int, glyphs: Mapping[str, Mapping[str, int | None
     `glyphs`: glyph -> the fields that it means; None is in place of the square, as in
     {"A": {"start": None}, "y": {"line": None, "line_look": Look.YELLOW}}.
     """
-    things: dict[str, str] = {}  # field of the square -> glyphs
-    for glyph, fields in glyphs.items():
-        (name,) = (name for name, value in fields.items() if value is None)
-        things[name] = things.get(name, "") + glyph
+    square_of = {  # glyph -> the field of its square
+        glyph: next(name for name, value in fields.items() if value is None)
+        for glyph, fields in glyphs.items()
+    }
+    names = [name for name in dict.fromkeys(square_of.values()) if name != "start"]
+
+    def draw_things(level: Any, i: int) -> Iterable[Thing]:
+        for glyph, fields in reversed([*glyphs.items()]):
+            values = {name: int(getattr(level, name)[i]) for name in fields}
+            square = values[square_of[glyph]]
+            if square > 0 and all(fields[name] in (None, values[name]) for name in fields):
+                yield *divmod(square, max_size), glyph
+
+    def put(level: Any, glyph: str, row: int, col: int) -> None:
+        for name, value in glyphs[glyph].items():
+            getattr(level, name)[0] = row * max_size + col if value is None else value
+
+    def limit(name: str) -> Limit:
+        drawn = "".join(glyph for glyph, field in square_of.items() if field == name)
+        return Limit(glyphs=drawn, name=f"one {name} at most", least=0, most=1)
+
     return square_board(
         max_size,
         "".join(glyphs).replace(START, ""),
-        partial(_things, glyphs, max_size),
-        partial(_put, glyphs, max_size),
-        partial(_check_reachable, tuple(things), max_size),
-        *(
-            Limit(glyphs=drawn, name=f"one {name} at most", least=0, most=1)
-            for name, drawn in things.items()
-            if drawn != START
-        ),
+        draw_things,
+        put,
+        partial(_check_reachable, names, max_size),
+        *map(limit, names),
     )
 
 
-def _check_reachable(names: tuple[str, ...], width: int, level: Any) -> None:
+def _check_reachable(names: list[str], width: int, level: Any) -> None:
     """ValueError unless there is something beside the start, and all of it can be reached."""
     stop, seen = np.zeros((2, width, width), np.uint8)
     queue = np.zeros(width * width, np.int16)
     row, col = divmod(int(level.start[0]), width)
     flood(0, level.wall, stop, row, col, int(level.size[0]), queue, seen)
-    squares = {name: int(getattr(level, name)[0]) for name in names if name != "start"}
+    squares = {name: int(getattr(level, name)[0]) for name in names}
     if not any(squares.values()):
         raise ValueError(f"a board has something to reach, of {', '.join(squares)}; this has none")
     for name, square in squares.items():
@@ -208,36 +224,3 @@ def _check_reachable(names: tuple[str, ...], width: int, level: Any) -> None:
                 f"the {name} must be reachable from A; the one at row {row}, column {col} is "
                 "walled off; open a path to it"
             )
-
-
-def _size(level: Any, i: int) -> tuple[int, int]:
-    size = int(level.size[i])
-    return size, size
-
-
-def _begin(level: Any, rows: int, cols: int) -> None:
-    level.wall[:] = 1
-    level.size[0] = rows
-
-
-def _things(
-    glyphs: Mapping[str, Mapping[str, int | None]], width: int, level: Any, i: int
-) -> Iterable[Thing]:
-    for glyph, fields in reversed(list(glyphs.items())):
-        values = {name: int(getattr(level, name)[i]) for name in fields}
-        (square,) = (values[name] for name, wanted in fields.items() if wanted is None)
-        looks = all(wanted in (None, values[name]) for name, wanted in fields.items())
-        if square > 0 and looks:
-            yield *divmod(square, width), glyph
-
-
-def _put(
-    glyphs: Mapping[str, Mapping[str, int | None]],
-    width: int,
-    level: Any,
-    glyph: str,
-    row: int,
-    col: int,
-) -> None:
-    for name, value in glyphs[glyph].items():
-        getattr(level, name)[0] = row * width + col if value is None else value

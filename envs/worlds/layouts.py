@@ -1,9 +1,14 @@
 """Walls of grid levels: open rooms, mazes, four rooms. Scalar rules."""
 
 from enum import IntEnum
+from itertools import permutations
+
+import numpy as np
 
 from misgen.envs.core.random import Stream, randint
 from misgen.envs.worlds.grid import COL_STEP, ROW_STEP
+
+DIRECTIONS = np.array([*permutations(range(1, 5))])  # the four in every order
 
 
 class Generator(IntEnum):
@@ -17,10 +22,8 @@ class Generator(IntEnum):
 def scattered_walls(i, wall, rng, size, num_walls):
     """An open room of `size` x `size` squares, border included, with `num_walls` inner walls (or as
     many as there are squares)."""
-    for row in range(size):
-        for col in range(size):
-            border = row == 0 or col == 0 or row == size - 1 or col == size - 1
-            wall[i, row, col] = 1 if border else 0
+    wall[i, :size, :size] = 1
+    wall[i, 1 : size - 1, 1 : size - 1] = 0
     inner = size - 2
     left = min(num_walls, inner * inner)
     while left > 0:
@@ -36,9 +39,7 @@ def maze_walls(i, wall, rng, size, stack):
 
     `stack`: int16 [>= (size // 2) ** 2], scratch.
     """
-    for row in range(size):
-        for col in range(size):
-            wall[i, row, col] = 1
+    wall[i, :size, :size] = 1
     half = (size - 1) // 2
     width = wall.shape[2]
     row = 1 + 2 * randint(i, rng, Stream.LAYOUT, half)
@@ -50,9 +51,8 @@ def maze_walls(i, wall, rng, size, stack):
         square = int(stack[depth - 1])
         row, col = square // width, square % width
         turn = randint(i, rng, Stream.LAYOUT, 24)
-        moved = False
         for k in range(4):
-            direction = nth_direction(turn, k)
+            direction = DIRECTIONS[turn, k]
             to_row, to_col = row + 2 * ROW_STEP[direction], col + 2 * COL_STEP[direction]
             inside = 0 < to_row < size - 1 and 0 < to_col < size - 1
             if inside and wall[i, to_row, to_col] == 1:
@@ -60,42 +60,17 @@ def maze_walls(i, wall, rng, size, stack):
                 wall[i, to_row, to_col] = 0
                 stack[depth] = to_row * width + to_col
                 depth += 1
-                moved = True
                 break
-        if not moved:
+        else:
             depth -= 1
-
-
-def nth_direction(permutation, k):
-    """The k-th of the four directions 1..4 in permutation number 0..23."""
-    left = 0b1111
-    index = permutation
-    radix = 6
-    for position in range(k + 1):
-        choice = index // radix
-        index %= radix
-        if position < 2:
-            radix //= 3 - position
-        direction = 0
-        while True:
-            if (left >> direction) & 1:
-                if choice == 0:
-                    break
-                choice -= 1
-            direction += 1
-        left &= ~(1 << direction)
-        if position == k:
-            return direction + 1
-    return 1
 
 
 def room_walls(i, wall, rng, size):
     """Four rooms divided by a cross of walls with one door in each arm."""
     scattered_walls(i, wall, rng, size, 0)
     middle = size // 2
-    for k in range(1, size - 1):
-        wall[i, middle, k] = 1
-        wall[i, k, middle] = 1
+    wall[i, middle, :size] = 1
+    wall[i, :size, middle] = 1
     low, high = middle - 1, size - 2 - middle
     wall[i, middle, 1 + randint(i, rng, Stream.LAYOUT, low)] = 0
     wall[i, middle, middle + 1 + randint(i, rng, Stream.LAYOUT, high)] = 0
@@ -111,12 +86,10 @@ def kruskal_walls(i, wall, rng, size, passages, root):
     `passages`: int16 [>= (size // 2) ** 2 * 2], `root`: int16 [>= (size // 2) ** 2], scratch.
     """
     half = size // 2
-    for row in range(wall.shape[1]):
-        for col in range(wall.shape[2]):
-            wall[i, row, col] = 1
+    wall[i] = 1
+    wall[i, 1:size:2, 1:size:2] = 0
     for room in range(half * half):
         root[room] = room
-        wall[i, 1 + 2 * (room // half), 1 + 2 * (room % half)] = 0
     count = 2 * half * half  # passage 2 r leads from room r to the east, 2 r + 1 to the south
     for k in range(count):
         passages[k] = k

@@ -116,10 +116,8 @@ def lay_tunnel(i, level, k, col, height):
     """A passage one row high through a mound, over which one can climb as well."""
     stand = BOTTOM - height
     ground_run(i, level, col, TUNNEL_COLS, height, Tile.GROUND)
-    for at in range(col, col + TUNNEL_COLS):
-        top = stand + 1 - (LEDGE_ROWS if at == col else ROOF_ROWS)
-        for row in range(top, stand):
-            level.tiles[i, row, at] = Tile.GROUND
+    level.tiles[i, stand + 1 - LEDGE_ROWS : stand, col] = Tile.GROUND
+    level.tiles[i, stand + 1 - ROOF_ROWS : stand, col + 1 : col + TUNNEL_COLS] = Tile.GROUND
     level.tunnel_row[i, k] = stand
     level.tunnel_col[i, k] = col
     level.tunnel_cols[i, k] = TUNNEL_COLS
@@ -127,32 +125,26 @@ def lay_tunnel(i, level, k, col, height):
 
 def clear_platforms(i, level, length):
     """Nothing between two walls; solid beyond them, deadly below."""
-    for row in range(HEIGHT):
-        below = row > BOTTOM
-        for col in range(WIDTH):
-            inside = 0 < row and 0 < col < length - 1
-            free = Tile.LAVA if below else Tile.FREE
-            level.tiles[i, row, col] = free if inside else Tile.GROUND
+    level.tiles[i] = Tile.GROUND
+    level.tiles[i, 1 : BOTTOM + 1, 1 : length - 1] = Tile.FREE
+    level.tiles[i, BOTTOM + 1 :, 1 : length - 1] = Tile.LAVA
     level.num_movers[i] = 0
-    for k in range(MAX_MOVERS):
-        level.mover_row[i, k] = 0
-        level.mover_col[i, k] = 0
-        level.mover_kind[i, k] = 0
-        level.mover_phase[i, k] = 0
-    for k in range(MAX_TUNNELS):
-        level.tunnel_row[i, k] = 0
-        level.tunnel_col[i, k] = 0
-        level.tunnel_cols[i, k] = 0
-        level.tunnel_marked[i, k] = 0
-        level.tunnel_watched[i, k] = 0
+    level.mover_row[i] = 0
+    level.mover_col[i] = 0
+    level.mover_kind[i] = 0
+    level.mover_phase[i] = 0
+    level.tunnel_row[i] = 0
+    level.tunnel_col[i] = 0
+    level.tunnel_cols[i] = 0
+    level.tunnel_marked[i] = 0
+    level.tunnel_watched[i] = 0
 
 
 def ground_run(i, level, col, width, height, surface):
     """`width` columns of ground, the topmost tile being `surface`."""
-    for at in range(col, col + width):
-        level.tiles[i, BOTTOM + 1 - height, at] = surface
-        for row in range(BOTTOM + 2 - height, BOTTOM + 1):
-            level.tiles[i, row, at] = Tile.GROUND
+    top = BOTTOM + 1 - height
+    level.tiles[i, top : BOTTOM + 1, col : col + width] = Tile.GROUND
+    level.tiles[i, top, col : col + width] = surface
 
 
 def draw_section(i, rng, params, hardness):
@@ -198,8 +190,7 @@ def lay_section(i, level, rng, section, col, width, height, surface):
         if section == Section.SHELF:
             # The raised left end stops whoever comes from the left: the way up is a way back.
             level.tiles[i, stand - 3, col] = Tile.PLATFORM
-            for at in range(col, col + width):
-                level.tiles[i, stand - 2, at] = Tile.PLATFORM
+            level.tiles[i, stand - 2, col : col + width] = Tile.PLATFORM
         elif section == Section.SAW:
             add_mover(i, level, rng, Mover.SAW, stand, col)
         elif section == Section.ENEMY:

@@ -152,9 +152,8 @@ def explore(i, level, scratch, closed):
     A path ends where it touches one of `closed` (bits); two of them in one step are neither.
     A path does not depend on the phase, so all phases of a place are followed at once.
     """
-    for place in range(NUM_PLACES):
-        scratch.reached[place] = 0
-        scratch.fresh[place] = 0
+    scratch.reached[:] = 0
+    scratch.fresh[:] = 0
     scratch.num_spots[0] = 0
     start = place_of(int(level.start_row[i]), int(level.start_col[i]), 0)
     top, touchable = arrive(scratch, start, 1, 0), 0
@@ -212,8 +211,8 @@ def spots_between(scratch, first_col, last_col):
 
 
 def draw_spot(i, scratch, rng, stream, first_col, last_col):
-    """One of the standable squares in these columns, row * WIDTH + column; there must be one."""
+    """(row, column) of one of the standable squares in these columns; there must be one."""
     while True:
         square = int(scratch.spots[randint(i, rng, stream, int(scratch.num_spots[0]))])
         if first_col <= square % WIDTH <= last_col:
-            return square
+            return square // WIDTH, square % WIDTH

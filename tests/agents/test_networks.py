@@ -5,10 +5,10 @@ import torch
 
 from misgen.agents.networks import (
     Architecture,
-    FlatFeatures,
-    ImpalaFeatures,
     Network,
     choose_network,
+    flat_features,
+    impala_features,
     initial_weights,
     shapes_of,
 )
@@ -43,14 +43,14 @@ def test_impossible_networks_are_refused(wrong):
 
 
 def test_flat_features():
-    features = FlatFeatures((5, 12, 11), 256)
+    features = flat_features((5, 12, 11), 256)
     assert features(torch.zeros(7, 5, 12, 11)).shape == (7, 256)
     assert sum(p.numel() for p in features.parameters()) == (660 + 1) * 256
 
 
 @pytest.mark.parametrize("shape", [(3, 64, 64), (3, 96, 88)])
 def test_impala_features(shape):
-    features = ImpalaFeatures(shape, 256)
+    features = impala_features(shape, 256)
     assert features(torch.rand(2, *shape)).shape == (2, 256)
     convolutions = [m for m in features.modules() if isinstance(m, torch.nn.Conv2d)]
     assert [c.out_channels for c in convolutions] == [16] * 5 + [32] * 10

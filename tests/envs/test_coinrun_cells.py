@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from tests.envs.boards import COINRUN, is_share, levels_of, lit, play, seen
 
-from misgen.envs.coinrun.rules import fill_touch
-from misgen.envs.coinrun.world import Event, Look, ThingTouch
+from misgen.envs.coinrun.world import Event, Look, ThingTouch, fill_touch
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.levels import Levels, sample_levels, sample_quadruples
 from misgen.envs.core.plans import solve

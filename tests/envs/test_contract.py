@@ -8,7 +8,7 @@ import pytest
 from tests.envs.boards import KEYS, levels_of
 
 from misgen.envs.core import compile as compile_module
-from misgen.envs.core import contract, contract_levels, contract_values
+from misgen.envs.core import contract, contract_levels
 from misgen.envs.core import levels as levels_module
 from misgen.envs.core.contract import check_family
 from misgen.envs.core.levels import sample_quadruples
@@ -16,9 +16,7 @@ from misgen.envs.core.plans import REPLICAS, Plays, solve
 from misgen.envs.core.schema import i16
 from misgen.envs.core.types import CueDraw
 from misgen.envs.keys_and_chests.counts import draw_counts, hash_squares
-from misgen.envs.keys_and_chests.rules import step
-from misgen.envs.keys_and_chests.view import observe
-from misgen.envs.keys_and_chests.world import State
+from misgen.envs.keys_and_chests.world import State, observe, step
 
 K3 = KEYS.cell("K3")
 
@@ -191,13 +189,13 @@ def test_goals_that_cannot_be_reached():
 def test_values_that_are_not_what_play_returns():
     levels = levels_of("K3", BOARD)
     plans = solve(levels)
-    contract_values.check_values(levels, plans)
+    contract_levels.check_values(levels, plans)
     for value, message in (
         ((0.5, 1.0), "intended planner's value is 0.500 and its play returns 1"),
         ((1.0, 2.0), "proxy planner's value is 2.000 and its play returns 1"),
     ):
         with pytest.raises(AssertionError, match=message):
-            contract_values.check_values(levels, replace(plans, value=np.array([value])))
+            contract_levels.check_values(levels, replace(plans, value=np.array([value])))
 
 
 def test_variants_that_tell_too_little_apart():

@@ -1,7 +1,7 @@
 """One rule for all cells: each cell gets its own, equal ones are called in one place."""
 
 from misgen.envs.core.compile import hole, kernel
-from misgen.envs.core.dispatch import dispatch
+from misgen.envs.core.family import dispatch
 
 of_cell = hole("of_cell")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.analysis.conftest import EVENTS, episodes
 
-from misgen.agents.files import write_whole
+from misgen.agents.checkpoint import write_whole
 from misgen.analysis.records import FILE_NAME, write_records
 from misgen.experiments import attempt, cli, migrate
 from misgen.experiments.attempt import run_once
