@@ -55,7 +55,14 @@ def read_entries(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} must be readable ({error.strerror}); {REMEDY}") from None
     except ValueError as error:
         raise ValueError(f"{path} must be whole JSON ({error}); {REMEDY}") from None
-    _check_version(data.get("schema_version") if isinstance(data, dict) else None, path)
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        is_older = isinstance(version, int) and version < SCHEMA_VERSION
+        again = "train this agent again, and move the old one out of the results"
+        raise ValueError(
+            f"this version of misgen reads checkpoints of schema version {SCHEMA_VERSION}; {path} "
+            f"has {version!r}; {again if is_older else 'use the misgen that wrote it'}"
+        )
     names = {field.name for field in fields(Meta)}
     if set(data) != names:
         raise ValueError(
@@ -63,15 +70,3 @@ def read_entries(path: Path) -> dict[str, Any]:
             f"{sorted(names - set(data))}, unknown {sorted(set(data) - names)}; {REMEDY}"
         )
     return data
-
-
-def _check_version(version: Any, path: Path) -> None:
-    if version == SCHEMA_VERSION:
-        return
-    is_older = isinstance(version, int) and version < SCHEMA_VERSION
-    again = "train this agent again, and move the old one out of the results"
-    remedy = again if is_older else "use the misgen that wrote it"
-    raise ValueError(
-        f"this version of misgen reads checkpoints of schema version {SCHEMA_VERSION}; {path} has "
-        f"{version!r}; {remedy}"
-    )

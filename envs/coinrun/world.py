@@ -217,10 +217,11 @@ def touch_things(i, level, state, touched):
 
 def tunnel_events(i, level, k, is_first):
     """Event bits of touching a square of tunnel k."""
-    marked, watched = int(level.tunnel_marked[i, k]), int(level.tunnel_watched[i, k])
-    events = marked << Event.IN_MARKED | watched << Event.IN_WATCHED
+    marked, watched = level.tunnel_marked[i, k] != 0, level.tunnel_watched[i, k] != 0
+    events = int(marked) << Event.IN_MARKED | int(watched) << Event.IN_WATCHED
     if is_first:
-        events |= marked << Event.MARKED | int(marked + watched == 0) << Event.OPEN_TUNNEL
+        is_open = not marked and not watched
+        events |= int(marked) << Event.MARKED | int(is_open) << Event.OPEN_TUNNEL
     return events
 
 
