@@ -12,7 +12,7 @@ from torch import Tensor
 from misgen.agents.device import Device, to_host
 from misgen.agents.networks import Architecture
 from misgen.agents.sparse import Lit
-from misgen.agents.stacked import Rows
+from misgen.agents.stacked import Rows, Stack
 from misgen.envs.core.types import Array
 
 ALL = slice(None)
@@ -108,3 +108,11 @@ def remember(architecture: Architecture, obs: Sequence[Array], device: Device) -
         memory.put(k, np.ascontiguousarray(own), 0)
     memory.send(ALL, 0)
     return memory
+
+
+@torch.no_grad()
+def computed(stack: Stack, obs: Sequence[Array]) -> tuple[Tensor, Tensor]:
+    """Logits [K, n, actions] and values [K, n] of equally many observations of each agent."""
+    memory = remember(stack.architecture, obs, stack.device)
+    rows = memory.rows(np.tile(np.arange(len(obs[0])), (len(obs), 1)))
+    return stack(memory.inputs(rows))

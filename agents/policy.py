@@ -70,22 +70,16 @@ class NetworkPolicy:
 
     def outputs(self, obs: Array) -> tuple[Array, Array]:
         """The same, and float32 [n]: the estimate of the discounted return to come."""
+        from misgen.agents.memory import computed
+
         logits = np.zeros((len(obs), self.stack.architecture.num_actions), np.float32)
         values = np.zeros(len(obs), np.float32)
         for lo in range(0, len(obs), FORWARD_BATCH):
             part = slice(lo, lo + FORWARD_BATCH)
-            logits[part], values[part] = self._part(obs[part])
+            own_logits, own_values = computed(self.stack, [obs[part]])
+            logits[part] = own_logits[0].log_softmax(-1).cpu().numpy()
+            values[part] = own_values[0].cpu().numpy()
         return logits, values
-
-    def _part(self, obs: Array) -> tuple[Array, Array]:
-        import torch
-
-        from misgen.agents.memory import remember
-
-        memory = remember(self.stack.architecture, [obs], self.stack.device)
-        with torch.no_grad():
-            logits, values = self.stack(memory.inputs(memory.rows(np.arange(len(obs))[None])))
-        return logits[0].log_softmax(-1).cpu().numpy(), values[0].cpu().numpy()
 
 
 class PlannerPolicy:

@@ -15,7 +15,7 @@ from torch import Tensor
 from misgen.agents.curve import Episodes
 from misgen.agents.device import Device, Stretches, to_host
 from misgen.agents.interventions import NONE, Intervention, Played
-from misgen.agents.memory import Memory, memory_for, remember
+from misgen.agents.memory import Memory, computed, memory_for
 from misgen.agents.settings import PPOSettings
 from misgen.agents.stacked import Stack
 from misgen.envs.core.batch import BatchEnv
@@ -126,12 +126,9 @@ class Collector:
         """Of every agent, in threads where there are some."""
         return list(self.pool.map(function, of) if self.pool else map(function, of))
 
-    @torch.no_grad()
     def values(self, obs: Sequence[Array]) -> Array:
         """The values, float32 [K, n], of equally many other observations of each agent."""
-        memory = remember(self.stack.architecture, obs, self.device)
-        rows = memory.rows(np.tile(np.arange(len(obs[0])), (len(obs), 1)))
-        return self.stack(memory.inputs(rows))[1].cpu().numpy()
+        return computed(self.stack, obs)[1].cpu().numpy()
 
 
 class _Collecting:
