@@ -48,7 +48,7 @@ def no_pictures(family: Family) -> str:
     """What is said of a family that does not paint."""
     return (
         f"a picture shows whole levels; {family.name} has no `paint`, so it has none; write one, "
-        "as in envs/coinrun/view.py"
+        "as in envs/coinrun/world.py"
     )
 
 

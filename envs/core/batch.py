@@ -285,7 +285,7 @@ class BatchEnv:
         (autoreset, is_reset, first, *params), *arrays = saved
         self._set_autoreset(Autoreset(autoreset))
         self._is_reset = bool(is_reset)
-        self._varied = int(first), self.distribution.params._make(map(int, params))  # type: ignore[attr-defined]
+        self._varied = int(first), self.distribution.params._make(map(int, params))
         for own, given in zip(self._future(), arrays, strict=True):
             own[...] = given
 

@@ -41,7 +41,7 @@ def folder() -> Path | None:
     return found
 
 
-@pytest.mark.parametrize("edited", ["keys_and_chests/rules.py", "coinrun/planes.txt"])
+@pytest.mark.parametrize("edited", ["keys_and_chests/world.py", "coinrun/planes.txt"])
 @pytest.mark.parametrize("variable", ["NUMBA_CACHE_DIR", "XDG_CACHE_HOME"])
 def test_the_folder_depends_on_the_sources(elsewhere, monkeypatch, edited, variable):
     monkeypatch.setenv(variable, str(elsewhere / "mine"))
