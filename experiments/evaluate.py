@@ -11,10 +11,10 @@ from dataclasses import fields
 
 from misgen.experiments.cli import Parser
 from misgen.experiments.evaluation_jobs import evaluation_jobs
+from misgen.experiments.evaluation_levels import forget_plans
 from misgen.experiments.jobs import run_jobs
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import RESULTS_HELP, require_writable, results_root
-from misgen.experiments.solved_blocks import forget
 from misgen.experiments.subjects import (
     EvaluateConfig,
     agent_arguments,
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
             )
         refuse_second_evaluation(arguments)
     results = run_jobs(evaluation_jobs(arguments), config.num_workers or usable_cores())
-    forget()
+    forget_plans()
     if any(result.status not in ("done", "skipped") for result in results):
         return 1
     if config.policy:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import importlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from misgen.agents.policy import (
     ConstantPolicy,
@@ -24,16 +25,26 @@ from misgen.agents.policy import (
     noop_policy,
     own_policy,
 )
+from misgen.analysis.files import utf8
+from misgen.analysis.records import FILE_NAME
 from misgen.envs.core.family import Family
-from misgen.envs.core.types import VARIANTS
+from misgen.envs.core.plans import GOALS, INTENDED, REPLICAS, solve
+from misgen.envs.core.types import VARIANTS, Array
 from misgen.experiments.cell_choice import cell_label
 from misgen.experiments.episode_records import Player, play_all, write
-from misgen.experiments.evaluation_levels import block, quadruples
+from misgen.experiments.evaluation_levels import block, own_levels, quadruples
 from misgen.experiments.jobs import Job
 from misgen.experiments.jobs_child import report_progress
 from misgen.experiments.kernels import load_kernels
-from misgen.experiments.noise_matching import matched_job
-from misgen.experiments.run_folder import RunFolder, remove_run, results_root
+from misgen.experiments.run_folder import (
+    RunFolder,
+    is_done,
+    read_json,
+    remove_run,
+    results_root,
+    run_folders,
+    write_json,
+)
 from misgen.experiments.subjects import arm_of, cell_of, family_of, is_at_home, load_agent
 
 
@@ -42,7 +53,7 @@ def evaluation_jobs(arguments: Sequence[dict[str, Any]]) -> list[Job]:
     subjects' own cells, and one for each arm's noise-matched planners.
 
     Jobs of one block stand together, its controls before the agents of the block before it: they
-    are likely to have solved the levels (solved_blocks.py) when the agents play them.
+    are likely to have solved the levels (evaluation_levels.py) when the agents play them.
     """
     blocks: dict[str, Job] = {}
     playing, arms = defaultdict(list), defaultdict(list)
@@ -52,26 +63,22 @@ def evaluation_jobs(arguments: Sequence[dict[str, Any]]) -> list[Job]:
         cell = cell_label(family_of(argument), cell_of(argument))
         block = f"controls {cell}{_mode(argument)} block {number}"
         if is_at_home(argument):
-            playing[block].append(_job("evaluate", name, argument))
+            playing[block].append(Job.of("evaluate", name, argument))
             arms[arm_of(argument)].append(playing[block][-1])
-            blocks[block] = _job("controls", block, controls_argument(argument))
+            blocks[block] = Job.of("controls", block, controls_argument(argument))
         else:
-            playing[block].append(_job("evaluate", f"{name} in {argument['cell']}", argument))
+            name += f" in {argument['cell']}"
+            playing[block].append(Job.of("evaluate", name, argument))
     jobs: list[Job] = []
     for block, next_one in zip(playing, [*[*playing][1:], ""], strict=True):
         ahead = (blocks.pop(name, None) for name in (block, next_one))
         jobs += [*filter(None, ahead), *playing[block]]
     for members in arms.values():
         argument = {"members": [job.argument for job in members], "kind": "matched"}
-        job = _job("matched", f"match noise {_label(members[0].argument)}", argument)
-        jobs.append(replace(job, after=tuple(member.name for member in members)))
+        name = f"match noise {_label(members[0].argument)}"
+        after = tuple(member.name for member in members)
+        jobs.append(Job.of("matched", name, argument, after=after))
     return jobs
-
-
-def _job(kind: str, name: str, argument: dict[str, Any]) -> Job:
-    body = {"evaluate": evaluate_job, "controls": controls_job, "matched": matched_job}[kind]
-    target = f"{body.__module__}:{body.__name__}"
-    return Job(name, target, argument, RunFolder(results_root(), kind, argument).path)
 
 
 def controls_argument(argument: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,3 +167,77 @@ def simple_controls(family: Family) -> list[Policy]:
     """Controls that need no plan."""
     constant = [ConstantPolicy(a) for a in range(len(family.actions)) if a != family.noop]
     return [RandomPolicy(), noop_policy(family), *constant]
+
+
+# --- Planners as unskilled as the agents of an arm -----------------------------------------------
+
+EPSILONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
+
+
+def matched_job(argument: dict[str, Any], folder: Path) -> None:
+    """Planners with the share of random actions that gives the intended one the arm's success on
+    its own levels; leaves matched.json and episodes.parquet."""
+    members = argument["members"]
+    target = float(np.mean([own_success(member) for member in members]))
+    success = np.mean([own_curve(member) for member in members], axis=0)
+    epsilon = fit_epsilon(success, target)
+    fit = {
+        "target_success": target,
+        "epsilon": epsilon,
+        "epsilons": list(EPSILONS),
+        "planner_success": success.tolist(),
+    }
+    write_json(folder / "matched.json", fit)
+    parts: list[dict[str, Any]] = []
+    for number, member in enumerate(members):
+        for variant in block(member):
+            players = [
+                Player(PlannerPolicy(variant.plans, goal, epsilon), name=f"noisy_{goal}")
+                for goal in GOALS
+            ]
+            parts += play_all(players, variant, member, folder)
+        report_progress(folder, number + 1, len(members))
+    write(parts, family_of(members[0]), folder)
+    _remove_superseded(folder, members)
+
+
+def own_success(argument: dict[str, Any]) -> float:
+    """The subject's success on held-out levels of its own training distribution."""
+    path = RunFolder(results_root(), "evaluate", argument).path / FILE_NAME
+    wanted = {"variant": "own", "role": "agent", "checkpoint_step": argument["subject"]["steps"]}
+    table = pq.read_table(utf8(path), columns=[*wanted, "success"])
+    return float(
+        np.mean([row["success"] for row in table.to_pylist() if wanted.items() <= row.items()])
+    )
+
+
+def own_curve(argument: dict[str, Any]) -> Array:
+    """Success of the noisy intended planner on the subject's own levels, float64 [EPSILONS]."""
+    levels, horizon = own_levels(argument)
+    plans = solve(levels, horizon, EPSILONS, argument["eval_seed"])
+    curve: Array = plans.plays.success[:, INTENDED].mean(axis=0) / REPLICAS
+    return curve
+
+
+def fit_epsilon(success: Array, goal: float) -> float:
+    """The smallest share of random actions at which the success curve over EPSILONS has fallen to
+    `goal`; a planner that hardly notices the noise is not given more than that takes."""
+    falling = np.minimum.accumulate(success)
+    if goal >= falling[0]:
+        return 0.0
+    if goal < falling[-1]:
+        return EPSILONS[-1]
+    after = int(np.argmax(falling <= goal))  # the first point at or below the goal
+    share = (falling[after - 1] - goal) / (falling[after - 1] - falling[after])
+    return float(EPSILONS[after - 1] + share * (EPSILONS[after] - EPSILONS[after - 1]))
+
+
+def _remove_superseded(folder: Path, members: Sequence[dict[str, Any]]) -> None:
+    """Finished matches of the same arm with no other agents: these make them obsolete."""
+    for other in run_folders(results_root(), "matched"):
+        config = read_json(other / "config.json") if other != folder and is_done(other) else None
+        if config is None or arm_of(config["members"][0]) != arm_of(members[0]):
+            continue
+        numbers = {member["subject"]["identity"] for member in config["members"]}
+        if numbers <= {member["subject"]["identity"] for member in members}:
+            remove_run(other)

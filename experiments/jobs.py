@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from misgen.analysis.files import is_disk_full
 from misgen.experiments.attempt import write_failed
@@ -32,7 +32,14 @@ from misgen.experiments.jobs_child import (
 from misgen.experiments.jobs_display import count, display_on_stderr, report_failures, say
 from misgen.experiments.jobs_start import LOST, Process, Start, order_of, start
 from misgen.experiments.provenance import usable_cores
-from misgen.experiments.run_folder import id_of, is_done, read_json, require_writable
+from misgen.experiments.run_folder import (
+    RunFolder,
+    id_of,
+    is_done,
+    read_json,
+    require_writable,
+    results_root,
+)
 
 Status = Literal["done", "skipped", "failed", "blocked"]
 
@@ -41,6 +48,16 @@ RETRY_CLAIMED_S = 1.0
 GRACE_S = 5.0
 """Time between SIGTERM and SIGKILL for the running jobs of an interrupted sweep."""
 LOG_TAIL_LINES = 15
+TARGETS = {
+    "train": "train:train_job",
+    "evaluate": "evaluation_jobs:evaluate_job",
+    "controls": "evaluation_jobs:controls_job",
+    "matched": "evaluation_jobs:matched_job",
+    "shift": "shift:shift_job",
+    "noise": "noise_choice:measure_job",
+    "population": "populations:train_members",
+}
+"""Kind of a run -> module:function that makes it from its config.json."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,13 @@ class Job:
     folder: Path
     weight: float = 1.0
     after: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, kind: str, name: str, argument: dict[str, Any], **more: Any) -> Self:
+        """The job of a run of TARGETS in the results folder, unless `more` names another one."""
+        folder = RunFolder(results_root(), kind, argument).path
+        target = f"misgen.experiments.{TARGETS[kind]}"
+        return cls(name, target, argument, **{"folder": folder, **more})
 
     @property
     def run_id(self) -> str:

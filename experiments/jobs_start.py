@@ -13,6 +13,7 @@ import select
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,7 +40,7 @@ ONE_THREAD = {
 # called `misgen` in the current directory from shadowing ours before that.
 _SERVER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from misgen.experiments.jobs_server import main; main()"
+    "from misgen.experiments.jobs_child import serve; serve()"
 )
 _CHILD = (
     "import json, sys; order = json.load(sys.stdin); sys.path[:] = order['sys_path']; "
@@ -123,18 +124,14 @@ def _signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-class Forked:
-    """A job of the server. pid: 0 until it has been forked."""
+class Polled(ABC):
+    """A process that does not tell when it ends: it is asked now and then."""
 
-    def __init__(self, server: _Client, name: str) -> None:
-        self.server, self.name = server, name
-        self.pid = 0
-        self.warmed_s = 0.0  # what the server took to be ready for it
-        self.returncode: int | None = None
+    name: str
+    returncode: int | None = None
 
-    def poll(self) -> int | None:
-        self.server.read_events(POLL_S if self.server.forking == self.name else 0.0)
-        return self.returncode
+    @abstractmethod
+    def poll(self) -> int | None: ...
 
     def wait(self, timeout: float | None = None) -> int:
         deadline = time.monotonic() + (timeout if timeout is not None else float("inf"))
@@ -143,6 +140,20 @@ class Forked:
                 raise subprocess.TimeoutExpired(self.name, timeout or 0.0)
             time.sleep(POLL_S)
         return code
+
+
+class Forked(Polled):
+    """A job of the server. pid: 0 until it has been forked."""
+
+    pid = 0
+    warmed_s = 0.0  # what the server took to be ready for it
+
+    def __init__(self, server: _Client, name: str) -> None:
+        self.server, self.name = server, name
+
+    def poll(self) -> int | None:
+        self.server.read_events(POLL_S if self.server.forking == self.name else 0.0)
+        return self.returncode
 
     def signal_group(self, number: int) -> None:
         if self.poll() is not None:

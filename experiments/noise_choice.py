@@ -30,7 +30,6 @@ from misgen.experiments.evaluation_levels import Variant, block
 from misgen.experiments.jobs import Job
 from misgen.experiments.provenance import provenance, usable_cores
 from misgen.experiments.run_folder import (
-    RunFolder,
     read_json,
     require_writable,
     results_root,
@@ -102,13 +101,8 @@ def control_agents(cell: Cell) -> list[TrainConfig]:
 
 def measuring_job(config: TrainConfig) -> Job:
     (argument,) = agent_arguments(train_folder(config).path / CHECKPOINT, EvaluateConfig())
-    asked = {**argument, "shares": list(SHARES)}
-    return Job(
-        name=f"noise {config.cell} agent {config.train_seed}",
-        target="misgen.experiments.noise_choice:measure_job",
-        argument=asked,
-        folder=RunFolder(results_root(), "noise", asked).path,
-    )
+    name = f"noise {config.cell} agent {config.train_seed}"
+    return Job.of("noise", name, {**argument, "shares": list(SHARES)})
 
 
 def measure_job(argument: dict[str, Any], folder: Path) -> None:

@@ -13,7 +13,6 @@ from misgen.experiments.attempt import run_once
 from misgen.experiments.config import TrainConfig, from_dict
 from misgen.experiments.jobs import Job, JobResult, run_jobs
 from misgen.experiments.jobs_child import report_progress
-from misgen.experiments.run_folder import RunFolder, results_root
 from misgen.experiments.train import (
     EARLIER_CHECKPOINTS,
     RESUME,
@@ -31,9 +30,10 @@ if TYPE_CHECKING:
     from misgen.agents.curve import CurveRow, Snapshot, Trained
     from misgen.agents.device import Device
     from misgen.envs.core.batch import BatchEnv
+    from misgen.experiments.launchers.population import PopulationConf
 
 
-def check_gpu() -> None:
+def check(conf: PopulationConf) -> None:
     """ValueError unless there is a GPU for populations."""
     import torch
 
@@ -45,19 +45,22 @@ def check_gpu() -> None:
         )
 
 
-def populations_of(configs: Sequence[TrainConfig]) -> list[tuple[TrainConfig, ...]]:
+def plan(missing: Sequence[TrainConfig], conf: PopulationConf) -> str:
+    return f"{len(_populations(missing))} populations, one after the other on the GPU"
+
+
+def _populations(configs: Sequence[TrainConfig]) -> list[tuple[TrainConfig, ...]]:
     """These agents packed for the GPU; ValueError where one cannot be trained there."""
-    on_cpu = [config for config in configs if config.device == "cpu"]
-    if on_cpu:
+    if any(config.device == "cpu" for config in configs):
         raise ValueError(
             "launcher=population trains on a GPU; got device=cpu; leave one of them out"
         )
     return pack([replace(config, device="cuda") for config in configs])
 
 
-def train_populations(configs: Sequence[TrainConfig]) -> list[JobResult]:
-    """Train them on the GPU, one population after the other."""
-    jobs = [population_job(members) for members in populations_of(configs)]
+def train(missing: Sequence[TrainConfig], conf: PopulationConf) -> list[JobResult]:
+    """On the GPU, one population after the other."""
+    jobs = [population_job(members) for members in _populations(missing)]
     named = [
         replace(job, name=f"population {k} of {len(jobs)}: {job.name}")
         for k, job in enumerate(jobs, start=1)
@@ -142,13 +145,9 @@ def population_job(members: Sequence[TrainConfig]) -> Job:
         "device": members[0].device,
         "members": [train_argument(config) for config in members],
     }
-    return Job(
-        name=f"train {names[0]}" + (f" and {len(names) - 1} more" if names[1:] else ""),
-        target="misgen.experiments.populations:train_members",
-        argument=argument,
-        folder=RunFolder(results_root(), "population", argument).path,
-        weight=sum(config.agent.settings.total_steps for config in members) / 1e6,
-    )
+    name = f"train {names[0]}" + (f" and {len(names) - 1} more" if names[1:] else "")
+    weight = sum(config.agent.settings.total_steps for config in members) / 1e6
+    return Job.of("population", name, argument, weight=weight)
 
 
 def train_members(argument: Mapping[str, Any], folder: Path) -> None:

@@ -10,13 +10,17 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import subprocess
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from misgen.experiments.jobs_start import EXIT_WORKER_DIED, Order, Start, start
+from misgen.experiments.jobs_start import EXIT_WORKER_DIED, Order, Polled, start
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import results_root
+
+if TYPE_CHECKING:
+    from misgen.experiments.config import TrainConfig
+    from misgen.experiments.jobs import JobResult
+    from misgen.experiments.launchers.ray import RayConf
 
 LOCAL = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # its servers listen on loopback only
@@ -27,15 +31,15 @@ CONNECT_S = 10.0
 ALWAYS = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}  # or it would copy the working folder everywhere
 
 
-def check(address: str) -> None:
+def check(conf: RayConf) -> None:
     """ValueError where nobody listens at host:port of a cluster: Ray would try for ever."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = conf.address.removeprefix("ray://").rpartition(":")
     if not host:  # "", auto
         return
     try:
         socket.create_connection((host, int(port)), CONNECT_S).close()
     except (OSError, ValueError) as error:
-        raise _unusable(address, error) from error
+        raise _unusable(conf.address, error) from error
 
 
 def _unusable(address: str, error: Exception) -> ValueError:
@@ -46,22 +50,20 @@ def _unusable(address: str, error: Exception) -> ValueError:
     )
 
 
-@contextlib.contextmanager
-def cluster(address: str, workers: int) -> Iterator[tuple[int, Start]]:
-    """How many jobs at a time a cluster takes, and what starts one there.
+def plan(missing: Sequence[TrainConfig], conf: RayConf) -> str:
+    where = f"the Ray cluster at {conf.address}" if conf.address else "a local Ray"
+    return f"{conf.n_jobs or 'as many as it has cores'} at a time on {where}"
 
-    Args:
-        address: of a running cluster, as "auto" or host:port; "": one of this machine, which ends
-            with the sweep.
-        workers: jobs at a time; 0: as many as the cluster has cores.
 
-    Raises:
-        ValueError: no cluster answers.
-    """
+def train(missing: Sequence[TrainConfig], conf: RayConf) -> list[JobResult]:
+    """On the cluster; one of this machine ends with the sweep. ValueError where none answers."""
+    address = conf.address
     os.environ.update(ALWAYS if address else {**ALWAYS, **LOCAL})
     import ray
 
-    local = {"num_cpus": workers or usable_cores(), "include_dashboard": False}
+    from misgen.experiments.sweep import train_on_cores  # heavy: Ray's workers go without
+
+    local = {"num_cpus": conf.n_jobs or usable_cores(), "include_dashboard": False}
     where: dict[str, Any] = {"address": address} if address else {"address": "local", **local}
     try:
         ray.init(**where, log_to_driver=False, configure_logging=False)
@@ -71,7 +73,8 @@ def cluster(address: str, workers: int) -> Iterator[tuple[int, Start]]:
         cores = int(ray.cluster_resources().get("CPU", 0))
         remote = ray.remote(num_cpus=1, max_retries=0)(_run)
         root = str(results_root())
-        yield workers or cores, lambda order: _Task(remote.remote(order, root), order)
+        workers = conf.n_jobs or cores
+        return train_on_cores(missing, workers, lambda o: _Task(remote.remote(o, root), o))
     finally:
         ray.shutdown()
 
@@ -82,23 +85,25 @@ def _run(order: Order, results: str) -> int:
     return start(order).wait()
 
 
-class _Task:
+class _Task(Polled):
     """A job of the cluster as a `Process`."""
 
     pid = 0  # on another machine
 
     def __init__(self, task: Any, order: Order) -> None:
-        self.task, self.order = task, order
-        self.returncode: int | None = None
+        self.task, self.log, self.name = task, order["log"], order["name"]
 
     def poll(self) -> int | None:
-        return self._ended(0.0)
+        import ray
 
-    def wait(self, timeout: float | None = None) -> int:
-        code = self._ended(timeout)
-        if code is None:
-            raise subprocess.TimeoutExpired(self.order["name"], timeout or 0.0)
-        return code
+        if self.returncode is None and ray.wait([self.task], timeout=0.0)[0]:
+            try:
+                self.returncode = int(ray.get(self.task))
+            except ray.exceptions.RayError as error:
+                with contextlib.suppress(OSError), open(self.log, "a", encoding="utf-8") as log:
+                    print(error, file=log)
+                self.returncode = EXIT_WORKER_DIED
+        return self.returncode
 
     def signal_group(self, number: int) -> None:
         """Whatever the signal: the worker is killed, and its jobs die with it."""
@@ -106,18 +111,3 @@ class _Task:
 
         if self.poll() is None:
             ray.cancel(self.task, force=True)
-
-    def _ended(self, timeout: float | None) -> int | None:
-        import ray
-
-        if self.returncode is None and ray.wait([self.task], timeout=timeout)[0]:
-            try:
-                self.returncode = int(ray.get(self.task))
-            except ray.exceptions.RayError as error:
-                with (
-                    contextlib.suppress(OSError),
-                    open(self.order["log"], "a", encoding="utf-8") as log,
-                ):
-                    print(error, file=log)
-                self.returncode = EXIT_WORKER_DIED
-        return self.returncode

@@ -154,7 +154,7 @@ def remove_run(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-# --- JSON files ---------------------------------------------------------------------------------
+# --- JSON files ----------------------------------------------------------------------------------
 
 
 def write_json(path: Path, value: Any) -> None:

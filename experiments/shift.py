@@ -28,7 +28,7 @@ from misgen.envs.families import find_family, reference
 from misgen.experiments.cell_choice import cell_label
 from misgen.experiments.jobs import Job
 from misgen.experiments.jobs_child import report_progress
-from misgen.experiments.run_folder import RunFolder, is_done, read_json, results_root, write_json
+from misgen.experiments.run_folder import is_done, read_json, write_json
 
 FILE = "shift.json"
 SHIFTED = tuple(variant for variant in VARIANTS if variant != "00")
@@ -51,12 +51,7 @@ def job_of(family: Family, cell: Cell, num_levels: int = NUM_LEVELS) -> Job:
         "num_levels": num_levels,
         "first_seed": FIRST_SEED,
     }
-    return Job(
-        name=f"shift {cell_label(family, cell)}",
-        target="misgen.experiments.shift:shift_job",
-        argument=argument,
-        folder=RunFolder(results_root(), "shift", argument).path,
-    )
+    return Job.of("shift", f"shift {cell_label(family, cell)}", argument)
 
 
 def shift_job(argument: dict[str, Any], folder: Path) -> None:

@@ -19,7 +19,7 @@ from misgen.experiments.config import TrainConfig, from_dict
 from misgen.experiments.jobs import Job, JobResult
 from misgen.experiments.jobs_display import report_failures, say
 from misgen.experiments.run_folder import is_done, read_json, results_root
-from misgen.experiments.slurm_queue import JOB_NAME, queued_runs, remember, submissions
+from misgen.experiments.status import JOB_NAME, queued_runs, remember_submitted, submissions
 from misgen.experiments.study import train_jobs
 from misgen.experiments.sweep import train_on_cores
 
@@ -65,6 +65,11 @@ def check(conf: SlurmConf) -> None:
         )
 
 
+def plan(missing: Sequence[TrainConfig], conf: SlurmConf) -> str:
+    tasks = number_of_tasks(len(missing), conf)
+    return f"an array of {tasks} in Slurm, {conf.cpus_per_task} at a time in each"
+
+
 def train(missing: Sequence[TrainConfig], conf: SlurmConf) -> list[JobResult]:
     """Submit what is not in the queue. Without `conf.wait` nothing has become of it yet: the empty
     list.
@@ -82,7 +87,7 @@ def train(missing: Sequence[TrainConfig], conf: SlurmConf) -> list[JobResult]:
             if len(new) < len(jobs):
                 say(f"{len(jobs) - len(new)} runs are in Slurm's queue already")
             if new:
-                remember(root, _submit(new, conf))
+                remember_submitted(root, _submit(new, conf))
     except ClaimedError as error:
         raise ValueError(f"another process is just submitting ({error}); repeat this") from error
     if conf.wait:
@@ -101,6 +106,13 @@ def _submit(jobs: Sequence[Job], conf: SlurmConf) -> dict[str, list[str]]:
 
     packs = pack(jobs, number_of_tasks(len(jobs), conf))
     root = results_root()
+    left_to_the_cluster = {
+        "mem_gb": conf.mem_gb,
+        "slurm_partition": conf.partition,
+        "slurm_account": conf.account,
+        "slurm_qos": conf.qos,
+        "slurm_constraint": conf.constraint,
+    }
     # Not within srun: a step has one core where nothing else is said. No signal before the time
     # limit: the jobs leave checkpoints all the time.
     executor = AutoExecutor(folder=submissions(root) / "logs", cluster="slurm")
@@ -113,7 +125,7 @@ def _submit(jobs: Sequence[Job], conf: SlurmConf) -> dict[str, list[str]]:
         slurm_signal_delay_s=0,
         slurm_setup=conf.setup or None,
         slurm_additional_parameters=conf.additional_parameters or None,
-        **_said(conf),
+        **{name: value for name, value in left_to_the_cluster.items() if value is not None},
     )
     members = [[job.argument for job in each] for each in packs]
     try:
@@ -131,18 +143,6 @@ def _submit(jobs: Sequence[Job], conf: SlurmConf) -> dict[str, list[str]]:
     )
     ids = [[one.run_id for one in each] for each in packs]
     return dict(zip((task.job_id for task in submitted), ids, strict=True))
-
-
-def _said(conf: SlurmConf) -> dict[str, Any]:
-    """What is left to the cluster unless it is said."""
-    said = {
-        "mem_gb": conf.mem_gb,
-        "slurm_partition": conf.partition,
-        "slurm_account": conf.account,
-        "slurm_qos": conf.qos,
-        "slurm_constraint": conf.constraint,
-    }
-    return {name: value for name, value in said.items() if value is not None}
 
 
 def run_task(root: str, members: Sequence[Mapping[str, Any]], workers: int) -> None:

@@ -6,9 +6,11 @@ train and has not begun is known by its file in `sweeps`.
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +29,6 @@ from misgen.experiments.run_folder import (
     run_id,
     write_json,
 )
-from misgen.experiments.slurm_queue import queued_if_known
 
 STATES = ("done", "running", "failed", "begun", "queued", "missing")
 """begun: interrupted; the command that began it goes on with it. queued: begun or missing, and
@@ -201,3 +202,60 @@ def _running(found: Mapping[str, Any]) -> Iterator[str]:
 def _failed(found: Mapping[str, Any]) -> Iterator[str]:
     for one in found["failed"]:
         yield f"failed: {one['kind']} {one['arm']} {one['id']}: {one['reason']}"
+
+
+# --- What is in the queue of a Slurm cluster -----------------------------------------------------
+
+JOB_NAME = "misgen"  # of every array that we submit; scancel --name=misgen cancels one's own
+ANSWER_S = 60.0
+
+
+def submissions(results: Path) -> Path:
+    """The folder of what was submitted from a results folder, and of its logs."""
+    return results / "slurm"
+
+
+def remember_submitted(results: Path, tasks: Mapping[str, Iterable[str]]) -> None:
+    """Note which runs the tasks of an array train ("12_0" -> ids of runs)."""
+    job = next(iter(tasks)).partition("_")[0]
+    file = submissions(results) / f"job={job}.json"
+    write_json(file, {"tasks": {task: sorted(runs) for task, runs in tasks.items()}})
+
+
+def queued_runs(results: Path) -> dict[str, str]:
+    """Id of a run -> the task, pending or running, that trains it unless it is done.
+
+    Raises:
+        ValueError: Slurm does not answer.
+    """
+    if not submissions(results).is_dir():
+        return {}
+    found = {}
+    for task in _tasks_in_queue():
+        job = task.partition("_")[0]
+        submitted = read_json(submissions(results) / f"job={job}.json") or {}
+        found.update(dict.fromkeys(submitted.get("tasks", {}).get(task, ()), task))
+    return found
+
+
+def queued_if_known(results: Path) -> dict[str, str]:
+    """The same; empty where Slurm does not answer, as on a machine outside the cluster."""
+    with contextlib.suppress(ValueError):
+        return queued_runs(results)
+    return {}
+
+
+def _tasks_in_queue() -> list[str]:
+    """ "12_0" for each task of an array, "12" for a job without."""
+    command = ["squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%F_%K"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", timeout=ANSWER_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        said = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
+        raise ValueError(
+            f"Slurm's squeue does not answer ({said}); run this on a login node of the cluster, "
+            "once its controller is up"
+        ) from error
+    return [line.strip().removesuffix("_N/A") for line in done.stdout.splitlines()]

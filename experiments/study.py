@@ -22,9 +22,9 @@ from misgen.analysis.study import STUDY, read_study_folder
 from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.cli import Parser
-from misgen.experiments.composition import composed_once
-from misgen.experiments.config import TrainConfig
+from misgen.experiments.config import TrainConfig, composed_once
 from misgen.experiments.evaluation_jobs import evaluation_jobs
+from misgen.experiments.evaluation_levels import forget_plans
 from misgen.experiments.jobs import Job, run_jobs
 from misgen.experiments.jobs_start import import_early
 from misgen.experiments.kernels import compile_rules
@@ -32,7 +32,6 @@ from misgen.experiments.longer import longer_configs, unlearned, with_steps
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import require_writable, results_root
 from misgen.experiments.shift import job_of
-from misgen.experiments.solved_blocks import forget
 from misgen.experiments.status import remember
 from misgen.experiments.study_file import Study
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments
@@ -113,16 +112,9 @@ def train_jobs(configs: Iterable[TrainConfig]) -> list[Job]:
     jobs = []
     ordered = sorted(configs, key=lambda config: config.train_seed)
     for config, name in zip(ordered, run_names(ordered), strict=True):
-        folder = train_folder(config)
-        jobs.append(
-            Job(
-                name=f"train {name}",
-                target="misgen.experiments.train:train_job",
-                argument=dict(folder.config),
-                folder=folder.path,
-                weight=config.agent.settings.total_steps / 1e6,
-            )
-        )
+        argument = dict(train_folder(config).config)
+        weight = config.agent.settings.total_steps / 1e6
+        jobs.append(Job.of("train", f"train {name}", argument, weight=weight))
     return jobs
 
 
@@ -237,7 +229,7 @@ def run(plan: Plan, workers: int) -> Measured:
     print(f"2 of {steps}: evaluating them on levels of their own, with all controls", flush=True)
     evaluations = evaluation_jobs(evaluation_arguments(plan, configs))
     finish(evaluations, workers)
-    forget()
+    forget_plans()
     shifts = [job_of(*find_cell(code)) for code in plan.cells] if study.shifts else []
     if shifts:
         print(f"3 of {steps}: how far the shifts are from training", flush=True)

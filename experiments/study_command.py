@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from misgen.analysis.text import hint
 from misgen.experiments.cli import Parser
@@ -17,21 +17,8 @@ from misgen.experiments.run_folder import (
 from misgen.experiments.status import Run, format_status, runs_of, summary, sweeps_of
 from misgen.experiments.study_file import load_study, study_names
 
-if TYPE_CHECKING:
-    from misgen.experiments.jobs import Job
-
 OWN_REPORTS = {"demo": "demo:report", "cells": "run_cells:show"}  # study -> module:function
 REPORT = "study_folder:show"
-TARGETS = {
-    "train": "train:train_job",
-    "evaluate": "evaluation_jobs:evaluate_job",
-    "controls": "evaluation_jobs:controls_job",
-    "matched": "noise_matching:matched_job",
-    "shift": "shift:shift_job",
-    "noise": "noise_choice:measure_job",
-    "population": "populations:train_members",
-}
-"""Kind of a run -> module:function that makes it from its config.json."""
 
 
 def main(argv: list[str]) -> int:
@@ -102,7 +89,7 @@ def _runs(study: str) -> list[Run]:
 
 def _retry(runs: list[Run], workers: int) -> int:
     """Run the failed ones again, as their folders say."""
-    from misgen.experiments.jobs import run_jobs
+    from misgen.experiments.jobs import Job, run_jobs
     from misgen.experiments.provenance import usable_cores
 
     failed = [run for run in runs if run.state == "failed"]
@@ -110,17 +97,12 @@ def _retry(runs: list[Run], workers: int) -> int:
         print("nothing has failed")
         return 0
     require_writable(results_root())
-    results = run_jobs([_job(run) for run in failed], workers or usable_cores())
+    jobs = []
+    for run in failed:
+        folder = results_root() / "runs" / f"kind={run.kind}" / f"run={run.id}"
+        config = read_json(folder / "config.json") or {}
+        jobs.append(Job.of(run.kind, f"{run.kind} {run.arm} {run.id}", config, folder=folder))
+    results = run_jobs(jobs, workers or usable_cores())
     ended = sum(result.status in ("done", "skipped") for result in results)
     print(f"{ended} of {len(failed)} runs that had failed are done")
     return int(ended < len(failed))
-
-
-def _job(run: Run) -> Job:
-    """What made a run, from its folder."""
-    from misgen.experiments.jobs import Job
-
-    folder = results_root() / "runs" / f"kind={run.kind}" / f"run={run.id}"
-    name = f"{run.kind} {run.arm} {run.id}"
-    target = f"misgen.experiments.{TARGETS[run.kind]}"
-    return Job(name, target, read_json(folder / "config.json") or {}, folder)

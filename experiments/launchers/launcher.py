@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -29,17 +30,23 @@ class RunFailedError(CompactHydraException):
 
 
 class MisgenLauncher(Launcher):
-    """Hydra makes one from `hydra.launcher`. Its three last methods are those of
-    `misgen.experiments.sweep.Way`.
+    """Hydra makes one from `hydra.launcher`.
 
     Attributes:
         kind: the dataclass of its settings.
+        way: the module of `misgen.experiments` that trains. Its `check(conf)` raises ValueError
+            where it does not work here, `plan(missing, conf)` says in words what it would do, and
+            `train(missing, conf)` returns what became of those that have ended.
         extra: the package that it needs, and the extra of ours that installs it.
         conf: its settings.
     """
 
     kind: type[Any]
     extra = ("", "")
+
+    @property
+    @abstractmethod
+    def way(self) -> str: ...
 
     def __init__(self, **settings: Any) -> None:
         nodes = {name for name, value in settings.items() if OmegaConf.is_config(value)}
@@ -68,8 +75,7 @@ class MisgenLauncher(Launcher):
             SystemExit: 1, runs have failed, and this is no search; the others are there.
         """
         from misgen.experiments.application import at_work
-        from misgen.experiments.objective import checked, values_of
-        from misgen.experiments.sweep import launch, sweep_configs
+        from misgen.experiments.sweep import checked, launch, sweep_configs, values_of
 
         with at_work():
             self._require_extra()
@@ -78,7 +84,7 @@ class MisgenLauncher(Launcher):
             if self.is_search:
                 self._require_values()
             try:
-                launch(configs, self, self.conf.dry_run)
+                launch(configs, import_module(f"misgen.experiments.{self.way}"), self.conf)
             except SystemExit:
                 if not self.is_search:
                     raise
@@ -115,12 +121,3 @@ class MisgenLauncher(Launcher):
             raise ValueError(
                 "a search chooses its runs by those that have ended; add hydra.launcher.wait=true"
             )
-
-    def check(self) -> None:
-        """Nothing to check."""
-
-    @abstractmethod
-    def plan(self, missing: Sequence[Any]) -> str: ...
-
-    @abstractmethod
-    def train(self, missing: Sequence[Any]) -> Sequence[Any]: ...

@@ -6,7 +6,6 @@ fails is reported when it happens and costs nothing but itself.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
@@ -46,20 +45,4 @@ class Sweeper(BasicSweeper):
 
 
 class LocalLauncher(MisgenLauncher):
-    kind = LocalConf
-
-    @property
-    def workers(self) -> int:
-        from misgen.experiments.provenance import usable_cores
-
-        return self.conf.n_jobs or usable_cores()
-
-    def plan(self, missing: Sequence[Any]) -> str:
-        from misgen.experiments.cost import expected
-
-        return f"{self.workers} at a time: {expected(missing, self.workers)}"
-
-    def train(self, missing: Sequence[Any]) -> Sequence[Any]:
-        from misgen.experiments.sweep import train_on_cores
-
-        return train_on_cores(missing, self.workers)
+    kind, way = LocalConf, "sweep"

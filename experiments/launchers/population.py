@@ -1,8 +1,6 @@
 """`launcher=population`: the runs of a sweep side by side on a GPU, by shape."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
@@ -22,19 +20,4 @@ ConfigStore.instance().store(
 
 
 class PopulationLauncher(MisgenLauncher):
-    kind = PopulationConf
-
-    def check(self) -> None:
-        from misgen.experiments.populations import check_gpu
-
-        check_gpu()
-
-    def plan(self, missing: Sequence[Any]) -> str:
-        from misgen.experiments.populations import populations_of
-
-        return f"{len(populations_of(missing))} populations, one after the other on the GPU"
-
-    def train(self, missing: Sequence[Any]) -> Sequence[Any]:
-        from misgen.experiments.populations import train_populations
-
-        return train_populations(missing)
+    kind, way = PopulationConf, "populations"

@@ -1,6 +1,5 @@
 """`launcher=slurm`: the runs of a sweep as one array of Slurm, many agents a task."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,20 +35,4 @@ ConfigStore.instance().store(
 
 
 class SlurmLauncher(MisgenLauncher):
-    kind, extra = SlurmConf, ("submitit", "slurm")
-
-    def check(self) -> None:
-        from misgen.experiments.slurm_jobs import check
-
-        check(self.conf)
-
-    def plan(self, missing: Sequence[Any]) -> str:
-        from misgen.experiments.slurm_jobs import number_of_tasks
-
-        tasks = number_of_tasks(len(missing), self.conf)
-        return f"an array of {tasks} in Slurm, {self.conf.cpus_per_task} at a time in each"
-
-    def train(self, missing: Sequence[Any]) -> Sequence[Any]:
-        from misgen.experiments.slurm_jobs import train
-
-        return train(missing, self.conf)
+    kind, way, extra = SlurmConf, "slurm_jobs", ("submitit", "slurm")

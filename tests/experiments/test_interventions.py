@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from misgen.experiments.cli import main
-from misgen.experiments.composition import composed_once
-from misgen.experiments.config import as_dict, compose
+from misgen.experiments.config import as_dict, compose, composed_once
 from misgen.experiments.populations import pack
 from misgen.experiments.run_folder import run_id
 from misgen.experiments.settings_table import settings_in

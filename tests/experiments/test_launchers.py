@@ -12,7 +12,7 @@ from misgen.experiments.config import compose
 from misgen.experiments.jobs import Job
 from misgen.experiments.launchers.slurm import SlurmConf
 from misgen.experiments.slurm_jobs import number_of_tasks, pack
-from misgen.experiments.slurm_queue import queued_runs, remember, submissions
+from misgen.experiments.status import queued_runs, remember_submitted, submissions
 from misgen.experiments.train import train_folder
 
 
@@ -87,7 +87,7 @@ def test_status_shows_what_is_queued(results, no_slurm, capsys):
     arms = {"runs": {"a": "K3 d=0", "b": "K3 d=0"}}
     (results / "sweeps" / "one.json").write_text(json.dumps(arms))
     submissions(results).mkdir()
-    remember(results, {"5_0": ["a"], "5_1": ["b"]})
+    remember_submitted(results, {"5_0": ["a"], "5_1": ["b"]})
     command(no_slurm, "squeue", "echo 5_1")
     assert cli.main(["study", "status", "--json"]) == 0
     states = json.loads(capsys.readouterr().out)["states"]
@@ -97,7 +97,7 @@ def test_status_shows_what_is_queued(results, no_slurm, capsys):
 def test_a_slurm_that_does_not_answer_is_no_empty_queue(results, no_slurm, monkeypatch):
     monkeypatch.setattr(slurm_jobs, "_submit", lambda new, conf: pytest.fail("submitted"))
     submissions(results).mkdir(parents=True)
-    remember(results, {"5_0": ["a"]})
+    remember_submitted(results, {"5_0": ["a"]})
     command(no_slurm, "squeue", "echo cannot contact >&2; exit 1")
     with pytest.raises(ValueError, match=r"does not answer \(cannot contact\)"):
         queued_runs(results)

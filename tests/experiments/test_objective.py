@@ -13,8 +13,8 @@ from misgen.experiments import cli
 from misgen.experiments.config import compose
 from misgen.experiments.launchers.launcher import RunFailedError
 from misgen.experiments.launchers.local import LocalLauncher
-from misgen.experiments.objective import OBJECTIVES, checked
 from misgen.experiments.run_folder import read_json
+from misgen.experiments.sweep import OBJECTIVES, checked
 from misgen.experiments.train import train_folder
 
 TINY = ["agent.settings.total_steps=2048", "agent.settings.num_envs=16",

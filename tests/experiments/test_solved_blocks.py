@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from misgen.envs.core import plans
-from misgen.experiments import evaluation_levels, solved_blocks
+from misgen.experiments import evaluation_levels
 from misgen.experiments.subjects import EvaluateConfig, Subject, _argument
 
 
@@ -54,7 +54,7 @@ def test_what_is_read_is_what_was_solved(cell, searches, tmp_path):
         for a, b in zip(everything(one), everything(two), strict=True):
             assert a.dtype == b.dtype
             np.testing.assert_array_equal(a, b)
-    solved_blocks.forget()
+    evaluation_levels.forget_plans()
     assert not any(tmp_path.iterdir())
 
 
@@ -78,9 +78,9 @@ def test_another_evaluation_is_solved_anew(changes, searches):
 
 def test_other_rules_are_solved_anew(searches, monkeypatch, tmp_path):
     [*evaluation_levels.quadruples(argument())]
-    monkeypatch.setattr(solved_blocks, "cache_folder", lambda: tmp_path / "kernels-of-others")
+    monkeypatch.setattr(evaluation_levels, "cache_folder", lambda: tmp_path / "kernels-of-others")
     [*evaluation_levels.quadruples(argument())]
-    monkeypatch.setattr(solved_blocks, "cache_folder", lambda: None)
+    monkeypatch.setattr(evaluation_levels, "cache_folder", lambda: None)
     [*evaluation_levels.quadruples(argument())]
     assert len(searches) == 12
 
@@ -98,7 +98,7 @@ def test_a_full_disk_costs_time_only(searches, monkeypatch, tmp_path):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(solved_blocks, "atomic_write_bytes", full)
+    monkeypatch.setattr(evaluation_levels, "atomic_write_bytes", full)
     [*evaluation_levels.quadruples(argument())]
     assert len(searches) == 4
 
@@ -106,7 +106,7 @@ def test_a_full_disk_costs_time_only(searches, monkeypatch, tmp_path):
 def test_the_oldest_go_when_there_is_no_room(monkeypatch, tmp_path):
     [*evaluation_levels.quadruples(argument())]
     kept = {*(tmp_path / "solved_blocks").iterdir()}
-    monkeypatch.setattr(solved_blocks, "MOST_BYTES", 1)
+    monkeypatch.setattr(evaluation_levels, "MOST_BYTES", 1)
     [*evaluation_levels.quadruples(argument(number=2))]
     left = {*(tmp_path / "solved_blocks").iterdir()}
     assert len(left) == 1 and not left & kept

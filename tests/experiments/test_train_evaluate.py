@@ -22,9 +22,8 @@ from misgen.experiments.attempt import run_once
 from misgen.experiments.cli import main
 from misgen.experiments.config import InterventionConfig, TrainConfig
 from misgen.experiments.episode_records import regret_share
-from misgen.experiments.evaluation_jobs import evaluate_job, evaluation_jobs
+from misgen.experiments.evaluation_jobs import EPSILONS, evaluate_job, evaluation_jobs, fit_epsilon
 from misgen.experiments.evaluation_levels import Variant
-from misgen.experiments.noise_matching import EPSILONS, fit_epsilon
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments, find_agents, setting_of
 
 pytestmark = pytest.mark.usefixtures("jobs_here")
