@@ -1,5 +1,6 @@
 """`misgen bench envs`: steps, levels and plans per second of one core, and memory."""
 
+import argparse
 import itertools
 import shutil
 import subprocess
@@ -18,18 +19,17 @@ from misgen.envs.core.family import Family
 from misgen.envs.core.levels import Levels, sample_levels
 from misgen.envs.core.plans import solve
 from misgen.envs.families import FAMILIES
-from misgen.experiments.bench_measure import (
+from misgen.experiments.bench import (
     Task,
     Work,
-    circumstances,
     in_process,
     measure,
-    parse_options,
+    measure_topic,
     short_rate,
+    spread,
     title,
 )
 from misgen.experiments.cli import Parser
-from misgen.experiments.run_folder import write_json
 
 ROUNDS = 5
 BATCHES = (1, 32, 1024)
@@ -42,24 +42,18 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="misgen bench envs", description=__doc__)
     text = "compare with Procgen and MiniGrid (uv fetches them)"
     parser.add_argument("--peers", action="store_true", help=text)
-    options = parse_options(parser, argv, 0.2, ROUNDS)
-    report = bench_envs(options.seconds, options.rounds, options.peers)
-    print(format_report(report), end="")
-    if options.json:
-        write_json(Path(options.json), report)
-    return 0
+    return measure_topic(parser, argv, 0.2, ROUNDS, bench_envs, format_report)
 
 
-def bench_envs(seconds: float, rounds: int, with_peers: bool) -> dict[str, Any]:
+def bench_envs(options: argparse.Namespace) -> dict[str, Any]:
     """Everything measured, as JSON data."""
     tasks = [task for family in FAMILIES.values() for task in family_tasks(family)]
     notes: list[str] = []
-    peers = PEERS if with_peers else ()
+    peers = PEERS if options.peers else ()
     pairs = [task for peer in peers for pair in peer.pairs(notes) for task in pair]
-    results = measure([*tasks, *pairs], seconds, rounds)
+    results = measure([*tasks, *pairs], options.seconds, options.rounds)
     compared = results[len(tasks) :]
     return {
-        **circumstances(seconds, rounds),
         "results": results[: len(tasks)],
         "peers": [
             {"ours": ours, "peer": peer, "ratio": ours["median"] / peer["median"]}
@@ -217,9 +211,7 @@ def _steps_table(results: Sequence[dict[str, Any]]) -> str:
     header = ["steps per CPU-second of one core", "mode", "batch", "median", "range"]
     lines = []
     for r in results:
-        median, low, high = (short_rate(r[name]) for name in ("median", "low", "high"))
-        title, batch = f"{r['name']} {r['family']}", str(r["batch"])
-        lines.append([title, r["mode"], batch, median, f"[{low}, {high}]"])
+        lines.append([f"{r['name']} {r['family']}", r["mode"], str(r["batch"]), *spread(r)])
     return aligned(header, lines)
 
 
@@ -240,10 +232,6 @@ def _peers_table(pairs: Sequence[dict[str, Any]]) -> str:
     for pair in pairs:
         ours, peer = pair["ours"], pair["peer"]
         left = [ours["family"], ours["mode"], str(ours["batch"]), short_rate(ours["median"])]
-        right = [
-            f"{peer['name']} {peer['family']}",
-            short_rate(peer["median"]),
-            f"{pair['ratio']:.3g}",
-        ]
-        lines.append(left + right)
+        title = f"{peer['name']} {peer['family']}"
+        lines.append([*left, title, short_rate(peer["median"]), f"{pair['ratio']:.3g}"])
     return aligned(header, lines)

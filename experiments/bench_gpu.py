@@ -3,9 +3,9 @@ Stable-Baselines3 there; where the time goes; memory."""
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,20 +13,26 @@ import torch
 from misgen.agents.device import Device, largest_population
 from misgen.agents.population import Population
 from misgen.agents.settings import PPOSettings
-from misgen.analysis.text import aligned
 from misgen.envs.families import find_cell
-from misgen.experiments.bench_measure import (
+from misgen.experiments.bench import (
     Task,
-    circumstances,
     in_process,
     measure,
-    parse_options,
+    measure_topic,
     title,
 )
-from misgen.experiments.bench_train import CELLS, budget, sb3_steps, steps_table, training_env
+from misgen.experiments.bench_train import (
+    CELLS,
+    advancing,
+    budget,
+    named_table,
+    sb3_steps,
+    shares_of_time,
+    steps_table,
+    training_env,
+)
 from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import usable_cores
-from misgen.experiments.run_folder import write_json
 from misgen.experiments.train import check_gpu
 
 DEVICE = Device.of("cuda", is_bf16=True)
@@ -42,18 +48,13 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="misgen bench gpu", description=__doc__)
     text = "which networks: planes = flat, pictures = IMPALA on 64 x 64 x 3"
     parser.add_argument("part", choices=[*PARTS], help=text)
-    options = parse_options(parser, argv, 2.0, 3)
-    check_gpu()
-    report = bench_gpu(options.part, options.seconds, options.rounds)
-    print(format_report(report), end="")
-    if options.json:
-        write_json(Path(options.json), report)
-    return 0
+    return measure_topic(parser, argv, 2.0, 3, bench_gpu, format_report)
 
 
-def bench_gpu(part: str, seconds: float, rounds: int) -> dict[str, Any]:
+def bench_gpu(options: argparse.Namespace) -> dict[str, Any]:
     """Everything measured in a part, as JSON data."""
-    shown, numbers = PARTS[part]
+    check_gpu()
+    shown, numbers = PARTS[options.part]
     tasks: list[Task] = []
     populations: dict[str, Population] = {}
     for code, mode in shown:
@@ -64,15 +65,15 @@ def bench_gpu(part: str, seconds: float, rounds: int) -> dict[str, Any]:
             envs = [training_env(code, mode, settings, seed) for seed in range(number)]
             same = [settings] * number
             population = Population(envs, same, range(number), DEVICE, usable_cores())
-            tasks.append(Task("misgen PPO", code, mode, number, trained_steps(population)))
+            work = in_process(advancing(population), clock)
+            tasks.append(Task("misgen PPO", code, mode, number, work))
             populations[f"{code} K={number}"] = population
-    results = measure(tasks, seconds, rounds)
+    results = measure(tasks, options.seconds, options.rounds)
     return {
-        **circumstances(seconds, rounds),
-        "part": part,
+        "part": options.part,
         "precision": "bfloat16" if DEVICE.is_bf16 else "float32",
         "results": [{**r, "budget_steps": budget(r["family"])} for r in results],
-        "split": {name: time_split(one, seconds) for name, one in populations.items()},
+        "split": {name: time_split(one, options.seconds) for name, one in populations.items()},
     }
 
 
@@ -90,14 +91,6 @@ def fitting(code: str, mode: str, settings: PPOSettings, numbers: Sequence[int])
     return (number for number in numbers if number <= largest)
 
 
-def trained_steps(population: Population) -> Callable[[float], float]:
-    def work() -> int:
-        population.advance()
-        return population.size * len(population.envs)
-
-    return in_process(work, clock)
-
-
 def clock() -> float:
     """Seconds, once the GPU has done what it was given."""
     if DEVICE.name == "cuda":
@@ -109,28 +102,16 @@ def time_split(population: Population, seconds: float) -> dict[str, float]:
     """Shares of the time of a training, each part waited for; the share of a rollout in which the
     GPU waited for environments when nothing else waits for it; and memory."""
     population.advance()
-    waiting = [_waiting(population) for _ in range(3)]
-    spent = dict.fromkeys(("environments", "transfer", "rollout"), 0.0)
-
-    def timed(owner: Any, method: str, share: str) -> None:
-        inner = getattr(owner, method)
-
-        def run(*args: Any) -> Any:
-            start = clock()
-            try:
-                return inner(*args)
-            finally:
-                spent[share] += clock() - start
-
-        setattr(owner, method, run)
-
-    timed(population.collector, "each", "environments")
-    timed(population.collector.memory, "send", "transfer")
-    timed(population.collector, "collect", "rollout")
-    start = clock()
-    while (whole := clock() - start) < seconds:
+    waiting = []
+    for _ in range(3):
         population.advance()
-    shares = {name: part / whole for name, part in spent.items()}
+        waiting.append(population.collector.waiting_frac)
+    parts = {
+        "environments": (population.collector, "each"),
+        "transfer": (population.collector.memory, "send"),
+        "rollout": (population.collector, "collect"),
+    }
+    shares = shares_of_time(population, parts, clock, seconds)
     inside = shares["environments"] + shares["transfer"]
     return {
         "environments": shares["environments"],
@@ -140,11 +121,6 @@ def time_split(population: Population, seconds: float) -> dict[str, float]:
         "GPU waits, of a rollout": sum(waiting) / len(waiting),
         "peak memory, GiB": peak_bytes() / 2**30,
     }
-
-
-def _waiting(population: Population) -> float:
-    population.advance()
-    return population.collector.waiting_frac
 
 
 def peak_bytes() -> int:
@@ -160,8 +136,6 @@ def format_report(report: dict[str, Any]) -> str:
     gpu = report["machine"]["gpu"]
     note = "agents/h: with the family's default budget, without evaluation"
     steps = steps_table(report["results"], "trained steps/s", note)
-    split = report["split"]
-    names = [*next(iter(split.values()))]
-    lines = [[name, *(f"{own[name]:.3g}" for own in split.values())] for name in names]
+    split = named_table(report["split"], "share of the time")
     heading = f"{gpu}, {report['precision']}; {title(report)}"
-    return "\n\n".join([heading, steps, aligned(["share of the time", *split], lines)]) + "\n"
+    return "\n\n".join([heading, steps, split]) + "\n"

@@ -1,4 +1,4 @@
-"""Steps of other projects' environments; run by bench.py in an environment that has them.
+"""Steps of other projects' environments; run by bench_envs.py in an environment that has them.
 
 Arguments: what, batch, CPU-seconds. Prints the version of the project and the steps per CPU-second
 (all threads together). Imports nothing of ours.

@@ -7,7 +7,7 @@ from typing import Any
 from misgen.analysis.priors import load_priors
 from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.risk.table import domain_rows
-from misgen.experiments.bench_measure import here_and_now
+from misgen.experiments.bench import here_and_now
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import write_json
 

@@ -3,11 +3,11 @@ Stable-Baselines3 and a loop in the manner of CleanRL; where the time goes; memo
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,18 +23,16 @@ from misgen.agents.vec_env import BatchVecEnv
 from misgen.analysis.text import aligned
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.families import find_cell
-from misgen.experiments.bench_measure import (
+from misgen.experiments.bench import (
     Task,
     Work,
-    circumstances,
     in_process,
     measure,
-    parse_options,
-    short_rate,
+    measure_topic,
+    spread,
     title,
 )
 from misgen.experiments.cli import Parser
-from misgen.experiments.run_folder import write_json
 
 CELLS = ("C2", "K3")
 POPULATIONS = (1, 4, 16)
@@ -51,23 +49,18 @@ def main(argv: list[str]) -> int:
     parser = Parser(prog="misgen bench train", description=__doc__)
     text = "also IMPALA on 64 x 64 x 3 (minutes)"
     parser.add_argument("--pictures", action="store_true", help=text)
-    options = parse_options(parser, argv, 2.0, 3)
-    torch.set_num_threads(1)
-    report = bench_train(options.seconds, options.rounds, options.pictures)
-    print(format_report(report), end="")
-    if options.json:
-        write_json(Path(options.json), report)
-    return 0
+    return measure_topic(parser, argv, 2.0, 3, bench_train, format_report)
 
 
-def bench_train(seconds: float, rounds: int, with_pictures: bool) -> dict[str, Any]:
+def bench_train(options: argparse.Namespace) -> dict[str, Any]:
     """Everything measured, as JSON data."""
+    torch.set_num_threads(1)
+    seconds = options.seconds
     tasks = [task for code in CELLS for task in trainers(code, "planes", {}, POPULATIONS)]
-    if with_pictures:
+    if options.pictures:
         tasks += trainers(*PICTURES, (1, 2))
-    results = measure(tasks, seconds, rounds)
+    results = measure(tasks, seconds, options.rounds)
     return {
-        **circumstances(seconds, rounds),
         "results": [{**r, "budget_steps": budget(r["family"])} for r in results],
         "shares": {code: time_shares(code, seconds) for code in CELLS},
         "first_layer_us": {code: first_layer(code, seconds / 4) for code in CELLS},
@@ -96,7 +89,9 @@ def trainers(
     if mode == "planes":
         yield Task("CleanRL-style", code, mode, 1, in_process(cleanrl_steps(code, settings)))
     for number in populations:
-        work = own_steps(code, mode, settings, number)
+        endless = [replace(settings, total_steps=10**9)] * number
+        envs = [training_env(code, mode, settings, seed) for seed in range(number)]
+        work = advancing(Population(envs, endless, range(number)))
         yield Task("misgen PPO", code, mode, number, in_process(work))
 
 
@@ -106,15 +101,12 @@ def training_env(code: str, mode: str, settings: PPOSettings, seed: int) -> Batc
     return BatchEnv(family, levels, settings.num_envs, train_seed=seed, observation_mode=mode)
 
 
-def own_steps(code: str, mode: str, settings: PPOSettings, number: int) -> Work:
-    """Of a population of so many agents."""
-    endless = [replace(settings, total_steps=10**9)] * number
-    envs = [training_env(code, mode, settings, seed) for seed in range(number)]
-    population = Population(envs, endless, range(number))
+def advancing(population: Population) -> Work:
+    """A rollout and an update of all its agents."""
 
     def work() -> int:
         population.advance()
-        return population.size * number
+        return population.size * len(population.envs)
 
     return work
 
@@ -204,28 +196,42 @@ def time_shares(code: str, seconds: float) -> dict[str, float]:
     settings = PPOSettings(gamma=find_cell(code)[0].gamma, total_steps=10**9)
     population = Population([training_env(code, "planes", settings, 0)], [settings], [0])
     population.advance()
-    spent = dict.fromkeys(("environment", "lit inputs", "update"), 0.0)
+    parts = {
+        "environment": (population.envs[0], "step_checked"),
+        "lit inputs": (population.collector.memory, "put"),
+        "update": (population, "update"),
+    }
+    shares = shares_of_time(population, parts, time.process_time, seconds)
+    return {**shares, "acting and the rest": 1 - sum(shares.values())}
 
-    def timed(owner: Any, method: str, share: str) -> None:
+
+def shares_of_time(
+    population: Population,
+    parts: Mapping[str, tuple[Any, str]],
+    clock: Callable[[], float],
+    seconds: float,
+) -> dict[str, float]:
+    """Shares of a clock's time that go into methods (object and name, by part) of a training."""
+    spent = dict.fromkeys(parts, 0.0)
+
+    def time_calls(owner: Any, method: str, name: str) -> None:
         inner = getattr(owner, method)
 
         def run(*args: Any) -> Any:
-            start = time.process_time()
+            start = clock()
             try:
                 return inner(*args)
             finally:
-                spent[share] += time.process_time() - start
+                spent[name] += clock() - start
 
         setattr(owner, method, run)
 
-    timed(population.envs[0], "step_checked", "environment")
-    timed(population.collector.memory, "put", "lit inputs")
-    timed(population, "update", "update")
-    start = time.process_time()
-    while (whole := time.process_time() - start) < seconds:
+    for name, (owner, method) in parts.items():
+        time_calls(owner, method, name)
+    start = clock()
+    while (whole := clock() - start) < seconds:
         population.advance()
-    shares = {name: part / whole for name, part in spent.items()}
-    return {**shares, "acting and the rest": 1 - sum(shares.values())}
+    return {name: part / whole for name, part in spent.items()}
 
 
 def first_layer(code: str, seconds: float) -> dict[str, float]:
@@ -266,7 +272,7 @@ def format_report(report: dict[str, Any]) -> str:
     note = "agents/h: of one core, with the family's default budget, without evaluation"
     parts = [title(report), steps_table(report["results"], "trained steps/CPU s", note)]
     for key, what in (("shares", "share of the time"), ("first_layer_us", "us a sample")):
-        parts.append(_named_table(report[key], what))
+        parts.append(named_table(report[key], what))
     return "\n\n".join([*parts, memory]) + "\n"
 
 
@@ -276,15 +282,15 @@ def steps_table(results: Sequence[dict[str, Any]], what: str, note: str) -> str:
     plain = {(r["family"], r["mode"]): r["median"] for r in results if r["name"] == "SB3 PPO"}
     lines = []
     for r in results:
-        median, low, high = (short_rate(r[name]) for name in ("median", "low", "high"))
         ratio = r["median"] / plain[r["family"], r["mode"]]
         agents = 3600 * r["median"] / r["budget_steps"]
         title = [r["name"], r["family"], r["mode"], str(r["batch"])]
-        lines.append([*title, median, f"[{low}, {high}]", f"{ratio:.2f}", f"{agents:.0f}"])
+        lines.append([*title, *spread(r), f"{ratio:.2f}", f"{agents:.0f}"])
     return f"{aligned(header, lines)}\n{note}"
 
 
-def _named_table(values: dict[str, dict[str, float]], what: str) -> str:
+def named_table(values: dict[str, dict[str, float]], what: str) -> str:
+    """A row for each name in the values of a column."""
     codes = [*values]
     names = [*values[codes[0]]]
     lines = [[name, *(f"{values[code][name]:.3g}" for code in codes)] for name in names]

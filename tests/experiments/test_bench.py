@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from misgen.experiments import bench, bench_envs, bench_measure
+from misgen.experiments import bench, bench_envs
 
 # Every line once, with kernels as plain Python: compiling all of them would take minutes.
 SMALL = """
@@ -46,14 +46,14 @@ def test_errors_name_what_is_wrong(arguments: list[str], message: str) -> None:
 def test_tasks_are_measured_in_turn() -> None:
     order = []
 
-    def task(name: str, rates: list[float]) -> bench_measure.Task:
+    def task(name: str, rates: list[float]) -> bench.Task:
         def rate(seconds: float) -> float:
             order.append(name)
             return rates.pop(0)
 
-        return bench_measure.Task(name, "", "", 1, rate)
+        return bench.Task(name, "", "", 1, rate)
 
-    first, second = bench_measure.measure([task("a", [5, 1, 9]), task("b", [2, 2, 2])], 0.1, 3)
+    first, second = bench.measure([task("a", [5, 1, 9]), task("b", [2, 2, 2])], 0.1, 3)
     assert order == ["a", "b"] * 3
     assert (first["median"], first["low"], first["high"]) == (5, 1, 9)
     assert second["median"] == 2
@@ -66,7 +66,7 @@ def test_a_rate_is_work_per_second_of_this_process() -> None:
         calls.append(sum(range(10_000)))
         return 7
 
-    rate = bench_measure.in_process(work)(0.01)
+    rate = bench.in_process(work)(0.01)
     assert 0 < rate <= 7 * len(calls) / 0.01
 
 
@@ -94,7 +94,7 @@ def test_every_line_is_measured(tmp_path: Path) -> None:
     ("rate", "shown"), [(12_345_678, "12.3 M"), (456_789, "457 k"), (9.876, "9.88"), (0.5, "0.5")]
 )
 def test_rates_have_three_digits(rate: float, shown: str) -> None:
-    assert bench_measure.short_rate(rate) == shown
+    assert bench.short_rate(rate) == shown
 
 
 def peer(monkeypatch: pytest.MonkeyPatch, *command: str) -> tuple[list[float], list[str]]:
