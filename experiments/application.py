@@ -68,23 +68,16 @@ def hydra_main(name: str, kind: type, job: Callable[[Any], None], argv: list[str
     application = hydra.main(
         version_base="1.3", config_path="pkg://misgen.configs", config_name=name
     )(run)
+    # `hydra.main` takes its words from nowhere else, and only it knows --help, --cfg and
+    # --multirun; `hydra.compose` composes one config and launches nothing.
+    before, sys.argv = sys.argv, [f"misgen {name}", *argv]
     try:
-        with _command_line(f"misgen {name}", *argv):
-            application()
+        application()
     except SystemExit as stop:
         if _application.refused is not None:
             raise _application.refused from None
         code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
         return 2 if code == 1 and not _application.has_begun else code
-    return 0
-
-
-@contextlib.contextmanager
-def _command_line(*words: str) -> Iterator[None]:
-    """sys.argv, for `hydra.main`: it takes its words from nowhere else, and only it knows --help,
-    --cfg and --multirun; `hydra.compose` composes one config and launches nothing."""
-    before, sys.argv = sys.argv, [*words]
-    try:
-        yield
     finally:
         sys.argv = before
+    return 0

@@ -11,7 +11,7 @@ import importlib
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from misgen.experiments.cli import COMMANDS
 
@@ -109,11 +109,10 @@ def _asked_of_hydra(line: str) -> list[str]:
 def _flags(command: str) -> Iterable[str]:
     """Those that the help of a command names."""
     commands = {name: each for group in COMMANDS.values() for name, each in group.items()}
-    return sorted(set(_in_help(commands[command].module))) if command in commands else ()
-
-
-def _in_help(module: str) -> Iterator[str]:
+    if command not in commands:
+        return ()
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        importlib.import_module(f"misgen.experiments.{module}").main(["--help"])
-    return (found.group() for found in re.finditer(r"(?<![\w-])--[a-z][a-z-]+", text.getvalue()))
+        module = importlib.import_module(f"misgen.experiments.{commands[command].module}")
+        module.main(["--help"])
+    return sorted({*re.findall(r"(?<![\w-])--[a-z][a-z-]+", text.getvalue())})

@@ -246,19 +246,6 @@ def in_full(words: Iterable[str]) -> list[str]:
     return full
 
 
-def refuse_words(overrides: list[str]) -> None:
-    """ValueError for a setting that there is not, or that has another name now."""
-    _refuse_old_words(overrides)
-    _refuse_unknown(overrides)
-
-
-def _refuse_old_words(overrides: list[str]) -> None:
-    for override in overrides:
-        key = override.partition("=")[0].lstrip("+~")
-        if key in RENAMED:
-            raise ValueError(f"{key}= is not a word any more: {RENAMED[key]}; got {override}")
-
-
 def _keys(kind: type, prefix: str = "") -> Iterator[str]:
     """The settings of a dataclass and of those in it, as overrides name them."""
     for name, hint_ in get_type_hints(kind).items():
@@ -267,8 +254,13 @@ def _keys(kind: type, prefix: str = "") -> Iterator[str]:
             yield from _keys(hint_, f"{prefix}{name}.")
 
 
-def _refuse_unknown(overrides: list[str]) -> None:
-    """ValueError with the nearest for a setting that there is not; Hydra advises to add it."""
+def refuse_words(overrides: list[str]) -> None:
+    """ValueError for a setting that has another name now, or that there is not, with the nearest;
+    Hydra advises to add it."""
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        if key in RENAMED:
+            raise ValueError(f"{key}= is not a word any more: {RENAMED[key]}; got {override}")
     known = [*_keys(TrainConfig), "launcher"]
     free = "intervention.settings."
     for override in overrides:

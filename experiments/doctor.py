@@ -7,6 +7,9 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal
 
+from rich.console import Console
+from rich.table import Table
+
 from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import machine_kind, versions
 from misgen.experiments.run_folder import require_writable, results_root
@@ -36,22 +39,20 @@ def main(argv: list[str]) -> int:
         check_results_folder(),
         check_studies(),
     ]
-    _print(checks)
+    table = Table("", "", "", box=None, show_header=False)
+    for check in checks:
+        table.add_row(check.name, check.status, check.detail)
+    Console(highlight=False, markup=False).print(table)
     return int(any(check.status == "broken" for check in checks))
 
 
 def check_packages(found: dict[str, str | None]) -> list[Check]:
     """Import every package: a version number does not show that its libraries load."""
-    if all(found[name] is None for name in RL_DISTRIBUTIONS):
-        detail = "not installed; enough for `analysis` (pip install 'misgen[rl]' for the rest)"
-        found = {name: version for name, version in found.items() if name not in RL_DISTRIBUTIONS}
-        return [*check_packages_present(found), Check("rl extra", "note", detail)]
-    return check_packages_present(found)
-
-
-def check_packages_present(found: dict[str, str | None]) -> list[Check]:
+    lacks_rl = all(found[name] is None for name in RL_DISTRIBUTIONS)
     checks = []
     for name, version in found.items():
+        if lacks_rl and name in RL_DISTRIBUTIONS:
+            continue
         if version is None:
             checks.append(Check(name, "broken", "missing; pip install 'misgen[rl]'"))
         elif name in ("python", "misgen"):
@@ -62,6 +63,9 @@ def check_packages_present(found: dict[str, str | None]) -> list[Check]:
                 checks.append(Check(name, "ok", version))
             except Exception as error:  # a broken shared library raises anything
                 checks.append(Check(name, "broken", f"{version}, but import fails: {error}"))
+    if lacks_rl:
+        detail = "not installed; enough for `analysis` (pip install 'misgen[rl]' for the rest)"
+        checks.append(Check("rl extra", "note", detail))
     return checks
 
 
@@ -126,13 +130,3 @@ def check_studies() -> Check:
         lines.append(f"{name}: {agents} agents, {hours:.1f} h, {agents * MB_PER_AGENT:,.0f} MB")
     about = "of CPU time, to be divided by the cores, and disk, about:"
     return Check("studies", "ok", "\n".join([about, *lines]))
-
-
-def _print(checks: list[Check]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("", "", "", box=None, show_header=False)
-    for check in checks:
-        table.add_row(check.name, check.status, check.detail)
-    Console(highlight=False, markup=False).print(table)

@@ -80,31 +80,25 @@ def block(argument: dict[str, Any]) -> Iterator[Variant]:
     yield Variant(name="own", plans=plan, judged=steps, limit=steps)
 
 
-def quadruples(argument: dict[str, Any]) -> Iterator[Variant]:
-    """The four variants of the cell that is played; one pair is planned at a time."""
+def quadruples(argument: dict[str, Any], is_kept: bool = True) -> Iterator[Variant]:
+    """The four variants of the cell that is played; one pair is planned at a time. is_kept: whether
+    plans are found and kept on disk."""
     family, cell = family_of(argument), cell_of(argument)
     levels = sample_quadruples(family, cell, quadruple_seeds(argument))
     for pair in PAIRS:
         batches = [levels[name] for name in pair]
         what = {**_identity(argument), "cell": cell.code, "variants": pair}
         solve_pair = partial(solve_together, batches, seed=argument["eval_seed"])
-        yield from _variants(pair, *solved(what, batches, solve_pair))
+        plans, judged = solved(what, batches, solve_pair) if is_kept else solve_pair()
+        for name, plan in zip(pair, plans, strict=True):
+            limit = judged * plan.levels.cell.horizon_factor(name)
+            yield Variant(name=name, plans=plan, judged=judged, limit=limit)
 
 
 def planned_quadruples(argument: dict[str, Any]) -> dict[str, Variant]:
     """The same by their names, planned here and now: nothing is kept on disk."""
-    levels = sample_quadruples(family_of(argument), cell_of(argument), quadruple_seeds(argument))
-    found: dict[str, Variant] = {}
-    for pair in PAIRS:
-        solved_pair = solve_together([levels[name] for name in pair], seed=argument["eval_seed"])
-        found |= {variant.name: variant for variant in _variants(pair, *solved_pair)}
+    found = {variant.name: variant for variant in quadruples(argument, is_kept=False)}
     return {name: found[name] for name in VARIANTS}
-
-
-def _variants(names: Sequence[str], plans: Sequence[Plans], judged: Array) -> Iterator[Variant]:
-    for name, plan in zip(names, plans, strict=True):
-        limit = judged * plan.levels.cell.horizon_factor(name)
-        yield Variant(name=name, plans=plan, judged=judged, limit=limit)
 
 
 def _identity(argument: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,7 @@ from types import FrameType
 from typing import Any, Literal, Self
 
 from misgen.analysis.files import is_disk_full
-from misgen.experiments.attempt import write_failed
-from misgen.experiments.claim import claimed_by
+from misgen.experiments.attempt import claimed_by, write_failed
 from misgen.experiments.jobs_child import (
     EXIT_CLAIMED,
     EXIT_DISK_FULL,
@@ -159,15 +158,15 @@ def run_jobs(
     for job in jobs:
         if is_done(job.folder):
             sweep.settle(JobResult(job.name, "skipped", job.folder))
-    with _stop_signals() as stop, display_on_stderr(progress) as display:
+    with _stop_signals() as stop, display_on_stderr(progress) as show:
         try:
             while not sweep.is_over and not stop.is_set():
                 _step(sweep)
-                display.update(sweep)
+                show(sweep)
                 time.sleep(POLL_S)
         finally:
             _terminate(sweep)
-            display.update(sweep)
+            show(sweep)
     results = [sweep.results[name] for name in sweep.jobs if name in sweep.results]
     if progress:
         report_failures(results)

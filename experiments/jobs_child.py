@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from misgen.analysis.files import is_disk_full
-from misgen.experiments.attempt import run_once
-from misgen.experiments.claim import ClaimedError
+from misgen.experiments.attempt import ClaimedError, run_once
 
 PROGRESS_S = 1.0
 
@@ -78,7 +77,7 @@ def report_progress(folder: Path, done: float, total: float, message: str = "") 
 _last_report: dict[Path, float] = {}
 
 
-# --- The warm process ----------------------------------------------------------------------
+# --- The warm process ----------------------------------------------------------------------------
 
 NEW_S = 0.05  # what is already warm takes less
 
@@ -138,7 +137,7 @@ class Server:
 
     def start(self, order: dict[str, Any]) -> None:
         """Fork for one job."""
-        seconds = warm(order["target"], order["argument"])
+        warm(order["target"], order["argument"])
         order["parent"] = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -146,7 +145,7 @@ class Server:
         with contextlib.suppress(OSError):  # it does so itself, too; whoever is first
             os.setpgid(pid, pid)
         self.jobs[pid] = order["name"]
-        self.tell({"started": order["name"], "pid": pid, "warmed_s": seconds})
+        self.tell({"started": order["name"], "pid": pid})
 
     def _become_job(self, order: dict[str, Any]) -> NoReturn:
         """In the child: leave the server's things alone, and run."""
@@ -188,16 +187,14 @@ class Server:
             os.write(self.events, json.dumps(event).encode() + b"\n")
 
 
-def warm(target: str, argument: Any) -> float:
-    """Let the target's module prepare for jobs with such arguments, by its function `warm`; the
-    seconds that it took. Only modules of ours: others may change between jobs."""
+def warm(target: str, argument: Any) -> None:
+    """Let the target's module prepare for jobs with such arguments, by its function `warm`. Only
+    modules of ours: others may change between jobs."""
     started = time.monotonic()
     if target.startswith("misgen."):
         with contextlib.suppress(Exception):  # what is wrong, the job itself says
             module = importlib.import_module(target.partition(":")[0])
             getattr(module, "warm", lambda _: None)(argument)
-    seconds = time.monotonic() - started
-    if seconds > NEW_S:
+    if time.monotonic() - started > NEW_S:
         gc.collect()
         gc.freeze()  # what is there now is shared: no child's collection has to copy it
-    return seconds

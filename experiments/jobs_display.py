@@ -8,8 +8,8 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from misgen.experiments.run_folder import read_json
 
@@ -19,25 +19,16 @@ if TYPE_CHECKING:
 LINE_S = 10.0
 
 
-class _Display(Protocol):
-    def update(self, sweep: Sweep) -> None: ...
-
-
 @contextlib.contextmanager
-def display_on_stderr(progress: bool) -> Iterator[_Display]:
-    """Bars on a terminal, otherwise lines, on stderr."""
+def display_on_stderr(progress: bool) -> Iterator[Callable[[Sweep], None]]:
+    """What shows how far a sweep is: by bars on a terminal, otherwise by lines."""
     if not progress:
-        yield _Silent()
+        yield lambda sweep: sweep.new.clear()
     elif sys.stderr.isatty():
         with contextlib.closing(_Bars()) as bars:
-            yield bars
+            yield bars.update
     else:
-        yield _Lines()
-
-
-class _Silent:
-    def update(self, sweep: Sweep) -> None:
-        sweep.new.clear()
+        yield _Lines().update
 
 
 class _Lines:
@@ -83,7 +74,9 @@ class _Bars:
             return
         self.last = time.monotonic()
         note = f"{count(sweep)}, {_eta(sweep)}"
-        self.progress.update(self.all, completed=_fraction(sweep), note=note)
+        total = sum(job.weight for job in sweep.jobs.values())
+        share = 1.0 - _weights(sweep)[1] / total if total > 0 else 1.0
+        self.progress.update(self.all, completed=share, note=note)
         for name in set(self.bars) - set(sweep.workers):
             self.progress.remove_task(self.bars.pop(name))
         for name, worker in sweep.workers.items():
@@ -140,11 +133,6 @@ def _weights(sweep: Sweep) -> tuple[float, float]:
         elif sweep.results[name].status in ("done", "failed"):
             worked += job.weight
     return worked, remaining
-
-
-def _fraction(sweep: Sweep) -> float:
-    total = sum(job.weight for job in sweep.jobs.values())
-    return 1.0 - _weights(sweep)[1] / total if total > 0 else 1.0
 
 
 def _eta(sweep: Sweep) -> str:

@@ -146,7 +146,6 @@ class Forked(Polled):
     """A job of the server. pid: 0 until it has been forked."""
 
     pid = 0
-    warmed_s = 0.0  # what the server took to be ready for it
 
     def __init__(self, server: _Client, name: str) -> None:
         self.server, self.name = server, name
@@ -217,8 +216,7 @@ class _Client:
 
     def _note(self, event: dict[str, Any]) -> None:
         if "started" in event:
-            job = self.running[event["started"]]
-            job.pid, job.warmed_s = event["pid"], event["warmed_s"]
+            self.running[event["started"]].pid = event["pid"]
             self.forking = ""
             self._order_next()
         else:

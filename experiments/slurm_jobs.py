@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from misgen.experiments.claim import ClaimedError, claim
+from misgen.experiments.attempt import ClaimedError, claim
 from misgen.experiments.config import TrainConfig, from_dict
 from misgen.experiments.jobs import Job, JobResult
 from misgen.experiments.jobs_display import report_failures, say

@@ -10,15 +10,15 @@ import contextlib
 import subprocess
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from misgen.analysis.text import aligned
+from misgen.experiments.attempt import claimed_by
 from misgen.experiments.cell_choice import arm_words
-from misgen.experiments.claim import claimed_by
 from misgen.experiments.run_folder import (
     id_of,
     is_done,
@@ -50,14 +50,6 @@ class Run:
     of: frozenset[str] = frozenset()  # ids of the trainings that it is, or is about
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """What a sweep or study means to train: run id -> arm. study: "" for a plain sweep."""
-
-    study: str
-    runs: Mapping[str, str]
-
-
 def remember(study: str, runs: Mapping[str, str]) -> None:
     """Say in a file which runs a sweep means, and of which arms; the same sweep has the same
     file."""
@@ -67,10 +59,11 @@ def remember(study: str, runs: Mapping[str, str]) -> None:
         write_json(file, {"study": study, "runs": runs})
 
 
-def sweeps_of(results: Path) -> list[Sweep]:
-    """All that were remembered in a results folder."""
+def sweeps_of(results: Path) -> list[dict[str, Any]]:
+    """All that were remembered in a results folder: `study`, "" of a plain sweep, and `runs`, id ->
+    arm."""
     files = (read_json(file) for file in sorted((results / "sweeps").glob("*.json")))
-    return [Sweep(file.get("study", ""), file["runs"]) for file in files if file]
+    return [{"study": "", **file} for file in files if file]
 
 
 def runs_of(results: Path, study: str = "") -> list[Run]:
@@ -78,14 +71,18 @@ def runs_of(results: Path, study: str = "") -> list[Run]:
 
     study: only what belongs to it: its trainings and what was evaluated of them.
     """
-    wanted = {run: arm for sweep in sweeps_of(results) if study in ("", sweep.study)
-              for run, arm in sweep.runs.items()}  # fmt: skip
+    wanted: dict[str, str] = {}
+    for sweep in sweeps_of(results):
+        if study in ("", sweep["study"]):
+            wanted |= sweep["runs"]
     found = [_run(folder, wanted) for folder in run_folders(results)]
     known = {run.id for run in found if run.kind == "train"}
     missing = [Run("train", name, arm, "missing") for name, arm in wanted.items()
                if name not in known]  # fmt: skip
     runs = [run for run in found if not study or run.of & {*wanted}] + missing
-    queued = queued_if_known(results)
+    queued: dict[str, str] = {}
+    with contextlib.suppress(ValueError):  # Slurm does not answer outside its cluster
+        queued = queued_runs(results)
     return [
         replace(run, state="queued")
         if run.state in ("begun", "missing") and run.id in queued
@@ -189,19 +186,14 @@ def format_status(found: Mapping[str, Any]) -> str:
     total = [str(found["states"][state] or "") for state in states]
     lines.append(["all", "", *total, f"{found['seconds'] / 60:.1f}"])
     table = aligned(["kind", "arm", *states, "minutes"], lines)
-    return "\n".join([table, *_running(found), *_failed(found)]) + "\n"
-
-
-def _running(found: Mapping[str, Any]) -> Iterator[str]:
+    parts = [table]
     for one in found["running"]:
         left = one["seconds_left"]
         eta = "" if left is None else f", about {left / 60:.1f} min left"
-        yield f"running: {one['kind']} {one['arm']} {one['id']}: {one['share']:.0%}{eta}"
-
-
-def _failed(found: Mapping[str, Any]) -> Iterator[str]:
+        parts.append(f"running: {one['kind']} {one['arm']} {one['id']}: {one['share']:.0%}{eta}")
     for one in found["failed"]:
-        yield f"failed: {one['kind']} {one['arm']} {one['id']}: {one['reason']}"
+        parts.append(f"failed: {one['kind']} {one['arm']} {one['id']}: {one['reason']}")
+    return "\n".join(parts) + "\n"
 
 
 # --- What is in the queue of a Slurm cluster -----------------------------------------------------
@@ -236,13 +228,6 @@ def queued_runs(results: Path) -> dict[str, str]:
         submitted = read_json(submissions(results) / f"job={job}.json") or {}
         found.update(dict.fromkeys(submitted.get("tasks", {}).get(task, ()), task))
     return found
-
-
-def queued_if_known(results: Path) -> dict[str, str]:
-    """The same; empty where Slurm does not answer, as on a machine outside the cluster."""
-    with contextlib.suppress(ValueError):
-        return queued_runs(results)
-    return {}
 
 
 def _tasks_in_queue() -> list[str]:

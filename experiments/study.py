@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from misgen.analysis.records import read_records
 from misgen.analysis.study import STUDY, read_study_folder
+from misgen.analysis.table import rates_table
 from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.cli import Parser
@@ -28,12 +29,11 @@ from misgen.experiments.evaluation_levels import forget_plans
 from misgen.experiments.jobs import Job, run_jobs
 from misgen.experiments.jobs_start import import_early
 from misgen.experiments.kernels import compile_rules
-from misgen.experiments.longer import longer_configs, unlearned, with_steps
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import require_writable, results_root
 from misgen.experiments.shift import job_of
 from misgen.experiments.status import remember
-from misgen.experiments.study_file import Study
+from misgen.experiments.study_file import Longer, Study
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments
 from misgen.experiments.train import CHECKPOINT, run_names, train_folder
 
@@ -109,13 +109,12 @@ def arm_configs(
 def train_jobs(configs: Iterable[TrainConfig]) -> list[Job]:
     """The first agents of all arms before the second ones: an interrupted study has something of
     everything."""
-    jobs = []
     ordered = sorted(configs, key=lambda config: config.train_seed)
-    for config, name in zip(ordered, run_names(ordered), strict=True):
-        argument = dict(train_folder(config).config)
-        weight = config.agent.settings.total_steps / 1e6
-        jobs.append(Job.of("train", f"train {name}", argument, weight=weight))
-    return jobs
+    millions = [config.agent.settings.total_steps / 1e6 for config in ordered]
+    return [
+        Job.of("train", f"train {name}", dict(train_folder(config).config), weight=weight)
+        for config, name, weight in zip(ordered, run_names(ordered), millions, strict=True)
+    ]
 
 
 def evaluation_arguments(
@@ -281,3 +280,42 @@ def records_of(jobs: Sequence[Job]) -> DuckDBPyRelation:
     """The episodes that these evaluations recorded."""
     ids = ", ".join(f"'{job.run_id}'" for job in jobs)
     return read_records(results_root()).filter(f"run_id in ({ids})")
+
+
+# --- Longer trainings, where an arm has learned little -------------------------------------------
+
+
+def longer_configs(
+    longer: Longer, controls: Sequence[TrainConfig], codes: Iterable[str]
+) -> list[TrainConfig]:
+    """The first agent of an arm in each of these cells, with more steps."""
+    first = {config.cell: config for config in reversed(controls)}
+    return [with_steps(first[code], lambda steps: longer.times * steps) for code in codes]
+
+
+def with_steps(config: TrainConfig, change: Callable[[int], int]) -> TrainConfig:
+    """The same with another number of PPO's steps, made from its own."""
+    settings = config.agent.settings
+    changed = replace(settings, total_steps=change(settings.total_steps))
+    return replace(config, agent=replace(config.agent, settings=changed))
+
+
+def unlearned(
+    records: DuckDBPyRelation, controls: Sequence[TrainConfig], below: float
+) -> list[str]:
+    """Codes of the cells where the competent agents of an arm stay below this share of the
+    planner's success on their own distribution, or where there are none."""
+    arms = {
+        (c.cell, c.agent.method, c.intervention.diversity, c.intervention.specification)
+        for c in controls
+    }
+    rows = [row for row in rates_table(records) if (row.cell, row.method, row.d, row.q) in arms]
+    return sorted(
+        {
+            row.cell
+            for row in rows
+            if row.train_distribution == row.cell
+            and row.population == "competent"
+            and not row.own_success >= below * row.planner_own_success
+        }
+    )

@@ -18,7 +18,6 @@ from misgen.experiments.status import Run, format_status, runs_of, summary, swee
 from misgen.experiments.study_file import load_study, study_names
 
 OWN_REPORTS = {"demo": "demo:report", "cells": "run_cells:show"}  # study -> module:function
-REPORT = "study_folder:show"
 
 
 def main(argv: list[str]) -> int:
@@ -68,7 +67,7 @@ def _run(name: str, argv: list[str]) -> int:
     from misgen.experiments.study import command
 
     study = load_study(name)
-    module, _, function = OWN_REPORTS.get(name, REPORT).partition(":")
+    module, _, function = OWN_REPORTS.get(name, "study_folder:show").partition(":")
     report = getattr(importlib.import_module(f"misgen.experiments.{module}"), function)
     about = "Train, evaluate and compare; interrupted, the same command goes on."
     return command(study, about, argv, report, f"misgen study run {name}")
@@ -79,7 +78,7 @@ def _runs(study: str) -> list[Run]:
     root = results_root()
     runs = runs_of(root, study)
     if not runs and study:
-        known = sorted({sweep.study for sweep in sweeps_of(root)} - {""})
+        known = sorted({sweep["study"] for sweep in sweeps_of(root)} - {""})
         instead = hint(study, known) if known else f"begin with `misgen study run {study}`"
         raise ValueError(f"{root} has no runs of a study {study!r}; {instead}")
     if not runs:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from misgen.analysis.compare import Comparison
 from misgen.analysis.compare_tables import comparison_csv, format_comparison
 from misgen.analysis.counts import FILE_NAME as COUNTS
 from misgen.analysis.counts import read_counts, together, write_counts
@@ -28,7 +27,6 @@ from misgen.analysis.settings import FILE_NAME as SETTINGS
 from misgen.analysis.study import CURVES, PATHS, STUDY, film_of, read_study_folder
 from misgen.envs.core.types import Cell
 from misgen.envs.families import find_cell
-from misgen.experiments.config import TrainConfig
 from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import (
     read_json,
@@ -43,29 +41,31 @@ from misgen.experiments.study_paths import study_paths
 from misgen.experiments.train import CHECKPOINT, train_folder
 from misgen.experiments.training_log import CURVE, read_curve
 
-Further: TypeAlias = Callable[[Measured, Path], None]
-"""Leaves what a study has beyond every study: files of BY_CELL, records."""
-
 
 def show(measured: Measured) -> Path:
     """Leave the study's folder, print the comparison of its arms; returns the folder."""
     folder = leave(measured)
     found = comparison_of(read_study_folder(folder))
     if found.study.against:
-        print(write_comparison(found), end="")
+        text = format_comparison(found)
+        atomic_write_bytes(folder / "compare.txt", text.encode())
+        atomic_write_bytes(folder / "compare.csv", comparison_csv(found).encode())
+        print(text, end="")
     page = write_page(found, folder)
     print(f"\nfiles: {folder}; agents and records: {results_root() / 'runs'}")
     print(f"open in a browser: {page}")
     return folder
 
 
-def leave(measured: Measured, further: Further = lambda measured, folder: None) -> Path:
-    """The folder of what was measured, or the published one, with that in it."""
+def leave(measured: Measured, further: Callable[[Measured, Path], None] | None = None) -> Path:
+    """The folder of what was measured, or the published one, with that in it. `further` leaves what
+    a study has beyond every study: files of BY_CELL, records."""
     published = measured.plan.published
     if published is not None and not measured.evaluations:
         return published
     folder = collect(measured)
-    further(measured, folder)
+    if further is not None:
+        further(measured, folder)
     if published is None:
         return folder
     add(folder, published)
@@ -201,14 +201,6 @@ def _rows(published: Path, part: Path, name: str, fresh: Collection[str]) -> pa.
     return pa.concat_tables([kept, new], promote_options="permissive").sort_by("run_id")
 
 
-def write_comparison(found: Comparison) -> str:
-    """A comparison as text and CSV in its study's folder; returns the text."""
-    folder, text = found.study.path, format_comparison(found)
-    atomic_write_bytes(folder / "compare.txt", text.encode())
-    atomic_write_bytes(folder / "compare.csv", comparison_csv(found).encode())
-    return text
-
-
 RECORDS = "records"
 RECORDED = 3  # agent numbers
 
@@ -228,7 +220,11 @@ def write_records(measured: Measured, folder: Path) -> None:
 
 def arms_of_evaluations(measured: Measured) -> dict[str, str]:
     """Run id of the evaluation of an agent at home -> arm."""
-    arms = _arms_by_checkpoint(measured.configs)
+    arms = {
+        str(train_folder(config).path / CHECKPOINT): arm
+        for arm, members in measured.configs.items()
+        for config in members
+    }
     return {
         job.run_id: arms[job.argument["location"]]
         for job in measured.evaluations
@@ -237,28 +233,16 @@ def arms_of_evaluations(measured: Measured) -> dict[str, str]:
     }
 
 
-def _arms_by_checkpoint(configs: Mapping[str, Sequence[TrainConfig]]) -> dict[str, str]:
-    return {
-        str(train_folder(config).path / CHECKPOINT): arm
-        for arm, members in configs.items()
-        for config in members
-    }
-
-
 def curves_of(measured: Measured) -> pa.Table:
     """The learning curves by run id of the agent's evaluation."""
-    rows = []
-    for job in measured.evaluations:
-        if job.argument.get("location"):
-            curve = read_curve(Path(job.argument["location"]).with_name(CURVE))
-            run = job.run_id
-            rows += [(run, int(row["steps"]), row["success_rate"]) for row in curve]
-    columns = [[row[k] for row in rows] for k in range(3)]
     types = {"run_id": pa.string(), "steps": pa.int64(), "success_rate": pa.float32()}
-    return pa.table({
-        name: pa.array(values, kind)
-        for (name, kind), values in zip(types.items(), columns, strict=True)
-    })  # fmt: skip
+    rows = [
+        {"run_id": job.run_id, "steps": int(row["steps"]), "success_rate": row["success_rate"]}
+        for job in measured.evaluations
+        if job.argument.get("location")
+        for row in read_curve(Path(job.argument["location"]).with_name(CURVE))
+    ]
+    return pa.Table.from_pylist(rows, pa.schema(types))
 
 
 def _write_paths(folder: Path, paths: Mapping[str, Any]) -> None:

@@ -246,12 +246,9 @@ def values_of(
     for folder in folders:
         trained = (read_json(folder / "train.json") or {}) if is_done(folder) else {}
         known = {TRAINING: trained.get("final_success_rate"), **found.get(folder, {})}
-        values.append(tuple(_number(known.get(name)) for name in names))
+        numbers = (known.get(name) for name in names)
+        values.append(tuple(math.nan if each is None else float(each) for each in numbers))
     return values
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _evaluated(

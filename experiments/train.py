@@ -14,11 +14,7 @@ from typing import TYPE_CHECKING, Any
 from misgen.experiments.application import hydra_main
 from misgen.experiments.attempt import run_once
 from misgen.experiments.cell_choice import arm_words, cell_label
-from misgen.experiments.config import (
-    TrainConfig,
-    as_dict,
-    from_dict,
-)
+from misgen.experiments.config import TrainConfig, as_dict, from_dict
 from misgen.experiments.kernels import load_kernels
 from misgen.experiments.run_folder import (
     RunFolder,
@@ -27,13 +23,14 @@ from misgen.experiments.run_folder import (
     results_root,
     write_json,
 )
-from misgen.experiments.training_levels import seen_in_training, shares_of
 from misgen.experiments.training_log import (
     CURVE,
     Meter,
     Progress,
     TrainingLog,
     read_curve,
+    seen_in_training,
+    shares_of,
     write_curve,
 )
 
@@ -119,13 +116,7 @@ def check_gpu() -> None:
 
 def run_name(config: TrainConfig) -> str:
     """How a run is called in progress lines."""
-    return f"{_arm_name(config)} agent {config.train_seed}"
-
-
-def _arm_name(config: TrainConfig) -> str:
-    asked, cell = config.intervention, cell_label(config.get_family(), config.get_cell())
-    words = arm_words(cell, config.agent.method, asked.diversity, asked.specification)
-    return f"{words} {asked.name.rpartition(':')[2]}".rstrip()
+    return run_names([config])[0]
 
 
 def run_names(configs: Sequence[TrainConfig]) -> list[str]:
@@ -137,16 +128,23 @@ def run_names(configs: Sequence[TrainConfig]) -> list[str]:
 def arm_names(configs: Sequence[TrainConfig]) -> list[str]:
     """What the agents of an arm have in common, in words, of each run of a study or sweep: with
     the settings that tell apart arms that would have one name."""
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    settings = [dict(_flat(as_dict(config))) for config in configs]
-    for config, own in zip(configs, settings, strict=True):
-        groups[_arm_name(config)].append(own)
+    arms: list[tuple[str, dict[str, Any]]] = []
+    twins: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for config in configs:
+        asked, cell = config.intervention, cell_label(config.get_family(), config.get_cell())
+        words = arm_words(cell, config.agent.method, asked.diversity, asked.specification)
+        arm = f"{words} {asked.name.rpartition(':')[2]}".rstrip()
+        arms.append((arm, dict(_flat(as_dict(config)))))
+        twins[arm].append(arms[-1][1])
     names = []
-    for config, own in zip(configs, settings, strict=True):
-        twins = groups[_arm_name(config)]
-        varied = [key for key in own if any(twin.get(key) != own[key] for twin in twins)]
-        said = (f"{key.rpartition('.')[2]}={own[key]}" for key in varied if key not in NOT_SAID)
-        names.append(" ".join([_arm_name(config), *said]))
+    for arm, settings in arms:
+        varied = (
+            key
+            for key in settings
+            if any(twin.get(key) != settings[key] for twin in twins[arm]) and key not in NOT_SAID
+        )
+        words = (f"{key.rpartition('.')[2]}={settings[key]}" for key in varied)
+        names.append(" ".join([arm, *words]))
     return names
 
 

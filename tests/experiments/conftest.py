@@ -14,10 +14,10 @@ def jobs_here() -> Iterator[None]:
     """`misgen evaluate` runs its jobs one after the other in this process, where torch and the
     kernels are loaded, and training ends with fewer levels solved. In processes of their own they
     run in test_own_family.py."""
-    from misgen.experiments import evaluate, training_levels
+    from misgen.experiments import evaluate, training_log
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_levels, "DISTINGUISHING_SAMPLE", 300)
+        patch.setattr(training_log, "DISTINGUISHING_SAMPLE", 300)
         patch.setattr(evaluate, "run_jobs", _run_here)
         yield
 

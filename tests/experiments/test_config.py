@@ -1,6 +1,6 @@
 """What can be asked for on the command line, and what wrong questions are answered."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ from misgen.experiments.cli import main
 from misgen.experiments.config import (
     AgentConfig,
     TrainConfig,
-    as_dict,
     compose,
     from_dict,
 )
@@ -92,9 +91,9 @@ def test_a_frozen_dataclass_can_be_overridden_at_every_depth():
 
 def test_config_survives_the_way_to_a_job_and_keeps_its_identity():
     config = TrainConfig(agent=AgentConfig(settings=PPOSettings(gamma=0.9)), train_seed=2)
-    again = from_dict(TrainConfig, as_dict(config))
+    again = from_dict(TrainConfig, asdict(config))
     assert again == config
-    assert run_id(as_dict(again)) == run_id(as_dict(config))
+    assert run_id(asdict(again)) == run_id(asdict(config))
 
 
 def test_a_wrong_reward_needs_a_cell_that_declares_one(monkeypatch, capfd):
@@ -119,8 +118,8 @@ def test_the_training_reward_is_mixed_and_the_cell_is_not(monkeypatch):
 
 
 def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
-    here = as_dict(TrainConfig(device="cpu", num_threads=1))
-    there = as_dict(TrainConfig(device="auto", num_threads=8, study="other"))
+    here = asdict(TrainConfig(device="cpu", num_threads=1))
+    there = asdict(TrainConfig(device="auto", num_threads=8, study="other"))
     assert run_id(here) == run_id(there)
 
 

@@ -15,8 +15,7 @@ from tests.analysis.conftest import EVENTS, episodes
 from misgen.agents.checkpoint import write_whole
 from misgen.analysis.records import FILE_NAME, write_records
 from misgen.experiments import attempt, cli, migrate
-from misgen.experiments.attempt import run_once
-from misgen.experiments.claim import claim
+from misgen.experiments.attempt import claim, run_once
 from misgen.experiments.jobs import Job, run_jobs
 from misgen.experiments.jobs_child import report_progress
 from misgen.experiments.run_folder import remove_run, require_writable, run_folders
@@ -202,7 +201,7 @@ def test_a_checkpoint_is_whole_or_not_there(
 
 
 def test_a_claim_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("misgen.experiments.claim.json.dump", full)
+    monkeypatch.setattr("misgen.experiments.attempt.json.dump", full)
     with pytest.raises(OSError, match="No space left") as error, claim(tmp_path):
         pass
     assert error.value.filename == str(tmp_path / "claim.json")

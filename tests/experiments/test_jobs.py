@@ -15,7 +15,7 @@ import pytest
 
 from misgen.experiments import jobs as jobs_module
 from misgen.experiments import jobs_start
-from misgen.experiments.claim import claim
+from misgen.experiments.attempt import claim
 from misgen.experiments.jobs import Job, run_jobs
 from misgen.experiments.jobs_child import report_progress
 from misgen.experiments.run_folder import read_json

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from misgen.experiments import claim as claims
-from misgen.experiments import run_folder
-from misgen.experiments.attempt import run_once
-from misgen.experiments.claim import CLAIM_STALE_S, ClaimedError, claim, claimed_by
+from misgen.experiments import attempt, run_folder
+from misgen.experiments.attempt import CLAIM_STALE_S, ClaimedError, claim, claimed_by, run_once
 from misgen.experiments.run_folder import (
     RunFolder,
     is_done,
@@ -159,7 +157,7 @@ def test_only_one_live_process_holds_a_claim(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from misgen.experiments.claim import claim
+from misgen.experiments.attempt import claim
 with claim(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -168,13 +166,13 @@ with claim(Path(sys.argv[1])):
 RUN_AND_LOG = """
 import os, sys, time
 from pathlib import Path
-from misgen.experiments import attempt, claim
-look = claim.claimed_by
+from misgen.experiments import attempt
+look = attempt.claimed_by
 def look_slowly(folder):  # so that rivals overlap between looking and claiming
     seen = look(folder)
     time.sleep(0.3)
     return seen
-claim.claimed_by = look_slowly
+attempt.claimed_by = look_slowly
 def body(folder):
     with open(folder / "journal", "a") as file:
         file.write(f"{os.getpid()}\\n")
@@ -182,7 +180,7 @@ while True:
     try:
         attempt.run_once(Path(sys.argv[1]), {}, body)
         break
-    except claim.ClaimedError:
+    except attempt.ClaimedError:
         pass
 """
 
@@ -220,7 +218,7 @@ def test_a_claim_that_cannot_be_checked_lives_by_its_heartbeat(tmp_path, text):
 
 
 def test_the_heartbeat_renews_the_claim(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(attempt, "HEARTBEAT_S", 0.01)
     with claim(tmp_path):
         path = tmp_path / "claim.json"
         os.utime(path, (1, 1))

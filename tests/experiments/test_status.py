@@ -6,8 +6,7 @@ import time
 import pytest
 
 from misgen.experiments import cli
-from misgen.experiments.attempt import run_once
-from misgen.experiments.claim import claim
+from misgen.experiments.attempt import claim, run_once
 from misgen.experiments.config import compose
 from misgen.experiments.run_folder import write_json
 from misgen.experiments.status import arm_of, runs_of, summary

@@ -17,13 +17,13 @@ from misgen.experiments import study as study_module
 from misgen.experiments.attempt import write_failed
 from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.config import compose
-from misgen.experiments.longer import longer_configs
 from misgen.experiments.run_folder import write_json
 from misgen.experiments.status import remember
 from misgen.experiments.study import (
     Plan,
     arm_configs,
     evaluation_arguments,
+    longer_configs,
     train_configs,
     train_jobs,
 )

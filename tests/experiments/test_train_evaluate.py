@@ -491,7 +491,7 @@ def test_noise_is_fitted_to_the_success_of_the_arm():
 def test_what_training_sees_of_the_broken_cue():
     """d times the broken draws that do not restore the cue; of a finite set what is in it."""
     from misgen.envs.core.levels import cue_holds, finite_levels
-    from misgen.experiments.training_levels import shares_of
+    from misgen.experiments.training_log import shares_of
 
     def shares(d, num_levels=0):
         asked = InterventionConfig(diversity=d, num_levels=num_levels)
