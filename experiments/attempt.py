@@ -15,13 +15,7 @@ from typing import Any
 
 from misgen.analysis.files import files_under, is_disk_full
 from misgen.experiments.provenance import SCHEMA, provenance, utc_now, versions
-from misgen.experiments.run_folder import (
-    id_of,
-    is_done,
-    read_json,
-    require_writable,
-    write_json,
-)
+from misgen.experiments.run_folder import id_of, is_done, read_json, require_writable, write_json
 
 _STATUS_FILES = {"claim.json", "progress.json", "train.log", "done.json", "failed.json"}
 

@@ -14,13 +14,7 @@ from misgen.agents.device import Device, largest_population
 from misgen.agents.population import Population
 from misgen.agents.settings import PPOSettings
 from misgen.envs.families import find_cell
-from misgen.experiments.bench import (
-    Task,
-    in_process,
-    measure,
-    measure_topic,
-    title,
-)
+from misgen.experiments.bench import Task, in_process, measure, measure_topic, title
 from misgen.experiments.bench_train import (
     CELLS,
     advancing,

@@ -23,15 +23,7 @@ from misgen.agents.vec_env import BatchVecEnv
 from misgen.analysis.text import aligned
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.families import find_cell
-from misgen.experiments.bench import (
-    Task,
-    Work,
-    in_process,
-    measure,
-    measure_topic,
-    spread,
-    title,
-)
+from misgen.experiments.bench import Task, Work, in_process, measure, measure_topic, spread, title
 from misgen.experiments.cli import Parser
 
 CELLS = ("C2", "K3")

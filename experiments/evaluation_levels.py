@@ -169,6 +169,8 @@ def own_levels(argument: dict[str, Any]) -> tuple[Levels, int]:
 
 MOST_BYTES = 2 * 2**30  # on disk; a block has 60-130 MB
 
+PLANS_OWN = ("length", "value", "num_states", "keys")  # arrays of Plans beside those in its parts
+
 Solved = tuple[Sequence[Plans], Array]  # the plans of batches of levels, and T of each level
 
 
@@ -185,8 +187,13 @@ def solved(
         return solve()
     identity = json.dumps({**what, "rules": rules.name}, sort_keys=True)
     file = _folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.npz"
-    with contextlib.suppress(Exception):  # a damaged file raises anything
-        return _read(file, batches)
+    with (
+        contextlib.suppress(Exception),  # a damaged file raises anything
+        file.open("rb") as data,
+        np.load(data, allow_pickle=False) as arrays,
+    ):
+        kept = [_plans(levels, arrays, f"{b}.") for b, levels in enumerate(batches)]
+        return kept, arrays["judged"]
     plans, judged = solve()
     with contextlib.suppress(OSError, ValueError):  # a full disk, a folder that is none
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -218,7 +225,7 @@ def _make_room(folder: Path) -> None:
 def _bytes_of(plans: Sequence[Plans], judged: Array) -> bytes:
     arrays = {"judged": judged}
     for b, each in enumerate(plans):
-        own = {name: getattr(each, name) for name in ("length", "value", "num_states", "keys")}
+        own = {name: getattr(each, name) for name in PLANS_OWN}
         own |= each.plan._asdict() | each.plays._asdict()
         arrays |= {f"{b}.{name}": array for name, array in own.items()}
     data = io.BytesIO()
@@ -226,16 +233,10 @@ def _bytes_of(plans: Sequence[Plans], judged: Array) -> bytes:
     return data.getvalue()
 
 
-def _read(file: Path, batches: Sequence[Levels]) -> Solved:
-    with file.open("rb") as data, np.load(data, allow_pickle=False) as arrays:
-        plans = [_plans(levels, arrays, f"{b}.") for b, levels in enumerate(batches)]
-        return plans, arrays["judged"]
-
-
 def _plans(levels: Levels, arrays: Mapping[str, Array], prefix: str) -> Plans:
     def of(kind: Any) -> Any:
         return kind(*(arrays[prefix + name] for name in kind._fields))
 
-    own = {name: arrays[prefix + name] for name in ("length", "value", "num_states", "keys")}
+    own = {name: arrays[prefix + name] for name in PLANS_OWN}
     pursuits = pursuits_of(levels.cell, len(levels.family.events))
     return Plans(levels=levels, plan=of(Plan), plays=of(Plays), pursuits=pursuits, **own)

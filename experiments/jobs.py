@@ -23,11 +23,7 @@ from typing import Any, Literal, Self
 
 from misgen.analysis.files import is_disk_full
 from misgen.experiments.attempt import claimed_by, write_failed
-from misgen.experiments.jobs_child import (
-    EXIT_CLAIMED,
-    EXIT_DISK_FULL,
-    EXIT_RECORDED,
-)
+from misgen.experiments.jobs_child import EXIT_CLAIMED, EXIT_DISK_FULL, EXIT_RECORDED
 from misgen.experiments.jobs_display import count, display_on_stderr, report_failures, say
 from misgen.experiments.jobs_start import LOST, Process, Start, order_of, start
 from misgen.experiments.provenance import usable_cores

@@ -223,7 +223,6 @@ class _Client:
             self.running.pop(event["ended"]).returncode = event["code"]
 
     def _is_dead(self) -> None:
-        """Its jobs died with it."""
         self.process.wait()
         for job in self.running.values():
             job.returncode = EXIT_SERVER_DIED

@@ -29,12 +29,7 @@ from misgen.experiments.episode_records import play
 from misgen.experiments.evaluation_levels import Variant, block
 from misgen.experiments.jobs import Job
 from misgen.experiments.provenance import provenance, usable_cores
-from misgen.experiments.run_folder import (
-    read_json,
-    require_writable,
-    results_root,
-    write_json,
-)
+from misgen.experiments.run_folder import read_json, require_writable, results_root, write_json
 from misgen.experiments.study import finish, train_jobs
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments, load_agent
 from misgen.experiments.train import CHECKPOINT, train_folder

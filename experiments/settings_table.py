@@ -9,12 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from misgen.analysis.settings import SEEN, read_settings
-from misgen.experiments.run_folder import (
-    id_of,
-    is_done,
-    read_json,
-    run_folders,
-)
+from misgen.experiments.run_folder import id_of, is_done, read_json, run_folders
 
 LEFT_OUT = {
     "train_seed", "study", "family", "cell", "method", "diversity", "specification",

@@ -8,12 +8,7 @@ from typing import cast
 
 from misgen.analysis.text import hint
 from misgen.experiments.cli import Parser
-from misgen.experiments.run_folder import (
-    RESULTS_HELP,
-    read_json,
-    require_writable,
-    results_root,
-)
+from misgen.experiments.run_folder import RESULTS_HELP, read_json, require_writable, results_root
 from misgen.experiments.status import Run, format_status, runs_of, summary, sweeps_of
 from misgen.experiments.study_file import load_study, study_names
 
@@ -63,7 +58,6 @@ def _parser() -> Parser:
 
 
 def _run(name: str, argv: list[str]) -> int:
-    """Train, evaluate and show a study, as `misgen study run NAME` was told to."""
     from misgen.experiments.study import command
 
     study = load_study(name)
@@ -87,7 +81,6 @@ def _runs(study: str) -> list[Run]:
 
 
 def _retry(runs: list[Run], workers: int) -> int:
-    """Run the failed ones again, as their folders say."""
     from misgen.experiments.jobs import Job, run_jobs
     from misgen.experiments.provenance import usable_cores
 

@@ -28,12 +28,7 @@ from misgen.analysis.study import CURVES, PATHS, STUDY, film_of, read_study_fold
 from misgen.envs.core.types import Cell
 from misgen.envs.families import find_cell
 from misgen.experiments.provenance import provenance
-from misgen.experiments.run_folder import (
-    read_json,
-    require_writable,
-    results_root,
-    write_json,
-)
+from misgen.experiments.run_folder import read_json, require_writable, results_root, write_json
 from misgen.experiments.settings_table import settings_of
 from misgen.experiments.study import Measured
 from misgen.experiments.study_films import write_films

@@ -34,11 +34,7 @@ from misgen.experiments.run_folder import (
 )
 from misgen.experiments.status import remember
 from misgen.experiments.study import records_of, train_jobs
-from misgen.experiments.subjects import (
-    EvaluateConfig,
-    agent_arguments,
-    refuse_second_evaluation,
-)
+from misgen.experiments.subjects import EvaluateConfig, agent_arguments, refuse_second_evaluation
 from misgen.experiments.train import CHECKPOINT, arm_names, run_names, train_folder
 
 if TYPE_CHECKING:
