@@ -19,7 +19,9 @@ from misgen.envs.core.plans import GOALS, REPLICAS, is_distinguishing
 from misgen.envs.core.types import NEVER, Array, Target
 from misgen.experiments.evaluation_levels import Variant
 from misgen.experiments.run_folder import id_of
-from misgen.experiments.subjects import Subject
+
+LABELS = ("observation_mode", "agent_number", "method", "d", "q", "train_seed")
+"""Columns that a subject has by the same names."""
 
 
 @dataclass(frozen=True)
@@ -65,29 +67,22 @@ def record(
     player: Player,
 ) -> dict[str, Any]:
     """Columns of the rows of one player on one variant (see misgen.analysis.records.SCHEMA)."""
-    subject = Subject(**argument["subject"])
+    subject = argument["subject"]
     family, cell = variant.levels.family, variant.levels.cell
     return {
+        **{name: subject[name] for name in LABELS},
+        **{name: argument[name] for name in ("study", "setting", "eval_seed")},
         "run_id": id_of(folder),
-        "study": argument["study"],
-        "setting": argument["setting"],
         "family": family.name,
         "family_version": family.version,
         "cell": cell.code,
-        "train_distribution": subject.cell,
+        "train_distribution": subject["cell"],
         **{name: getattr(cell, name) for name in DECLARATIONS},
         "variant": variant.name,
-        "observation_mode": subject.observation_mode,
-        "agent_number": subject.agent_number,
         "role": player.role,
         "policy": player.name or player.policy.name,
-        "method": subject.method,
-        "d": subject.d,
-        "q": subject.q,
-        "tags": tags_of(subject.q),
-        "train_seed": subject.train_seed,
-        "checkpoint_step": subject.steps if player.steps is None else player.steps,
-        "eval_seed": argument["eval_seed"],
+        "tags": tags_of(subject["q"]),
+        "checkpoint_step": subject["steps"] if player.steps is None else player.steps,
         "eval_fingerprint": fingerprint(argument, variant.name),
         "level_seed": variant.levels.seeds.astype(np.int64),
         "level_hash": variant.levels.hashes(),

@@ -24,7 +24,7 @@ from typing import Any, Literal, Self
 from misgen.analysis.files import is_disk_full
 from misgen.experiments.attempt import claimed_by, write_failed
 from misgen.experiments.jobs_child import EXIT_CLAIMED, EXIT_DISK_FULL, EXIT_RECORDED
-from misgen.experiments.jobs_display import count, display_on_stderr, report_failures, say
+from misgen.experiments.jobs_display import count, display_on_stderr, log_tail, report_failures, say
 from misgen.experiments.jobs_start import LOST, Process, Start, order_of, start
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import (
@@ -42,7 +42,6 @@ POLL_S = 0.05
 RETRY_CLAIMED_S = 1.0
 GRACE_S = 5.0
 """Time between SIGTERM and SIGKILL for the running jobs of an interrupted sweep."""
-LOG_TAIL_LINES = 15
 TARGETS = {
     "train": "train:train_job",
     "evaluate": "evaluation_jobs:evaluate_job",
@@ -254,7 +253,7 @@ def _collect(sweep: Sweep, worker: Worker) -> None:
         if code == EXIT_DISK_FULL:
             sweep.full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(job.folder))
         error = _failure(job.folder, code)
-        tail = _log_tail(job.folder / "train.log")
+        tail = log_tail(job.folder / "train.log")
         sweep.settle(JobResult(job.name, "failed", job.folder, seconds, error, tail))
 
 
@@ -274,16 +273,6 @@ def _failure(folder: Path, code: int) -> str:
     with contextlib.suppress(OSError):  # a full disk must not end the other jobs
         write_failed(folder, error, None)
     return error
-
-
-def _log_tail(path: Path) -> str:
-    """The last lines of a log; "" where the server was killed before the job could write one."""
-    if not path.exists():
-        return ""
-    with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - 16_384))
-        lines = file.read().decode(errors="replace").splitlines()
-    return "\n".join(lines[-LOG_TAIL_LINES:])
 
 
 @contextlib.contextmanager

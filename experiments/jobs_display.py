@@ -9,6 +9,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from misgen.experiments.run_folder import read_json
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from misgen.experiments.jobs import JobResult, Sweep, Worker
 
 LINE_S = 10.0
+LOG_TAIL_LINES = 15
 
 
 @contextlib.contextmanager
@@ -157,6 +159,16 @@ def report_failures(results: Sequence[JobResult]) -> None:
         say("\n".join(f"  | {line}" for line in result.log_tail.splitlines()))
     if failed:
         say(f"\n{len(failed)} failed; the same command tries them again")
+
+
+def log_tail(path: Path) -> str:
+    """The last lines of a log; "" where the server was killed before the job could write one."""
+    if not path.exists():
+        return ""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 16_384))
+        lines = file.read().decode(errors="replace").splitlines()
+    return "\n".join(lines[-LOG_TAIL_LINES:])
 
 
 def say(line: str) -> None:

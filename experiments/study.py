@@ -282,9 +282,6 @@ def records_of(jobs: Sequence[Job]) -> DuckDBPyRelation:
     return read_records(results_root()).filter(f"run_id in ({ids})")
 
 
-# --- Longer trainings, where an arm has learned little -------------------------------------------
-
-
 def longer_configs(
     longer: Longer, controls: Sequence[TrainConfig], codes: Iterable[str]
 ) -> list[TrainConfig]:
