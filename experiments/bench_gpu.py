@@ -18,7 +18,6 @@ from misgen.experiments.bench import Task, in_process, measure, measure_topic, t
 from misgen.experiments.bench_train import (
     CELLS,
     advancing,
-    budget,
     named_table,
     sb3_steps,
     shares_of_time,
@@ -52,7 +51,7 @@ def bench_gpu(options: argparse.Namespace) -> dict[str, Any]:
     tasks: list[Task] = []
     populations: dict[str, Population] = {}
     for code, mode in shown:
-        settings = settings_of(code)
+        settings = PPOSettings(gamma=find_cell(code)[0].gamma, total_steps=10**9)
         plain = sb3_steps(code, mode, settings, DEVICE.name)
         tasks.append(Task("SB3 PPO", code, mode, 1, in_process(plain, clock)))
         for number in fitting(code, mode, settings, numbers):
@@ -66,14 +65,9 @@ def bench_gpu(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "part": options.part,
         "precision": "bfloat16" if DEVICE.is_bf16 else "float32",
-        "results": [{**r, "budget_steps": budget(r["family"])} for r in results],
+        "results": [{**r, "budget_steps": find_cell(r["family"])[0].total_steps} for r in results],
         "split": {name: time_split(one, options.seconds) for name, one in populations.items()},
     }
-
-
-def settings_of(code: str) -> PPOSettings:
-    """Those of a cell's family, without an end."""
-    return PPOSettings(gamma=find_cell(code)[0].gamma, total_steps=10**9)
 
 
 def fitting(code: str, mode: str, settings: PPOSettings, numbers: Sequence[int]) -> Iterator[int]:

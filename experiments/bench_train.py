@@ -53,7 +53,7 @@ def bench_train(options: argparse.Namespace) -> dict[str, Any]:
         tasks += trainers(*PICTURES, (1, 2))
     results = measure(tasks, seconds, options.rounds)
     return {
-        "results": [{**r, "budget_steps": budget(r["family"])} for r in results],
+        "results": [{**r, "budget_steps": find_cell(r["family"])[0].total_steps} for r in results],
         "shares": {code: time_shares(code, seconds) for code in CELLS},
         "first_layer_us": {code: first_layer(code, seconds / 4) for code in CELLS},
         "peak_bytes": peak_bytes(),
@@ -65,11 +65,6 @@ def peak_bytes() -> int:
     import resource  # POSIX
 
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def budget(code: str) -> int:
-    """Steps with which agents learn the family of a cell."""
-    return find_cell(code)[0].total_steps
 
 
 def trainers(

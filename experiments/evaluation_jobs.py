@@ -20,14 +20,12 @@ import pyarrow.parquet as pq
 from misgen.agents.policy import (
     ConstantPolicy,
     PlannerPolicy,
-    Policy,
     RandomPolicy,
     noop_policy,
     own_policy,
 )
 from misgen.analysis.files import utf8
 from misgen.analysis.records import FILE_NAME
-from misgen.envs.core.family import Family
 from misgen.envs.core.plans import GOALS, INTENDED, REPLICAS, solve
 from misgen.envs.core.types import VARIANTS, Array
 from misgen.experiments.cell_choice import cell_label
@@ -143,9 +141,10 @@ def controls_job(argument: dict[str, Any], folder: Path) -> None:
     """Play planners, random, no-op and constant policies on a block; leaves episodes.parquet."""
     parts: list[dict[str, Any]] = []
     for number, variant in enumerate(quadruples(argument)):
-        goals = variant.levels.cell.goals
-        planners = [PlannerPolicy(variant.plans, goal) for goal in goals]
-        policies = (*planners, *simple_controls(variant.levels.family))
+        family, cell = variant.levels.family, variant.levels.cell
+        planners = [PlannerPolicy(variant.plans, goal) for goal in cell.goals]
+        constant = [ConstantPolicy(a) for a in range(len(family.actions)) if a != family.noop]
+        policies = (*planners, RandomPolicy(), noop_policy(family), *constant)
         parts += play_all([Player(policy) for policy in policies], variant, argument, folder)
         report_progress(folder, number + 1, len(VARIANTS), f"variant {variant.name}")
     write(parts, family_of(argument), folder)
@@ -161,12 +160,6 @@ def load_agents(argument: dict[str, Any]) -> list[Player]:
         policy = load_agent(Path(location).with_name(earlier["name"]), family)
         agents.append(Player(policy, "agent", steps=earlier["steps"]))
     return agents
-
-
-def simple_controls(family: Family) -> list[Policy]:
-    """Controls that need no plan."""
-    constant = [ConstantPolicy(a) for a in range(len(family.actions)) if a != family.noop]
-    return [RandomPolicy(), noop_policy(family), *constant]
 
 
 # --- Planners as unskilled as the agents of an arm -----------------------------------------------

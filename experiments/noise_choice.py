@@ -134,14 +134,11 @@ def shares_of(policy: Policy, variant: Variant, argument: dict[str, Any]) -> tup
     return tuple(float(np.mean(bit)) for bit in bits)
 
 
-def is_competent(agent: Mapping[str, Any]) -> bool:
-    return bool(agent["own_success"] >= COMPETENT * agent["planner_own_success"])
-
-
 def chosen(agents: Sequence[Mapping[str, Any]]) -> float | None:
     """The share of noise that the rule gives; None where not all agents are competent."""
-    if not all(map(is_competent, agents)):
-        return None
+    for agent in agents:
+        if not agent["own_success"] >= COMPETENT * agent["planner_own_success"]:
+            return None
     clean = np.mean([agent["capable_00"] for agent in agents])
     for share in SHARES:
         if np.mean([agent["capable_01"][f"{share:g}"] for agent in agents]) >= KEPT * clean:
