@@ -144,7 +144,7 @@ def controls_job(argument: dict[str, Any], folder: Path) -> None:
         family, cell = variant.levels.family, variant.levels.cell
         planners = [PlannerPolicy(variant.plans, goal) for goal in cell.goals]
         constant = [ConstantPolicy(a) for a in range(len(family.actions)) if a != family.noop]
-        policies = (*planners, RandomPolicy(), noop_policy(family), *constant)
+        policies: list[Policy] = [*planners, RandomPolicy(), noop_policy(family), *constant]
         parts += play_all([Player(policy) for policy in policies], variant, argument, folder)
         report_progress(folder, number + 1, len(VARIANTS), f"variant {variant.name}")
     write(parts, family_of(argument), folder)

@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 EXIT_SERVER_DIED = 76  # of a job whose server was killed
 EXIT_WORKER_DIED = 77  # of a job whose worker on a cluster was
@@ -48,19 +48,29 @@ _CHILD = (
 )
 
 
-class Process(Protocol):
-    """The process of a job, which leads a group of its own."""
+class Process(ABC):
+    """The process of a job, which leads a group of its own; it is asked now and then whether it has
+    ended."""
 
-    pid: int
-    returncode: int | None  # minus the signal that killed it; None while it runs
+    name: str
+    pid = 0  # 0: not known yet, or on another machine
+    returncode: int | None = None  # minus the signal that killed it; None while it runs
 
+    @abstractmethod
     def poll(self) -> int | None: ...
+
+    @abstractmethod
+    def signal_group(self, number: int) -> None:
+        """Send a signal to the process and those it started, unless it has ended."""
 
     def wait(self, timeout: float | None = None) -> int:
         """Raises subprocess.TimeoutExpired."""
-
-    def signal_group(self, number: int) -> None:
-        """Send a signal to the process and those it started, unless it has ended."""
+        deadline = time.monotonic() + (timeout if timeout is not None else float("inf"))
+        while (code := self.poll()) is None:
+            if time.monotonic() >= deadline:
+                raise subprocess.TimeoutExpired(self.name, timeout or 0.0)
+            time.sleep(POLL_S)
+        return code
 
 
 Order = dict[str, Any]  # JSON data: what the process of a job is told
@@ -83,7 +93,7 @@ def order_of(name: str, target: str, argument: dict[str, Any], folder: Path) -> 
 def start(order: Order) -> Process:
     """A process of this machine that runs a job."""
     order = {**order, "parent": os.getpid(), "environment": _environment()}
-    return _server().start(order) if can_fork(order["argument"]) else _fresh(order)
+    return _server().start(order) if can_fork(order["argument"]) else _Fresh(order)
 
 
 def can_fork(argument: Mapping[str, Any]) -> bool:
@@ -95,25 +105,31 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **ONE_THREAD, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
 
 
-def _fresh(order: Order) -> Process:
-    with open(order["log"], "ab") as log:
-        process = _Fresh(
-            [sys.executable, "-P", "-c", _CHILD, order["name"].encode(errors="backslashreplace")],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=order["environment"],
-            start_new_session=True,  # Ctrl-C reaches this process only, which then stops the jobs
-        )
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # already dead: its exit status says so
-        process.stdin.write(json.dumps(order).encode())
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-    return process
+class _Fresh(Process):
+    """A job that imports everything itself."""
 
+    def __init__(self, order: Order) -> None:
+        name = order["name"].encode(errors="backslashreplace")
+        with open(order["log"], "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _CHILD, name],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=order["environment"],
+                start_new_session=True,  # Ctrl-C reaches the scheduler only, which stops the jobs
+            )
+        self.name, self.pid = order["name"], self.process.pid
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # already dead: its exit status says so
+            self.process.stdin.write(json.dumps(order).encode())
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
 
-class _Fresh(subprocess.Popen[bytes]):
+    def poll(self) -> int | None:
+        self.returncode = self.process.poll()
+        return self.returncode
+
     def signal_group(self, number: int) -> None:
         if self.poll() is None:
             _signal_group(self.pid, number)
@@ -124,28 +140,8 @@ def _signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-class Polled(ABC):
-    """A process that does not tell when it ends: it is asked now and then."""
-
-    name: str
-    returncode: int | None = None
-
-    @abstractmethod
-    def poll(self) -> int | None: ...
-
-    def wait(self, timeout: float | None = None) -> int:
-        deadline = time.monotonic() + (timeout if timeout is not None else float("inf"))
-        while (code := self.poll()) is None:
-            if time.monotonic() >= deadline:
-                raise subprocess.TimeoutExpired(self.name, timeout or 0.0)
-            time.sleep(POLL_S)
-        return code
-
-
-class Forked(Polled):
+class Forked(Process):
     """A job of the server. pid: 0 until it has been forked."""
-
-    pid = 0
 
     def __init__(self, server: _Client, name: str) -> None:
         self.server, self.name = server, name

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from misgen.experiments.jobs_start import EXIT_WORKER_DIED, Order, Polled, start
+from misgen.experiments.jobs_start import EXIT_WORKER_DIED, Order, Process, start
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import results_root
 
@@ -85,10 +85,8 @@ def _run(order: Order, results: str) -> int:
     return start(order).wait()
 
 
-class _Task(Polled):
-    """A job of the cluster as a `Process`."""
-
-    pid = 0  # on another machine
+class _Task(Process):
+    """A job of the cluster."""
 
     def __init__(self, task: Any, order: Order) -> None:
         self.task, self.log, self.name = task, order["log"], order["name"]
