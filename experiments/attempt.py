@@ -1,4 +1,5 @@
-"""One attempt at a run: its body is called in its folder, and done.json or failed.json is left."""
+"""One attempt at a run: its body is called in its folder, by one process at a time, and done.json
+or failed.json is left."""
 
 import contextlib
 import functools

@@ -231,7 +231,8 @@ def queued_runs(results: Path) -> dict[str, str]:
 
 
 def _tasks_in_queue() -> list[str]:
-    """ "12_0" for each task of an array, "12" for a job without."""
+    """ "12_0" for each task of an array, "12" for a job without. Slurm's accounting is not asked: a
+    cluster may have none."""
     command = ["squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%F_%K"]
     try:
         done = subprocess.run(

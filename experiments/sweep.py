@@ -1,4 +1,9 @@
-"""A sweep of `misgen train -m`: many overrides in, trained agents out."""
+"""A sweep of `misgen train -m`: many overrides in, trained agents out; how long it will take, and
+what a sweeper that looks for the best is told of its runs: `hydra.launcher.objective`.
+
+How the last rollout went is known when the training ends. For any other objective the agent is
+evaluated as `misgen evaluate` does it, with all controls; rates are those of its variant 11.
+"""
 
 from __future__ import annotations
 
@@ -151,7 +156,8 @@ STEPS_PER_S = {"ppo": 22_000, "sb3_ppo": 6_800}
 
 
 def expected(configs: Sequence[TrainConfig], workers: int) -> str:
-    """How long they take, so many at a time, in words, and how that is known."""
+    """How long they take, so many at a time, in words, and how that is known: finished ones of
+    their kind took as long."""
     took = _seconds_of_kinds()
     seconds, assumed = [], set()
     for config in configs:

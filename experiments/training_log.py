@@ -1,4 +1,5 @@
-"""How a training is followed while it runs: progress, its learning curve, TensorBoard."""
+"""What is known of a training: progress, learning curve and TensorBoard while it runs; what its
+levels held."""
 
 from __future__ import annotations
 
