@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from misgen.agents.policy import (
     ConstantPolicy,
     PlannerPolicy,
+    Policy,
     RandomPolicy,
     noop_policy,
     own_policy,

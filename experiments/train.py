@@ -143,8 +143,8 @@ def arm_names(configs: Sequence[TrainConfig]) -> list[str]:
             for key in settings
             if any(twin.get(key) != settings[key] for twin in twins[arm]) and key not in NOT_SAID
         )
-        words = (f"{key.rpartition('.')[2]}={settings[key]}" for key in varied)
-        names.append(" ".join([arm, *words]))
+        said = (f"{key.rpartition('.')[2]}={settings[key]}" for key in varied)
+        names.append(" ".join([arm, *said]))
     return names
 
 
