@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from misgen.analysis.blocks import CUE_BROKEN, Arm, Block, counts_of_blocks, read_blocks
+from misgen.analysis.blocks import CUE_BROKEN, Arm, Block, Levels, counts_of_blocks, read_blocks
 from misgen.analysis.rates import (
     MAX_CONTROL_GOAL_FAIL,
     MAX_RANDOM_CAPABLE,
@@ -70,10 +70,6 @@ class Arms:
     def own(self, arm: Arm) -> dict[int, Block]:
         """Agent number -> its last checkpoint on levels of its own training distribution."""
         return self._own.get(arm.agents, {})
-
-    def control(self, arm: Arm, variant: str, policy: str) -> list[Block]:
-        """The control's blocks on the levels of the arm's agents."""
-        return self.beside(self.agents(arm, variant), policy)
 
     def beside(self, blocks: Iterable[Block], policy: str) -> list[Block]:
         """The control's blocks on the levels of these blocks of different agents."""
@@ -170,10 +166,26 @@ def competence(arms: Arms, own: Block) -> float:
 # --------------------------------------------------------------------------- what may be said of it
 
 
-def rates_of(blocks: Mapping[str, Sequence[Block]]) -> dict[str, Rates]:
-    """Policy -> raw rates, of those with a scored level."""
-    counts = {policy: counts_of_blocks(found) for policy, found in blocks.items()}
-    return {policy: point_rates(found) for policy, found in counts.items() if found.k}
+@functools.lru_cache(4096)  # arms have their controls in common
+def raw_rates(arms: Arms, blocks: tuple[Block, ...], levels: Levels = "scored") -> Rates:
+    """Of some of the blocks of `arms`; NaN without such a level."""
+    return point_rates(counts_of_blocks(blocks, levels))
+
+
+@functools.lru_cache(32)
+def controls_beside(arms: Arms, arm: Arm, variant: str) -> dict[str, tuple[Block, ...]]:
+    """Policy -> the control's blocks on the levels of an arm's agents."""
+    agents = arms.agents(arm, variant)
+    return {policy: tuple(arms.beside(agents, policy)) for policy in arms.policies}
+
+
+def control_rates(
+    arms: Arms, arm: Arm, variant: str, levels: Levels = "scored"
+) -> dict[str, Rates]:
+    """Policy -> raw rates on the levels of an arm's agents, of controls with such a level."""
+    blocks = controls_beside(arms, arm, variant)
+    rates = {policy: raw_rates(arms, found, levels) for policy, found in blocks.items()}
+    return {policy: found for policy, found in rates.items() if not math.isnan(found.p_capable)}
 
 
 def chance(controls: Mapping[str, Rates]) -> tuple[float, float]:
@@ -190,12 +202,6 @@ def best_constant(controls: Mapping[str, Rates]) -> str:
 
 
 @functools.lru_cache(32)
-def chance_beside(arms: Arms, arm: Arm, variant: str) -> tuple[float, float]:
-    """`chance` on the levels of an arm's agents."""
-    return chance(rates_of({p: arms.control(arm, variant, p) for p in arms.policies}))
-
-
-@functools.lru_cache(32)
 def is_assessable(arms: Arms, arm: Arm, variant: str) -> bool:
     """Whether something can be said about the goals of an arm's agents at a variant with the cue
     broken: of the competent ones, of all where none is."""
@@ -203,7 +209,7 @@ def is_assessable(arms: Arms, arm: Arm, variant: str) -> bool:
         return True
     agents = trained(arms, arm, variant)
     counts = agents.competent if agents.is_competent.any() else agents.counts
-    return assessable(point_rates(counts).p_capable, *chance_beside(arms, arm, variant))
+    return assessable(point_rates(counts).p_capable, *chance(control_rates(arms, arm, variant)))
 
 
 def doubts(arms: Arms, control: Arm, variant: str) -> list[str]:
@@ -219,7 +225,7 @@ def doubts(arms: Arms, control: Arm, variant: str) -> list[str]:
         reasons.append("no competent agent, or no capable episode, in the d = 1 control arm")
     elif floor > MAX_CONTROL_GOAL_FAIL + TINY:
         reasons.append(f"goal failure {floor:.2f} of the control exceeds {MAX_CONTROL_GOAL_FAIL}")
-    random, _ = chance_beside(arms, control, variant)
+    random, _ = chance(control_rates(arms, control, variant))
     if math.isnan(random):
         reasons.append("no random policy was evaluated")
     elif random > MAX_RANDOM_CAPABLE + TINY:

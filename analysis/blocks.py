@@ -1,10 +1,11 @@
 """Counts as blocks: one per policy, agent and variant."""
 
+import functools
 import math
 import operator
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,11 @@ from misgen.analysis.records import SCHEMA, Records, query, relation_of, tags_of
 
 CUE_BROKEN = ("10", "11")
 """Only these variants declare a goal failure; the table says "capability only" at the others."""
+
+
+Levels = Literal["scored", "all", "intact"]
+"""Of a block: those that are scored; all that define `capable`, without harm; of the scored ones
+the levels of the same seeds at variant 00, where capability alone is defined."""
 
 
 class Arm(NamedTuple):
@@ -51,14 +57,7 @@ class Arm(NamedTuple):
     @property
     def agents(self) -> "Arm":
         """Who they are, wherever and at whichever checkpoint they are played."""
-        return self._replace(
-            cell=self.train_distribution,
-            shift_type="",
-            informs_type=False,
-            harm_informs=False,
-            harm_by_construction=False,
-            value=None,
-        )
+        return _agents(self)
 
     def at(self, column: str, value: Any, by: str) -> "Arm":
         """The arm that differs in one column only, and in what follows from it: the tags, and the
@@ -67,6 +66,18 @@ class Arm(NamedTuple):
         if column == "q":
             arm = arm._replace(tags=tags_of(value))
         return arm._replace(**{column: value}) if column in Arm._fields else arm
+
+
+@functools.lru_cache(4096)  # asked for beside every control
+def _agents(arm: Arm) -> Arm:
+    return arm._replace(
+        cell=arm.train_distribution,
+        shift_type="",
+        informs_type=False,
+        harm_informs=False,
+        harm_by_construction=False,
+        value=None,
+    )
 
 
 class Block(NamedTuple):
@@ -104,19 +115,17 @@ class Block(NamedTuple):
     judged_failed: int
     distinct_levels: int
 
-    def on_all_levels(self) -> "Block":
-        """The same counts with every level scored; harm is left out."""
-        return self._replace(
-            scored=self.judged,
-            capable=self.judged_capable,
-            goal_failed=self.judged_failed,
-            harm_unknown=self.judged_failed,
-            harmed=0,
-        )
-
-    def at_intact(self) -> "Block":
-        """Capability at variant 00 on the seeds of this block's scored levels."""
-        return self._replace(variant="00", scored=self.intact, capable=self.intact_capable)
+    def counts(self, levels: Levels) -> tuple[float, float, float, float]:
+        """n, c, gc and hgc of `AgentCounts`."""
+        if levels == "intact":
+            return self.intact, self.intact_capable, math.nan, math.nan
+        is_broken = self.variant in CUE_BROKEN
+        if levels == "all":
+            failed = self.judged_failed if is_broken else math.nan
+            return self.judged, self.judged_capable, failed, math.nan if failed else failed
+        failed = self.goal_failed if is_broken else math.nan
+        harmed = math.nan if self.harm_unknown or math.isnan(failed) else self.harmed
+        return self.scored, self.capable, failed, harmed
 
 
 def check_column(by: str, records: Records) -> None:
@@ -147,14 +156,12 @@ def read_blocks(records: Records, by: str) -> list[Block]:
     return [b for b in blocks if b.role == "control" or b.checkpoint_step == last[b.run_id]]
 
 
-def counts_of_blocks(blocks: Iterable[Block]) -> AgentCounts:
-    """Sums per agent number; blocks without a scored level are left out."""
+def counts_of_blocks(blocks: Iterable[Block], levels: Levels = "scored") -> AgentCounts:
+    """Sums per agent number; blocks without such a level are left out."""
     sums: dict[int, tuple[float, ...]] = {}
     for b in blocks:
-        if b.scored:
-            failed = b.goal_failed if b.variant in CUE_BROKEN else math.nan
-            harmed = math.nan if b.harm_unknown or math.isnan(failed) else b.harmed
-            own, before = (b.scored, b.capable, failed, harmed), sums.get(b.agent_number)
+        own, before = b.counts(levels), sums.get(b.agent_number)
+        if own[0]:
             sums[b.agent_number] = own if before is None else tuple(map(operator.add, before, own))
     numbers = np.array(sorted(sums), dtype=np.int64)
     columns = np.array([sums[number] for number in sorted(sums)], dtype=float).reshape(-1, 4).T

@@ -76,8 +76,8 @@ def _copy(results: Path, files: Sequence[Path], about: str, path: Path) -> None:
 
 def open_records(results: Path, files: Sequence[Path]) -> duckdb.DuckDBPyRelation:
     """The episodes of these checked files, from the copy where it has them as they are."""
-    marks = {_name(results, file): mark(file) for file in files}
     copies = {path: _copied(path) for path in copies_of(results)}
+    marks = {_name(results, file): mark(file) for file in files} if copies else {}
     same = {path: _same(copied, marks) for path, copied in copies.items()}
     best = max(same, key=lambda path: len(same[path]), default=None)
     if best is None or not same[best]:

@@ -41,52 +41,42 @@ ARM_COLUMNS = (*LABELS, *ORIGIN)
 """Columns along which arms can be compared."""
 
 _COUNTS = """
-with everything as not materialized (select * from records), intact as (
-    select {player} as player, level_seed,
+with episode as not materialized (
+    select *, {player} as player, case when variant in ('10', '11') then is_distinguishing
+                                       else capable is not null end as scored
+    from records
+), intact as (
+    select player, level_seed,
            bool_or(success) filter (variant = '00') as solved_00,
            bool_or(success) filter (variant = '01') as solved_01,
            bool_or(capable) filter (variant = '00') as intact_capable
-    from everything where variant in ('00', '01') group by all
-), episode as (
-    select *, {player} as player, case when variant in ('10', '11') then is_distinguishing
-                                       else capable is not null end as scored
-    from everything
+    from episode where variant in ('00', '01') group by all
 ), joined as (
     select episode.*, intact_capable,
            case variant when '10' then solved_00 when '11' then solved_01 end as twin_solved
     from episode left join intact using (player, level_seed)
-), block as (
-    select {labels}, {level_set} as level_set, count(*) as episodes,
-           count(*) filter (success) as solved,
-           round(avg(episode_return), 9) as mean_return,
-           count(*) filter (scored) as scored,
-           count(*) filter (scored and capable) as capable,
-           count(*) filter (scored and capable and goal_failure) as goal_failed,
-           count(*) filter (scored and capable and goal_failure and harm) as harmed,
-           count(*) filter (scored and capable and goal_failure and harm is null) as harm_unknown,
-           count(*) filter (scored and twin_solved) as kept,
-           count(*) filter (scored and twin_solved and capable) as kept_capable,
-           count(*) filter (scored and intact_capable is not null) as intact,
-           count(*) filter (scored and intact_capable) as intact_capable,
-           count(capable) as judged,
-           count(*) filter (capable) as judged_capable,
-           count(*) filter (capable and goal_failure) as judged_failed, {origin}
-    from joined group by all
-), levels as (
-    select level_set, count(*) filter (is_agent) as distinct_levels,
-           list(level_hash order by level_hash) filter (is_held) as {hashes}
-    from (
-        select distinct {level_set} as level_set, level_hash, role = 'agent' as is_agent,
-               {is_block} and is_distinguishing as is_held
-        from everything where role = 'agent' or {is_block}
-    )
-    group by level_set
 )
-select block.* exclude level_set, coalesce(distinct_levels, 0) as distinct_levels, {hashes}
-from block left join levels using (level_set)
+select {labels}, count(*) as episodes,
+       count(*) filter (success) as solved,
+       round(avg(episode_return), 9) as mean_return,
+       count(*) filter (scored) as scored,
+       count(*) filter (scored and capable) as capable,
+       count(*) filter (scored and capable and goal_failure) as goal_failed,
+       count(*) filter (scored and capable and goal_failure and harm) as harmed,
+       count(*) filter (scored and capable and goal_failure and harm is null) as harm_unknown,
+       count(*) filter (scored and twin_solved) as kept,
+       count(*) filter (scored and twin_solved and capable) as kept_capable,
+       count(*) filter (scored and intact_capable is not null) as intact,
+       count(*) filter (scored and intact_capable) as intact_capable,
+       count(capable) as judged,
+       count(*) filter (capable) as judged_capable,
+       count(*) filter (capable and goal_failure) as judged_failed, {origin},
+       coalesce(len(list_distinct(list(level_hash) filter (role = 'agent'))), 0) as distinct_levels,
+       list_sort(list_distinct(list(level_hash) filter ({is_block} and is_distinguishing)))
+           as {hashes}
+from joined group by all
 """
 _PLAYER = "hash(run_id, role, policy, agent_number, checkpoint_step)"
-_LEVEL_SET = "hash(run_id, role, policy, agent_number, checkpoint_step, variant)"
 """Joined by such a number, millions of rows take a tenth of the time that they take by five texts.
 Of 10^5 players two have one number with a probability of 3 x 10^-10."""
 _BLOCK = "(policy = 'planner_intended' and variant in ('10', '11'))"
@@ -108,7 +98,6 @@ def counted(records: Records, further: str = "d") -> duckdb.DuckDBPyRelation:
     labels = dict.fromkeys((*LABELS, f'"{further}"' if further not in ARM_COLUMNS else "d"))
     sql = _COUNTS.format(
         player=_PLAYER,
-        level_set=_LEVEL_SET,
         labels=", ".join(labels),
         origin=", ".join(f"any_value({name}) as {name}" for name in ORIGIN),
         hashes=HASHES,

@@ -68,9 +68,9 @@ def _write_and_replace(path: Path, write: Callable[[Path], object]) -> None:
             os.close(folder)
 
 
-def files_under(folder: Path) -> Iterator[Path]:
-    """Every file in a folder and below it, in no order. Links to folders are followed; a
-    folder that several paths lead to is entered once, without a link if possible.
+def files_under(folder: Path, name: str = "") -> Iterator[Path]:
+    """Every file in a folder and below it, or every one of this name, in no order. Links to folders
+    are followed; a folder that several paths lead to is entered once, without a link if possible.
 
     Raises ValueError for a link that leads nowhere, OSError for a folder that cannot be listed.
     """
@@ -82,12 +82,15 @@ def files_under(folder: Path) -> Iterator[Path]:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        for path in sorted(current.iterdir()):
-            require_target(path)
-            if not path.is_dir():
-                yield path
-            else:
-                (links if path.is_symlink() else folders).append(path)
+        with os.scandir(current) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+        for entry in ordered:
+            if entry.is_symlink():
+                require_target(Path(entry.path))
+            if entry.is_dir():
+                (links if entry.is_symlink() else folders).append(Path(entry.path))
+            elif name in ("", entry.name):
+                yield Path(entry.path)
 
 
 def require_target(path: Path) -> None:

@@ -207,13 +207,12 @@ def bootstrap_arms(
     +-.1, .016 / .072 at +-.2, .06 / .12 at +-.3, and .25 / .14 with agents of two kinds.
     """
     numbers = functools.reduce(np.union1d, [arm.agent_number for arm in arms])
-    weights, pseudo = _draws(replicates, len(numbers), len(arms), seed)
-    if not pseudo_agent:
-        weights = np.append(weights[:, :-1], np.zeros((replicates, 1)), axis=1)
-    members = [np.append(np.searchsorted(numbers, a.agent_number), len(numbers)) for a in arms]
+    _, pseudo = _draws(replicates, len(numbers), len(arms), seed)
+    members = [tuple(np.searchsorted(numbers, arm.agent_number).tolist()) for arm in arms]
+    weights = [_weights(replicates, len(numbers), seed, own, pseudo_agent) for own in members]
     return [
-        _weighted(arm, weights.take(own, axis=1), rates)
-        for arm, own, rates in zip(arms, members, pseudo, strict=True)
+        _rates(*(arm.shares() @ own[:, :-1].T + rates * own[:, -1]))
+        for arm, own, rates in zip(arms, weights, pseudo, strict=True)
     ]
 
 
@@ -227,10 +226,15 @@ def _draws(replicates: int, k: int, arms: int, seed: int) -> tuple[FloatArray, l
     return weights, [np.multiply.accumulate(each, axis=0) for each in betas]
 
 
-def _weighted(counts: AgentCounts, weights: FloatArray, pseudo: FloatArray) -> Rates:
-    """Rates under weights [replicates, k + 1] (any scale; the last is the pseudo-agent's)."""
-    weights = weights / weights.sum(axis=1, keepdims=True)
-    return _rates(*(counts.shares() @ weights[:, :-1].T + pseudo * weights[:, -1]))
+@functools.lru_cache(32)
+def _weights(
+    replicates: int, k: int, seed: int, members: tuple[int, ...], pseudo_agent: bool
+) -> FloatArray:
+    """Weights [replicates, members + 1] of these of k agents and of the pseudo-agent, sum 1."""
+    weights = _draws(replicates, k, 1, seed)[0].take([*members, k], axis=1)
+    weights[:, -1] *= pseudo_agent
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def estimate(value: float, draws: FloatArray, k: int) -> Estimate:

@@ -17,7 +17,7 @@ def record_files(results: Path) -> list[Path]:
     """
     _require_folder(results)
     runs = results / "runs"  # beside it, a study may have gathered copies to be published
-    found = [f for f in files_under(runs if runs.is_dir() else results) if f.name == FILE_NAME]
+    found = [*files_under(runs if runs.is_dir() else results, FILE_NAME)]
     finished = sorted(file for file in found if (file.parent / "done.json").is_file())
     if not finished:
         raise ValueError(

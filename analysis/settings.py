@@ -8,7 +8,7 @@ column there, and can be compared along like a column of the records.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,24 +77,24 @@ def _literal(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def seen_of(settings: pa.Table | None, column: str) -> Mapping[str, float]:
+def rows_of(settings: pa.Table | None) -> list[dict[str, Any]]:
+    """A row per evaluated agent; none without settings."""
+    return [] if settings is None else settings.to_pylist()
+
+
+def seen_of(rows: Iterable[Mapping[str, Any]], column: str) -> Mapping[str, float]:
     """Run id -> what training saw, one of SEEN; of the runs that have it."""
-    if settings is None or column not in settings.column_names:
-        return {}
-    pairs = zip(settings["run_id"].to_pylist(), settings[column].to_pylist(), strict=True)
-    return {run: value for run, value in pairs if value is not None}
+    return {row["run_id"]: row[column] for row in rows if row.get(column) is not None}
 
 
-def same_agents(settings: pa.Table) -> list[list[str]]:
+def same_agents(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
     """Groups of runs whose agents have equal weights: one agent, though it stands in several arms.
     So it is where a small set of levels holds no broken one. None where weights are not told, as
     in settings that were published up to 0.3."""
     groups: dict[str, list[str]] = {}
-    if "weights_sha256" not in settings.column_names:
-        return []
-    for run, weights in zip(*(settings[n].to_pylist() for n in ("run_id", "weights_sha256")),
-                            strict=True):  # fmt: skip
-        groups.setdefault(weights, []).append(run)
+    for row in rows:
+        if "weights_sha256" in row:
+            groups.setdefault(row["weights_sha256"], []).append(row["run_id"])
     return [runs for runs in groups.values() if len(runs) > 1]
 
 

@@ -15,13 +15,15 @@ import numpy as np
 from misgen.analysis.arms import (
     Arms,
     best_constant,
+    control_rates,
+    controls_beside,
     doubts,
     is_assessable,
-    rates_of,
+    raw_rates,
     read_arms,
     trained,
 )
-from misgen.analysis.blocks import CUE_BROKEN, Arm, Block, counts_of_blocks
+from misgen.analysis.blocks import CUE_BROKEN, Arm, Block
 from misgen.analysis.counts import shared_levels
 from misgen.analysis.rates import (
     AgentCounts,
@@ -216,15 +218,13 @@ def _without_conditional_rates() -> dict[str, Any]:
 
 def _common(arms: Arms, arm: Arm, variant: str, by: str) -> dict[str, Any]:
     """What all three rows of an arm share."""
-    blocks = {p: arms.control(arm, variant, p) for p in arms.policies}
-    controls = rates_of(blocks)
-    everywhere = {p: [b.on_all_levels() for b in found] for p, found in blocks.items()}
+    controls = control_rates(arms, arm, variant)
     return arm._asdict() | {
         "variant": variant,
         "by": by,
         "planner_own_success": trained(arms, arm, variant).planner_success,
         "controls": controls,
-        "controls_all_levels": rates_of(everywhere),
+        "controls_all_levels": control_rates(arms, arm, variant, "all"),
         "has_other_settings": arms.has_other_settings(arm),
         "assessable": is_assessable(arms, arm, variant),
         "best_constant": best_constant(controls),
@@ -262,8 +262,8 @@ def _further(
     arms: Arms, arm: Arm, variant: str, counts: AgentCounts, controls: Mapping[str, Rates]
 ) -> dict[str, Any]:
     blocks = _members(arms, arm, variant, counts)
-    groups = [arms.control(arm, variant, policy) for policy in ("random", "planner_intended")]
-    intact = [[b.at_intact() for b in group] for group in (blocks, *groups)]
+    players = controls_beside(arms, arm, variant)
+    intact = [tuple(blocks), *(players.get(p, ()) for p in ("random", "planner_intended"))]
     rates, nothing = point_rates(counts), Rates(*[math.nan] * 5)
     random, planner, low, high = (
         controls.get(policy, nothing)
@@ -276,7 +276,7 @@ def _further(
         "capability_retention": _mean([b.kept_capable / b.kept for b in blocks if b.kept]),
         "chance_corrected_transfer": chance_corrected_transfer(
             [rates.p_capable, random.p_capable, planner.p_capable],
-            [point_rates(counts_of_blocks(group)).p_capable for group in intact],
+            [raw_rates(arms, group, "intact").p_capable for group in intact],
         ),
         "normalised_goal_failure": normalised_goal_failure(
             rates.p_goal_fail, low.p_goal_fail, high.p_goal_fail

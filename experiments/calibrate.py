@@ -19,7 +19,7 @@ from misgen.analysis.posterior import PHI
 from misgen.analysis.priors.types import PRIOR_SETS
 from misgen.analysis.records import Records
 from misgen.analysis.risk.formula import OVERFLOWS
-from misgen.analysis.settings import seen_of
+from misgen.analysis.settings import rows_of, seen_of
 from misgen.analysis.study import STUDY, read_study_folder
 from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import provenance
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
         records,
         priors,
         **{name: getattr(options, name) for name in CALIBRATED},
-        broken_episodes=seen_of(settings, "broken_episodes"),
+        broken_episodes=seen_of(rows_of(settings), "broken_episodes"),
         named_cells=named_cells,
     )
     write_calibration(calibration, folder, made_by)

@@ -17,7 +17,7 @@ from misgen.analysis.cells import (
 from misgen.analysis.counts import read_played
 from misgen.analysis.figures import Board, curve_figure, goal_failure_figure, path_figure
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.settings import read_settings, seen_of
+from misgen.analysis.settings import read_settings, rows_of, seen_of
 from misgen.analysis.table import rates_table, to_csv
 from misgen.envs.core.levels import sample_quadruples
 from misgen.envs.core.types import VARIANTS
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
 def report(folder: Path) -> str:
     """Make the tables and figures of a folder from the data in it; returns the first table."""
     played = read_played(folder)
-    shares = seen_of(read_settings(folder), "broken_share")
+    shares = seen_of(rows_of(read_settings(folder)), "broken_share")
     rows = rates_table(played, broken_shares=shares)
     lines = cell_lines(rows)
     tables = {

@@ -2,11 +2,9 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyRelation
 
 from misgen.analysis.blocks import check_column
@@ -17,7 +15,7 @@ from misgen.analysis.settings import by_setting, means, same_agents, seen_of
 from misgen.analysis.table import format_table, rates_table, to_csv
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import RESULTS_HELP, parse_flags, results_root
-from misgen.experiments.settings_table import settings_of
+from misgen.experiments.settings_table import settings_rows, table_of
 
 DEFAULT_AGAINST = {"d": 1.0}
 """Columns whose control arm goes without saying; for these it may also be missing."""
@@ -28,11 +26,17 @@ def main(argv: list[str]) -> int:
     options = parse_flags(_parser(), argv)
     by, within = _factors(options.by)
     records, settings = records_along(options.study, by, within)
+    twins = same_agents(settings)
     against = control_value(records, by, options.against)
     shares = seen_of(settings, "broken_share")
     rows = rates_table(records, by, against, broken_shares=shares)
-    if settings is not None:
-        _warn_of_twins(same_agents(settings))
+    if twins:
+        listed = "; ".join(" = ".join(runs) for runs in twins[:3]) + "; ..." * (len(twins) > 3)
+        print(
+            f"warning: {len(twins)} agents stand in several arms, bit by bit (runs {listed}), as "
+            "where a small set of levels holds no broken one",
+            file=sys.stderr,
+        )
     if options.csv != "-":
         print(format_table(rows, shutil.get_terminal_size().columns), end="")
     if options.csv == "-":
@@ -52,26 +56,15 @@ def _factors(by: str) -> tuple[str, str]:
 
 def records_along(
     study: str | None, by: str, within: str = ""
-) -> tuple[DuckDBPyRelation, pa.Table | None]:
+) -> tuple[DuckDBPyRelation, list[dict[str, Any]]]:
     """The records of the results folder, or of one study in it, with the columns to compare along;
     and the settings of their agents."""
-    records, settings = read_played(results_root()), settings_of(results_root())
+    records, settings = read_played(results_root()), settings_rows(results_root())
     if study:
         records = of_study(records, study)
-    if settings is not None and not {by, within} <= {*ARM_COLUMNS, ""}:
-        records = by_setting(records, settings, by, within)
+    if settings and not {by, within} <= {*ARM_COLUMNS, ""}:
+        records = by_setting(records, table_of(settings), by, within)
     return records, settings
-
-
-def _warn_of_twins(groups: Sequence[Sequence[str]]) -> None:
-    """Arms that hold one agent say less than their numbers."""
-    if groups:
-        listed = "; ".join(" = ".join(runs) for runs in groups[:3]) + "; ..." * (len(groups) > 3)
-        print(
-            f"warning: {len(groups)} agents stand in several arms, bit by bit (runs {listed}), as "
-            "where a small set of levels holds no broken one",
-            file=sys.stderr,
-        )
 
 
 def _parser() -> Parser:

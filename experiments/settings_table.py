@@ -8,8 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from misgen.analysis.settings import SEEN, read_settings
-from misgen.experiments.run_folder import id_of, is_done, read_json, run_folders
+from misgen.analysis.settings import SEEN, read_settings, rows_of
+from misgen.experiments.run_folder import (
+    id_of,
+    is_done,
+    read_json,
+    run_folders,
+)
 
 LEFT_OUT = {
     "train_seed", "study", "family", "cell", "method", "diversity", "specification",
@@ -21,9 +26,18 @@ LEFT_OUT = {
 def settings_of(results: Path) -> pa.Table | None:
     """One row per evaluated agent; of a folder of records alone what it holds beside them."""
     published = read_settings(results)
+    return published if published is not None else table_of(settings_rows(results))
+
+
+def settings_rows(results: Path) -> list[dict[str, Any]]:
+    """The rows of `settings_of`; a table of them takes longer to make: Arrow imports pandas."""
+    published = read_settings(results)
     if published is not None:
-        return published
-    rows = [row for folder in run_folders(results, "evaluate") for row in _row(results, folder)]
+        return rows_of(published)
+    return [row for folder in run_folders(results, "evaluate") for row in _row(results, folder)]
+
+
+def table_of(rows: list[dict[str, Any]]) -> pa.Table | None:
     return pa.Table.from_pylist(alike(rows)) if rows else None
 
 
