@@ -29,6 +29,8 @@ from misgen.analysis.rates import (
 )
 from misgen.analysis.records import Records
 
+NOT_ASSESSABLE = "not assessable: no more capable than a random policy or a constant action"
+
 
 class Arms:
     """Blocks of agents by arm and variant, of controls by what they depend on.

@@ -20,10 +20,9 @@ import pyarrow.parquet as pq
 
 from misgen.analysis.files import atomic_write, utf8
 from misgen.analysis.record_checks import check_together, open_files
-from misgen.analysis.record_files import record_files
 from misgen.analysis.record_schema import COMPACT, SCHEMA, SCHEMA_VERSION
 from misgen.analysis.relations import connect, torn_file_named
-from misgen.analysis.remembered import checked, mark
+from misgen.analysis.remembered import checked, mark, record_files
 
 LEFT_OVER_S = 3600.0  # a file that nobody has written to for so long was left by a killed writer
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from misgen.analysis.along import dose_responses
-from misgen.analysis.arms import Arms, doubts, is_assessable, read_arms, trained
+from misgen.analysis.arms import NOT_ASSESSABLE, Arms, doubts, is_assessable, read_arms, trained
 from misgen.analysis.blocks import CUE_BROKEN, Arm
 from misgen.analysis.modifiers.log_ratios import log_ratio
 from misgen.analysis.modifiers.results import DoseResponse
@@ -26,6 +26,7 @@ from misgen.analysis.rates import (
     Verdict,
     bootstrap_difference,
     estimates,
+    mean,
     permutation_test,
 )
 from misgen.analysis.study import StudyFolder
@@ -35,7 +36,6 @@ EQUAL_SUCCESS = 0.9
 ROLLOUTS = 3
 """In so many successive ones it is at least that. Of the first rollout of a training only short
 episodes end, which succeed."""
-NOT_ASSESSABLE = "not assessable: no more capable than a random policy or a constant action"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ArmAt:
 
     @property
     def own_success(self) -> float:
-        return _mean(self.own)
+        return mean(self.own)
 
 
 @dataclass(frozen=True)
@@ -221,16 +221,17 @@ def _cost(
     curves: Sequence[Sequence[tuple[int, float]]],
     target: float,
 ) -> Cost:
-    seconds = [_known(each.get("cpu_seconds")) for each in members]
+    told = [each.get("cpu_seconds") for each in members]
+    seconds = [math.nan if each is None else each for each in told]
     total = [curve[-1][0] if curve else math.nan for curve in curves]
     first = [reaches(curve, target) for curve in curves]
     reached = [index for index, at in enumerate(first) if at == at]
     return Cost(
-        steps=_mean(total),
-        cpu_seconds=_mean(seconds),
+        steps=mean(total),
+        cpu_seconds=mean(seconds),
         reached=len(reached),
-        steps_to_success=_mean([first[k] for k in reached]),
-        seconds_to_success=_mean([seconds[k] * first[k] / total[k] for k in reached]),
+        steps_to_success=mean([first[k] for k in reached]),
+        seconds_to_success=mean([seconds[k] * first[k] / total[k] for k in reached]),
     )
 
 
@@ -240,14 +241,6 @@ def reaches(curve: Sequence[tuple[int, float]], target: float) -> float:
         if all(rate >= target for _, rate in curve[k : k + ROLLOUTS]):
             return curve[k][0]
     return math.nan
-
-
-def _known(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _mean(values: Any) -> float:
-    return float(np.mean(values)) if len(values) else math.nan
 
 
 def _difference(arm: ArmAt, against: ArmAt, replicates: int) -> Difference:

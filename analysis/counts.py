@@ -82,18 +82,13 @@ Of 10^5 players two have one number with a probability of 3 x 10^-10."""
 _BLOCK = "(policy = 'planner_intended' and variant in ('10', '11'))"
 
 
-def is_counted(records: Records) -> bool:
-    """Whether these are counts, not episodes."""
-    return {*COUNTED} <= {*relation_of(records).columns}
-
-
 def counted(records: Records, further: str = "d") -> duckdb.DuckDBPyRelation:
     """A row per agent or control, checkpoint and variant, of episodes; counts as they are.
 
     further: a column that was joined to the episodes, to be kept.
     """
     relation = relation_of(records)
-    if is_counted(relation):
+    if {*COUNTED} <= {*relation.columns}:  # counts already
         return relation
     labels = dict.fromkeys((*LABELS, f'"{further}"' if further not in ARM_COLUMNS else "d"))
     sql = _COUNTS.format(

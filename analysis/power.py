@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from misgen.analysis.coverage import Population, spread
+from misgen.analysis.coverage import Population, differ, spread
 from misgen.analysis.rates import (
     MIN_AGENTS,
     MIN_CAPABLE,
@@ -27,7 +27,6 @@ from misgen.analysis.rates import (
     FloatArray,
     enough_agents,
 )
-from misgen.analysis.verdicts import differ
 
 EFFECTS = ("every agent moves", "some agents switch")
 CHANGES = {"p_capable": 0, "p_goal_fail": 1, "p_gm": 1, "p_harm": 2, "p_harmful_gm": 2}

@@ -115,6 +115,11 @@ def point_rates(counts: AgentCounts) -> Rates:
     return Rates(*(float(rate) for rate in _rates(*counts.shares().mean(axis=1))))
 
 
+def mean(values: Sequence[float] | FloatArray) -> float:
+    """NaN of nothing."""
+    return float(np.mean(values)) if len(values) else math.nan
+
+
 def share_of_agents_gm(counts: AgentCounts) -> float:
     """Share of agents with c_a >= .5 and g_a / c_a >= .5."""
     if counts.k == 0 or np.isnan(counts.gc).any():

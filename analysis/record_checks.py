@@ -25,7 +25,25 @@ from misgen.analysis.record_schema import (
     SCHEMA_VERSION,
     VARIANTS,
 )
-from misgen.analysis.relations import MAKE_AGAIN, connect, query, refuse_torn, torn_file_named
+from misgen.analysis.relations import (
+    MAKE_AGAIN,
+    Records,
+    connect,
+    query,
+    refuse_torn,
+    torn_file_named,
+)
+
+ROW_RULES = {
+    f"`variant` must be one of {VARIANTS}": f"coalesce(variant not in {VARIANTS}, true)",
+    f"`role` must be one of {ROLES}": f"coalesce(role not in {ROLES}, true)",
+    f"`shift_type` must be one of {SHIFT_TYPES}": f"shift_type not in {SHIFT_TYPES}",
+    "goal failure is declared only where the cue is broken": "variant in ('00', '01') "
+    "and (goal_failure is not null or is_distinguishing is not null)",
+    "a distinguishing level needs `capable`, and `goal_failure` if capable": "is_distinguishing "
+    "and (capable is null or capable and goal_failure is null)",
+}
+"""Rule -> SQL condition of the rows that break it; for whoever writes and reads records."""
 
 
 class Seen(NamedTuple):
@@ -149,19 +167,12 @@ def _may_hold_nulls(schemas: Sequence[pa.Schema]) -> list[str]:
 
 def _check_rows(source: duckdb.DuckDBPyRelation, never_null: Sequence[str]) -> None:
     """What `write_records` ensures and something else may have changed since."""
-    goal = "goal_failure is not null or is_distinguishing is not null"
-    scored = "is_distinguishing and (capable is null or capable and goal_failure is null)"
-    rules = {f"column `{name}` may not be null": f"{name} is null" for name in never_null} | {
-        f"`variant` must be one of {VARIANTS}": f"coalesce(variant not in {VARIANTS}, true)",
-        f"`role` must be one of {ROLES}": f"coalesce(role not in {ROLES}, true)",
-        f"`shift_type` must be one of {SHIFT_TYPES}": f"shift_type not in {SHIFT_TYPES}",
+    nulls = {f"column `{name}` may not be null": f"{name} is null" for name in never_null}
+    further = {
         f"`schema_version` must be {SCHEMA_VERSION}": f"schema_version <> {SCHEMA_VERSION}",
         "d and q are within 0..1": "not coalesce(d between 0 and 1 and q between 0 and 1, false)",
-        "goal failure is declared only where the cue is broken": f"variant in ('00', '01') "
-        f"and ({goal})",
-        "a distinguishing level needs `capable`, and `goal_failure` if capable": scored,
     }
-    _refuse_rows(source, rules)
+    _refuse_rows(source, nulls | ROW_RULES | further)
 
 
 def _seen(source: duckdb.DuckDBPyRelation, files: Sequence[Path]) -> dict[Path, list[Seen]]:
@@ -195,18 +206,26 @@ def _check_plays(source: duckdb.DuckDBPyRelation) -> None:
 def _refuse_rows(
     source: duckdb.DuckDBPyRelation, rules: Mapping[str, str], rows_of: str = "records"
 ) -> None:
-    """rules: rule -> SQL condition that selects rows that may not exist."""
+    if broken := broken_rule(source, rules, rows_of, "filename, file_row_number", "order by all"):
+        rule, rows, (file, number) = broken
+        raise ValueError(
+            f"{rule}; {file} breaks this in row {number} (from 0), the first of "
+            f"{rows}; evaluate this run again, or copy its file again"
+        )
+
+
+def broken_rule(
+    records: Records, rules: Mapping[str, str], rows_of: str, row: str, order: str = ""
+) -> tuple[str, int, tuple[Any, ...]] | None:
+    """The first rule, in the form of ROW_RULES, that rows break: how many, and the first of them by
+    the columns `row`."""
     counts = ", ".join(f"count(*) filter ({where})" for where in rules.values())
-    (result,) = query(source, f"select {counts} from {rows_of}")
+    (result,) = query(records, f"select {counts} from {rows_of}")
     for (rule, where), rows in zip(rules.items(), result, strict=True):
         if rows:
-            row = "filename, file_row_number"
-            first = f"select {row} from {rows_of} where {where} order by all limit 1"
-            ((file, number),) = query(source, first)
-            raise ValueError(
-                f"{rule}; {file} breaks this in row {number} (from 0), the first of "
-                f"{rows}; evaluate this run again, or copy its file again"
-            )
+            first = f"select {row} from {rows_of} where {where} {order} limit 1"
+            return rule, rows, query(records, first)[0]
+    return None
 
 
 # --- What files may not contradict ---------------------------------------------------------------
@@ -234,23 +253,20 @@ def check_comparable(found: Mapping[Path, Sequence[Seen]]) -> None:
             first = (min(seen.runs), name)
             at = prints[seen.family, seen.cell, seen.variant]
             at[seen.fingerprint] = min(first, at.get(seen.fingerprint, first))
-    _check_declarations(declared)
+    check_declarations(declared)
     _check_fingerprints(prints)
 
 
-def _check_declarations(declared: Mapping[tuple[str, str], Sequence[Sequence[Any]]]) -> None:
+def check_declarations(declared: Mapping[tuple[str, str], Sequence[Sequence[Any]]]) -> None:
     """Rows of a cell that declare two things would split it, silently."""
     for (family, cell), rows in sorted(declared.items()):
         for name, values in zip(DECLARATIONS, zip(*rows, strict=True), strict=True):
             if min(values) != max(values):
-                raise ValueError(two_declarations(family, cell, name, min(values), max(values)))
-
-
-def two_declarations(family: str, cell: str, name: str, low: Any, high: Any) -> str:
-    return (
-        f"all rows of a cell declare one `{name}`; those of {family} {cell} say {low} and {high}; "
-        "evaluate the older runs again, or keep them in separate folders"
-    )
+                raise ValueError(
+                    f"all rows of a cell declare one `{name}`; those of {family} {cell} say "
+                    f"{min(values)} and {max(values)}; evaluate the older runs again, or keep them "
+                    "in separate folders"
+                )
 
 
 def _check_run_ids(files: Mapping[str, set[str]]) -> None:

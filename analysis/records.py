@@ -4,6 +4,7 @@ What is written here is read here: see `misgen.analysis.record_schema` for the c
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,9 +16,13 @@ import pyarrow.parquet as pq
 
 from misgen.analysis.compacted import open_records
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.priors.types import SHIFT_TYPES
-from misgen.analysis.record_checks import check_together, footer, two_declarations
-from misgen.analysis.record_files import record_files
+from misgen.analysis.record_checks import (
+    ROW_RULES,
+    broken_rule,
+    check_declarations,
+    check_together,
+    footer,
+)
 from misgen.analysis.record_schema import (
     DECLARATIONS,
     FILE_NAME,
@@ -29,7 +34,7 @@ from misgen.analysis.record_schema import (
     tags_of,
 )
 from misgen.analysis.relations import Records, query, relation_of, torn_file_named
-from misgen.analysis.remembered import checked
+from misgen.analysis.remembered import checked, record_files
 
 __all__ = [
     "DECLARATIONS",
@@ -160,43 +165,21 @@ def _array(values: Any, field: pa.Field) -> pa.Array:
 
 
 def _check_rows(table: pa.Table, num_events: int) -> None:
-    """Rules over rows. Each SQL condition selects rows that may not exist."""
-    goal = "goal_failure is not null or is_distinguishing is not null"
-    scored = "is_distinguishing and (capable is null or capable and goal_failure is null)"
+    declared: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    declarations = f"select distinct family, cell, {', '.join(DECLARATIONS)} from records"
+    for family, cell, *values in query(table, declarations):
+        declared[family, cell].append(values)
+    check_declarations(declared)
     counts = "(len(event_counts), len(event_counts_at_judged))"
-    rules = {
-        f"`variant` must be one of {VARIANTS}": f"variant not in {VARIANTS}",
-        f"`role` must be one of {ROLES}": f"role not in {ROLES}",
-        f"`shift_type` must be one of {SHIFT_TYPES}": f"shift_type not in {SHIFT_TYPES}",
-        "goal failure is declared only where the cue is broken": f"variant in ('00', '01') "
-        f"and ({goal})",
-        "a distinguishing level needs `capable`, and `goal_failure` if capable": scored,
+    rules = ROW_RULES | {
         f"an event count row needs {num_events} entries, one per event name": f"{counts} <> "
         f"({num_events}, {num_events})",
         "every level is played exactly once": "plays > 1",
     }
-    numbered = f"select *, count(*) over (partition by {PLAY}) as plays from records"
-    _check_declarations(table)
-    found = ", ".join(f"count(*) filter ({where})" for where in rules.values())
-    (result,) = query(table, f"select {found} from ({numbered})")
-    for (rule, where), rows in zip(rules.items(), result, strict=True):
-        if rows:
-            row = "run_id, policy, variant, level_seed"
-            first = query(table, f"select {row} from ({numbered}) where {where} limit 1")[0]
-            raise ValueError(
-                f"{rule}; {rows} rows break this, the first is (run, policy, variant, level seed) "
-                f"{first}; correct the evaluation that made them"
-            )
-
-
-def _check_declarations(records: Records) -> None:
-    """Rows of a cell that declare two things would split it, silently."""
-    for family, cell, *values in query(records, _DECLARED):
-        for name, (low, high) in zip(DECLARATIONS, values, strict=True):
-            if low != high:
-                raise ValueError(two_declarations(family, cell, name, low, high))
-
-
-_DECLARED = "select family, cell, {} from records group by all order by all".format(
-    ", ".join(f"(min({name}), max({name}))" for name in DECLARATIONS)
-)
+    numbered = f"(select *, count(*) over (partition by {PLAY}) as plays from records)"
+    if broken := broken_rule(table, rules, numbered, "run_id, policy, variant, level_seed"):
+        rule, rows, first = broken
+        raise ValueError(
+            f"{rule}; {rows} rows break this, the first is (run, policy, variant, level seed) "
+            f"{first}; correct the evaluation that made them"
+        )

@@ -1,4 +1,8 @@
-"""Files of records that were checked before: what they say is kept in the user's cache.
+"""Files of records: those of finished runs, and of which it is known from before what they say.
+
+A run is a folder with `episodes.parquet` and, written last, `done.json`; without the second file
+the run is unfinished and is not read. What a file said when it was checked is kept in the user's
+cache.
 
 A file is known by its path, size and time of change, and by the rules that it was checked by. The
 cache is never needed: where it cannot be written, files are checked anew.
@@ -14,10 +18,40 @@ from pathlib import Path
 from typing import Any
 
 from misgen.analysis import record_checks, record_schema
-from misgen.analysis.files import atomic_write_bytes
+from misgen.analysis.files import atomic_write_bytes, files_under
 from misgen.analysis.record_checks import Seen, check_files
+from misgen.analysis.record_schema import FILE_NAME
 
 KEPT = 50  # results folders
+
+
+def record_files(results: Path) -> list[Path]:
+    """Of all finished runs under a folder, or under its folder `runs` if there is one.
+
+    Raises ValueError where there is none.
+    """
+    _require_folder(results)
+    runs = results / "runs"  # beside it, a study may have gathered copies to be published
+    found = [*files_under(runs if runs.is_dir() else results, FILE_NAME)]
+    finished = sorted(file for file in found if (file.parent / "done.json").is_file())
+    if not finished:
+        raise ValueError(
+            f"a finished run is a folder with {FILE_NAME} and done.json; {results} has none, and "
+            f"{len(found)} unfinished; start the experiment again to resume it"
+        )
+    return finished
+
+
+def _require_folder(results: Path) -> None:
+    if not results.exists():
+        raise ValueError(
+            f"the results folder must exist; {results} does not; run an experiment first, "
+            "or name another folder"
+        )
+    if not results.is_dir():
+        raise ValueError(
+            f"results must be a folder; {results} is a file; name the folder that holds the runs"
+        )
 
 
 def checked(results: Path, files: Sequence[Path]) -> dict[Path, list[Seen]]:

@@ -18,7 +18,8 @@ from misgen.analysis.counts import read_played
 from misgen.analysis.figures import Board, curve_figure, goal_failure_figure, path_figure
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.settings import read_settings, rows_of, seen_of
-from misgen.analysis.table import rates_table, to_csv
+from misgen.analysis.table import rates_table
+from misgen.analysis.table_text import to_csv
 from misgen.envs.core.levels import sample_quadruples
 from misgen.envs.core.types import VARIANTS
 from misgen.envs.families import find_cell

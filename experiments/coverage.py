@@ -3,8 +3,14 @@
 import shlex
 from pathlib import Path
 
-from misgen.analysis.coverage import Coverage, format_coverage, interval_coverage
-from misgen.analysis.verdicts import Flags, flags_of_equal_arms, format_flags
+from misgen.analysis.coverage import (
+    Coverage,
+    Flags,
+    flags_of_equal_arms,
+    format_coverage,
+    format_flags,
+    interval_coverage,
+)
 from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import write_json

@@ -18,7 +18,8 @@ from misgen.analysis.rates import Estimate
 from misgen.analysis.records import Records, query
 from misgen.analysis.report.study_page import comparison_of, write_page
 from misgen.analysis.study import read_study_folder
-from misgen.analysis.table import Row, rates_table, to_csv
+from misgen.analysis.table import Row, rates_table
+from misgen.analysis.table_text import to_csv
 from misgen.envs.core.levels import sample_quadruples
 from misgen.envs.families import find_cell, find_family
 from misgen.experiments.cells import draw_path

@@ -12,7 +12,8 @@ from misgen.analysis.counts import ARM_COLUMNS, read_played
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.records import Records, query
 from misgen.analysis.settings import by_setting, means, same_agents, seen_of
-from misgen.analysis.table import format_table, rates_table, to_csv
+from misgen.analysis.table import rates_table
+from misgen.analysis.table_text import format_table, to_csv
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import RESULTS_HELP, parse_flags, results_root
 from misgen.experiments.settings_table import settings_rows, table_of

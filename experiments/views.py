@@ -16,9 +16,9 @@ from misgen.analysis.blocks import CUE_BROKEN
 from misgen.analysis.compacted import copies_of
 from misgen.analysis.counts import read_played
 from misgen.analysis.files import utf8
-from misgen.analysis.record_files import record_files
 from misgen.analysis.record_schema import VARIANTS
 from misgen.analysis.records import read_records
+from misgen.analysis.remembered import record_files
 from misgen.analysis.settings import AGENT, SEEN
 from misgen.experiments.run_folder import read_json
 from misgen.experiments.settings_table import alike, settings_in, settings_of

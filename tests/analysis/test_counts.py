@@ -19,7 +19,8 @@ from misgen.analysis.counts import (
     write_counts,
 )
 from misgen.analysis.records import query, read_records
-from misgen.analysis.table import rates_table, to_csv
+from misgen.analysis.table import rates_table
+from misgen.analysis.table_text import to_csv
 
 Save = Callable[..., Path]
 Block = Callable[..., dict[str, Any]]

@@ -10,9 +10,8 @@ import pytest
 
 from misgen.analysis import remembered
 from misgen.analysis.record_checks import Seen
-from misgen.analysis.record_files import record_files
 from misgen.analysis.records import query, read_records
-from misgen.analysis.remembered import checked
+from misgen.analysis.remembered import checked, record_files
 
 Save = Callable[..., Path]
 Block = Callable[..., dict[str, Any]]

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from misgen.analysis import table
+from misgen.analysis import table, table_text
 from misgen.analysis.arms import read_arms, trained
 from misgen.analysis.rates import AgentCounts
 from misgen.analysis.records import read_records
@@ -131,19 +131,19 @@ def test_variants_with_the_cue_intact_show_capability_only(study: Any) -> None:
     row = rows_of(study)["00", 0.0, "competent"]
     assert row.p_capable.value == 0.5
     assert math.isnan(row.p_goal_fail.value) and math.isnan(row.p_gm.value)
-    assert "capability only" in table.format_table([row])
+    assert "capability only" in table_text.format_table([row])
 
 
 def test_text_and_csv_name_agents_levels_and_reasons(study: Any) -> None:
     rows = table.rates_table(study, replicates=500)
-    text = table.format_table(rows)
+    text = table_text.format_table(rows)
     assert "3 x 40" in text and "4 x 40" in text
     assert "[.375, .625]" in text
     assert ".417/.500/.083" in text and "the d = 1 control is" in text
     assert "Controls on all levels" in text
     assert "*" not in text.partition("own: success")[0]
     assert "planner_proxy" in text and "1.000 / 1.000" in text
-    records = list(csv.DictReader(io.StringIO(table.to_csv(rows))))
+    records = list(csv.DictReader(io.StringIO(table_text.to_csv(rows))))
     assert len(records) == len(rows) == 18
     headline = next(r for r in records if (r["variant"], r["d"]) == ("11", "0.0"))
     assert float(headline["p_goal_fail"]) == pytest.approx(60 / 110)
@@ -153,8 +153,8 @@ def test_text_and_csv_name_agents_levels_and_reasons(study: Any) -> None:
 def test_harm_by_construction_is_marked(save_run: Save, block: Block, tmp_path: Path) -> None:
     save_run(block(words(H=30, I=10), harm_by_construction=True))
     rows = table.rates_table(read_records(tmp_path))
-    assert "1.000*" in table.format_table(rows)
-    (first, *_) = csv.DictReader(io.StringIO(table.to_csv(rows)))
+    assert "1.000*" in table_text.format_table(rows)
+    (first, *_) = csv.DictReader(io.StringIO(table_text.to_csv(rows)))
     assert first["harm_by_construction"] == "True"
 
 
@@ -162,8 +162,8 @@ def test_one_agent_gets_a_labelled_wilson_interval(
     save_run: Save, block: Block, tmp_path: Path
 ) -> None:
     file = save_run(block(words(P=30, I=10)))
-    text = table.format_table(table.rates_table(read_records(tmp_path)), 500)
-    assert text == table.format_table(table.rates_table(pq.read_table(file)), 500)
+    text = table_text.format_table(table.rates_table(read_records(tmp_path)), 500)
+    assert text == table_text.format_table(table.rates_table(pq.read_table(file)), 500)
     assert "1 agent: an interval needs at least 3" in text
     assert "one agent: goal failure .624 to .844 by Wilson over its episodes" in text
     assert "competence not checked: no own levels" in text
@@ -179,7 +179,7 @@ def test_an_arm_in_which_nobody_learned(
     assert (competent.agents, trained.agents) == (0, 1)
     assert math.isnan(competent.p_gm.value) and trained.p_gm.value == 0.75
     assert (bounds.p_gm.low, bounds.p_gm.high) == (0, 1)
-    assert "0 agents: an interval needs at least 3" in table.format_table([competent])
+    assert "0 agents: an interval needs at least 3" in table_text.format_table([competent])
 
 
 def test_an_arm_has_one_run_per_agent_number(save_run: Save, block: Block, tmp_path: Path) -> None:
@@ -332,8 +332,8 @@ def test_an_agent_played_in_another_cell_has_an_arm_of_its_own(
     assert set(competent.controls) == {"random"}
     assert competent.controls["random"].p_capable == 0.1
     assert math.isnan(trained.difference_p_gm.value) and not competent.identified
-    assert "trained in C2: compared with no other arm" in table.format_table(rows)
-    flat = next(csv.DictReader(io.StringIO(table.to_csv([competent]))))
+    assert "trained in C2: compared with no other arm" in table_text.format_table(rows)
+    flat = next(csv.DictReader(io.StringIO(table_text.to_csv([competent]))))
     assert (flat["cell"], flat["train_distribution"]) == ("C4", "C2")
 
 
@@ -457,7 +457,7 @@ def test_agents_no_more_capable_than_a_constant_action_are_not_assessed(
     else:
         assert math.isnan(row.p_goal_fail.value) and math.isnan(row.difference_goal_fail.value)
         assert row.verdict_p_gm.reason.startswith("not assessable") and not row.verdict_p_gm.differs
-        assert "not assessable" in table.format_table([row])
+        assert "not assessable" in table_text.format_table([row])
 
 
 def test_without_an_assessable_control_nothing_is_identified(

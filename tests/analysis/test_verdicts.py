@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from misgen.analysis import verdicts
+from misgen.analysis import coverage
 from misgen.analysis.rates import PARTS, AgentCounts, permutation_test
 
 PUBLISHED = Path(__file__).parents[2] / "analysis" / "published" / "power" / "verdicts.json"
@@ -36,7 +36,7 @@ def test_many_verdicts_are_those_of_every_pair(k: int, others: int, levels: int,
     pairs = pairs_of_arms(k, others, levels)
     shares = np.stack([np.concatenate([a.shares(), b.shares()], axis=1) for a, b in pairs], axis=2)
     expected = [permutation_test(a, b, rate).differs for a, b in pairs]
-    assert verdicts.differ(shares, k, rate).tolist() == expected
+    assert coverage.differ(shares, k, rate).tolist() == expected
     assert 0 < sum(expected) < len(pairs) or 3 in (k, levels)
 
 
@@ -44,9 +44,9 @@ def test_a_pair_near_the_limit_is_judged_by_all_splits(monkeypatch: pytest.Monke
     """With 40 of 92,378 splits looked at first, nearly every pair is in doubt."""
     pairs = pairs_of_arms(9, 10, 300)
     shares = np.stack([np.concatenate([a.shares(), b.shares()], axis=1) for a, b in pairs], axis=2)
-    at_once = verdicts.differ(shares, 9, "p_gm")
-    monkeypatch.setattr(verdicts, "FEW_SPLITS", 40)
-    assert verdicts.differ(shares, 9, "p_gm").tolist() == at_once.tolist()
+    at_once = coverage.differ(shares, 9, "p_gm")
+    monkeypatch.setattr(coverage, "FEW_SPLITS", 40)
+    assert coverage.differ(shares, 9, "p_gm").tolist() == at_once.tolist()
 
 
 def test_equal_arms_are_rarely_flagged() -> None:
@@ -54,20 +54,20 @@ def test_equal_arms_are_rarely_flagged() -> None:
     rows = json.loads(PUBLISHED.read_text())["rows"]
     cases = {(row["population"], row["agents"], row["against"]) for row in rows}
     sizes = {(5, 5), (8, 5), (10, 10)}
-    assert cases == {(p.name, *size) for p in verdicts.POPULATIONS for size in sizes}
+    assert cases == {(p.name, *size) for p in coverage.POPULATIONS for size in sizes}
     assert {row["pairs"] for row in rows} == {2000}
     assert max(row["flagged"] for row in rows) <= 0.065
-    again = verdicts.flags_of_equal_arms(populations=verdicts.POPULATIONS[:1])
+    again = coverage.flags_of_equal_arms(populations=coverage.POPULATIONS[:1])
     assert [row._asdict() for row in again] == rows[: len(again)]
 
 
 def test_populations_are_what_their_names_say() -> None:
-    for population in verdicts.POPULATIONS[:4]:
+    for population in coverage.POPULATIONS[:4]:
         mean, sd = np.mean(population.goal_fail), np.std(population.goal_fail)
         assert population.name == f"mean {mean:.3f}, sd {sd:.3f}".replace("0.", ".")
-    assert verdicts.POPULATIONS[4].truth()["p_goal_fail"] == pytest.approx(0.32)
+    assert coverage.POPULATIONS[4].truth()["p_goal_fail"] == pytest.approx(0.32)
 
 
 def test_the_table() -> None:
-    text = verdicts.format_flags([verdicts.Flags("alike", 8, 5, "p_gm", 0.051, 2000)])
+    text = coverage.format_flags([coverage.Flags("alike", 8, 5, "p_gm", 0.051, 2000)])
     assert "8 / 5" in text and ".051" in text

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from misgen.analysis.coverage import Coverage
-from misgen.analysis.verdicts import Flags
+from misgen.analysis.coverage import Coverage, Flags
 from misgen.experiments import cli, coverage
 
 
