@@ -87,9 +87,12 @@ def quadruples(argument: dict[str, Any], is_kept: bool = True) -> Iterator[Varia
     levels = sample_quadruples(family, cell, quadruple_seeds(argument))
     for pair in PAIRS:
         batches = [levels[name] for name in pair]
-        what = {**_identity(argument), "cell": cell.code, "variants": pair}
         solve_pair = partial(solve_together, batches, seed=argument["eval_seed"])
-        plans, judged = solved(what, batches, solve_pair) if is_kept else solve_pair()
+        if is_kept:
+            what = {**_identity(argument), "cell": cell.code, "variants": pair}
+            plans, judged = solved(what, batches, solve_pair)
+        else:
+            plans, judged = solve_pair()
         for name, plan in zip(pair, plans, strict=True):
             limit = judged * plan.levels.cell.horizon_factor(name)
             yield Variant(name=name, plans=plan, judged=judged, limit=limit)
