@@ -168,17 +168,14 @@ def separability(obs: Array, is_shifted: Array, level: Array) -> Array:
         level: int [m], the same number for a level and its twin.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import cross_val_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     features = obs[:, (obs != obs[0]).any(axis=0)].astype(np.float64)  # constant ones: no weight
-    aucs = []
-    for fit, test in folds(is_shifted, level):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, max_iter=2000))
-        model.fit(features[fit], is_shifted[fit])
-        aucs.append(roc_auc_score(is_shifted[test], model.decision_function(features[test])))
-    return np.array(aucs)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, max_iter=2000))
+    splits = folds(is_shifted, level)
+    return cross_val_score(model, features, is_shifted, scoring="roc_auc", cv=splits)
 
 
 # --- The control arm -----------------------------------------------------------------------------
@@ -192,33 +189,33 @@ def return_drops(counts: Records) -> dict[tuple[str, str, str], tuple[float, int
     Raises:
         ValueError: the agents of a cell were not all trained alike.
     """
-    arms: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    settings: dict[tuple[str, str], set[str]] = {}
-    for family, cell, setting, run, variant, mean in query(counts, _CONTROL_RETURNS):
-        arms.setdefault((family, cell), {}).setdefault(run, {})[variant] = mean
-        settings.setdefault((family, cell), set()).add(setting)
-    for (family, cell), found in settings.items():
-        if len(found) > 1:
+    drops = {}
+    for family, cell, settings, variant, lost in query(counts, _CONTROL_DROPS):
+        if len(settings) > 1:
             raise ValueError(
                 f"the return drop is of one control arm; {family} {cell} has agents of "
-                f"{len(found)} settings: {sorted(found)}; pass the records of one study"
+                f"{len(settings)} settings: {settings}; pass the records of one study"
             )
-    drops = {}
-    for where, agents in arms.items():
-        for variant in SHIFTED:
-            lost = [r["00"] - r[variant] for r in agents.values() if {"00", variant} <= set(r)]
-            if lost:
-                drops[(*where, variant)] = (float(np.mean(lost)), len(lost))
+        if variant is not None:
+            drops[family, cell, variant] = (float(np.mean(lost)), len(lost))
     return drops
 
 
-_CONTROL_RETURNS = """
+_CONTROL_DROPS = """
     with control as (
         select * from records
         where role = 'agent' and method = 'ppo' and d = 1 and q = 1 and variant <> 'own'
             and cell = train_distribution
-        qualify checkpoint_step = max(checkpoint_step) over (partition by family, cell, setting))
-    select family, cell, setting, run_id, variant, mean_return from control order by all"""
+        qualify checkpoint_step = max(checkpoint_step) over (partition by family, cell, setting)
+    ), arm as (
+        select family, cell, list_sort(list(distinct setting)) as settings from control group by all
+    ), lost as (
+        select family, cell, other.variant,
+            list(intact.mean_return - other.mean_return order by run_id) as drops
+        from control intact join control other using (family, cell, run_id)
+        where intact.variant = '00' and other.variant <> '00' group by all)
+    select family, cell, settings, variant, drops from arm left join lost using (family, cell)
+    order by all"""
 
 
 # --- Rows ----------------------------------------------------------------------------------------
