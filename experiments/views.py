@@ -183,11 +183,16 @@ def _runs(results: Path) -> list[dict[str, Any]]:
     rows = []
     for run in found:
         about = next(iter(run.of)) if len(run.of) == 1 else ""
-        row = _about(run, configs[run.id], trained.get(about, {}))
+        training = trained.get(about, {})
+        config = configs[run.id].get("members", [configs[run.id]])[0]  # of several, the first
+        subject = config.get("subject") or _subject(training)
         done = _read(results, run, "done")
-        row |= {"train_id": about if about in trained else None, "seconds": done.get("seconds")}
-        row |= {"cpu_seconds": done.get("cpu_seconds"), "reason": run.reason or None}
-        rows.append(row | dict(settings_in(trained.get(about, {}))))
+        row = {"run_id": run.id, "kind": run.kind, "state": run.state}
+        row |= {"study": config.get("study"), "cell": config.get("cell"), "arm": run.arm}
+        row |= {name: subject.get(name) for name in ("agent_number", "method", "d", "q")}
+        row |= {"train_id": about if about in trained else None}
+        row |= {name: done.get(name) for name in ("seconds", "cpu_seconds")}
+        rows.append(row | {"reason": run.reason or None} | dict(settings_in(training)))
     return rows
 
 
@@ -196,22 +201,12 @@ def _read(results: Path, run: Run, name: str) -> dict[str, Any]:
     return read_json(folder / f"{name}.json") or {}
 
 
-def _about(run: Run, config: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run is for; of several agents, what is said of the first."""
-    one = config.get("members", [config])[0]
-    asked = trained.get("intervention", {})
-    subject = one.get("subject") or {
-        "agent_number": trained.get("train_seed"),
-        "method": trained.get("agent", {}).get("method"),
+def _subject(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Whom a training makes."""
+    asked = training.get("intervention", {})
+    return {
+        "agent_number": training.get("train_seed"),
+        "method": training.get("agent", {}).get("method"),
         "d": asked.get("diversity"),
         "q": asked.get("specification"),
-    }
-    return {
-        "run_id": run.id,
-        "kind": run.kind,
-        "state": run.state,
-        "study": one.get("study"),
-        "cell": one.get("cell"),
-        "arm": run.arm,
-        **{name: subject.get(name) for name in ("agent_number", "method", "d", "q")},
     }
