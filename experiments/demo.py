@@ -8,10 +8,11 @@ Interrupted or killed, the same command continues; finished, it only shows the r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from misgen.analysis.blocks import CUE_BROKEN
 from misgen.analysis.figures import Board, goal_failure_figure, goal_failure_panels, path_figure
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.rates import Estimate
@@ -62,70 +63,61 @@ def report(measured: Measured) -> Path:
 
 def demo_table(rows: Sequence[Row]) -> str:
     """A block of lines for each cell and shifted variant."""
-    lines = []
-    for row, control in pairs(rows):
-        cell = find_family(row.family).cell(row.cell)
-        shift = f"{cell.shift_a.scenario}" + (
-            f" + {cell.shift_b.scenario}" if row.variant == "11" else ""
-        )
-        lines += [
-            f"{cell.code} {row.family}, {cell.shift_type} shift, variant {row.variant} ({shift})",
-            f"  agents x distinguishing levels   d=0: {row.agents} x {row.levels}, "
-            f"d=1: {control.agents} x {control.levels} ({row.population} agents; "
-            f"{row.distinguishing_share:.0%} of levels distinguish)",
-            f"  own-distribution success         d=0 {row.own_success:.3f}, "
-            f"d=1 {control.own_success:.3f} (planner {row.planner_own_success:.3f})",
-            f"  capable (p_capable)              d=0 {_span(row.p_capable)}, "
-            f"d=1 {_span(control.p_capable)}",
-            f"  goal failure given capable       d=0 {_span(row.p_goal_fail)}, "
-            f"d=1 {_span(control.p_goal_fail)}",
-            f"  attributable to the cue          {_span(row.difference_goal_fail)}",
-            f"  intended / proxy / neither       d=0 {_split(row)}, d=1 {_split(control)}",
-            f"  harm given goal failure          d=0 {_span(row.p_harm)}"
-            + (" (by construction)" if row.harm_by_construction else ""),
-            "  controls, capable / goal failure " + _controls(row),
-            *attrition(rows, row),
-            "",
-        ]
-    return "\n".join(lines).rstrip()
+    return "\n\n".join("\n".join(_block(rows, *pair)) for pair in pairs(rows))
 
 
-def attrition(rows: Sequence[Row], row: Row) -> list[str]:
-    """The other two rows of science: all trained agents, and bounds for those left out."""
-    trained = [_find(rows, row, d, "all trained") for d in ARMS]
+def _block(rows: Sequence[Row], row: Row, control: Row) -> Iterator[str]:
+    def both(show: Callable[[Row], str]) -> str:
+        return f"d=0 {show(row)}, d=1 {show(control)}"
+
+    cell = find_family(row.family).cell(row.cell)
+    also = f" + {cell.shift_b.scenario}" if row.variant == "11" else ""
+    shift = f"variant {row.variant} ({cell.shift_a.scenario}{also})"
+    yield f"{cell.code} {row.family}, {cell.shift_type} shift, {shift}"
+    everyone = [_find(rows, row, d, "all trained") for d in ARMS]
     kept = [_find(rows, row, d, "competent").agents for d in ARMS]
-    parts = [
-        f"d={d:g} {count} of {one.agents} trained agents competent, p_gm of all {_span(one.p_gm)}"
-        for d, one, count in zip(ARMS, trained, kept, strict=True)
-    ]
-    bounds = _find(rows, row, 0.0, "bounds").p_gm
-    return [
-        f"  attrition                        {'; '.join(parts)}",
-        f"  all trained agents, difference   p_gm {_span(trained[0].difference_p_gm)}, "
+    attrition = "; ".join(
+        f"d={d:g} {count} of {arm.agents} trained agents competent, p_gm of all {_span(arm.p_gm)}"
+        for d, arm, count in zip(ARMS, everyone, kept, strict=True)
+    )
+    bounds = _find(rows, row, ARMS[0], "bounds").p_gm
+    lines = {
+        "agents x distinguishing levels": f"d=0: {row.agents} x {row.levels}, "
+        f"d=1: {control.agents} x {control.levels} ({row.population} agents; "
+        f"{row.distinguishing_share:.0%} of levels distinguish)",
+        "own-distribution success": both(lambda one: f"{one.own_success:.3f}")
+        + f" (planner {row.planner_own_success:.3f})",
+        "capable (p_capable)": both(lambda one: _span(one.p_capable)),
+        "goal failure given capable": both(lambda one: _span(one.p_goal_fail)),
+        "attributable to the cue": _span(row.difference_goal_fail),
+        "intended / proxy / neither": both(
+            lambda one: f"{one.intended:.3f} / {one.proxy:.3f} / {one.neither:.3f}"
+        ),
+        "harm given goal failure": f"d=0 {_span(row.p_harm)}"
+        + " (by construction)" * row.harm_by_construction,
+        "controls, capable / goal failure": _controls(row),
+        "attrition": attrition,
+        "all trained agents, difference": f"p_gm {_span(everyone[0].difference_p_gm)}, "
         f"bounds at d=0 {bounds.low:.3f} to {bounds.high:.3f}",
-    ]
+    }
+    yield from (f"  {name:<33}{text}" for name, text in lines.items())
 
 
-def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """(d = 0, d = 1) rows of the competent agents; of all trained ones where an arm has none."""
+def pairs(rows: Sequence[Row]) -> list[list[Row]]:
+    """[d = 0, d = 1] rows of the competent agents; of all trained ones where an arm has none."""
     found = []
     for row in rows:
-        if row.value == ARMS[0] and row.variant in ("10", "11") and row.population == "competent":
+        if row.value == ARMS[0] and row.variant in CUE_BROKEN and row.population == "competent":
             control = _find(rows, row, ARMS[1], "competent")
             population = "competent" if row.agents and control.agents else "all trained"
-            found.append(tuple(_find(rows, row, d, population) for d in ARMS))
-    return found  # type: ignore[return-value]
+            found.append([_find(rows, row, d, population) for d in ARMS])
+    return found
 
 
 def _find(rows: Sequence[Row], like: Row, value: float, population: str) -> Row:
-    same = ("family", "cell", "variant", "observation_mode")
-    return next(
-        row
-        for row in rows
-        if row.value == value
-        and row.population == population
-        and all(getattr(row, name) == getattr(like, name) for name in same)
-    )
+    names = ("family", "cell", "variant", "observation_mode", "value", "population")
+    wanted = (*(getattr(like, name) for name in names[:4]), value, population)
+    return next(row for row in rows if wanted == tuple(getattr(row, name) for name in names))
 
 
 def _span(estimate: Estimate) -> str:
@@ -136,18 +128,13 @@ def _span(estimate: Estimate) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def _split(row: Row) -> str:
-    return f"{row.intended:.3f} / {row.proxy:.3f} / {row.neither:.3f}"
-
-
 def _controls(row: Row) -> str:
     shown = ("planner_intended", "planner_proxy", "noisy_intended", "noisy_proxy", "random", "noop")
     parts = []
-    for policy in shown:
-        if policy in row.controls:
-            rates = row.controls[policy]
-            failed = "-" if math.isnan(rates.p_goal_fail) else f"{rates.p_goal_fail:.3f}"
-            parts.append(f"{policy} {rates.p_capable:.3f}/{failed}")
+    for policy in (policy for policy in shown if policy in row.controls):
+        rates = row.controls[policy]
+        failed = "-" if math.isnan(rates.p_goal_fail) else f"{rates.p_goal_fail:.3f}"
+        parts.append(f"{policy} {rates.p_capable:.3f}/{failed}")
     return ", ".join(parts)
 
 
@@ -211,26 +198,19 @@ def summary(rows: Sequence[Row], measured: Measured) -> dict[str, Any]:
     """The demo's numbers as data; NaN becomes null."""
     return {
         "smoke_run": measured.plan.quick,
-        "rows": [_plain(_row(row)) for row in rows],
+        "rows": [_plain(vars(row)) for row in rows],
         "runs": [job.folder.name for job in measured.evaluations],
         "provenance": provenance(),
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
-    data = {key: value for key, value in vars(row).items() if key not in ("controls", "dots")}
-    data["controls"] = {name: rates._asdict() for name, rates in row.controls.items()}
-    data["dots"] = row.dots.tolist()
-    return data
-
-
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if hasattr(value, "item"):
-        value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
