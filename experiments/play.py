@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 import numpy as np
@@ -20,6 +21,7 @@ from misgen.experiments.cell_choice import choose_one, where_help
 from misgen.experiments.cells import beside, quadruple
 from misgen.experiments.cli import Parser
 from misgen.experiments.keyboard import read_key, screen
+from misgen.experiments.plays import Place
 
 POLICIES = ("human", "planner", "proxy", "random")
 WATCH_DELAY_S = 0.15
@@ -37,6 +39,8 @@ for _name, _arrow, _letter in zip(DIRECTIONS, b"ABDC", b"wsad", strict=True):
     KEYS |= {b"\x1b[1;2%c" % _arrow: _jump, b"%c" % (_letter - 32): _jump}
 
 Act = Callable[[BatchEnv], int]
+Colour = tuple[int, int, int]
+Marks = Mapping[Place, Colour]
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Session:
     env: BatchEnv
     act: Act | None
     title: str
-    marks: Mapping[tuple[int, int], tuple[int, int, int]] = field(default_factory=dict)
+    marks: Marks = field(default_factory=dict)
     ending: str = ""
 
     @property
@@ -251,24 +255,17 @@ def _account(session: Session) -> str:
     )
 
 
-def paint(
-    family: Family,
-    cells: Array,
-    tint: int = 0,
-    marks: Mapping[tuple[int, int], tuple[int, int, int]] | None = None,
-) -> str:
+def paint(family: Family, cells: Array, tint: int = 0, marks: Marks = MappingProxyType({})) -> str:
     """Squares ([rows, cols], bit per plane) as text: the foremost plane of each; see `show`. marks:
     squares that have another colour."""
     if tint == 0:
         return render.text(family, cells)
-    marks = marks or {}
     signs = [" ", *map(_glyph, family.planes)]
     inks = [(0, 0, 0), *(plane.colour for plane in family.planes)]
     lines = [""] * len(cells)
     for row, col in np.ndindex(*cells.shape):
         plane = int(cells[row, col]).bit_length()
-        colour = marks.get((row, col), inks[plane])
-        lines[row] += _tinted(signs[plane].ljust(tint), colour)
+        lines[row] += _tinted(signs[plane].ljust(tint), marks.get((row, col), inks[plane]))
     return "\n".join(lines)
 
 
@@ -276,15 +273,14 @@ def _glyph(plane: Plane) -> str:
     return render.GLYPHS.get(plane.name, plane.name[0])
 
 
-def _tile(plane: Plane, tint: int) -> str:
-    return _tinted(_glyph(plane).ljust(tint), plane.colour) if tint else _glyph(plane)
-
-
-def _tinted(text: str, rgb: tuple[int, int, int]) -> str:
+def _tinted(text: str, rgb: Colour) -> str:
     ink = 30 if sum(rgb) > 200 else 97  # black or white
     return f"\x1b[{ink};48;2;{rgb[0]};{rgb[1]};{rgb[2]}m{text}\x1b[0m"
 
 
 def _legend(family: Family, tint: int) -> str:
-    signs = [f"{_tile(plane, tint)} {plane.name}" for plane in family.planes]
+    signs = []
+    for plane in family.planes:
+        glyph = _glyph(plane).ljust(tint)
+        signs.append(f"{_tinted(glyph, plane.colour) if tint else glyph} {plane.name}")
     return "\n".join("  ".join(signs[k : k + 6]) for k in range(0, len(signs), 6))
