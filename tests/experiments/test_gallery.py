@@ -11,8 +11,8 @@ from misgen.envs.core.types import Goal
 from misgen.envs.families import FAMILIES, find_cell
 from misgen.experiments import gallery
 from misgen.experiments.cli import main
+from misgen.experiments.gallery import ENVS, filled
 from misgen.experiments.gallery_pictures import animation, example, still
-from misgen.experiments.gallery_text import ENVS, filled
 from misgen.experiments.plays import Play, is_complete, marked_places
 
 FOLDER = ENVS / "gallery"
