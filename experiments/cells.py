@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from misgen.analysis.figures import Board
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.text import aligned
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
 from misgen.envs.core.gym_env import make_distribution
 from misgen.envs.core.levels import Levels, sample_levels, sample_quadruples
-from misgen.envs.core.render import agent_squares, picture, visible_modes
+from misgen.envs.core.render import picture, visible_modes
 from misgen.envs.core.types import Array, Cell, Shift
 from misgen.envs.families import FAMILIES
 from misgen.experiments.cell_choice import choose, where_help
 from misgen.experiments.cli import Parser
+from misgen.experiments.plays import Place, is_disturbed, replayed
 
 if TYPE_CHECKING:  # imports matplotlib: a second, for pictures only
     from misgen.analysis.figures import Board
@@ -51,7 +52,9 @@ def main(argv: list[str]) -> int:
     if options.png:
         from misgen.analysis.figures import path_figure
 
-        atomic_write_bytes(Path(options.png), path_figure(boards(family, cell, options.seed)))
+        levels = sample_quadruples(family, cell, [options.seed])
+        boards = [draw_path(levels[variant], title) for variant, title in TITLES.items()]
+        atomic_write_bytes(Path(options.png), path_figure(boards))
         print(f"\npicture: {options.png}")
     return 0
 
@@ -126,16 +129,7 @@ def quadruple(family: Family, cell: Cell, seed: int) -> str:
 
 def beside(left: list[str], right: list[str], width: int) -> list[str]:
     """Two columns of text. width: of the left one; escape codes do not count."""
-    size = max(len(left), len(right))
-    left = [line.ljust(width) for line in left] + [" " * width] * (size - len(left))
-    right = right + [""] * (size - len(right))
-    return [f"{a}   {b}".rstrip() for a, b in zip(left, right, strict=True)]
-
-
-def boards(family: Family, cell: Cell, seed: int) -> list[Board]:
-    """The four variants of a level as pictures."""
-    quadruples = sample_quadruples(family, cell, [seed])
-    return [draw_path(quadruples[variant], title) for variant, title in TITLES.items()]
+    return [f"{a:<{width}}   {b}".rstrip() for a, b in zip_longest(left, right, fillvalue="")]
 
 
 def draw_path(levels: Levels, title: str, actions: bytes = b"") -> Board:
@@ -159,31 +153,11 @@ def level_picture(levels: Levels) -> Array:
     board = BatchEnv.on(levels).whole_level(0)
     if board is None:
         raise ValueError(f"{family.name} declares no `paint`, so its levels cannot be drawn whole")
-    unseen = "disturbed" in levels.level._fields and bool(levels.level.disturbed[0])
-    return picture(family, board, PX, unseen)
+    return picture(family, board, PX, is_disturbed(levels))
 
 
-def walk(levels: Levels, actions: Sequence[bytes]) -> list[list[tuple[int, int]]]:
-    """The same as `walks` for several recordings on the one level of a batch."""
-    return walks(levels.take(np.zeros(len(actions), int)), actions)
-
-
-def walks(levels: Levels, actions: Sequence[bytes]) -> list[list[tuple[int, int]]]:
-    """Where the agent stands at the start and after each of its recorded actions, (row, column),
-    one recording a level. Out of sight it stays where it was."""
-    env = BatchEnv.on(levels, [max(len(taken), 1) for taken in actions])
-    starts = (agent_place(levels.family, env.whole_level(i)) for i in range(len(actions)))
-    places = [[start or (0, 0)] for start in starts]
-    for step in range(max(map(len, actions), default=0)):
-        env.step(np.array([taken[step] if step < len(taken) else 0 for taken in actions]))
-        for i, taken in enumerate(actions):
-            if step < len(taken):
-                seen = agent_place(levels.family, env.whole_level(i))
-                places[i].append(seen or places[i][-1])
-    return places
-
-
-def agent_place(family: Family, cells: Array | None) -> tuple[int, int] | None:
-    """Row and column of the agent in a whole level; None where it is not to be seen."""
-    found = [] if cells is None else agent_squares(family, cells)
-    return (found[0][0], found[0][1]) if found else None
+def walk(levels: Levels, actions: Sequence[bytes]) -> list[list[Place]]:
+    """Where the agent stands at the start and after each of its recorded actions, for several
+    recordings on the one level of a batch. Out of sight it stays where it was."""
+    repeated = levels.take(np.zeros(len(actions), int))
+    return [play.places for play in replayed(repeated, actions)]

@@ -7,37 +7,53 @@ the levels on which `misgen evaluate` plays the agent; what it shows is the reco
 from __future__ import annotations
 
 import shlex
+import shutil
+import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from PIL import Image
 
 from misgen.analysis.files import atomic_write_bytes
+from misgen.analysis.study import film_of
 from misgen.envs.core.family import Family
 from misgen.envs.core.types import VARIANTS, Cell
-from misgen.experiments.board_drawing import COLOURS, INK
+from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import choose_one, where_help
 from misgen.experiments.cli import Parser
-from misgen.experiments.film_files import check_ending, encoded
-from misgen.experiments.film_panels import Lane, Panel, Script
-from misgen.experiments.level_states import level_states, marks
-from misgen.experiments.plays import Play, no_pictures, replayed, settled_at
+from misgen.experiments.drawing import gif, png
+from misgen.experiments.film_panels import Panel, Script, frame, length
+from misgen.experiments.level_states import LevelStates, marks
+from misgen.experiments.plays import is_disturbed, no_pictures
 from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import RESULTS_HELP, results_root, write_json
-from misgen.experiments.shown_agents import AGENT_HELP, INTENDED, PROXY, Actor, choose_agents
-from misgen.experiments.shown_levels import Block, Ending, Played
+from misgen.experiments.shown_agents import (
+    AGENT_HELP,
+    INTENDED,
+    PROXY,
+    Actor,
+    actor_of,
+    choose_agents,
+)
+from misgen.experiments.shown_levels import TITLES, Shown
+from misgen.experiments.train import CHECKPOINT, train_folder
+
+if TYPE_CHECKING:
+    from misgen.experiments.study import Measured
 
 MOST_AGENTS = 3
-LINGER = 3  # steps that are shown after an outcome is settled
-TITLES = {
-    "00": "00: cue intact, as in training",
-    "10": "10: cue broken",
-    "01": "01: other context, cue intact",
-    "11": "11: other context, cue broken",
-}
-SAID = {"intended": "INTENDED GOAL", "no success": "NO SUCCESS"}
+ENDINGS = (".gif", ".mp4", ".png")
+FRAME_MS, FIRST_MS, LAST_MS = 200, 2400, 5000
+EVERY_STEP, MORE_FRAMES = 48, 24  # frames a step; then the rest in so many
+MP4_FPS = 25
+LEGEND = {"intended": "intended goal", "proxy": "proxy"}
+NOTES = (
+    "A planner knows the level and takes a shortest way to its goal. Harm: at least half of the "
+    "attainable reward is lost."
+)
 
 
 def main(argv: list[str]) -> int:
@@ -58,7 +74,7 @@ def main(argv: list[str]) -> int:
     if options.json:
         write_facts(options.json, facts, ["misgen", "film", *argv])
     for panel in script.panels:
-        endings = (f"{lane.names[1]}: {said(lane)}" for lane in panel.lanes)
+        endings = (f"{lane.actor.name}: {lane.said}" for lane in panel.lanes)
         print(f"{panel.title:<32}{'; '.join(endings)}")
     print(f"{file} ({file.stat().st_size / 1000:,.0f} kB)")
     return 0
@@ -66,7 +82,7 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="misgen film", description=__doc__, epilog=f"{Block.show.__doc__} {RESULTS_HELP}"
+        prog="misgen film", description=__doc__, epilog=f"{Shown.show.__doc__} {RESULTS_HELP}"
     )
     add = parser.add_argument
     add("where", nargs="*", metavar="CELL", help=where_help())
@@ -93,6 +109,20 @@ def default_file(cell: Cell, agents: Sequence[Actor], ending: str) -> Path:
     return results_root() / "films" / f"{cell.code}_{who}{ending}"
 
 
+def write_study_films(measured: Measured, folder: Path) -> None:
+    """Of each cell whose film the folder lacks and whose levels can be drawn: the first agent of
+    the first arm. A smoke run has none."""
+    arm = next(iter(measured.plan.study.arms))
+    for code in () if measured.plan.quick else measured.plan.cells:
+        file = folder / film_of(code)
+        here = [config for config in measured.configs.get(arm, ()) if config.cell == code]
+        family, cell = find_cell(code)
+        if here and not file.is_file() and family.paint is not None:
+            agent = actor_of(train_folder(here[0]).path / CHECKPOINT, family)
+            script, _ = direct(family, cell, [agent])
+            atomic_write_bytes(file, encoded(script, ".gif"))
+
+
 # --- What is shown -------------------------------------------------------------------------------
 
 
@@ -100,126 +130,94 @@ def direct(
     family: Family, cell: Cell, agents: Sequence[Actor], variants: Sequence[str] = VARIANTS
 ) -> tuple[Script, dict[str, Any]]:
     """The film of some agents, or of the planners, and what it shows as JSON data."""
-    block = Block(family, cell, agents[0].number if agents else 0)
-    shown = [
-        block.played(actor) for actor in ([*agents, INTENDED] if agents else (INTENDED, PROXY))
-    ]
-    row, rule = block.show(shown[0] if agents else None)
-    panels = [_panel(variant, row, [played[variant] for played in shown]) for variant in variants]
-    legend = {goal: f"{_GOALS[goal]}: {cell.goals[goal].name}" for goal in _GOALS}
+    actors = [*agents, INTENDED] if agents else [INTENDED, PROXY]
+    shown = Shown(family, cell, actors)
+    panels = [_panel(shown, variant) for variant in variants]
+    goals = {goal: f"{words}: {cell.goals[goal].name}" for goal, words in LEGEND.items()}
     script = Script(
         family=family,
-        heading=heading(cell, agents),
-        words=training(cell, agents) + (f" {_tally(block, shown[0])}" if agents else ""),
-        legend={**legend, "cost": "costs reward"},
+        heading=shown.heading,
+        words=shown.training + (f" {_tally(shown)}" if agents else ""),
+        legend={**goals, "cost": "costs reward"},
         panels=panels,
-        notes=f"Level seed {block.seed(row)}: {rule}. {_NOTES}",
+        notes=f"Level seed {shown.seed}: {shown.rule}. {NOTES}",
     )
-    facts = {
-        "cell": cell.code,
-        "family_version": family.version,
-        "level_seed": block.seed(row),
-        "rule": rule,
-        "agents": [each.facts for each in agents],
-        "endings": {
-            variant: {lane.names[1]: said(lane) for lane in panel.lanes}
-            for variant, panel in zip(variants, panels, strict=True)
-        },
+    endings = {
+        variant: {lane.actor.name: lane.said for lane in panel.lanes}
+        for variant, panel in zip(variants, panels, strict=True)
     }
-    return script, facts
+    return script, {**shown.facts, "family_version": family.version, "endings": endings}
 
 
-_GOALS = {"intended": "intended goal", "proxy": "proxy"}
-
-
-def heading(cell: Cell, agents: Sequence[Actor]) -> str:
-    """What a picture is about."""
-    asks = f"{cell.code}, which goal did it learn" if agents else cell.code
-    return f"{asks}: {cell.intended.name}, or {cell.proxy.name}?"
-
-
-def training(cell: Cell, agents: Sequence[Actor]) -> str:
-    """How the agents were trained, in words."""
-    if not agents:
-        return f"No agent: the planner of each goal. In training {cell.cue.description}."
-    said = (f"{agent.name.capitalize()} was trained {_where(agent, cell)}." for agent in agents)
-    return " ".join(said)
-
-
-def _where(agent: Actor, cell: Cell) -> str:
-    cue = cell.cue.description
-    if agent.trained != cell.code:
-        return f"in cell {agent.trained}"
-    where = {0.0: f"only where {cue}", 1.0: f"where only by chance {cue}"}
-    return where.get(agent.d, f"where, but for {agent.d:.0%} of the levels, {cue}")
-
-
-_NOTES = (
-    "A planner knows the level and takes a shortest way to its goal. Harm: at least half of the "
-    "attainable reward is lost."
-)
-
-
-def _tally(block: Block, played: Mapping[str, Played]) -> str:
+def _tally(shown: Shown) -> str:
     """What the first agent did wherever the goals are told apart."""
-    counts = block.tally(played["10"])
-    words = ", ".join(f"{word} {counts[word]}" for word in ("intended", "proxy", "neither"))
-    name = played["10"].actor.name.capitalize()
-    return f"{name} on all {len(block.chosen)} levels like 10: {words}."
+    found = [shown.played[0]["10"][row].word for row in shown.chosen]
+    words = ", ".join(f"{word} {found.count(word)}" for word in ("intended", "proxy", "neither"))
+    return f"{shown.agents[0].name.capitalize()} on all {len(found)} levels like 10: {words}."
 
 
-def _panel(variant: str, row: int, shown: Sequence[Played]) -> Panel:
-    levels = shown[0].variant.levels.take(np.array([row]))
-    cell = levels.cell
+def _panel(shown: Shown, variant: str) -> Panel:
+    levels, cell = shown.level(variant), shown.cell
     a, b = cell.shift_a.description, cell.shift_b.description
     return Panel(
         title=TITLES[variant],
         words={"00": cell.cue.description, "10": a, "01": b, "11": f"{b}; {a}"}[variant],
-        lanes=[_lane(played, row) for played in shown],
-        marks=marks(level_states(levels)),
-        unseen="disturbed" in levels.level._fields and bool(levels.level.disturbed[0]),
+        lanes=[played[variant][shown.row] for played in shown.played],
+        marks=marks(LevelStates(levels)),
+        unseen=is_disturbed(levels),
     )
 
 
-def shown_play(played: Played, row: int) -> Play:
-    """An episode on one level of a variant, until a little after its outcome was settled."""
-    levels = played.variant.levels.take(np.array([row]))
-    play = replayed(levels, played.episodes.actions[row])
-    return play.first(settled_at(play, levels, int(played.variant.judged[row])) + LINGER + 1)
+# --- Files ----------------------------------------------------------------------------------------
 
 
-def _lane(played: Played, row: int) -> Lane:
-    ending = played.endings[row]
-    return Lane(
-        names=_names(played.actor),
-        colour=COLOURS.get(played.actor.goal, INK),
-        play=shown_play(played, row),
-        endings=endings_of(ending, played.variant.levels.cell),
-        is_harmful=ending.is_harmful,
-        reached="intended" if ending.word in ("intended", "success") else "",
+def check_ending(file: Path | None) -> None:
+    """ValueError where a film cannot be written to a file of this name; None is a GIF."""
+    ending = ".gif" if file is None else file.suffix.lower()
+    if ending not in ENDINGS:
+        raise ValueError(
+            f"a film is written as {', '.join(ENDINGS)}; got {str(file)!r}; give --out another "
+            "ending"
+        )
+    if ending == ".mp4" and shutil.which("ffmpeg") is None:
+        raise ValueError(
+            "an MP4 is made by the program ffmpeg, and there is none on PATH; install it, or write "
+            "a .gif"
+        )
+
+
+def frame_steps(steps: int) -> list[int]:
+    """The steps that have a frame: all at first, fewer in what is left of a long episode."""
+    stride = max(1, -(-(steps - EVERY_STEP) // MORE_FRAMES))
+    return [*range(min(steps, EVERY_STEP)), *range(EVERY_STEP, steps, stride), steps]
+
+
+def encoded(script: Script, ending: str) -> bytes:
+    """The film as a file of one of ENDINGS."""
+    if ending == ".png":
+        return png(frame(script, length(script)))
+    steps = frame_steps(length(script))
+    frames = [frame(script, step) for step in steps]
+    shown_ms = [FIRST_MS, *[FRAME_MS] * (len(steps) - 2), LAST_MS]
+    return (gif if ending == ".gif" else _mp4)(frames, shown_ms)
+
+
+def _mp4(frames: Sequence[Image.Image], shown_ms: Sequence[int]) -> bytes:
+    """By ffmpeg; H.264 takes even sizes, so an odd last line is left out."""
+    width, height = frames[0].width // 2 * 2, frames[0].height // 2 * 2
+    raw = b"".join(
+        each.crop((0, 0, width, height)).tobytes() * round(ms * MP4_FPS / 1000)
+        for each, ms in zip(frames, shown_ms, strict=True)
     )
-
-
-def _names(actor: Actor) -> Sequence[str]:
-    """What an actor is called, the longest first."""
-    if actor.is_agent:
-        return [f"{actor.name}: what it does", actor.name]
-    asks = "what was wanted" if actor.goal == "intended" else "what the cue says"
-    return [f"{actor.name}: {asks}", actor.name, "planner"]
-
-
-def endings_of(ending: Ending, cell: Cell) -> Sequence[str]:
-    """What an ending is called, the longest first."""
-    said = SAID.get(ending.word, ending.word.upper())
-    if ending.why:
-        return [f"{said}: {ending.why}"]
-    if ending.word == "success":
-        return [f"{said}: here the goals agree", said]
-    return (
-        [f"{said}: {cell.goals[ending.word].name}", said] if ending.word in cell.goals else [said]
-    )
-
-
-def said(lane: Lane) -> str:
-    """How a lane ended, in short."""
-    return lane.endings[-1] + ", HARM" * lane.is_harmful
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "film.mp4"
+        command = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+        command += ["-s", f"{width}x{height}", "-r", str(MP4_FPS), "-i", "-"]
+        command += ["-pix_fmt", "yuv420p", "-movflags", "+faststart", str(file)]
+        done = subprocess.run(command, input=raw, capture_output=True, check=False)
+        if done.returncode:
+            raise ValueError(
+                f"ffmpeg failed: {done.stderr.decode(errors='replace').strip()[-300:]}; write "
+                "a .gif"
+            )
+        return file.read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -14,11 +15,21 @@ from misgen.envs.core.family import Family
 from misgen.envs.core.levels import sample_levels, variant_distribution
 from misgen.envs.core.plans import GOALS, Plans, is_distinguishing, solve_together
 from misgen.envs.core.render import picture
-from misgen.envs.core.types import Array, Cell
-from misgen.experiments.board_drawing import BACK, COLOURS, DIM, EDGE, INK, font, outline, trail
+from misgen.envs.core.types import Cell
 from misgen.experiments.cells import TITLES
-from misgen.experiments.picture_files import gif, png
-from misgen.experiments.plays import Place, Play, is_complete, marked_places
+from misgen.experiments.drawing import (
+    BACK,
+    COLOURS,
+    DIM,
+    INK,
+    font,
+    framed,
+    gif,
+    outline,
+    png,
+    trail,
+)
+from misgen.experiments.plays import Play, is_complete, marked_places
 
 VARIANTS = ("00", "10")  # the columns of a picture
 SEEDS = 40  # held-out levels among which the example is chosen
@@ -39,6 +50,19 @@ class Example:
     seed: int
     hashes: dict[str, int]  # variant -> identity of the level
     plays: dict[tuple[str, str], Play]  # (goal, variant)
+
+    @property
+    def square_px(self) -> int:
+        """Of a square: a multiple of the size of sprites."""
+        return 8 * max(1, BOARD_PX // (8 * self._cols))
+
+    @property
+    def column_px(self) -> int:
+        return max(190, self._cols * self.square_px)
+
+    @property
+    def _cols(self) -> int:
+        return self.plays["proxy", "00"].boards[0].shape[1]
 
 
 # The level and the plays
@@ -86,10 +110,10 @@ def _play(plans: Plans, number: int, goal: str) -> Play:
     levels, wanted = plans.levels, plans.levels.cell.goals[goal]
     env = BatchEnv.on(levels.take(np.array([number])), MOST_STEPS)
     play = Play()
-    play.note(env, 0)
+    play.note(env)
     while not (env.episode.done[0] or is_complete(wanted, play)):
-        action = plans.action_mask(env, goal)[0].argmax()
-        play.note(env, int(env.step(np.array([action])).events[0]))
+        env.step(plans.action_mask(env, goal).argmax(axis=1))
+        play.note(env)
     return play
 
 
@@ -103,124 +127,86 @@ def cue_planes(shown: Example) -> list[str]:
 # Pictures
 
 
+class _View(NamedTuple):
+    """One board of a picture. goal: whose way is drawn, or "". notes: lines below."""
+
+    variant: str
+    goal: str
+    step: int
+    notes: Sequence[str]
+
+
 def still(shown: Example) -> bytes:
     """PNG: the level at the start in both variants, with the ends of both goals."""
-    sheet = Sheet(shown, rows=1, above=2, below=_notes(shown))
-    for line, goal in enumerate(GOALS):
-        sheet.name_goal(goal, MARGIN_PX + line * LINE_PX)
-    for column, variant in enumerate(VARIANTS):
-        board = shown.plays["intended", variant].boards[0]
-        sheet.put_board(column, 0, board)
-        for goal in GOALS:
-            sheet.mark(column, 0, goal, variant)
-        for line, text in enumerate(_notes(shown)[column]):
-            sheet.write_below(column, 0, line, text)
-    return png(sheet.image)
-
-
-def _notes(shown: Example) -> list[list[str]]:
-    """What is said below the two boards, as lines."""
-    chars = int(Sheet.width_of(shown) / 6.4)
-    cell = shown.cell
-    return [textwrap.wrap(text, chars) for text in (cell.cue.description, cell.shift_a.description)]
+    chars, cell = int(shown.column_px / 6.4), shown.cell
+    said = (cell.cue.description, cell.shift_a.description)
+    views = [
+        _View(variant, "", 0, textwrap.wrap(text, chars))
+        for variant, text in zip(VARIANTS, said, strict=True)
+    ]
+    return png(_sheet(shown, [views]))
 
 
 def animation(shown: Example) -> bytes:
     """GIF: above the planner of the intended goal, below that of the proxy, in both variants."""
     length = max(len(play.boards) for play in shown.plays.values())
-    frames = [_frame(shown, step) for step in range(length)]
+    frames = [
+        _sheet(shown, [[_at_step(shown, goal, v, step) for v in VARIANTS] for goal in GOALS])
+        for step in range(length)
+    ]
     return gif(frames, [FIRST_MS, *[FRAME_MS] * (length - 2), LAST_MS])
 
 
-def _frame(shown: Example, step: int) -> Image.Image:
-    sheet = Sheet(shown, rows=2, above=0, below=[[""], [""]])
-    for row, goal in enumerate(GOALS):
-        sheet.name_goal(goal, sheet.top(row) - LINE_PX - 2)
-        for column, variant in enumerate(VARIANTS):
-            play = shown.plays[goal, variant]
-            now = min(step, len(play.boards) - 1)
-            sheet.put_board(column, row, play.boards[now])
-            for marked in GOALS:
-                sheet.mark(column, row, marked, variant)
-            sheet.trace(column, row, goal, play.places[: now + 1])
-            ends = "complete at " if now == len(play.boards) - 1 else ""
-            text = f"{ends}step {now}, reward {play.earned[now]:g}"
-            sheet.write_below(column, row, 0, text)
-    return sheet.image
+def _at_step(shown: Example, goal: str, variant: str, step: int) -> _View:
+    play = shown.plays[goal, variant]
+    now = min(step, len(play.boards) - 1)
+    ends = "complete at " if now == len(play.boards) - 1 else ""
+    return _View(variant, goal, now, [f"{ends}step {now}, reward {play.earned[now]:g}"])
 
 
-class Sheet:
-    """A picture of boards in two columns, one for each of VARIANTS."""
+def _sheet(shown: Example, rows: Sequence[Sequence[_View]]) -> Image.Image:
+    """Rows of boards in a column for each of VARIANTS; both goals are named above a single row,
+    else each above its row."""
+    above = len(GOALS) * LINE_PX if len(rows) == 1 else 0
+    label = 0 if len(rows) == 1 else LINE_PX + 2
+    head = MARGIN_PX + above + LINE_PX + 4
+    board_px = shown.plays["proxy", "00"].boards[0].shape[0] * shown.square_px
+    row_px = label + board_px + max(len(view.notes) for view in rows[0]) * LINE_PX + 6
+    width = 2 * (MARGIN_PX + shown.column_px) + GAP_PX
+    image = Image.new("RGB", (width, head + len(rows) * row_px + MARGIN_PX), BACK)
+    draw = ImageDraw.Draw(image)
+    left = {v: MARGIN_PX + k * (shown.column_px + GAP_PX) for k, v in enumerate(VARIANTS)}
+    for variant, x in left.items():
+        draw.text((x, head - LINE_PX - 2), TITLES[variant], fill=INK, font=font(12))
+    for k, goal in enumerate(GOALS):
+        y = head + k * row_px if label else MARGIN_PX + k * LINE_PX
+        _name_goal(draw, shown.cell, goal, y)
+    for k, row in enumerate(rows):
+        y = head + k * row_px + label
+        for view in row:
+            _board(image, shown, view, left[view.variant], y)
+            for line, text in enumerate(view.notes):
+                at = (left[view.variant], y + board_px + 3 + line * LINE_PX)
+                draw.text(at, text, fill=DIM, font=font(12))
+    return image
 
-    def __init__(self, shown: Example, rows: int, above: int, below: list[list[str]]) -> None:
-        self.shown = shown
-        self.px = self.square_px(shown)
-        self.board_rows, self.board_cols = shown.plays["proxy", "00"].boards[0].shape
-        self.head = MARGIN_PX + (above + 1) * LINE_PX + 4
-        self.labelled = rows > 1
-        notes = max(map(len, below)) * LINE_PX
-        self.row_px = self.labelled * (LINE_PX + 2) + self.board_rows * self.px + notes + 6
-        self.column_px = self.width_of(shown)
-        size = (
-            2 * MARGIN_PX + 2 * self.column_px + GAP_PX,
-            self.head + rows * self.row_px + MARGIN_PX,
-        )
-        self.image = Image.new("RGB", size, BACK)
-        self.draw = ImageDraw.Draw(self.image)
-        self.font = font(12)
-        for column, variant in enumerate(VARIANTS):
-            self.write(self.left(column), self.head - LINE_PX - 2, TITLES[variant])
 
-    @staticmethod
-    def square_px(shown: Example) -> int:
-        """Of a square: a multiple of the size of sprites."""
-        cols = shown.plays["proxy", "00"].boards[0].shape[1]
-        return 8 * max(1, BOARD_PX // (8 * cols))
+def _name_goal(draw: ImageDraw.ImageDraw, cell: Cell, goal: str, y: int) -> None:
+    """The legend of a mark."""
+    box = (MARGIN_PX, y + 3, MARGIN_PX + 9, y + 12)
+    draw.rectangle(box, outline=COLOURS[goal], width=2)
+    title = "intended goal" if goal == "intended" else "proxy"
+    text = f"{title}: {cell.goals[goal].name}"
+    draw.text((MARGIN_PX + 16, y), text, fill=INK, font=font(12))
 
-    @staticmethod
-    def width_of(shown: Example) -> int:
-        """Of a column."""
-        cols = shown.plays["proxy", "00"].boards[0].shape[1]
-        return max(190, cols * Sheet.square_px(shown))
 
-    def left(self, column: int) -> int:
-        return MARGIN_PX + column * (self.column_px + GAP_PX)
-
-    def top(self, row: int) -> int:
-        return self.head + row * self.row_px + self.labelled * (LINE_PX + 2)
-
-    def write(self, x: int, y: int, text: str, ink: tuple[int, int, int] = INK) -> None:
-        self.draw.text((x, y), text, fill=ink, font=self.font)
-
-    def write_below(self, column: int, row: int, line: int, text: str) -> None:
-        y = self.top(row) + self.board_rows * self.px + 3 + line * LINE_PX
-        self.write(self.left(column), y, text, DIM)
-
-    def name_goal(self, goal: str, y: int) -> None:
-        """The legend of a mark."""
-        self.draw.rectangle(
-            (MARGIN_PX, y + 3, MARGIN_PX + 9, y + 12), outline=COLOURS[goal], width=2
-        )
-        title = "intended goal" if goal == "intended" else "proxy"
-        self.write(MARGIN_PX + 16, y, f"{title}: {self.shown.cell.goals[goal].name}")
-
-    def put_board(self, column: int, row: int, board: Array) -> None:
-        at = self._corner(column, row)
-        drawn = Image.fromarray(picture(self.shown.family, board, self.px))
-        self.image.paste(drawn, at)
-        box = (at[0] - 1, at[1] - 1, at[0] + drawn.width, at[1] + drawn.height)
-        self.draw.rectangle(box, outline=EDGE)
-
-    def mark(self, column: int, row: int, goal: str, variant: str) -> None:
-        """Outline the squares at which the goal ends, neighbours together; the proxy's lines lie
-        around the others."""
-        play = self.shown.plays[goal, variant]
-        places = marked_places(play, self.shown.cell.goals[goal], self.shown.cell)
-        outline(self.draw, self._corner(column, row), self.px, places, goal)
-
-    def trace(self, column: int, row: int, goal: str, places: list[Place]) -> None:
-        """The way so far."""
-        trail(self.draw, self._corner(column, row), self.px, places, COLOURS[goal])
-
-    def _corner(self, column: int, row: int) -> Place:
-        return self.left(column), self.top(row)
+def _board(image: Image.Image, shown: Example, view: _View, x: int, y: int) -> None:
+    """A board with the ends of both goals and the way so far."""
+    play = shown.plays[view.goal or "intended", view.variant]
+    px, draw = shown.square_px, ImageDraw.Draw(image)
+    framed(image, (x, y), Image.fromarray(picture(shown.family, play.boards[view.step], px)))
+    for goal in GOALS:
+        ends = marked_places(shown.plays[goal, view.variant], shown.cell.goals[goal], shown.cell)
+        outline(draw, (x, y), px, ends, goal)
+    if view.goal:
+        trail(draw, (x, y), px, play.places[: view.step + 1], COLOURS[view.goal])

@@ -1,7 +1,8 @@
-"""A way through a level, step by step, as pictures need it."""
+"""Ways through levels, step by step, as pictures need them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,8 +10,8 @@ import numpy as np
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
 from misgen.envs.core.levels import Levels
+from misgen.envs.core.render import agent_squares
 from misgen.envs.core.types import NEVER, Array, Cell, Goal, Outcome, event_bits, target_bits
-from misgen.experiments.cells import agent_place
 
 Place = tuple[int, int]  # row, column of a whole level
 
@@ -20,23 +21,23 @@ class Play:
     """A way through a level, from its start on."""
 
     boards: list[Array] = field(default_factory=list)  # before each step and after the last
-    places: list[Place] = field(default_factory=list)  # of the agent
+    places: list[Place] = field(default_factory=list)  # of the agent; out of sight: where it was
     earned: list[float] = field(default_factory=list)  # return so far
     events: list[int] = field(default_factory=list)  # bits: of the steps before; 0 at the start
 
-    def note(self, env: BatchEnv, events: int) -> None:
-        """Add the present of the one slot of an environment.
+    def note(self, env: BatchEnv, i: int = 0) -> None:
+        """Add the present of slot i of an environment.
 
         Raises:
             ValueError: its family does not paint whole levels.
         """
-        board = env.whole_level(0)
+        board = env.whole_level(i)
         if board is None:
             raise ValueError(no_pictures(env.family))
+        self.places.append(agent_place(env.family, board) or (self.places or [(0, 0)])[-1])
+        self.earned.append(float(env.episode.total[i]))
+        self.events.append(int(env.buffers.events[i]) if self.boards else 0)
         self.boards.append(board)
-        self.places.append(agent_place(env.family, board) or self.places[-1])
-        self.earned.append(float(env.episode.total[0]))
-        self.events.append(events)
 
     def first(self, steps: int) -> Play:
         return Play(
@@ -52,33 +53,43 @@ def no_pictures(family: Family) -> str:
     )
 
 
-def replayed(levels: Levels, actions: bytes) -> Play:
-    """What recorded actions do on the one level of a batch."""
-    env, play = BatchEnv.on(levels, len(actions) + 1), Play()
-    play.note(env, 0)
-    for action in actions:
-        play.note(env, int(env.step(np.array([action])).events[0]))
-    return play
+def agent_place(family: Family, board: Array) -> Place | None:
+    """Row and column of the agent in a whole level; None where it is not to be seen."""
+    found = agent_squares(family, board)
+    return (found[0][0], found[0][1]) if found else None
+
+
+def is_disturbed(levels: Levels) -> bool:
+    """Whether the one level of a batch is seen in the unseen colours."""
+    return "disturbed" in levels.level._fields and bool(levels.level.disturbed[0])
+
+
+def replayed(levels: Levels, actions: Sequence[bytes]) -> list[Play]:
+    """What recorded actions do, one recording a level."""
+    env = BatchEnv.on(levels, [len(taken) + 1 for taken in actions])
+    plays = [Play() for _ in actions]
+    for step in range(max(map(len, actions), default=0) + 1):
+        if step:
+            env.step(np.array([taken[step - 1] if step <= len(taken) else 0 for taken in actions]))
+        for i, taken in enumerate(actions):
+            if step <= len(taken):
+                plays[i].note(env, i)
+    return plays
 
 
 def settled_at(play: Play, levels: Levels, judged_steps: int) -> int:
     """The step from which on the outcome of an episode on the one level of a batch was what it was
     at its end; its last step, if it reached nothing. The rule sees events up to T."""
-    bits = [_outcome(play, levels, min(step, judged_steps)) for step in range(len(play.events))]
-    ended = [_outcome(play, levels, step) & Outcome.SUCCESS for step in range(len(play.events))]
-    outcomes = [a | b for a, b in zip(bits, ended, strict=True)]
-    if not outcomes[-1] & (Outcome.CAPABLE | Outcome.SUCCESS):
-        return len(outcomes) - 1
-    return 1 + max((k for k, each in enumerate(outcomes) if each != outcomes[-1]), default=-1)
-
-
-def _outcome(play: Play, levels: Levels, steps: int) -> int:
-    """Bits of Outcome by what happened up to a step."""
-    num_events = len(levels.family.events)
-    happened = np.array(play.events[: steps + 1])[:, None] >> np.arange(num_events) & 1
-    counts = happened.sum(axis=0, dtype=np.int32)[None]
+    steps, cell = np.arange(len(play.events)), levels.cell
+    happened = np.array(play.events)[:, None] >> np.arange(len(levels.family.events)) & 1
+    counts = happened.cumsum(axis=0, dtype=np.int32)
     first = np.where(counts > 0, happened.argmax(axis=0), NEVER)
-    return int(levels.cell.outcome(0, levels.level, first, counts))
+    level = levels.take(np.zeros(len(steps), int)).level
+    bits = np.array([cell.outcome(step, level, first, counts) for step in steps.tolist()])
+    outcomes = bits[np.minimum(steps, judged_steps)] | bits & Outcome.SUCCESS
+    if not outcomes[-1] & (Outcome.CAPABLE | Outcome.SUCCESS):
+        return len(steps) - 1
+    return int(np.flatnonzero(np.append(True, outcomes != outcomes[-1]))[-1])
 
 
 def is_complete(goal: Goal, play: Play) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from misgen.agents.policy import PlannerPolicy, Policy
 from misgen.envs.core.family import Family
 from misgen.envs.core.types import Cell
 from misgen.envs.families import reference
+from misgen.experiments.drawing import COLOURS, INK, Colour
 from misgen.experiments.evaluation_levels import Variant
 from misgen.experiments.run_folder import id_of, is_done, results_root, run_folders
 from misgen.experiments.subjects import EvaluateConfig, find_agents, load_agent
@@ -48,6 +49,18 @@ class Actor:
         """Which agent it is, as JSON data."""
         return {"number": self.number, "trained_in": self.trained, "d": self.d, "run": self.run}
 
+    @property
+    def colour(self) -> Colour:
+        return COLOURS.get(self.goal, INK)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What it is called, the longest first."""
+        if self.is_agent:
+            return [f"{self.name}: what it does", self.name]
+        asks = "what was wanted" if self.goal == "intended" else "what the cue says"
+        return [f"{self.name}: {asks}", self.name, "planner"]
+
     def play(self, variant: Variant) -> Episodes:
         """Its episode on each level of a variant: that which `misgen evaluate` records."""
         return play_episodes(
@@ -73,52 +86,60 @@ def choose_agents(words: Sequence[str], family: Family, cell: Cell) -> list[Acto
     """
     if list(words) == [PLANNERS]:
         return []
-    trained = trained_agents(family, cell)
-    if not words:
-        return [actor_of(path, meta, family) for path, meta in trained[:1]]
-    actors = [actor_of(*_find(word, trained, cell), family) for word in words]
+    trained = _trained_agents(family, cell)
+    paths = [_find(word, trained, cell) for word in words] if words else [*trained][:1]
+    actors = [actor_of(path, family) for path in paths]
     names = [actor.name for actor in actors]
-    return [_with_d(actor) if names.count(actor.name) > 1 else actor for actor in actors]
+    return [
+        replace(actor, name=f"{actor.name}, d={actor.d:g}")
+        if names.count(actor.name) > 1
+        else actor
+        for actor in actors
+    ]
 
 
-def _with_d(actor: Actor) -> Actor:
-    return replace(actor, name=f"{actor.name}, d={actor.d:g}")
+Described = Mapping[Path, dict[str, Any]]  # checkpoint -> what it says of itself
 
 
-def trained_agents(family: Family, cell: Cell) -> list[tuple[Path, dict[str, Any]]]:
-    """Checkpoints of the results that were trained in a cell, and what they say of themselves: by
-    d, then by number."""
-    runs = (run for run in run_folders(results_root(), "train") if is_done(run))
-    paths = [run / CHECKPOINT for run in runs if not is_repeated(run)]
-    found = [(path, read_entries(path.with_suffix(".json"))) for path in paths]
+def _trained_agents(family: Family, cell: Cell) -> Described:
+    """The results' agents that were trained in a cell: by d, then by number."""
+    found = _described(run for run in _trainings() if not is_repeated(run))
     here = [
         (path, meta)
-        for path, meta in found
+        for path, meta in found.items()
         if (meta["family"], meta["cell"]) == (reference(family), cell.code)
     ]
-    return sorted(here, key=lambda each: (each[1]["diversity"], each[1]["train_seed"]))
+    return dict(sorted(here, key=lambda each: (each[1]["diversity"], each[1]["train_seed"])))
 
 
-def _find(
-    word: str, trained: Sequence[tuple[Path, dict[str, Any]]], cell: Cell
-) -> tuple[Path, Mapping[str, Any]]:
-    """The checkpoint that a word means, and its description."""
-    named = [(p, meta) for p, meta in trained if word == str(meta["train_seed"])]
+def _trainings() -> list[Path]:
+    return [run for run in run_folders(results_root(), "train") if is_done(run)]
+
+
+def _described(runs: Iterable[Path]) -> Described:
+    return {run / CHECKPOINT: _entries(run / CHECKPOINT) for run in runs}
+
+
+def _entries(checkpoint: Path) -> dict[str, Any]:
+    return read_entries(checkpoint.with_suffix(".json"))
+
+
+def _find(word: str, trained: Described, cell: Cell) -> Path:
+    """The checkpoint that a word means."""
+    named = {path: meta for path, meta in trained.items() if word == str(meta["train_seed"])}
     if not named and len(word) >= 4:
-        runs = (run for run in run_folders(results_root(), "train") if is_done(run))
-        paths = [run / CHECKPOINT for run in runs if id_of(run).startswith(word)]
-        named = [(path, read_entries(path.with_suffix(".json"))) for path in paths]
+        named = _described(run for run in _trainings() if id_of(run).startswith(word))
     if len(named) > 1:
-        which = "; ".join(f"d={meta['diversity']:g}: {id_of(p.parent)}" for p, meta in named)
+        which = "; ".join(f"d={m['diversity']:g}: {id_of(p.parent)}" for p, m in named.items())
         raise ValueError(f"{word} names {len(named)} agents; name one by its run, of {which}")
     if named:
-        return named[0]
+        return next(iter(named))
     if Path(word).exists() or Path(word).with_suffix(".json").is_file():
         paths = find_agents(word)
         if len(paths) > 1:
             raise ValueError(f"{word} holds {len(paths)} agents; name one of its runs")
-        return paths[0], read_entries(paths[0].with_suffix(".json"))
-    numbers = ", ".join(str(meta["train_seed"]) for _, meta in trained) or "none"
+        return paths[0]
+    numbers = ", ".join(str(meta["train_seed"]) for meta in trained.values()) or "none"
     raise ValueError(
         f"an agent is a number, run or checkpoint; got {word!r}; {results_root()} has these agents "
         f"of {cell.code}: {numbers}; train one with `misgen train cell={cell.code} "
@@ -126,8 +147,9 @@ def _find(
     )
 
 
-def actor_of(checkpoint: Path, meta: Mapping[str, Any], family: Family) -> Actor:
+def actor_of(checkpoint: Path, family: Family) -> Actor:
     """The agent of a checkpoint, with what that says of itself."""
+    meta = _entries(checkpoint)
     return Actor(
         name=f"agent {meta['train_seed']}",
         policy=load_agent(checkpoint, family),

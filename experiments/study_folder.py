@@ -27,11 +27,11 @@ from misgen.analysis.settings import FILE_NAME as SETTINGS
 from misgen.analysis.study import CURVES, PATHS, STUDY, film_of, read_study_folder
 from misgen.envs.core.types import Cell
 from misgen.envs.families import find_cell
+from misgen.experiments.film import write_study_films
 from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import read_json, require_writable, results_root, write_json
 from misgen.experiments.settings_table import settings_of
 from misgen.experiments.study import Measured
-from misgen.experiments.study_films import write_films
 from misgen.experiments.study_paths import study_paths
 from misgen.experiments.train import CHECKPOINT, train_folder
 from misgen.experiments.training_log import CURVE, read_curve
@@ -79,7 +79,7 @@ def collect(measured: Measured) -> Path:
     _write_table(folder / SETTINGS, named.sort_by("run_id"))
     _write_table(folder / CURVES, curves_of(measured))
     _write_paths(folder, _paths(measured, arms))
-    write_films(measured, folder)
+    write_study_films(measured, folder)
     # Written last: with it, the folder is a study's.
     write_json(folder / STUDY, {
         "name": measured.plan.name,

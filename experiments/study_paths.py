@@ -18,7 +18,7 @@ from misgen.envs.core.levels import Levels, sample_quadruples
 from misgen.envs.core.types import VARIANTS
 from misgen.envs.families import find_cell
 from misgen.experiments.cells import PX, level_picture, walk
-from misgen.experiments.picture_files import png
+from misgen.experiments.drawing import png
 
 QUADRUPLES = 2  # an agent number
 RULE = (

@@ -10,35 +10,17 @@ import shutil
 import sys
 from collections.abc import Callable
 
-import numpy as np
-
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
 from misgen.envs.core.types import VARIANTS, Cell
-from misgen.experiments.board_drawing import COLOURS
 from misgen.experiments.cell_choice import choose_one, where_help
 from misgen.experiments.cli import Parser
-from misgen.experiments.film import TITLES, endings_of
-from misgen.experiments.level_states import level_states, marks
-from misgen.experiments.play import (
-    WATCH_DELAY_S,
-    Act,
-    Session,
-    page,
-    play,
-    screen,
-    show,
-    watch,
-)
+from misgen.experiments.drawing import COLOURS
+from misgen.experiments.level_states import LevelStates, marks
+from misgen.experiments.play import WATCH_DELAY_S, Session, page, play, screen, show, watch
 from misgen.experiments.run_folder import RESULTS_HELP
-from misgen.experiments.shown_agents import (
-    AGENT_HELP,
-    INTENDED,
-    PROXY,
-    Actor,
-    choose_agents,
-)
-from misgen.experiments.shown_levels import Block, Played
+from misgen.experiments.shown_agents import AGENT_HELP, INTENDED, PROXY, Actor, choose_agents
+from misgen.experiments.shown_levels import TITLES, Episode, Shown
 
 ACTORS = {"intended": INTENDED, "proxy": PROXY}
 KEYS = "space: stop, go on; n: next level; r: again; q: quit; any other key: next step at once"
@@ -53,7 +35,7 @@ def main(argv: list[str]) -> int:
     family, cell = choose_one(options.where)
     actor = _actor(options.agent, family, cell)
     print("playing the block of levels; the first time compiles the rules", file=sys.stderr)
-    begin = session_maker(Block(family, cell, actor.number), actor, options.variant)
+    begin = session_maker(Shown(family, cell, [actor]), options.variant)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         watch(begin(0), sys.stdout)
         return 0
@@ -78,44 +60,33 @@ def _parser() -> Parser:
 def _actor(word: str, family: Family, cell: Cell) -> Actor:
     if word in ACTORS:
         return ACTORS[word]
-    agents = choose_agents([word] if word else [], family, cell)
-    return agents[0] if agents else PROXY
+    return (choose_agents([word] if word else [], family, cell) or [PROXY])[0]
 
 
-def session_maker(block: Block, actor: Actor, variant: str) -> Callable[[int], Session]:
-    """Number -> that level of the block, from the chosen one on, being replayed."""
-    played = block.played(actor)
-    first, _ = block.show(played if actor.is_agent else None)
-    rows = block.chosen.tolist()
-    start = rows.index(first)
+def session_maker(shown: Shown, variant: str) -> Callable[[int], Session]:
+    """Number -> that level of the first actor's, from the chosen one on, being replayed."""
+    rows, start = shown.chosen, shown.chosen.index(shown.row)
 
     def begin(number: int) -> Session:
-        return replayed_session(played[variant], rows[(start + number) % len(rows)])
+        return replayed_session(shown.played[0][variant][rows[(start + number) % len(rows)]])
 
     return begin
 
 
-def replayed_session(played: Played, row: int) -> Session:
+def replayed_session(episode: Episode) -> Session:
     """A recorded episode, to be shown step by step."""
-    levels = played.variant.levels.take(np.array([row]))
-    cell, actions = levels.cell, played.episodes.actions[row]
-    ending = played.endings[row]
-    outlined = {} if levels.family.paint is None else marks(level_states(levels))
+    levels, variant, cell = episode.levels, episode.variant, episode.levels.cell
+    outlined = {} if levels.family.paint is None else marks(LevelStates(levels))
     return Session(
-        env=BatchEnv.on(levels, int(played.variant.limit[row])),
-        act=_replay(actions),
+        env=BatchEnv.on(levels, int(variant.limit[episode.row])),
+        act=lambda env: episode.actions[int(env.episode.length[0])],
         title=(
-            f"{played.actor.name} in {cell.code}: {cell.intended.name} (green), or "
-            f"{cell.proxy.name} (pink)?\n{TITLES[played.variant.name]}; level seed "
-            f"{int(levels.seeds[0])}"
+            f"{episode.actor.name} in {cell.code}: {cell.intended.name} (green), or "
+            f"{cell.proxy.name} (pink)?\n{TITLES[variant.name]}; level seed {int(levels.seeds[0])}"
         ),
         marks={square: COLOURS[goal] for goal, at in outlined.items() for square in at},
-        ending=endings_of(ending, cell)[0] + ", HARM" * ending.is_harmful,
+        ending=episode.endings[0] + ", HARM" * episode.is_harmful,
     )
-
-
-def _replay(actions: bytes) -> Act:
-    return lambda env: actions[int(env.episode.length[0])]
 
 
 def require_room(session: Session) -> None:

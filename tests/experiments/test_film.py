@@ -17,12 +17,11 @@ from misgen.agents.networks import initial_weights
 from misgen.envs.core.levels import drawn_levels
 from misgen.envs.families import find_cell
 from misgen.experiments import shown_levels
-from misgen.experiments.board_drawing import COLOURS
 from misgen.experiments.cli import main
-from misgen.experiments.film import direct
-from misgen.experiments.film_files import EVERY_STEP, MORE_FRAMES, encoded, frame_steps
+from misgen.experiments.drawing import COLOURS
+from misgen.experiments.film import EVERY_STEP, MORE_FRAMES, direct, encoded, frame_steps
 from misgen.experiments.film_panels import frame, length
-from misgen.experiments.level_states import hitting, level_states, marks
+from misgen.experiments.level_states import LevelStates, hitting, marks
 from misgen.experiments.plays import replayed, settled_at
 from misgen.experiments.shown_agents import choose_agents
 
@@ -52,7 +51,7 @@ def script():
 
 def test_four_panels_of_two_planners(script):
     assert [panel.title[:2] for panel in script.panels] == ["00", "10", "01", "11"]
-    names = {tuple(lane.names[1] for lane in panel.lanes) for panel in script.panels}
+    names = {tuple(lane.actor.names[1] for lane in panel.lanes) for panel in script.panels}
     assert names == {("intended planner", "proxy planner")}
 
 
@@ -121,11 +120,11 @@ def test_a_thing_is_where_every_way_to_it_passes():
 
 def test_marks_of_drawn_levels():
     family, cell = find_cell("M5")
-    assert marks(level_states(drawn_levels(family, cell, CORNER))) == {
+    assert marks(LevelStates(drawn_levels(family, cell, CORNER))) == {
         "intended": [(3, 7)],
         "proxy": [(1, 1)],
     }
-    found = marks(level_states(drawn_levels(*find_cell("C2"), RUN)))
+    found = marks(LevelStates(drawn_levels(*find_cell("C2"), RUN)))
     assert found["intended"] == [(7, 5)]
     assert {col for _, col in found["proxy"]} == {10} and (8, 10) in found["proxy"]
 
@@ -135,11 +134,12 @@ def test_when_an_outcome_is_settled():
     family, cell = find_cell("M5")
     levels = drawn_levels(family, cell, CORNER)
     up, right, stay = (family.actions.index(name) for name in ("up", "right", "stay"))
-    play = replayed(levels, bytes([stay, up, up, right, right]))
+    (play,) = replayed(levels, [bytes([stay, up, up, right, right])])
     assert play.places[-1] == (1, 3)
     assert settled_at(play, levels, 24) == 3
     assert settled_at(play, levels, 2) == 5  # the corner came after T
-    assert settled_at(replayed(levels, bytes([stay] * 4)), levels, 24) == 4
+    (play,) = replayed(levels, [bytes([stay] * 4)])
+    assert settled_at(play, levels, 24) == 4
 
 
 def test_an_agent_is_named_by_number_run_or_checkpoint(untrained_agent):
@@ -218,17 +218,17 @@ def test_agents_of_one_number_have_their_d_in_the_name(untrained_agent, tmp_path
 
 
 def test_a_study_films_its_first_agent_once(untrained_agent, tmp_path, monkeypatch):
-    from misgen.experiments import study_films
+    from misgen.experiments import film as films
 
-    monkeypatch.setattr(study_films, "train_folder", lambda config: config)
+    monkeypatch.setattr(films, "train_folder", lambda config: config)
     config = SimpleNamespace(cell="K3", path=untrained_agent)
     study = SimpleNamespace(arms={"d=0": None, "d=1": None})
     plan = SimpleNamespace(study=study, cells=["K3", "C2"], quick=False)
     measured = SimpleNamespace(plan=plan, configs={"d=0": [config]})
-    study_films.write_films(measured, tmp_path)
+    films.write_study_films(measured, tmp_path)
     (film,) = tmp_path.glob("film-*.gif")  # nobody was trained in C2
     with Image.open(film) as shown:
         assert film.name == "film-K3.gif" and shown.n_frames > 10
     film.write_bytes(b"kept")
-    study_films.write_films(measured, tmp_path)
+    films.write_study_films(measured, tmp_path)
     assert film.read_bytes() == b"kept"

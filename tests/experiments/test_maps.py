@@ -11,9 +11,8 @@ from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.levels import drawn_levels
 from misgen.envs.families import find_cell
 from misgen.experiments.cli import main
-from misgen.experiments.level_states import level_states
-from misgen.experiments.map_pictures import by_kind, change_colours, visit_shares
-from misgen.experiments.map_values import agent_values, planner_values, standing
+from misgen.experiments.level_states import LevelStates, agent_values, planner_values
+from misgen.experiments.maps import by_kind, change_colours, visit_shares
 
 pytestmark = pytest.mark.usefixtures("few_levels")
 
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("few_levels")
 @pytest.fixture(scope="module")
 def on():
     """The drawn maze: the cheese in the east, the agent near the corner."""
-    return standing(level_states(drawn_levels(*find_cell("M5"), CORNER)))
+    return LevelStates(drawn_levels(*find_cell("M5"), CORNER))
 
 
 def test_every_square_that_is_walked_on_has_a_state(on):
@@ -29,8 +28,7 @@ def test_every_square_that_is_walked_on_has_a_state(on):
     lines = enumerate(CORNER.split())
     floor = {(row, col) for row, line in lines for col, sign in enumerate(line) if sign in ".A"}
     assert {*on.squares} == floor
-    ends = dict(zip(on.squares, on.actions, strict=True))
-    assert ends[3, 1] == [] and len(ends[1, 1]) == 2
+    assert on.way(on.squares[3, 1]) == [] and len(on.way(on.squares[1, 1])) == 2
 
 
 @pytest.mark.parametrize(
@@ -44,26 +42,26 @@ def test_every_square_that_is_walked_on_has_a_state(on):
     ],
 )
 def test_planners_know_the_steps_and_the_turn(on, goal, square, steps, turn):
-    found = planner_values(on, goal)
-    k = found.squares.index(square)
-    assert found.value[k] == -steps
-    assert found.step[k].tolist() == list(turn)
+    value, step = planner_values(on, goal)
+    k = [*on.squares].index(square)
+    assert value[k] == -steps
+    assert step[k].tolist() == list(turn)
 
 
 def test_an_agent_is_asked_what_it_sees_on_each_square():
     """The value of the start is that of the first observation."""
     family, cell = find_cell("K3")
     board = "########\n#A.k...#\n#......#\n#.c.c..#\n" + "#......#\n" * 3 + "########"
-    on = standing(level_states(drawn_levels(family, cell, board)))
+    on = LevelStates(drawn_levels(family, cell, board))
     policy = network_policy(initial_weights(architecture_for(TINY, make_env()), 0))
-    found = agent_values(on, policy, "planes")
-    logits, value = policy.outputs(BatchEnv.on(on.of.levels).buffers.obs)
-    start = on.squares.index((1, 1))
-    assert found.value[start] == pytest.approx(value[0], abs=1e-5)
+    value, step = agent_values(on, policy, "planes")
+    logits, first = policy.outputs(BatchEnv.on(on.levels).buffers.obs)
+    start = [*on.squares].index((1, 1))
+    assert value[start] == pytest.approx(first[0], abs=1e-5)
     chances = dict(zip(family.actions, np.exp(logits[0]), strict=True))
     turn = [chances["down"], chances["right"]]  # the other ways are walls
-    assert found.step[start] == pytest.approx(turn, abs=1e-5)
-    assert len(set(found.value.round(6))) > 10
+    assert step[start] == pytest.approx(turn, abs=1e-5)
+    assert len(set(value.round(6))) > 10
 
 
 def test_visits_are_shares_of_episodes_and_small_levels_are_stretched():

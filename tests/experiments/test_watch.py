@@ -11,14 +11,14 @@ from misgen.envs.families import find_cell
 from misgen.experiments import play, watch
 from misgen.experiments.cli import main
 from misgen.experiments.shown_agents import PROXY
-from misgen.experiments.shown_levels import Block
+from misgen.experiments.shown_levels import Shown
 
 pytestmark = pytest.mark.usefixtures("few_levels")
 
 
 @pytest.fixture
 def begin():
-    return watch.session_maker(Block(*find_cell("M5"), 0), PROXY, "10")
+    return watch.session_maker(Shown(*find_cell("M5"), [PROXY]), "10")
 
 
 def test_without_a_terminal_every_frame_is_printed_once(capsys):
