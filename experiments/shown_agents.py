@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def choose_agents(words: Sequence[str], family: Family, cell: Cell) -> list[Acto
     ]
 
 
-Described = Mapping[Path, dict[str, Any]]  # checkpoint -> what it says of itself
+Described = dict[Path, dict[str, Any]]  # checkpoint -> what it says of itself
 
 
 def _trained_agents(family: Family, cell: Cell) -> Described:

@@ -187,7 +187,7 @@ def _runs(results: Path) -> list[dict[str, Any]]:
         config = configs[run.id].get("members", [configs[run.id]])[0]  # of several, the first
         subject = config.get("subject") or _subject(training)
         done = _read(results, run, "done")
-        row = {"run_id": run.id, "kind": run.kind, "state": run.state}
+        row: dict[str, Any] = {"run_id": run.id, "kind": run.kind, "state": run.state}
         row |= {"study": config.get("study"), "cell": config.get("cell"), "arm": run.arm}
         row |= {name: subject.get(name) for name in ("agent_number", "method", "d", "q")}
         row |= {"train_id": about if about in trained else None}
