@@ -38,7 +38,7 @@ from misgen.experiments.shown_agents import (
     actor_of,
     choose_agents,
 )
-from misgen.experiments.shown_levels import TITLES, Shown
+from misgen.experiments.shown_levels import LEVEL_RULE, TITLES, Shown
 from misgen.experiments.train import CHECKPOINT, train_folder
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog="misgen film", description=__doc__, epilog=f"{Shown.show.__doc__} {RESULTS_HELP}"
-    )
+    parser = Parser(prog="misgen film", description=__doc__, epilog=f"{LEVEL_RULE} {RESULTS_HELP}")
     add = parser.add_argument
     add("where", nargs="*", metavar="CELL", help=where_help())
     add("--agent", nargs="+", default=[], metavar="AGENT", help=AGENT_HELP)

@@ -39,7 +39,7 @@ from misgen.experiments.level_states import LevelStates, agent_values, marks, pl
 from misgen.experiments.plays import Place, no_pictures, replayed
 from misgen.experiments.run_folder import RESULTS_HELP, require_writable
 from misgen.experiments.shown_agents import AGENT_HELP, INTENDED, PROXY, Actor, choose_agents
-from misgen.experiments.shown_levels import TITLES, Episode, Shown
+from misgen.experiments.shown_levels import LEVEL_RULE, TITLES, Episode, Shown
 
 VALUES, VISITS = "viridis", "inferno"  # colours, of Matplotlib
 MORE, LESS = np.array([255, 150, 30]), np.array([70, 130, 255])
@@ -74,9 +74,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog="misgen maps", description=__doc__, epilog=f"{Shown.show.__doc__} {RESULTS_HELP}"
-    )
+    parser = Parser(prog="misgen maps", description=__doc__, epilog=f"{LEVEL_RULE} {RESULTS_HELP}")
     add = parser.add_argument
     add("where", nargs="*", metavar="CELL", help=where_help())
     add("--agent", default="", metavar="AGENT", help=AGENT_HELP)

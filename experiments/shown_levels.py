@@ -27,6 +27,11 @@ QUADRUPLES = 300  # of an agent's block, among which a level is chosen
 FAILURE_RULE = (
     "the first that it solves at 00 and 01, and on which it pursues the proxy at 10 and 11"
 )
+SIMPLER_RULE = "the first that it solves at 00 and on which it pursues the proxy at 10"
+LEVEL_RULE = (
+    f"The level that is shown tells the goals apart at 10 and 11 and is, of the agent's, "
+    f"{FAILURE_RULE}; without one, {SIMPLER_RULE}; else, and for planners, the first."
+)
 LINGER = 3  # steps that are shown after an outcome is settled
 SAID = {"intended": "INTENDED GOAL", "no success": "NO SUCCESS"}
 TITLES = {
@@ -160,17 +165,13 @@ class Shown:
 
     def show(self, played: dict[str, list[Episode]] | None) -> tuple[int, str]:
         """The place of the level that is shown, and why it is. played: of the agent; None where
-        planners are shown.
-
-        The first that tells the goals apart at 10 and at 11 and on which the agent does what
-        FAILURE_RULE says; else what it says of 00 and 10 alone; else the first.
-        """
+        planners are shown. See LEVEL_RULE."""
         tells = "the goals are told apart at 10 and 11"
         if played is None:
             return self.chosen[0], f"the first of block {self.number} on which {tells}"
         rules = {
             ("00", "10", "01", "11"): FAILURE_RULE,
-            ("00", "10"): "the first that it solves at 00 and on which it pursues the proxy at 10",
+            ("00", "10"): SIMPLER_RULE,
         }
         for variants, rule in rules.items():
             for row in self.chosen:

@@ -179,10 +179,10 @@ def test_a_full_disk_is_named_with_the_file(
 def test_any_error_of_a_named_file_is_one_line(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(self: Path) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO), str(self))
+    def broken(folder: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(folder))
 
-    monkeypatch.setattr(Path, "iterdir", broken)
+    monkeypatch.setattr(os, "scandir", broken)
     assert cli.main(["rates", "--results", str(results)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"misgen: error: {results / 'runs'}: Input/output error; " + (

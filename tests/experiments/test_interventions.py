@@ -146,10 +146,10 @@ def test_the_example_of_the_readme_is_an_intervention_of_your_own(results):
         if "Intervention(" in block
     ]
     assert len(example.splitlines()) <= 20
-    (results / "mine.py").write_text(example)
+    (results / "mine_blink.py").write_text(example)  # no other test imports it
     words = [
         *TINY,
-        "intervention=mine:blink",
+        "intervention=mine_blink:blink",
         "intervention.diversity=0.1",
         "intervention.settings.share=0.5",
     ]
