@@ -230,6 +230,8 @@ def corner_cell(code: str, reach: int) -> Cell:
             name="corner", targets=(Event.CORNER,), ignored=(Event.CHEESE,), afterwards=STAY
         ),
         rewards={Event.CHEESE: 1.0},
+        proxy_rewards={Event.CORNER: 1.0},
+        rewarded_once=(Event.CORNER,),
         terminal=(Event.CHEESE,),
         params=Params(rooms=4, reach=reach),
         train_horizon_steps=100,

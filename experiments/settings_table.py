@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +51,23 @@ def _row(results: Path, folder: Path) -> Iterator[dict[str, Any]]:
         return
     seen = read_json(training / "train.json") or {}
     done = read_json(training / "done.json") or {}
+    before = training.with_name(f"run={seen.get('went_on_from')}") / "done.json"
+    took = [done, read_json(before) or {}]  # an agent that went on from another took both
     yield {
         "run_id": id_of(folder),
         "train_id": id_of(training),
         "setting": config["setting"],
         "weights_sha256": config["subject"]["identity"],
-        "seconds": done.get("seconds"),
-        "cpu_seconds": done.get("cpu_seconds"),
+        **{name: _sum(each.get(name) for each in took) for name in ("seconds", "cpu_seconds")},
         **{name: seen.get(name) for name in ("episodes", "broken_draws", *SEEN)},
         **dict(settings_in(trained)),
     }
+
+
+def _sum(numbers: Iterable[float | None]) -> float | None:
+    """Of those that there are; None if there is none."""
+    given = [number for number in numbers if number is not None]
+    return sum(given) if given else None
 
 
 def settings_in(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -242,7 +242,8 @@ def changed_afterwards(config: TrainConfig, env: BatchEnv) -> Trained | None:
     updates = (read_json(folder.path / "train.json") or {}).get("updates", 0)
     trained = Trained(Snapshot(policy.stack.weights(), meta.steps), curve, updates)
     how = Training(env=env, settings=config.agent.settings, train_seed=config.train_seed)
-    return asked.after(trained, how)
+    changed = asked.after(trained, how)
+    return replace(changed, seen={**changed.seen, "went_on_from": folder.id})
 
 
 def earlier_fracs(config: TrainConfig) -> tuple[float, ...]:

@@ -68,7 +68,8 @@ class World(NamedTuple):
     sampler: Sampler
     params: Any  # the family's Params
     rewards: Array  # float64 [E]
-    terminal: np.int64  # bit mask of events that end the episode
+    once: np.int64  # bit mask of events that are rewarded the first time only
+    terminal: np.int64  # ... that end the episode
 
 
 def empty_buffers(n: int, observation_shape: tuple[int, ...]) -> StepResult:
@@ -147,6 +148,7 @@ def new_world(
         sampler=sampler_of(family, distribution),
         params=distribution.params,
         rewards=cell.reward_weights(num_events),
+        once=event_bits(cell.rewarded_once),
         terminal=event_bits(cell.terminal),
     )
 
@@ -164,6 +166,16 @@ def count_events(i, events, step, first, counts):
             if counts[i, event] == 0:
                 first[i, event] = step
             counts[i, event] += 1
+
+
+def repeated(i, once, counts):
+    """Those of the events `once` (bits) that have happened more than once by now."""
+    again = np.int64(0)
+    if once != 0:  # in few cells
+        for event in range(counts.shape[1]):
+            if (once >> event) & 1 and counts[i, event] > 1:
+                again |= np.int64(1) << event
+    return again
 
 
 def reward_of(rewards, events):
@@ -240,7 +252,7 @@ def take_step(i, world, action, out):
     episode.length[i] += 1
     if events != 0:  # not in most steps
         count_events(i, events, episode.length[i], episode.first, episode.counts)
-        reward = reward_of(world.rewards, events)
+        reward = reward_of(world.rewards, events & ~repeated(i, world.once, episode.counts))
         episode.total[i] += reward
     terminated = (events & world.terminal) != 0
     truncated = not terminated and episode.length[i] >= episode.horizon[i]

@@ -122,6 +122,7 @@ class Cell:
     indifferent: Goal | None = None  # type 1: the nearest of the two
     rewards: Mapping[int, float]  # event -> reward, the same in training and evaluation
     proxy_rewards: Mapping[int, float] = field(default_factory=dict)  # see at_specification
+    rewarded_once: tuple[int, ...] = ()  # events that earn their reward the first time only
     terminal: tuple[int, ...]  # events that end the episode
     params: NamedTuple  # the family's Params of the training distribution
     train_horizon_steps: int

@@ -90,6 +90,17 @@ def play(what: str | Cell, lines: str, actions: str, judged_at_steps: int = 100)
     )
 
 
+def earned(cell: Cell, lines: str, actions: str) -> float:
+    """What an environment pays for these actions at the specification of the cell."""
+    levels = levels_of(cell, lines)
+    distribution = levels.family.train_distribution(cell)
+    env = BatchEnv(levels.family, distribution, 1, train_seed=0, interpreted=True)
+    env.reset_to(levels)
+    for letter in actions:
+        env.step(np.array([action(levels.family, letter)]))
+    return float(env.episode.total[0])
+
+
 def bits_of(outcome: int) -> tuple[int, ...]:
     """Capable, goal failure, success: 0 or 1 each."""
     return tuple(int(outcome & bit != 0) for bit in Outcome)

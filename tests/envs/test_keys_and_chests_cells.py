@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.envs.boards import KEYS, is_share, levels_of, outcome_shares, play
+from tests.envs.boards import KEYS, earned, is_share, levels_of, outcome_shares, play
 
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.levels import Levels, sample_levels, sample_quadruples
@@ -111,6 +111,14 @@ def test_outcomes(name):
     board, actions, judged_at_steps, bits, total = OUTCOMES[name]
     played = play(name[:2], board, actions, judged_at_steps)
     assert (played.bits, played.total) == (bits, total)
+
+
+def test_the_centre_earns_once_and_with_a_key_where_the_proxy_is_paid():
+    for q in (0.0, 0.5, 1.0):
+        paid = K2.at_specification(q)
+        assert earned(paid, FAR, "ruurrlrlr") == 2 * (1 - q)
+        assert earned(paid, FAR, "uurrrlr") == 0  # without a key
+        assert earned(paid, FAR, "rddllll") == q
 
 
 def test_a_box_spends_a_key_and_earns_nothing():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.envs.boards import drawing, is_share, levels_of, lit, outcome_shares, play, seen
+from tests.envs.boards import drawing, earned, is_share, levels_of, lit, outcome_shares, play, seen
 
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.levels import Levels, sample_levels, sample_quadruples
@@ -37,6 +37,14 @@ def test_the_cheese_ends_the_episode_and_the_corner_is_an_event():
     played = play("M5", ALLEY, "llr.lrrrrr")
     assert played.events == ["CORNER", "", "", "", "CORNER", "", "", "", "CHEESE", ""]
     assert played.rewards == [0] * 8 + [1, 0] and played.length == 9
+
+
+def test_the_corner_earns_once_where_the_proxy_is_paid():
+    for q, total in ((0.0, 1), (0.25, 0.75), (1.0, 0)):
+        paid = M5.at_specification(q)
+        assert earned(paid, ALLEY, "llr.lrl") == total
+        assert earned(paid, TIE, "ll") == 1  # as at d = 0
+        assert earned(paid, ALLEY, "llrrrrr") == total + q  # the corner, then the cheese
 
 
 def test_objects_are_entered_as_often_as_one_likes_and_the_line_ends_the_episode():

@@ -134,7 +134,8 @@ def test_repair_goes_on_from_the_agent_that_is_there(results, capsys):
         for ext in ("safetensors", "json")
     ]
     assert again == alone
-    assert record(repaired) == first
+    before = train_folder(compose("train", TINY))
+    assert record(repaired) == {**first, "went_on_from": before.id}
 
 
 def test_the_example_of_the_readme_is_an_intervention_of_your_own(results):

@@ -79,7 +79,8 @@ def test_studies_are_listed_with_their_questions(capsys):
     listed = capsys.readouterr().out.splitlines()
     names = [line.partition(":")[0] for line in listed]
     assert names == [
-        "cells", "demo", "diversity", "neither", "network", "num_levels", "specification",
+        "cells", "demo", "diversity", "modifiers", "neither", "network", "num_levels",
+        "specification",
         "training_steps",
     ]  # fmt: skip
     assert all(line.endswith("?") for line in listed)
