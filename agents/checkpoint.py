@@ -16,7 +16,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from misgen.agents.description import REMEDY, Meta, read_entries
+from misgen.agents.description import REMEDY, Meta, files_of, read_entries
 from misgen.agents.device import Device
 from misgen.agents.networks import Architecture, Network, Weights, architecture_for, shapes_of
 from misgen.agents.policy import NetworkPolicy
@@ -59,7 +59,7 @@ def save(path: Path | str, weights: Weights, meta: Meta) -> None:
     """Write `path`.safetensors and then `path`.json, each whole or not at all."""
     data = save_tensors(weights)
     meta = replace(meta, weights_sha256=hashlib.sha256(data).hexdigest())
-    weights_path, meta_path = _files(path)
+    weights_path, meta_path = files_of(path)
     weights_path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(weights_path, data)
     write_whole(meta_path, json.dumps(asdict(meta), indent=2).encode())
@@ -96,7 +96,7 @@ def load(
         ValueError: a file is missing, damaged, of another schema version or of another family;
             weights that do not fit their description.
     """
-    weights_path, meta_path = _files(path)
+    weights_path, meta_path = files_of(path)
     meta = _read_meta(meta_path)
     if family is not None:
         _check_family(meta, family, meta_path)
@@ -109,13 +109,6 @@ def architecture_of(meta: Meta) -> Architecture:
     """The network that a description means."""
     shape = tuple(meta.observation_shape)
     return Architecture.of(meta.network, meta.observation_mode, shape, meta.num_actions)
-
-
-def _files(path: Path | str) -> tuple[Path, Path]:
-    path = Path(path)
-    if path.suffix in (".safetensors", ".json"):
-        path = path.with_suffix("")
-    return path.with_name(path.name + ".safetensors"), path.with_name(path.name + ".json")
 
 
 def _read_meta(path: Path) -> Meta:
@@ -157,7 +150,7 @@ def _read_weights(path: Path, meta: Meta) -> dict[str, Tensor]:
             f"{path} must be the file that its .json describes; SHA-256 {found[:12]}..., described "
             f"{meta.weights_sha256[:12]}...; {remedy}"
         )
-    return tensors
+    return {name: value.float() for name, value in tensors.items()}  # published in float16
 
 
 def _check_shapes(

@@ -43,6 +43,13 @@ class Meta:
             raise ValueError(f"observation_shape and num_actions are positive; got {sizes}")
 
 
+def files_of(path: Path | str) -> tuple[Path, Path]:
+    """The weights and the description of a checkpoint, named with or without a suffix of either."""
+    path = Path(path)
+    name = path.name.removesuffix(".safetensors").removesuffix(".json")
+    return path.with_name(f"{name}.safetensors"), path.with_name(f"{name}.json")
+
+
 def read_entries(path: Path) -> dict[str, Any]:
     """The entries of a checkpoint's .json, exactly those of `Meta`, as plain data.
 

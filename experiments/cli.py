@@ -59,6 +59,7 @@ COMMANDS: dict[str, dict[str, Command]] = {
     "engineering": {
         "bench": Command("bench", "measure speed on this machine"),
         "noise": Command("noise_choice", "how much noise a superficial shift has, by its rule"),
+        "publish-agents": Command("publish_agents", "store trained agents for others to load"),
         "gallery": Command("gallery", "draw every cell anew for envs/README.md"),
     },
 }

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from misgen.agents.description import files_of
 from misgen.agents.policy import (
     ConstantPolicy,
     PlannerPolicy,
@@ -154,7 +155,7 @@ def controls_job(argument: dict[str, Any], folder: Path) -> None:
 def load_agents(argument: dict[str, Any]) -> list[Player]:
     """The subject, and its earlier checkpoints if they are wanted."""
     location, family = argument["location"], family_of(argument)
-    is_own = ":" in location and not Path(location).with_suffix(".json").is_file()
+    is_own = ":" in location and not files_of(location)[1].is_file()
     policy = own_policy(location) if is_own else load_agent(Path(location), family)
     agents = [Player(policy, "agent")]
     for earlier in argument["checkpoints"]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from misgen.agents.description import read_entries
+from misgen.agents.description import files_of, read_entries
 from misgen.agents.play import Episodes, play_episodes
 from misgen.agents.policy import PlannerPolicy, Policy
 from misgen.envs.core.family import Family
@@ -121,7 +121,7 @@ def _described(runs: Iterable[Path]) -> Described:
 
 
 def _entries(checkpoint: Path) -> dict[str, Any]:
-    return read_entries(checkpoint.with_suffix(".json"))
+    return read_entries(files_of(checkpoint)[1])
 
 
 def _find(word: str, trained: Described, cell: Cell) -> Path:
@@ -134,7 +134,7 @@ def _find(word: str, trained: Described, cell: Cell) -> Path:
         raise ValueError(f"{word} names {len(named)} agents; name one by its run, of {which}")
     if named:
         return next(iter(named))
-    if Path(word).exists() or Path(word).with_suffix(".json").is_file():
+    if Path(word).exists() or files_of(word)[1].is_file():
         paths = find_agents(word)
         if len(paths) > 1:
             raise ValueError(f"{word} holds {len(paths)} agents; name one of its runs")

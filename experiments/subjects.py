@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from misgen.agents.description import read_entries
+from misgen.agents.description import files_of, read_entries
 from misgen.agents.policy import Policy, find_function
 from misgen.envs.core.family import Family
 from misgen.envs.core.render import Renderer
@@ -97,9 +97,10 @@ def find_agents(where: str) -> list[Path]:
     """
     root = Path(where) if where else results_root()
     for named in (root, root / CHECKPOINT):
-        if named.suffix in ("", ".json", ".safetensors") and named.with_suffix(".json").is_file():
-            load_agent(named.with_suffix(""))
-            return [named.with_suffix("")]
+        if files_of(named)[1].is_file():
+            checkpoint = named.with_name(files_of(named)[1].name.removesuffix(".json"))
+            load_agent(checkpoint)
+            return [checkpoint]
     if root.exists() and not root.is_dir():
         raise ValueError(f"--agents is a checkpoint or a folder; {root} is another kind of file")
     runs = run_folders(root, "train")
@@ -114,7 +115,7 @@ def find_agents(where: str) -> list[Path]:
 
 def agent_arguments(checkpoint: Path, config: EvaluateConfig) -> list[dict[str, Any]]:
     """The job arguments that evaluate one checkpoint, one for each cell it plays."""
-    meta = read_entries(checkpoint.with_suffix(".json"))
+    meta = read_entries(files_of(checkpoint)[1])
     subject = Subject(
         family=meta["family"],
         cell=meta["cell"],
