@@ -75,7 +75,7 @@ class Trained:
     agent: Snapshot
     curve: tuple[Any, ...]
     updates: int = 0  # of the weights, a minibatch each; 0 = not counted
-    seen: Mapping[str, Any] = field(default_factory=dict)  # see interventions.Levels.seen
+    seen: Mapping[str, Any] = field(default_factory=dict)  # see interventions.LevelChooser.seen
 
 
 Checkpoint = Callable[[Snapshot, float], None]  # (agent, fraction of the training)

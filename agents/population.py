@@ -22,7 +22,7 @@ from misgen.agents.curve import (
     Trained,
 )
 from misgen.agents.device import Device, capture, require_room
-from misgen.agents.interventions import NONE, Intervention, Levels, Minibatch
+from misgen.agents.interventions import NONE, Intervention, LevelChooser, Minibatch
 from misgen.agents.networks import Weights, architecture_for, initial_weights
 from misgen.agents.rollout import Collector, Rollout
 from misgen.agents.settings import PPOSettings
@@ -102,7 +102,7 @@ class Population:
         self.failures: dict[int, str] = {}
         self.ent_coef = torch.tensor([s.ent_coef for s in settings], device=device.name)
         self.captured: _Captured | None = None
-        self.levels: list[Levels | None] = [
+        self.levels: list[LevelChooser | None] = [
             each.levels(envs[k], settings[k], self.own_rngs[k]) if each.levels else None
             for k, each in enumerate(self.interventions)
         ]

@@ -48,8 +48,8 @@ def train_population(
         envs, settings, train_seeds, device, num_threads, interventions: see `Population`; what an
             intervention does after training is left to the caller.
         resume: a file that is kept up to date, about every RESUME_S, while the agents learn, and
-            removed at the end. Where it is there, training goes on from it: on the CPU to the same
-            weights, bit by bit, as without an interruption.
+            removed at the end, unless an intervention has more to do. Where it is there, training
+            goes on from it: on the CPU to the same weights, bit by bit, as without an interruption.
         checkpoint_fracs: shares of `total_steps` in [0, 1] at which `on_checkpoint(agent, snapshot,
             share)` is called, after the update that used the steps; 0 is the untrained agent.
         on_progress: called with (agent, steps, of steps, newest row of its curve).
@@ -90,7 +90,10 @@ def train_population(
             keep(population, resume)
             saved = time.monotonic()
     if resume is not None:
-        resume.unlink(missing_ok=True)
+        if any(each.after for each in population.interventions):
+            keep(population, resume)  # a kill in what comes after costs no training
+        else:
+            resume.unlink(missing_ok=True)
     return [population.outcome(k) for k in agents]
 
 
@@ -137,4 +140,7 @@ def train_ppo(
     if intervention.after is None:
         return trained
     how = Training(env=env, settings=settings, train_seed=train_seed, on_progress=on_progress)
-    return intervention.after(trained, how)
+    changed = intervention.after(trained, how)
+    if resume is not None:
+        resume.unlink(missing_ok=True)
+    return changed

@@ -229,10 +229,10 @@ class Cut:
         if not most:
             return
         blank = np.zeros_like(collector.envs[0].buffers.final_obs[0])
-        padded = [
-            collector.seen(k, np.stack([*own, *[blank] * (most - len(own))]))
-            for k, own in enumerate(self.obs)
+        seen = [
+            [*collector.seen(k, np.stack(own))] if own else [] for k, own in enumerate(self.obs)
         ]
+        padded = [np.stack([*own, *[blank] * (most - len(own))]) for own in seen]
         values = collector.values(padded)
         for k, where in enumerate(self.where):
             for (t, slot), value in zip(where, values[k], strict=False):

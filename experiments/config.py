@@ -242,6 +242,12 @@ def in_full(words: Iterable[str]) -> list[str]:
     for word in words:
         key, _, value = word.partition("=")
         is_own = key == "intervention" and ":" in value
+        if is_own and "," in value:
+            swept = value.replace("none", "''")
+            raise ValueError(
+                f"several interventions of which one is your own are swept by name; got {word}; "
+                f"write intervention.name={swept} ('' is none)"
+            )
         full += ["intervention=none", f"intervention.name={value}"] if is_own else [word]
     return full
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from misgen.agents.interventions import Intervention
 from misgen.experiments.application import hydra_main
 from misgen.experiments.attempt import run_once
 from misgen.experiments.cell_choice import arm_words, cell_label
@@ -221,7 +222,17 @@ def write_results(
     save_agent(folder / CHECKPOINT, training.agent, env, config)
     write_curve(folder / CURVE, training.curve)
     seen = {**how, **seen_in_training(config, training.curve), **training.seen}
+    seen["broken_episodes"] += training.seen.get("repair_broken_episodes", 0)
     write_json(folder / "train.json", {**seen, "updates": training.updates})
+
+
+def base_of(config: TrainConfig) -> TrainConfig | None:
+    """The agent that this one goes on from, where its intervention changes nothing before."""
+    asked = config.get_intervention()
+    if asked.after is None or asked != Intervention(after=asked.after):
+        return None
+    without = replace(config.intervention, name="", settings={})
+    return replace(config, intervention=without)
 
 
 def changed_afterwards(config: TrainConfig, env: BatchEnv) -> Trained | None:
@@ -229,20 +240,24 @@ def changed_afterwards(config: TrainConfig, env: BatchEnv) -> Trained | None:
     else None."""
     from misgen.agents.checkpoint import load
     from misgen.agents.curve import CurveRow, Snapshot, Trained
-    from misgen.agents.interventions import Intervention, Training
+    from misgen.agents.interventions import Training
 
-    asked = config.get_intervention()
-    without = replace(config.intervention, name="", settings={})
-    folder = train_folder(replace(config, intervention=without))
-    if asked.after is None or asked != Intervention(after=asked.after) or not folder.is_done:
+    base = base_of(config)
+    if base is None or config.checkpoints == "all" or not train_folder(base).is_done:
         return None
+    folder, after = train_folder(base), config.get_intervention().after
+    assert after is not None  # see `base_of`
     policy, meta = load(folder.path / CHECKPOINT)
     rows = read_curve(folder.path / CURVE)
-    curve = tuple(CurveRow(**row) for row in rows)  # type: ignore[arg-type]  # numbers of a CSV
+    counts = ("steps", "episodes", "broken_episodes")  # a CSV has numbers only
+    curve = tuple(
+        CurveRow(**row | {name: int(row[name]) for name in counts})  # type: ignore[arg-type]
+        for row in rows
+    )
     updates = (read_json(folder.path / "train.json") or {}).get("updates", 0)
     trained = Trained(Snapshot(policy.stack.weights(), meta.steps), curve, updates)
     how = Training(env=env, settings=config.agent.settings, train_seed=config.train_seed)
-    changed = asked.after(trained, how)
+    changed = after(trained, how)
     return replace(changed, seen={**changed.seen, "went_on_from": folder.id})
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_type_hints
 
 from misgen.envs.families import choices
 
@@ -40,7 +40,7 @@ class Played(NamedTuple):
     advantages: Array  # float32
 
 
-class Levels(Protocol):
+class LevelChooser(Protocol):
     """Chooses what the environments of one agent play, rollout by rollout."""
 
     def begin(self) -> bool:
@@ -50,8 +50,9 @@ class Levels(Protocol):
     def end(self, played: Played) -> None:
         """Take note of a rollout."""
 
-    def seen(self) -> dict[str, float]:
-        """What the agent has learned from so far, for the record of its training."""
+    def seen(self) -> dict[str, Any]:
+        """What the agent has learned from so far, for the record of its training: these entries
+        replace those that follow from the training distribution."""
 
     def get_state(self) -> list[Array]:
         """Everything the future depends on."""
@@ -77,7 +78,7 @@ class Intervention:
     `train_seed` names, and goes on where a killed training was.
     """
 
-    levels: Callable[[BatchEnv, PPOSettings, Any], Levels] | None = None
+    levels: Callable[[BatchEnv, PPOSettings, Any], LevelChooser] | None = None
     """(its environments, settings, generator) -> what chooses their levels."""
 
     observe: Callable[[Array, Any], Array] | None = None
@@ -89,7 +90,8 @@ class Intervention:
     while it learns."""
 
     loss: Callable[[Tensor, Minibatch], Tensor] | None = None
-    """(float32 [K], minibatch) -> the loss that is followed instead."""
+    """(float32 [K], minibatch) -> the loss that is followed instead. On a GPU it is recorded once
+    as a graph of tensor operations; what else it does is not repeated."""
 
     after: Callable[[Trained, Training], Trained] | None = None
     """(the trained agent, how it was trained) -> what it becomes."""
@@ -106,6 +108,7 @@ class Training:
 
 
 NONE = Intervention()
+FORMS = {bool: "true or false", float: "a number", int: "a whole number", str: "a word"}
 
 
 def find_intervention(name: str) -> Callable[..., Intervention]:
@@ -144,6 +147,18 @@ def _imported(name: str) -> Callable[..., Intervention]:
     return checked
 
 
+def _check_kinds(name: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    """ValueError where a value is not of the kind that the keyword declares."""
+    kinds = get_type_hints(function) if inspect.isfunction(function) else {}
+    for word, value in settings.items():
+        kind = kinds.get(word)
+        if kind not in FORMS:
+            continue
+        accepted: Any = (int, float) if kind is float else kind
+        if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{word} of intervention {name} is {FORMS[kind]}; got {value!r}")
+
+
 def make_intervention(name: str, settings: Mapping[str, Any]) -> Intervention:
     """The intervention of this name ("" = none) with these settings.
 
@@ -160,6 +175,7 @@ def make_intervention(name: str, settings: Mapping[str, Any]) -> Intervention:
         if word not in known:
             has = f"the settings {choices(word, known)}" if known else f"no settings; got {word!r}"
             raise ValueError(f"intervention {name} has {has}")
+    _check_kinds(name, function, settings)
     made = function(**settings)
     if not isinstance(made, Intervention):
         raise ValueError(

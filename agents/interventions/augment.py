@@ -1,5 +1,8 @@
-"""Augmented observations (Laskin et al. 2020): what an agent sees in training is disturbed anew in
-every step, so that it cannot rely on any one part of it."""
+"""Augmented observations: what an agent sees in training is disturbed anew in every step, so that
+it cannot rely on any one part of it.
+
+A part cut out and a shift are those of Laskin et al. 2020; dropping whole planes suits binary ones.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,9 @@ def augment(
     Args:
         drop_prob: with which each plane is blank, each on its own.
         cutout_prob: with which a square part of all planes is blank.
-        cutout_squares: its side.
-        max_shift: rows and columns by which all planes are moved, at most; what comes in is blank.
+        cutout_squares: its side, in squares of planes or pixels of pictures.
+        max_shift: squares or pixels by which all planes are moved, at most, down or up and right or
+            left; what comes in is blank.
 
     Raises:
         ValueError: a value outside its range.

@@ -1,6 +1,7 @@
 """Domain randomisation: some of the training levels already have the context of the shift, B.
 
-Agents so trained have seen B: their variants 01 and 11 do not test a new context.
+Agents so trained have seen B: their variants 01 and 11 do not test a new context. Training has no
+need of the room that the evaluated levels of C3, C4 and K4 keep for A, so its B goes without.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def context(*, share: float = 0.5) -> Intervention:
 
 
 class Mixed:
-    """Sets the levels of the last slots once; see `interventions.Levels`."""
+    """Sets the levels of the last slots once; see `interventions.LevelChooser`."""
 
     def __init__(self, share: float, env: BatchEnv, settings: Any, rng: Any) -> None:
         cell, first = env.distribution.cell, round((1 - share) * env.num_envs)
@@ -42,8 +43,9 @@ class Mixed:
     def end(self, played: Played) -> None:
         """Nothing depends on it."""
 
-    def seen(self) -> dict[str, float]:
-        return {"context_b_share": self.share}
+    def seen(self) -> dict[str, Any]:
+        about = "an estimate: finished episodes x broken_share of the usual context"
+        return {"context_b_share": self.share, "broken_episodes_is": about}
 
     def get_state(self) -> list[Array]:
         return []

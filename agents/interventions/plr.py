@@ -24,19 +24,21 @@ from misgen.envs.core.types import Array
 if TYPE_CHECKING:
     from misgen.agents.settings import PPOSettings
 
-SCORES = ("regret", "max_return", "value_loss")
+SCORES = ("regret", "max_return", "value_loss", "random")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplaySettings:
     """How levels are replayed, and kept.
 
-    score: regret is the discounted return of the intended planner less the agent's; max_return
-        the best return so far on the level less the agent's value of each state (MaxMC);
-        value_loss the mean of the positive advantages.
+    score: regret is the discounted return of the intended planner less the agent's (exact; the
+        planner takes the fewest steps and knows no time limit); max_return the best return so far
+        on the level less the agent's value, the mean over all states (MaxMC, but discounted);
+        value_loss the mean of the positive advantages; random a number: the control.
     replay_prob: of a round; the others try new levels.
-    buffer_size: levels kept.
-    temperature: the level of rank r by score has the weight (1 / r) ** (1 / temperature).
+    buffer_size: levels kept, each once. Replay begins when it is half full.
+    temperature: the level of rank r by score has the weight (1 / r) ** (1 / temperature). Every
+        slot draws on its own, so a level may be in several.
     staleness: share of the choice that goes by how long ago a level was played.
 
     Raises:
@@ -60,7 +62,7 @@ class ReplaySettings:
         if self.buffer_size < 1 or not self.temperature > 0:
             raise ValueError(
                 "buffer_size is at least 1 and temperature positive; got "
-                f"{self.buffer_size} and {self.temperature}; try 2048 and 0.3"
+                f"{self.buffer_size} and {self.temperature}; try 1024 and 1"
             )
 
 
@@ -68,11 +70,12 @@ def plr(
     *,
     score: str = "regret",
     replay_prob: float = 0.5,
-    buffer_size: int = 2048,
-    temperature: float = 0.3,
+    buffer_size: int = 1024,
+    temperature: float = 1.0,
     staleness: float = 0.3,
 ) -> Intervention:
-    """See ReplaySettings."""
+    """See ReplaySettings. Fewer updates than without it for as many environment steps: those of
+    replayed rounds."""
     asked = ReplaySettings(
         score=score,
         replay_prob=replay_prob,
@@ -142,11 +145,12 @@ class Tally(NamedTuple):
 
 
 class Replay:
-    """Chooses new levels or kept ones, and keeps the best; see `interventions.Levels`.
+    """Chooses new levels or kept ones, and keeps the best; see `interventions.LevelChooser`.
 
     Attributes:
         kept: the buffer; its first `count` levels mean something.
-        score, last_played, best_return: of the kept ones, float64 [size], the second in rounds.
+        hashes: of the kept ones, uint64 [size].
+        score, last_played, best_return: likewise float64, the second in rounds.
     """
 
     def __init__(
@@ -157,21 +161,40 @@ class Replay:
                 f"a rollout replays a level in each of {env.num_envs} environments; got "
                 f"buffer_size={asked.buffer_size}; make it larger, or num_envs smaller"
             )
+        cell = env.distribution.cell
+        if asked.score == "regret" and any(cell.rewards.get(e, 0.0) for e in cell.rewarded_once):
+            raise ValueError(
+                f"the planner does not know that {cell.code}'s proxy is paid once, so at "
+                "specification < 1 its regret is not exact; use score=max_return"
+            )
         self.asked, self.env, self.gamma, self.rng = asked, env, settings.gamma, rng
         self.rollouts = -(-env.distribution.horizon_steps // settings.num_steps)  # of a round
         size = asked.buffer_size
         self.kept = Levels(
             family=env.family,
-            cell=env.distribution.cell,
+            cell=cell,
             level=env.family.empty_level(size),
             seeds=np.zeros(size, np.uint64),
             broken=np.zeros(size, np.bool_),
         )
+        self.hashes = np.zeros(size, np.uint64)
         self.score, self.last_played, self.best_return = (np.zeros(size) for _ in range(3))
         self.places = np.zeros(env.num_envs, np.int64)  # in the buffer, of what is replayed
-        # kept levels, kind of the round, rollouts so far, slots learned from, of them broken
+        # kept levels, kind of the round, rollouts so far, episodes learned from, of them broken
         self.counters = np.zeros(5, np.int64)
         self.tally = Tally.empty(env.num_envs)
+        self._require_steps(settings)
+
+    def _require_steps(self, settings: PPOSettings) -> None:
+        """ValueError where the training ends before anything is replayed."""
+        before = -(-max(self.env.num_envs, self.asked.buffer_size // 2) // self.env.num_envs)
+        round_steps = self.rollouts * settings.num_envs * settings.num_steps
+        if settings.total_steps <= before * round_steps:
+            raise ValueError(
+                f"replay begins after {before} rounds of {round_steps:,} steps; got total_steps="
+                f"{settings.total_steps:,}; make it larger, or buffer_size smaller than "
+                f"{self.asked.buffer_size}"
+            )
 
     @property
     def count(self) -> int:
@@ -190,11 +213,8 @@ class Replay:
         elif kind == Kind.EDITED:
             self.env.reset_to(self.edited(), repeats=True)
         else:
-            size, n = self.count, self.env.num_envs
-            self.places[:] = self.rng.choice(size, n, replace=False, p=self.chances())
-            levels = self.kept.take(self.places)
-            self.env.reset_to(levels, repeats=True)
-            self.counters[3:] += n, int((~cue_holds(levels)).sum())
+            self.places[:] = self.rng.choice(self.count, self.env.num_envs, p=self.chances())
+            self.env.reset_to(self.kept.take(self.places), repeats=True)
 
     def choose(self) -> Kind:
         """What the next round is spent on."""
@@ -221,16 +241,14 @@ class Replay:
         self.counters[2] += 1
         if self.counters[2] % self.rollouts:
             return
-        is_kept = self.counters[1] == Kind.REPLAYED
-        best = self.tally.highest_return()
-        if is_kept:
+        levels, best = self.env.levels(), self.tally.highest_return()
+        if self.counters[1] == Kind.REPLAYED:
             best = np.maximum(best, self.best_return[self.places])
-        levels = self.env.levels()
-        scores = self._scores(levels, best)
-        if is_kept:
-            self._note(self.places, scores, best)
+            self._note(self.places, self._scores(levels, best), best)
+            ended = self.tally.ended
+            self.counters[3:] += int(ended.sum()), int(ended[~cue_holds(levels)].sum())
         else:
-            self._keep(levels, scores, best)
+            self._keep(levels, self._scores(levels, best), best)
         self.tally.clear()
 
     def _scores(self, levels: Levels, best: Array) -> Array:
@@ -239,16 +257,30 @@ class Replay:
             return oracle - self.tally.mean_return()
         if self.asked.score == "max_return":
             return best - self.tally.values / self.tally.steps
+        if self.asked.score == "random":
+            drawn: Array = self.rng.random(len(levels))
+            return drawn
         return self.tally.positive / self.tally.steps
 
-    def _note(self, places: Any, scores: Any, best: Any) -> None:
-        self.score[places], self.best_return[places] = scores, best
-        self.last_played[places] = self.counters[2] // self.rollouts
+    def _note(self, places: Any, scores: Array, best: Array) -> None:
+        """What slots say of the levels that are kept at these places; of one that several had, the
+        mean of their scores."""
+        own, slots = np.unique(places, return_inverse=True)
+        self.score[own] = np.bincount(slots, scores) / np.bincount(slots)
+        highest = np.full(len(own), -np.inf)
+        np.maximum.at(highest, slots, best)
+        self.best_return[own] = highest
+        self.last_played[own] = self.counters[2] // self.rollouts
 
     def _keep(self, levels: Levels, scores: Array, best: Array) -> None:
-        """Put levels where there is room, then in place of the ones least likely to be chosen."""
+        """Put levels that are not kept yet where there is room, then in place of the ones least
+        likely to be chosen."""
+        _, first = np.unique(levels.hashes(), return_index=True)
+        is_new = ~np.isin(levels.hashes()[np.sort(first)], self.hashes[: self.count])
+        rows = np.sort(first)[is_new]
+        levels, scores, best = levels.take(rows), scores[rows], best[rows]
         room = min(len(levels), self.asked.buffer_size - self.count)
-        places = list(range(self.count, self.count + room))
+        places = np.arange(self.count, self.count + room)
         self.counters[0] += room
         self._put(np.arange(room), places, levels, scores, best)
         rest = np.arange(room, len(levels))
@@ -262,13 +294,18 @@ class Replay:
             own[places] = given[rows]
         self.kept.seeds[places] = levels.seeds[rows]
         self.kept.broken[places] = levels.broken[rows]
+        self.hashes[places] = levels.hashes()[rows]
         self._note(places, scores[rows], best[rows])
 
-    def seen(self) -> dict[str, float]:
-        """The share of the levels learned from whose cue is broken, a level counted once a
-        round."""
+    def seen(self) -> dict[str, Any]:
         learned, broken = map(int, self.counters[3:])
-        return {"learned_broken_share": broken / learned if learned else 0.0}
+        return {
+            "learned_episodes": learned,
+            "broken_share": broken / learned if learned else 0.0,
+            "broken_episodes": broken,
+            "broken_episodes_is": "counted: episodes learned from whose cue is broken",
+            "d_distinguishing": None,  # of the distribution, which is not what is learned from
+        }
 
     def get_state(self) -> list[Array]:
         return [array.copy() for array in self._arrays()]
@@ -278,6 +315,6 @@ class Replay:
             own[...] = given
 
     def _arrays(self) -> list[Array]:
-        kept = [*self.kept.level, self.kept.seeds, self.kept.broken]
+        kept = [*self.kept.level, self.kept.seeds, self.kept.broken, self.hashes]
         scores = self.score, self.last_played, self.best_return
         return [*kept, *scores, self.places, self.counters, *self.tally]

@@ -1,4 +1,5 @@
-"""Repair: a trained agent goes on learning on a few episodes in which the cue is broken.
+"""Repair: a trained agent goes on learning on a few episodes of d = 1, whose cue is independent of
+the goal; now and then it is intact by chance. On the CPU, in one thread.
 
 How many of them it takes is a dose; what it costs is the success in distribution that is lost.
 """
@@ -61,7 +62,7 @@ def repaired(dose: Dose, trained: Trained, training: Training) -> Trained:
     """
     from misgen.agents.population import Population
     from misgen.envs.core.batch import BatchEnv
-    from misgen.envs.core.levels import sample_levels
+    from misgen.envs.core.levels import cue_holds, sample_levels
 
     old, n = training.env, min(dose.episodes, MAX_AT_ONCE)
     distribution = replace(old.distribution, diversity=1.0, num_levels=0)
@@ -85,7 +86,12 @@ def repaired(dose: Dose, trained: Trained, training: Training) -> Trained:
         trained,
         agent=replace(trained.agent, weights=weights, steps=trained.agent.steps + steps),
         updates=trained.updates + updates,
-        seen={**trained.seen, "repair_episodes": dose.episodes, "repair_steps": steps},
+        seen={
+            **trained.seen,
+            "repair_episodes": dose.episodes,
+            "repair_broken_episodes": int((~cue_holds(levels)).sum()),
+            "repair_steps": steps,
+        },
     )
 
 

@@ -84,6 +84,8 @@ def test_a_setting_of_an_intervention_is_part_of_what_the_agent_is():
         (["intervention.name=plrr"], "the interventions are plr, "),
         (["intervention.settings.score=regret"], "settings are those of an intervention"),
         (["intervention=nowhere:at_all"], "nowhere:at_all cannot be imported"),
+        (["intervention=none,mine:blink"], "write intervention.name='',mine:blink"),
+        (["intervention=plr", "intervention.settings.replay_prob=a"], "is a number; got 'a'"),
         (["intervention=plr", "agent=cloning"], "an intervention acts in agent=ppo"),
     ],
 )
@@ -103,12 +105,15 @@ def test_a_population_takes_no_hooks():
 @pytest.mark.parametrize("name", ["plr", "accel", "augment", "regularise", "context"])
 def test_each_trains_and_says_what_it_took(name, results):
     words = [*TINY, f"intervention={name}"]
+    if name in ("plr", "accel"):
+        more = ["agent.settings.total_steps=32768", "intervention.settings.buffer_size=64"]
+        words = [*words, *more, "intervention.settings.replay_prob=0.9"]
     assert main(["train", *words]) == 0
     said = record(compose("train", words))
-    assert said["updates"] >= 0 and said["episodes"] > 0
+    assert said["updates"] > 0 and said["episodes"] > 0
     own = {
-        "plr": "learned_broken_share",
-        "accel": "learned_broken_share",
+        "plr": "learned_episodes",
+        "accel": "learned_episodes",
         "context": "context_b_share",
     }
     assert own.get(name, "episodes") in said
