@@ -62,20 +62,19 @@ def train_population(
     """
     population = Population(envs, settings, train_seeds, device, num_threads, interventions)
     agents = range(len(envs))
-
-    def checkpoints(k: int) -> Checkpoints:
-        call = partial(on_checkpoint, k) if on_checkpoint else None
-        return Checkpoints(checkpoint_fracs, settings[k].total_steps, call)
-
-    due = [checkpoints(k) for k in agents]
+    due = [
+        Checkpoints(
+            checkpoint_fracs,
+            settings[k].total_steps,
+            partial(on_checkpoint, k) if on_checkpoint else None,
+        )
+        for k in agents
+    ]
     if resume is not None and restore(population, resume):
         for each in due:
             each.skip(population.steps)
-    take_all = [
-        partial(each.take, snapshot=partial(population.snapshot, k)) for k, each in enumerate(due)
-    ]
-    for take in take_all:
-        take(population.steps)
+    for k in agents:
+        due[k].take(population.steps, partial(population.snapshot, k))
     saved = time.monotonic()
     while learning := [k for k in agents if population.is_learning(k)]:
         population.advance()
@@ -85,7 +84,7 @@ def train_population(
             if on_progress is not None:
                 row = population.curves[k][-1]
                 on_progress(k, population.steps, settings[k].total_steps, row)
-            take_all[k](population.steps)
+            due[k].take(population.steps, partial(population.snapshot, k))
         if resume is not None and time.monotonic() - saved >= RESUME_S:
             keep(population, resume)
             saved = time.monotonic()
