@@ -72,8 +72,9 @@ def train(code: str, d: float, frames: int, number: int, steps: int) -> PPO:
     return model.learn(steps, log_interval=None)  # type: ignore[arg-type]
 
 
-def agent(code: str, d: float, frames: int, number: int, steps: int, levels: int) -> dict[str, Any]:
-    """Its line."""
+def agent(job: tuple[str, float, int, int, int, int]) -> dict[str, Any]:
+    """Its line. job: cell, d, frames, number, steps of training, quadruples."""
+    code, d, frames, number, steps, levels = job
     torch.set_num_threads(1)
     family, cell = find_cell(code)
     policy = OnFrames(train(code, d, frames, number, steps), frames)
@@ -112,14 +113,16 @@ def main() -> None:
         for i in range(options.agents)
         for frames in options.frames
     ]
-    with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
-        lines = pool.starmap(agent, jobs, chunksize=1)
     options.folder.mkdir(parents=True, exist_ok=True)
     path = options.folder / f"frame_stack_{options.cell}.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    lines: list[dict[str, Any]] = []
+    with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
+        for line in pool.imap(agent, jobs):
+            lines.append(line)
+            with path.open("w", newline="") as file:  # as they come: minutes each
+                writer = csv.DictWriter(file, list(line), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(lines)
 
 
 if __name__ == "__main__":
