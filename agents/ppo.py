@@ -62,13 +62,10 @@ def train_population(
     """
     population = Population(envs, settings, train_seeds, device, num_threads, interventions)
     agents = range(len(envs))
+    calls = [partial(on_checkpoint, k) if on_checkpoint else None for k in agents]
     due = [
-        Checkpoints(
-            checkpoint_fracs,
-            settings[k].total_steps,
-            partial(on_checkpoint, k) if on_checkpoint else None,
-        )
-        for k in agents
+        Checkpoints(checkpoint_fracs, own.total_steps, call)
+        for own, call in zip(settings, calls, strict=True)
     ]
     if resume is not None and restore(population, resume):
         for each in due:
@@ -138,7 +135,7 @@ def train_ppo(
         raise trained
     if intervention.after is None:
         return trained
-    how = Training(env=env, settings=settings, train_seed=train_seed, on_progress=on_progress)
+    how = Training(env=env, settings=settings, train_seed=train_seed)
     changed = intervention.after(trained, how)
     if resume is not None:
         resume.unlink(missing_ok=True)

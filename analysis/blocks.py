@@ -156,6 +156,11 @@ def read_blocks(records: Records, by: str) -> list[Block]:
     return [b for b in blocks if b.role == "control" or b.checkpoint_step == last[b.run_id]]
 
 
+def blocks_of_run(blocks: Iterable[Block], run_id: str) -> dict[str, Block]:
+    """Those of the agent that was evaluated in a run, by variant."""
+    return {b.variant: b for b in blocks if b.role == "agent" and b.run_id == run_id}
+
+
 def counts_of_blocks(blocks: Iterable[Block], levels: Levels = "scored") -> AgentCounts:
     """Sums per agent number; blocks without such a level are left out."""
     sums: dict[int, tuple[float, ...]] = {}

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 
@@ -31,7 +32,7 @@ def find_family(name: str) -> Family:
         ValueError: there is none; names the choices, the nearest first.
     """
     if ":" in name:
-        return _imported(name)
+        return _own_family(name)
     if name not in FAMILIES:
         raise ValueError(
             f"the families are {choices(name, FAMILIES)}; a family of your own is module:FAMILY"
@@ -39,17 +40,23 @@ def find_family(name: str) -> Family:
     return FAMILIES[name]
 
 
-def _imported(name: str) -> Family:
+def imported(name: str, rule: str) -> Any:
+    """What `module:attribute` names, in a file of the user's own, which is executed.
+
+    rule: how such a thing is named; begins the ValueError where it cannot be imported.
+    """
     module, _, attribute = name.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"a family of your own is module:FAMILY, an importable file that declares FAMILY; "
-            f"{name} cannot be imported: {error}"
-        ) from error
+        raise ValueError(f"{rule}; {name} cannot be imported: {error}") from error
+
+
+def _own_family(name: str) -> Family:
+    rule = "a family of your own is module:FAMILY, an importable file that declares FAMILY"
+    found = imported(name, rule)
     if not isinstance(found, Family):
         raise ValueError(f"{name} must be a misgen.envs.Family; it is a {type(found).__name__}")
     return found
@@ -58,7 +65,7 @@ def _imported(name: str) -> Family:
 def declared_in(module: str) -> Family:
     """The family that is FAMILY in this module; ValueError if there is none."""
     built_in = {family.module: family for family in FAMILIES.values()}
-    return built_in.get(module) or _imported(f"{module}:FAMILY")
+    return built_in.get(module) or _own_family(f"{module}:FAMILY")
 
 
 def reference(family: Family) -> str:

@@ -146,7 +146,7 @@ def _main(argv: list[str]) -> int:
     for word in arguments.rest:
         if instead := MOVED.get((arguments.command, word.partition("=")[0])):
             return _error(f"`{arguments.command} {word}` has become a command: {instead}")
-    with _results(results):
+    with results_in(results):
         return _run(commands[arguments.command], arguments.rest)
 
 
@@ -170,7 +170,7 @@ def _without_results(argv: list[str]) -> tuple[list[str], str | None]:
 
 
 @contextlib.contextmanager
-def _results(folder: str | None) -> Iterator[None]:
+def results_in(folder: str | None) -> Iterator[None]:
     """Results are in `folder` for the time of a command, in this process and its children."""
     before = os.environ.get("MISGEN_RESULTS")
     if folder is not None:

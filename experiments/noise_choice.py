@@ -30,9 +30,9 @@ from misgen.experiments.evaluation_levels import Variant, block
 from misgen.experiments.jobs import Job
 from misgen.experiments.provenance import provenance, usable_cores
 from misgen.experiments.run_folder import read_json, require_writable, results_root, write_json
-from misgen.experiments.study import finish, train_jobs
+from misgen.experiments.study import finish
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments, load_agent
-from misgen.experiments.train import CHECKPOINT, train_folder
+from misgen.experiments.train import CHECKPOINT, train_folder, train_jobs
 
 AGENTS = range(50, 55)  # used for nothing else
 SHARES = (0.05, 0.02, 0.01, 0.005)

@@ -13,12 +13,12 @@ from misgen.experiments.attempt import run_once
 from misgen.experiments.config import TrainConfig, from_dict
 from misgen.experiments.jobs import Job, JobResult, run_jobs
 from misgen.experiments.jobs_child import report_progress
+from misgen.experiments.run_names import run_name
 from misgen.experiments.train import (
     EARLIER_CHECKPOINTS,
     RESUME,
     device_and_precision,
     earlier_fracs,
-    run_name,
     save_agent,
     train_argument,
     train_folder,

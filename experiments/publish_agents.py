@@ -6,29 +6,26 @@ stored on the agents' own levels: a card says what these weights do, not what wa
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from misgen.agents.checkpoint import load, save
 from misgen.agents.published import CARDS, name_of
-from misgen.analysis.blocks import Block, read_blocks
+from misgen.analysis.blocks import CUE_BROKEN, Block, blocks_of_run, read_blocks
 from misgen.analysis.rates import wilson
 from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import built_in_codes
-from misgen.experiments.cli import Parser
+from misgen.experiments.cli import Parser, results_in
 from misgen.experiments.config import compose
 from misgen.experiments.jobs import Job, run_jobs
 from misgen.experiments.provenance import provenance, usable_cores
 from misgen.experiments.run_folder import (
     RESULTS_HELP,
-    RunFolder,
     read_json,
     require_writable,
     results_root,
+    run_id,
     write_json,
 )
 from misgen.experiments.study import records_of
@@ -36,8 +33,7 @@ from misgen.experiments.subjects import EvaluateConfig, agent_arguments
 from misgen.experiments.train import CHECKPOINT, train_folder
 
 LICENCE = "MIT"
-BROKEN = ("10", "11")
-WORDS = ("intended", "proxy", "neither")
+OUTCOMES = ("intended", "proxy", "neither")
 
 
 def main(argv: list[str]) -> int:
@@ -84,33 +80,14 @@ def _measured(agents: dict[str, Path], num_levels: int) -> dict[str, dict[str, A
     """Cards, from the stored weights."""
     config = EvaluateConfig(num_levels=num_levels)
     arguments = {name: agent_arguments(path, config)[0] for name, path in agents.items()}
-    with _elsewhere():
+    with TemporaryDirectory() as elsewhere, results_in(elsewhere):  # it is no result of a study
         jobs = [Job.of("evaluate", f"play {name}", each) for name, each in arguments.items()]
         results = run_jobs(jobs, usable_cores())
         if any(result.status != "done" for result in results):
             raise SystemExit(1)
         blocks = read_blocks(records_of(jobs), "d")
-        cards = {}
-        for name, argument in arguments.items():
-            run = RunFolder(results_root(), "evaluate", argument).id
-            own = {b.variant: b for b in blocks if b.role == "agent" and b.run_id == run}
-            cards[name] = card_of(argument, own)
-    return cards
-
-
-@contextlib.contextmanager
-def _elsewhere() -> Iterator[None]:
-    """Another results folder: what stored weights do is no result of a study."""
-    before = os.environ.get("MISGEN_RESULTS")
-    with TemporaryDirectory() as folder:
-        os.environ["MISGEN_RESULTS"] = folder
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["MISGEN_RESULTS"]
-            else:
-                os.environ["MISGEN_RESULTS"] = before
+    found = {name: blocks_of_run(blocks, run_id(each)) for name, each in arguments.items()}
+    return {name: card_of(arguments[name], own) for name, own in found.items()}
 
 
 def card_of(argument: dict[str, Any], blocks: dict[str, Block]) -> dict[str, Any]:
@@ -137,13 +114,12 @@ def card_of(argument: dict[str, Any], blocks: dict[str, Block]) -> dict[str, Any
         "licence": LICENCE,
         "own_success": _share(own.solved, own.episodes),
     }
-    for variant in BROKEN:
+    for variant in CUE_BROKEN:
         b = blocks[variant]
-        kept = b.capable - b.goal_failed
-        counts = {"intended": kept, "proxy": b.goal_failed, "neither": b.scored - b.capable}
+        counts = b.capable - b.goal_failed, b.goal_failed, b.scored - b.capable
         card[variant] = {
             "levels": b.scored,
-            **{word: _share(count, b.scored) for word, count in counts.items()},
+            **{word: _share(n, b.scored) for word, n in zip(OUTCOMES, counts, strict=True)},
             "goal_failure": _share(b.goal_failed, b.capable),
         }
     return card
@@ -161,16 +137,14 @@ def page_of(cards: dict[str, dict[str, Any]]) -> str:
     header = [
         "agent",
         "own success",
-        "intended / proxy / neither at 10",
+        f"{' / '.join(OUTCOMES)} at 10",
         "goal failure at 10",
         "at 11",
     ]
     rows = []
     for name, card in sorted(cards.items()):
-        shares = " / ".join(
-            f"{card['10'][word][0]:.2f}" for word in ("intended", "proxy", "neither")
-        )
-        failures = [_span(card[variant]["goal_failure"]) for variant in BROKEN]
+        shares = " / ".join(f"{card['10'][word][0]:.2f}" for word in OUTCOMES)
+        failures = [_span(card[variant]["goal_failure"]) for variant in CUE_BROKEN]
         rows.append([name, _span(card["own_success"]), shares, *failures])
     table = "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
     return (

@@ -20,8 +20,8 @@ from misgen.experiments.jobs import Job, JobResult
 from misgen.experiments.jobs_display import report_failures, say
 from misgen.experiments.run_folder import is_done, read_json, results_root
 from misgen.experiments.status import JOB_NAME, queued_runs, remember_submitted, submissions
-from misgen.experiments.study import train_jobs
 from misgen.experiments.sweep import train_on_cores
+from misgen.experiments.train import train_jobs
 
 if TYPE_CHECKING:
     from misgen.experiments.launchers.slurm import SlurmConf

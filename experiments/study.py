@@ -35,7 +35,7 @@ from misgen.experiments.shift import job_of
 from misgen.experiments.status import remember
 from misgen.experiments.study_file import Longer, Study
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments
-from misgen.experiments.train import CHECKPOINT, base_of, run_names, train_folder
+from misgen.experiments.train import CHECKPOINT, train_folder, train_jobs
 
 
 @dataclass(frozen=True)
@@ -104,24 +104,6 @@ def arm_configs(
         except ValueError as error:
             raise ValueError(f"arm {name!r} of the study {study.name}: {error}") from error
     return configs
-
-
-def train_jobs(configs: Iterable[TrainConfig]) -> list[Job]:
-    """The first agents of all arms before the second ones: an interrupted study has something of
-    everything."""
-    ordered = sorted(configs, key=lambda config: config.train_seed)
-    names = {
-        train_folder(config).path: f"train {name}"
-        for config, name in zip(ordered, run_names(ordered), strict=True)
-    }
-    jobs = []
-    for config in ordered:
-        folder, base = train_folder(config), base_of(config)
-        before = names.get(train_folder(base).path) if base is not None else None
-        millions, after = config.agent.settings.total_steps / 1e6, (before,) if before else ()
-        name = names[folder.path]
-        jobs.append(Job.of("train", name, dict(folder.config), weight=millions, after=after))
-    return jobs
 
 
 def evaluation_arguments(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from misgen.analysis.blocks import counts_of_blocks, read_blocks
+from misgen.analysis.blocks import blocks_of_run, counts_of_blocks, read_blocks
 from misgen.analysis.rates import Rates, point_rates
 from misgen.analysis.text import hint
 from misgen.experiments.config import TrainConfig, as_dict, composed_once
@@ -30,17 +30,18 @@ from misgen.experiments.jobs_start import Start
 from misgen.experiments.kernels import compile_rules
 from misgen.experiments.provenance import usable_cores
 from misgen.experiments.run_folder import (
-    RunFolder,
     id_of,
     is_done,
     read_json,
     results_root,
     run_folders,
+    run_id,
 )
+from misgen.experiments.run_names import arm_names, run_names
 from misgen.experiments.status import remember
-from misgen.experiments.study import records_of, train_jobs
+from misgen.experiments.study import records_of
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments, refuse_second_evaluation
-from misgen.experiments.train import CHECKPOINT, arm_names, run_names, train_folder
+from misgen.experiments.train import CHECKPOINT, train_folder, train_jobs
 
 if TYPE_CHECKING:
     from misgen.experiments.launchers.local import LocalConf
@@ -269,8 +270,7 @@ def _evaluated(
     blocks = read_blocks(records_of(jobs), "d")
     found = {}
     for folder, (argument,) in arguments.items():
-        run = RunFolder(results_root(), "evaluate", argument).id
-        own = {b.variant: b for b in blocks if b.role == "agent" and b.run_id == run}
+        own = blocks_of_run(blocks, run_id(argument))
         rates = point_rates(counts_of_blocks([own[VARIANT]]))._asdict()
         found[folder] = {**rates, OWN: own["own"].solved / own["own"].episodes}
     return found

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from misgen.agents.interventions import Intervention
 from misgen.experiments.application import hydra_main
 from misgen.experiments.attempt import run_once
-from misgen.experiments.cell_choice import arm_words, cell_label
 from misgen.experiments.config import TrainConfig, as_dict, from_dict
+from misgen.experiments.jobs import Job
 from misgen.experiments.kernels import load_kernels
 from misgen.experiments.run_folder import (
     RunFolder,
@@ -24,6 +23,7 @@ from misgen.experiments.run_folder import (
     results_root,
     write_json,
 )
+from misgen.experiments.run_names import run_name, run_names
 from misgen.experiments.training_log import (
     CURVE,
     Meter,
@@ -113,51 +113,6 @@ def check_gpu() -> None:
     from misgen.agents.networks import Network
 
     choose_device("cuda", Network(name="impala"))
-
-
-def run_name(config: TrainConfig) -> str:
-    """How a run is called in progress lines."""
-    return run_names([config])[0]
-
-
-def run_names(configs: Sequence[TrainConfig]) -> list[str]:
-    """The same for runs of one study or sweep: with the settings that tell their arms apart."""
-    arms = arm_names(configs)
-    return [f"{arm} agent {one.train_seed}" for arm, one in zip(arms, configs, strict=True)]
-
-
-def arm_names(configs: Sequence[TrainConfig]) -> list[str]:
-    """What the agents of an arm have in common, in words, of each run of a study or sweep: with
-    the settings that tell apart arms that would have one name."""
-    arms: list[tuple[str, dict[str, Any]]] = []
-    twins: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for config in configs:
-        asked, cell = config.intervention, cell_label(config.get_family(), config.get_cell())
-        words = arm_words(cell, config.agent.method, asked.diversity, asked.specification)
-        arm = f"{words} {asked.name.rpartition(':')[2]}".rstrip()
-        arms.append((arm, dict(_flat(as_dict(config)))))
-        twins[arm].append(arms[-1][1])
-    names = []
-    for arm, settings in arms:
-        varied = (
-            key
-            for key in settings
-            if any(twin.get(key) != settings[key] for twin in twins[arm]) and key not in NOT_SAID
-        )
-        said = (f"{key.rpartition('.')[2]}={settings[key]}" for key in varied)
-        names.append(" ".join([arm, *said]))
-    return names
-
-
-NOT_SAID = ("study", "train_seed", "intervention.name")  # of an arm
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _rounded(config: TrainConfig) -> str:
@@ -259,6 +214,23 @@ def changed_afterwards(config: TrainConfig, env: BatchEnv) -> Trained | None:
     how = Training(env=env, settings=config.agent.settings, train_seed=config.train_seed)
     changed = after(trained, how)
     return replace(changed, seen={**changed.seen, "went_on_from": folder.id})
+
+
+def train_jobs(configs: Iterable[TrainConfig]) -> list[Job]:
+    """The first agents of all arms before the second ones: an interrupted study has something of
+    everything. One that goes on from another one comes after it."""
+    ordered = sorted(configs, key=lambda config: config.train_seed)
+    folders = [train_folder(config) for config in ordered]
+    names = [f"train {name}" for name in run_names(ordered)]
+    name_of = dict(zip([folder.path for folder in folders], names, strict=True))
+    jobs = []
+    for config, folder, name in zip(ordered, folders, names, strict=True):
+        base = base_of(config)
+        before = name_of.get(train_folder(base).path) if base else None
+        millions = config.agent.settings.total_steps / 1e6
+        after = (before,) if before else ()
+        jobs.append(Job.of("train", name, dict(folder.config), weight=millions, after=after))
+    return jobs
 
 
 def earlier_fracs(config: TrainConfig) -> tuple[float, ...]:

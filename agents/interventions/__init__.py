@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_type_hints
 
-from misgen.envs.families import choices
+from misgen.envs.families import choices, imported
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +102,6 @@ class Training:
     env: BatchEnv  # of which only family, distribution and modes mean anything by now
     settings: PPOSettings
     train_seed: int
-    on_progress: Callable[[int, int, Any], None] | None = None  # (steps, of steps, newest row)
 
 
 NONE = Intervention()
@@ -118,33 +115,19 @@ def find_intervention(name: str) -> Callable[..., Intervention]:
     Raises:
         ValueError: there is none; names the nearest.
     """
+    function: Callable[..., Intervention]
     if ":" in name:
-        return _imported(name)
+        rule = "an intervention of your own is module:function of an importable file"
+        function = imported(name, rule)
+        if not callable(function):
+            raise ValueError(f"{name} must be a function; it is a {type(function).__name__}")
+        return function
     if name not in NAMES:
         raise ValueError(
             f"the interventions are {choices(name, NAMES)}; one of your own is module:function"
         )
-    found: Callable[..., Intervention] = getattr(
-        importlib.import_module(f"{__name__}.{name}"), name
-    )
-    return found
-
-
-def _imported(name: str) -> Callable[..., Intervention]:
-    module, _, attribute = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            "an intervention of your own is module:function of an importable file; "
-            f"{name} cannot be imported: {error}"
-        ) from error
-    if not callable(found):
-        raise ValueError(f"{name} must be a function; it is a {type(found).__name__}")
-    checked: Callable[..., Intervention] = found
-    return checked
+    function = getattr(importlib.import_module(f"{__name__}.{name}"), name)
+    return function
 
 
 def _check_kinds(name: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:

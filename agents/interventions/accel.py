@@ -6,22 +6,21 @@ one free square a wall or the other way round. What comes out is a legal level: 
 read, both goals can be reached within the time limit, and its geometry is not held out.
 
 The paper begins with simple levels; this begins with those of the training distribution. Edits
-break the cue of C2, K2 and M5 by themselves, whatever the score (3 edits of levels of d = 0: 20 %,
-10 % and 2.5 % of them, more with every generation), in the other cells never: compare with
-`score=random`, and see `broken_share` of what was learned from.
+break the cue of C2, K2 and M5 by themselves, whatever the score, more with every generation:
+compare with `score=random`, and see `broken_share` of what was learned from.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from misgen.agents.interventions import Intervention
-from misgen.agents.interventions.plr import Kind, Replay, ReplaySettings
-from misgen.envs.core.batch import BatchEnv
-from misgen.envs.core.levels import Levels, cue_holds, held_out
+from misgen.agents.replay import Replay, ReplaySettings
+from misgen.envs.core.levels import Levels, cue_holds, held_out, joined
 from misgen.envs.core.plans import GOALS, solve
 from misgen.envs.core.types import Array
 
@@ -44,40 +43,12 @@ def accel(
     """
     if num_edits < 1:
         raise ValueError(f"num_edits is at least 1; got {num_edits}; plr edits nothing")
-    asked = ReplaySettings(
-        score=score,
-        replay_prob=replay_prob,
-        buffer_size=buffer_size,
-        temperature=temperature,
-        staleness=staleness,
-    )
-    return Intervention(levels=partial(_edit, asked, num_edits))
+    asked = ReplaySettings(score, replay_prob, buffer_size, temperature, staleness)
+    edit = partial(edit_levels, num_edits=num_edits)
+    return Intervention(levels=partial(Replay, asked, edit=edit))
 
 
-def _edit(
-    asked: ReplaySettings, num_edits: int, env: BatchEnv, settings: Any, rng: Any
-) -> EditedReplay:
-    return EditedReplay(asked, env, settings, rng, num_edits)
-
-
-class EditedReplay(Replay):
-    """Replay, and after each replay a rollout on edits of what was replayed."""
-
-    def __init__(
-        self, asked: ReplaySettings, env: BatchEnv, settings: Any, rng: Any, num_edits: int
-    ) -> None:
-        super().__init__(asked, env, settings, rng)
-        self.num_edits = num_edits
-
-    def choose(self) -> Kind:
-        return Kind.EDITED if self.counters[1] == Kind.REPLAYED else super().choose()
-
-    def edited(self) -> Levels:
-        horizon = self.env.distribution.horizon_steps
-        return edit_levels(self.kept.take(self.places), self.num_edits, self.rng, horizon)
-
-
-def edit_levels(levels: Levels, num_edits: int, rng: Any, horizon_steps: int) -> Levels:
+def edit_levels(levels: Levels, rng: Any, horizon_steps: int, num_edits: int) -> Levels:
     """Each level after so many edits; one of which no legal edit was found stays as it is.
 
     Args:
@@ -101,15 +72,9 @@ def edit_levels(levels: Levels, num_edits: int, rng: Any, horizon_steps: int) ->
                     rows = rows[rows != row]
         if not len(rows):
             break
-    edited = Levels(
-        family=levels.family,
-        cell=levels.cell,
-        level=type(levels.level)(*arrays),
-        seeds=rng.integers(2**63, size=len(levels), dtype=np.uint64),
-        broken=levels.broken.copy(),
-    )
-    edited.broken[:] = ~cue_holds(edited)
-    return edited
+    seeds = rng.integers(2**63, size=len(levels), dtype=np.uint64)
+    edited = replace(levels, level=type(levels.level)(*arrays), seeds=seeds)
+    return replace(edited, broken=~cue_holds(edited))
 
 
 def _edited(levels: Levels, row: int, num_edits: int, rng: Any) -> Any:
@@ -133,14 +98,7 @@ def _edited(levels: Levels, row: int, num_edits: int, rng: Any) -> Any:
 
 def _legal(levels: Levels, drawn: list[Any], horizon_steps: int) -> Array:
     """bool [n]: which of n drawn levels, each a Level of one, training may show."""
-    n = len(drawn)
-    batch = Levels(
-        family=levels.family,
-        cell=levels.cell,
-        level=type(levels.level)(*(np.concatenate(each) for each in zip(*drawn, strict=True))),
-        seeds=np.arange(n, dtype=np.uint64),
-        broken=np.zeros(n, np.bool_),
-    )
+    batch = joined(levels.family, levels.cell, drawn)
     lengths = solve(batch, horizon_steps).length[:, : len(GOALS)]
     with np.errstate(invalid="ignore"):  # NaN: not to be reached
         legal: Array = ~held_out(batch) & (lengths <= horizon_steps).all(axis=1)

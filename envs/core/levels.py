@@ -7,7 +7,7 @@ family's `Level`: a NamedTuple of arrays [n, ...].
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -240,13 +240,17 @@ def drawn_levels(family: Family, cell: Cell, *drawings: str) -> Levels:
     Raises:
         ValueError: a drawing is not a legal level of the family.
     """
-    parsed = [family.parse(drawing) for drawing in drawings]
+    return joined(family, cell, [family.parse(drawing) for drawing in drawings])
+
+
+def joined(family: Family, cell: Cell, each: Sequence[Any]) -> Levels:
+    """Levels, each a family's Level of one, as one batch; their seeds are 0, 1, ..."""
     return Levels(
         family=family,
         cell=cell,
-        level=type(parsed[0])(*(np.concatenate(arrays) for arrays in zip(*parsed, strict=True))),
-        seeds=np.arange(len(parsed), dtype=np.uint64),
-        broken=np.zeros(len(parsed), np.bool_),
+        level=type(each[0])(*(np.concatenate(arrays) for arrays in zip(*each, strict=True))),
+        seeds=np.arange(len(each), dtype=np.uint64),
+        broken=np.zeros(len(each), np.bool_),
     )
 
 

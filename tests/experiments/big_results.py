@@ -29,10 +29,11 @@ from misgen.experiments.attempt import file_hashes
 from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.jobs import Job
 from misgen.experiments.run_folder import read_json, run_folders, write_json
+from misgen.experiments.run_names import run_name
 from misgen.experiments.study import Plan, evaluation_arguments, train_configs
 from misgen.experiments.study_file import Arm, Quick, Study
 from misgen.experiments.subjects import OUTCOME_VERSION
-from misgen.experiments.train import CHECKPOINT, run_name, train_folder
+from misgen.experiments.train import CHECKPOINT, train_folder
 
 CELLS = ("C2", "K3")
 DIVERSITY = (0, 0.01, 0.1, 0.3, 1)

@@ -11,9 +11,10 @@ from misgen.experiments.cli import main
 from misgen.experiments.config import as_dict, compose, composed_once
 from misgen.experiments.populations import pack
 from misgen.experiments.run_folder import run_id
+from misgen.experiments.run_names import arm_names, run_name
 from misgen.experiments.settings_table import settings_in
 from misgen.experiments.subjects import setting_of
-from misgen.experiments.train import arm_names, run_name, train_argument, train_folder
+from misgen.experiments.train import train_argument, train_folder
 
 pytestmark = pytest.mark.usefixtures("jobs_here")
 

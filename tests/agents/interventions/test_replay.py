@@ -9,8 +9,9 @@ from tests.agents.tiny import TINY, make_env
 
 from misgen.agents.interventions import Played
 from misgen.agents.interventions.accel import accel, edit_levels
-from misgen.agents.interventions.plr import Kind, Tally, plr
+from misgen.agents.interventions.plr import plr
 from misgen.agents.population import Population
+from misgen.agents.replay import Kind, Tally
 from misgen.envs import Planner
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.levels import Levels, cue_holds, differ, held_out, sample_levels
@@ -226,7 +227,7 @@ def test_edited_levels_are_legal_levels_of_the_training_split(code):
     family, cell = find_cell(code)
     distribution = family.train_distribution(cell, 0.1)
     levels = sample_levels(family, distribution, np.arange(24))
-    edited = edit_levels(levels, 3, RNG(0), distribution.horizon_steps)
+    edited = edit_levels(levels, RNG(0), distribution.horizon_steps, 3)
     assert differ(levels.level, edited.level).mean() > 0.7
     assert not held_out(edited).any()
     assert (edited.broken == ~cue_holds(edited)).all()
@@ -249,7 +250,7 @@ def test_a_level_without_a_legal_edit_stays():
     """With a time limit of no step nothing is legal."""
     family, cell = find_cell("M5")
     levels = sample_levels(family, family.train_distribution(cell), np.arange(5))
-    same = edit_levels(levels, 3, RNG(0), 0)
+    same = edit_levels(levels, RNG(0), 0, 3)
     assert isinstance(same, Levels)
     assert not differ(levels.level, same.level).any()
 
@@ -258,5 +259,5 @@ def test_edits_break_the_cue_of_an_agent_that_never_saw_it_broken():
     family, cell = find_cell("C2")
     levels = sample_levels(family, family.train_distribution(cell), np.arange(32))
     assert cue_holds(levels).all()
-    edited = edit_levels(levels, 8, RNG(1), 100)
+    edited = edit_levels(levels, RNG(1), 100, 8)
     assert 0 < edited.broken.sum() < 32
