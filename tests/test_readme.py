@@ -1,7 +1,5 @@
 """What the pages show runs, and what they quote is what was published."""
 
-import csv
-import json
 import re
 import tomllib
 from pathlib import Path
@@ -48,36 +46,6 @@ def test_every_page_is_a_page():
         assert text_of(page).startswith("# "), page
 
 
-def test_the_demo_table_is_what_was_published():
-    with (PUBLISHED / "demo" / "rates.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["population"] == "competent"]
-    lines = []
-    for row in rows:
-        if row["variant"] in ("10", "11") and float(row["value"]) == 0:
-            (control,) = (
-                each
-                for each in rows
-                if float(each["value"]) == 1
-                and (each["cell"], each["variant"]) == (row["cell"], row["variant"])
-            )
-            cells = (
-                f"{row['cell']}, {row['variant']}",
-                f"{row['agents']} + {control['agents']}",
-                interval(row, "p_capable"),
-                interval(row, "p_goal_fail"),
-                interval(control, "p_goal_fail"),
-                interval(row, "difference_goal_fail"),
-            )
-            lines.append(f"| {' | '.join(cells)} |")
-    quoted = re.search(r"<!-- demo headline -->\n(.*?)<!-- /", text_of("README.md"), re.DOTALL)
-    assert quoted and quoted[1].splitlines()[2:] == lines
-
-
-def interval(row: dict[str, str], name: str) -> str:
-    value, low, high = (float(row[name + end]) for end in ("", "_low", "_high"))
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
-
-
 def test_the_published_records_are_small():
     """Under 20 MB, with every table and figure made from them."""
     files = [path for path in (PUBLISHED / "cells").rglob("*") if path.is_file()]
@@ -104,23 +72,6 @@ def test_published_results_say_where_they_come_from():
     for file in [*files, PUBLISHED / "trust/trust.json"]:
         summary = file.read_text()
         assert '"git_commit"' in summary and '"cpu"' in summary and '"date_utc"' in summary
-
-
-def test_agents_needed_are_what_was_published():
-    lines = re.findall(
-        r"^\| (C\d), d = ([.\d]+).*\| (\d+ / \d+) \|(.*)\|$", text_of("analysis/README.md"), re.M
-    )
-    assert len(lines) == 3
-    flags = json.loads((PUBLISHED / "power" / "verdicts.json").read_text())["rows"]
-    most = max(row["flagged"] for row in flags)
-    assert f"agents, at most {100 * most:.1f} %" in text_of("analysis/README.md")
-    for cell, d, needed, found in lines:
-        file = PUBLISHED / "power" / (f"{cell}.json" if d == "0" else f"{cell}_d0{d}.json")
-        published = json.loads(file.read_text())
-        assert needed == " / ".join(map(str, published["needed"]))
-        smallest = {line["agents"]: line["smallest"] for line in published["lines"]}
-        shown = [[float(x) for x in each.split("/")] for each in found.split("|")]
-        assert shown == [[pytest.approx(x, abs=0.0051) for x in smallest[k]] for k in (5, 10, 20)]
 
 
 def test_no_lock_file_and_no_download_address():
