@@ -11,6 +11,7 @@ from torch import Tensor
 
 from misgen.agents.device import Device, to_host
 from misgen.agents.networks import Architecture
+from misgen.agents.recurrent import Step
 from misgen.agents.sparse import Lit
 from misgen.agents.stacked import Rows, Stack
 from misgen.envs.core.types import Array
@@ -111,8 +112,10 @@ def remember(architecture: Architecture, obs: Sequence[Array], device: Device) -
 
 
 @torch.no_grad()
-def computed(stack: Stack, obs: Sequence[Array]) -> tuple[Tensor, Tensor]:
-    """Logits [K, n, actions] and values [K, n] of equally many observations of each agent."""
+def computed(stack: Stack, obs: Sequence[Array], state: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits [K, n, actions], values [K, n] and the next state, of equally many observations of
+    each agent. state: what is remembered before, float32 [K, n, units]."""
     memory = remember(stack.architecture, obs, stack.device)
     rows = memory.rows(np.tile(np.arange(len(obs[0])), (len(obs), 1)))
-    return stack(memory.inputs(rows))
+    recall = Step(torch.as_tensor(state).to(stack.device.name))
+    return *stack(memory.inputs(rows), recall=recall), recall.state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from misgen.agents.settings import CloningSettings, PPOSettings
 from misgen.envs.core.batch import BatchEnv
+from misgen.envs.core.render import PLANES
 
 SMALL_PX = 32  # smallest side from which a picture is worth convolutions
 WIDTHS = (16, 32, 32)  # channels of the stages of `impala`
@@ -29,28 +30,28 @@ class Network:
     name: Literal["flat", "impala"]
     features_dim: int = 256  # units of the extractor's last layer
     head_dim: int = 128  # units of each hidden layer; 0 = none
+    gru_dim: int = 0  # units of a GRU between extractor and heads; 0 = none: nothing is remembered
 
     def __post_init__(self) -> None:
         if self.name not in FEATURES:
             raise ValueError(f"a network is one of {', '.join(FEATURES)}; got {self.name!r}")
-        if self.features_dim < 1 or self.head_dim < 0:
+        if self.features_dim < 1 or self.head_dim < 0 or self.gru_dim < 0:
             raise ValueError(
-                "features_dim is at least 1 and head_dim at least 0 units; "
-                f"got {self.features_dim} and {self.head_dim}; try 256 and 128"
+                "features_dim is at least 1, head_dim and gru_dim at least 0 units; got "
+                f"{self.features_dim}, {self.head_dim} and {self.gru_dim}; try 256, 128 and 0"
             )
 
 
-def choose_network(
-    name: str, mode: str, shape: tuple[int, ...], *, features_dim: int = 256, head_dim: int = 128
-) -> Network:
+def choose_network(name: str, mode: str, shape: tuple[int, ...], **sizes: int) -> Network:
     """The network of this name; `auto`: `impala` for pictures of 32 px and more, else `flat`.
 
     mode, shape: what the environment shows, and how: planes, or pictures with their channels last.
+    sizes: see `Network`.
     """
     if name == "auto":
-        is_large = mode != "planes" and min(shape[:2]) >= SMALL_PX
+        is_large = mode not in PLANES and min(shape[:2]) >= SMALL_PX
         name = "impala" if is_large else "flat"
-    return Network(name=name, features_dim=features_dim, head_dim=head_dim)  # type: ignore[arg-type]
+    return Network(name=name, **sizes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class Architecture:
         cls, network: Network, mode: str, shape: tuple[int, ...], num_actions: int
     ) -> Architecture:
         """For what an environment shows; see `choose_network`."""
-        is_picture = mode != "planes"
+        is_picture = mode not in PLANES
         return cls(
             network=network,
             input_shape=(shape[-1], *shape[:-1]) if is_picture else shape,
@@ -93,8 +94,9 @@ class Architecture:
 def architecture_for(settings: PPOSettings | CloningSettings, env: BatchEnv) -> Architecture:
     """The network that these settings mean for what `env` shows."""
     seen = env.observation_mode, env.observation_shape
-    features_dim, head_dim = settings.features_dim, settings.head_dim
-    network = choose_network(settings.network, *seen, features_dim=features_dim, head_dim=head_dim)
+    names = {"features_dim", "head_dim", "gru_dim"} & {field.name for field in fields(settings)}
+    sizes = {name: getattr(settings, name) for name in names}
+    network = choose_network(settings.network, *seen, **sizes)
     return Architecture.of(network, *seen, len(env.family.actions))
 
 
@@ -175,6 +177,10 @@ def _layers(architecture: Architecture) -> Iterator[tuple[str, tuple[int, ...], 
             layer = f"features_extractor.{name.removesuffix('.weight')}"
             yield layer, tuple(weight.shape), math.sqrt(2)
     last = network.features_dim
+    if network.gru_dim:
+        yield "gru.input", (3 * network.gru_dim, last), 1
+        last = network.gru_dim
+        yield "gru.hidden", (3 * last, last), 1
     if network.head_dim:
         for head in HEADS:
             yield head, (network.head_dim, last), math.sqrt(2)

@@ -51,35 +51,43 @@ class NetworkPolicy:
     def __init__(self, stack: Stack, name: str = "ppo") -> None:
         self.stack, self.name = stack, name
 
-    def start(self, env: BatchEnv) -> BatchEnv:
-        return env
+    def start(self, env: BatchEnv) -> tuple[BatchEnv, Array]:
+        return env, self.no_memory(env.num_envs)
+
+    def no_memory(self, n: int) -> Array:
+        """float32 [n, units of the GRU]: what the network remembers at the start of n episodes."""
+        return np.zeros((n, self.stack.architecture.network.gru_dim), np.float32)
 
     def act(self, obs: Array, state: Any, noise: Array) -> tuple[Array, Any, Array]:
-        """`state` is the batch, or None to compute every row."""
+        """`state` is the batch and what is remembered of its episodes, or None to compute every row
+        as the first of an episode."""
         if state is None:
             logits = self.logits(obs)
             return choose(logits, noise), None, logits
-        playing = np.flatnonzero(~state.episode.done)
-        logits = np.zeros_like(noise)
-        logits[playing] = self.logits(obs[playing])
-        return choose(logits, noise), state, logits
+        env, memory = state
+        playing = np.flatnonzero(~env.episode.done)
+        logits, after = np.zeros_like(noise), memory.copy()
+        logits[playing], _, after[playing] = self.outputs(obs[playing], memory[playing])
+        return choose(logits, noise), (env, after), logits
 
     def logits(self, obs: Array) -> Array:
         """float32 [n, num_actions]: log-probabilities. obs: uint8, as the environment shows it."""
         return self.outputs(obs)[0]
 
-    def outputs(self, obs: Array) -> tuple[Array, Array]:
-        """The same, and float32 [n]: the estimate of the discounted return to come."""
+    def outputs(self, obs: Array, memory: Array | None = None) -> tuple[Array, Array, Array]:
+        """The same, float32 [n]: the estimate of the discounted return to come, and [n, units]:
+        what is remembered then. memory: what was before; None: nothing."""
         from misgen.agents.memory import computed
 
         logits = np.zeros((len(obs), self.stack.architecture.num_actions), np.float32)
         values = np.zeros(len(obs), np.float32)
+        memory = self.no_memory(len(obs)) if memory is None else memory.copy()
         for lo in range(0, len(obs), FORWARD_BATCH):
             part = slice(lo, lo + FORWARD_BATCH)
-            own_logits, own_values = computed(self.stack, [obs[part]])
+            own_logits, own_values, state = computed(self.stack, [obs[part]], memory[None, part])
             logits[part] = own_logits[0].log_softmax(-1).cpu().numpy()
-            values[part] = own_values[0].cpu().numpy()
-        return logits, values
+            values[part], memory[part] = own_values[0].cpu().numpy(), state[0].cpu().numpy()
+        return logits, values, memory
 
 
 class PlannerPolicy:

@@ -159,8 +159,7 @@ class Population:
             return largest
         update = self._updater(rollout, learns)
         for _ in range(self.shared.num_epochs):
-            order = np.stack([rng.permutation(self.size) for rng in self.rngs])
-            rows = self.collector.memory.rows(order)
+            rows = self.collector.memory.rows(self.collector.orders(self.rngs))
             for lo in range(0, self.size, self.shared.batch_size):
                 largest += update(rows[:, lo : lo + self.shared.batch_size])
                 self.updates += learns
@@ -169,7 +168,8 @@ class Population:
     def _updater(self, rollout: Rollout, learns: Array) -> Callable[[Any], Tensor]:
         """What does one minibatch after the other of a rollout."""
         rates = [self._rate(k) for k in range(len(self.envs))]
-        if not self.device.is_captured or self.interventions[0].features:
+        is_varied = self.interventions[0].features or self.architecture.network.gru_dim
+        if not self.device.is_captured or is_varied:
             return lambda rows: self.update(rollout, rows, rates, learns)
         if self.captured is None:
             self.captured = _Captured(self, rollout)
@@ -180,7 +180,8 @@ class Population:
         """One minibatch: the rows [K, m] of each agent. Returns the norms of the gradients."""
         features, changed = self.interventions[0].features, self.interventions[0].loss
         change = (lambda seen: features(seen, self.own_rngs[0])) if features else None
-        logits, values = self.stack(self.collector.memory.inputs(rows), change=change)
+        seen, recall = self.collector.memory.inputs(rows), self.collector.recall(rows)
+        logits, values = self.stack(seen, change=change, recall=recall)
         batch = rollout.take(torch.as_tensor(rows))
         loss = ppo_loss(logits, values, batch, self.shared, self.ent_coef)
         if changed is not None:

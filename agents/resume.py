@@ -92,6 +92,7 @@ def _tensors(population: Population) -> dict[str, Tensor]:
         "parameter": population.stack.parameters,
         "mean": population.adam.means,
         "square": population.adam.squares,
+        "state": {"gru": population.collector.state},
     }
     return {
         f"{kind}.{name}": value for kind, values in kinds.items() for name, value in values.items()

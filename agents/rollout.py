@@ -16,6 +16,7 @@ from misgen.agents.curve import Episodes
 from misgen.agents.device import Device, Stretches, to_host
 from misgen.agents.interventions import NONE, Intervention, Played
 from misgen.agents.memory import Memory, computed, memory_for
+from misgen.agents.recurrent import Recurrence, Sequences, Step
 from misgen.agents.settings import PPOSettings
 from misgen.agents.stacked import Stack
 from misgen.envs.core.batch import BatchEnv
@@ -68,6 +69,7 @@ class Collector:
     Attributes:
         played: what each agent did in the last rollout.
         memory: the observations of the last rollout; row as in Rollout.
+        state: what networks that remember know now of their episodes, float32 [K, N, units].
         waiting_frac: share of the last rollout in which a GPU had nothing to do; NaN without one.
     """
 
@@ -94,6 +96,11 @@ class Collector:
         edges = np.linspace(0, len(envs), min(device.num_groups, len(envs)) + 1).astype(int)
         self.groups = [slice(*pair) for pair in pairwise(edges)]
         self.pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
+        self.state = torch.zeros(
+            (len(envs), self.N, stack.architecture.network.gru_dim), device=device.name
+        )
+        self.begun = self.state  # when the last rollout began
+        self.goes_on = torch.ones((len(envs), self.T, self.N), device=device.name)
         self.work, self.waiting_frac = Stretches(device.name), float("nan")
 
     def collect(self, rngs: Sequence[Any], learns: Array) -> Rollout:
@@ -126,9 +133,35 @@ class Collector:
         """Of every agent, in threads where there are some."""
         return list(self.pool.map(function, of) if self.pool else map(function, of))
 
-    def values(self, obs: Sequence[Array]) -> Array:
-        """The values, float32 [K, n], of equally many other observations of each agent."""
-        return computed(self.stack, obs)[1].cpu().numpy()
+    def values(self, obs: Sequence[Array], state: Tensor) -> Array:
+        """The values, float32 [K, n], of equally many other observations of each agent, in these
+        states [K, n, units]."""
+        return computed(self.stack, obs, state)[1].cpu().numpy()
+
+    def forget(self, k: int, t: int, ended: Array) -> None:
+        """What agent k remembered of the episodes that ended in step t, bool [N]."""
+        if self.state.shape[-1]:
+            goes_on = torch.from_numpy(~ended).to(self.state)
+            self.state[k] *= goes_on.unsqueeze(1)
+            if t + 1 < self.T:
+                self.goes_on[k, t + 1] = goes_on
+
+    def orders(self, rngs: Sequence[Any]) -> Array:
+        """int64 [K, T * N]: the rows of the last rollout in a random order; where networks
+        remember, all steps of one environment after those of another one."""
+        if not self.state.shape[-1]:
+            return np.stack([rng.permutation(self.T * self.N) for rng in rngs])
+        steps = self.N * np.arange(self.T)
+        envs = [rng.permutation(self.N) for rng in rngs]
+        return np.stack([(own[:, None] + steps).ravel() for own in envs])
+
+    def recall(self, rows: Any) -> Recurrence | None:
+        """What came before the rows [K, m] of such an order."""
+        if not self.state.shape[-1]:
+            return None
+        numbers = torch.as_tensor(rows)
+        first = numbers[:, :: self.T].unsqueeze(-1).expand(-1, -1, self.state.shape[-1])
+        return Sequences(self.begun.gather(1, first), self.goes_on.flatten(1).gather(1, numbers))
 
 
 class _Collecting:
@@ -152,6 +185,9 @@ class _Collecting:
         rows = own.memory.rows(np.tile(numbers, (1, len(own.envs), 1)))
         for k, env in enumerate(own.envs):
             own.memory.put(k, own.seen(k, env.buffers.obs), 0)
+        for k, env in enumerate(own.envs):  # one that was reset meanwhile, too
+            own.state[k, np.flatnonzero(env.episode.length == 0)] = 0
+        own.begun = own.state.clone()
         acted = [self._act(group, 0, rows) for group in own.groups]
         for t in range(own.T):
             for g, group in enumerate(own.groups):
@@ -168,9 +204,11 @@ class _Collecting:
         own = self.own
         own.work.begin()
         own.memory.send(group, t * own.N)
+        recall = Step(own.state[group])
         logits, self.seen_values[t, group] = own.stack(
-            own.memory.inputs(rows[t, group], group), group
+            own.memory.inputs(rows[t, group], group), group, recall=recall
         )
+        own.state[group] = recall.state
         actions = (logits + self.noise[t, group]).argmax(-1)
         chosen = logits.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
         self.log_probs[t, group] = chosen - logits.logsumexp(-1)
@@ -195,11 +233,13 @@ class _Collecting:
                 out = own.envs[k].buffers
                 self.rewards[t, k], self.dones[t, k] = out.reward, out.terminated | out.truncated
                 own.episodes[k].add(np.flatnonzero(self.dones[t, k]))
-                self.cut.add(k, t, np.flatnonzero(out.truncated), out.final_obs)
+                self.cut.add(k, t, np.flatnonzero(out.truncated), out.final_obs, own.state[k])
+                own.forget(k, t, self.dones[t, k])
 
     def _rollout(self, earned: Array) -> Rollout:
         own = self.own
-        last = own.values([own.seen(k, env.buffers.obs) for k, env in enumerate(own.envs)])
+        shown = [own.seen(k, env.buffers.obs) for k, env in enumerate(own.envs)]
+        last = own.values(shown, own.state)
         seen = self.seen_values.cpu().numpy()
         what = self.rewards, seen, self.dones, last, own.gamma, own.gae_lambda
         advantages = generalized_advantages(*what)
@@ -218,10 +258,12 @@ class Cut:
     def __init__(self, num_agents: int) -> None:
         self.where: list[list[tuple[int, int]]] = [[] for _ in range(num_agents)]  # (t, slot)
         self.obs: list[list[Array]] = [[] for _ in range(num_agents)]
+        self.states: list[list[Tensor]] = [[] for _ in range(num_agents)]
 
-    def add(self, k: int, t: int, slots: Array, final_obs: Array) -> None:
+    def add(self, k: int, t: int, slots: Array, final_obs: Array, state: Tensor) -> None:
         self.where[k] += [(t, int(slot)) for slot in slots]
         self.obs[k] += [final_obs[slot].copy() for slot in slots]
+        self.states[k] += [state[slot].clone() for slot in slots]
 
     def bootstrap(self, collector: Collector, rewards: Array) -> None:
         """Add the discounted value of the last observation to the last reward."""
@@ -233,7 +275,11 @@ class Cut:
             [*collector.seen(k, np.stack(own))] if own else [] for k, own in enumerate(self.obs)
         ]
         padded = [np.stack([*own, *[blank] * (most - len(own))]) for own in seen]
-        values = collector.values(padded)
+        state = collector.state.new_zeros((len(padded), most, collector.state.shape[-1]))
+        for k, own in enumerate(self.states):
+            for i, one in enumerate(own):
+                state[k, i] = one
+        values = collector.values(padded, state)
         for k, where in enumerate(self.where):
             for (t, slot), value in zip(where, values[k], strict=False):
                 rewards[t, k, slot] += collector.gamma[k, 0] * value

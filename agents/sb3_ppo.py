@@ -114,15 +114,25 @@ def weights_of(policy: ActorCriticPolicy) -> Weights:
     }
 
 
+def check_memoryless(settings: PPOSettings) -> None:
+    """ValueError for a network that remembers, which Stable-Baselines3's PPO does not have."""
+    if settings.gru_dim:
+        raise ValueError(
+            "Stable-Baselines3's PPO knows no network that remembers, so gru_dim is 0; got "
+            f"{settings.gru_dim}; use agent=ppo, or RecurrentPPO of sb3-contrib on BatchVecEnv"
+        )
+
+
 def make_ppo(
     vec_env: BatchVecEnv, settings: PPOSettings, *, device: str = "auto", train_seed: int = 0
 ) -> PPO:
     """Stable-Baselines3's PPO, untrained. `train_seed` also names the stream of levels.
 
     Raises:
-        ValueError: `vec_env` has another number of environments than the settings; see also
-            `choose_device`.
+        ValueError: `vec_env` has another number of environments than the settings, or these name
+            a GRU; see also `choose_device`.
     """
+    check_memoryless(settings)
     if vec_env.num_envs != settings.num_envs:
         raise ValueError(
             f"the environment has as many slots as settings.num_envs; got {vec_env.num_envs} and "

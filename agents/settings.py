@@ -13,7 +13,7 @@ RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
         "is at least 1",
         lambda value: value >= 1,
     ),
-    ("head_dim", "is at least 0", lambda value: value >= 0),
+    ("head_dim gru_dim", "is at least 0", lambda value: value >= 0),
     (
         "gamma gae_lambda final_learning_rate_frac random_action_frac",
         "is in [0, 1]",
@@ -67,9 +67,17 @@ class PPOSettings:
     network: str = "auto"  # flat, impala or auto (by the observation)
     features_dim: int = 256  # units, see Network
     head_dim: int = 128  # units, see Network
+    gru_dim: int = 0  # units, see Network
 
     def __post_init__(self) -> None:
         _check_ranges(self)
+        if self.gru_dim and self.batch_size % self.num_steps:
+            best = max(self.batch_size // self.num_steps, 1) * self.num_steps
+            raise ValueError(
+                "a network that remembers (gru_dim) learns from whole rollouts of some of its "
+                "environments, so `batch_size` must be a multiple of `num_steps`; got "
+                f"{self.batch_size} and {self.num_steps}; try batch_size={best}"
+            )
         rollout = self.num_envs * self.num_steps
         if rollout % self.batch_size:
             smaller = range(min(rollout, self.batch_size), 0, -1)

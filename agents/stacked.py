@@ -11,6 +11,7 @@ from torch.func import functional_call, vmap
 
 from misgen.agents.device import Device
 from misgen.agents.networks import HEADS, OUTPUTS, Architecture, Weights
+from misgen.agents.recurrent import Recurrence, Step
 from misgen.agents.sparse import Lit, add_lit
 from misgen.envs.core.types import Array
 
@@ -76,11 +77,13 @@ class Stack:
         inputs: Rows | Tensor,
         agents: slice = slice(None),
         change: Callable[[Tensor], Tensor] | None = None,
+        recall: Recurrence | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Logits [k, n, actions] and values [k, n], float32.
 
         inputs: what these agents see: lit inputs, or uint8 or float [k, n, *input_shape].
         change: what becomes of the features [k, n, features] before the heads are given them.
+        recall: what a network that remembers saw before; None: nothing.
         """
         p = {name: value[agents] for name, value in self.parameters.items()}
         is_bf16 = self.device.is_bf16
@@ -89,6 +92,9 @@ class Stack:
             features = (
                 self._lit(inputs, agents) if isinstance(inputs, Rows) else self._seen(inputs, p)
             )
+            if gru_dim := self.architecture.network.gru_dim:
+                recall = recall or Step(features.new_zeros((*features.shape[:2], gru_dim)))
+                features = recall(p, features)
             if change is not None:
                 features = change(features)
             hidden = [features, features]

@@ -21,7 +21,7 @@ Source: Langosco et al. 2022, "Goal Misgeneralization in Deep Reinforcement Lear
 from enum import IntEnum
 from typing import NamedTuple
 
-from misgen.envs.core.family import Family
+from misgen.envs.core.family import Family, window
 from misgen.envs.core.outcomes import first_of
 from misgen.envs.core.planes import plane_index, read_planes
 from misgen.envs.core.random import Stream, randint
@@ -289,7 +289,8 @@ FAMILY = Family.of(
     actions=Action,
     planes=PLANES,
     view_shape=(SIDE, SIDE),
-    modes=("planes", "rgb1", "rgb8"),
+    modes=("planes", "window", "rgb1", "rgb8"),
+    window=window((SIDE, SIDE), row=VIEW, col=VIEW, rows=2, cols=2),
     default_mode="planes",
     board=board_of_squares(
         SIZE,

@@ -109,6 +109,11 @@ class TrainConfig:
                 "an intervention acts in agent=ppo; got intervention "
                 f"{self.intervention.name} of agent.method={self.agent.method}"
             )
+        if self.agent.method == "sb3_ppo" and self.agent.settings.gru_dim:
+            raise ValueError(
+                "Stable-Baselines3's PPO remembers nothing, so agent.settings.gru_dim is 0; got "
+                f"{self.agent.settings.gru_dim}; use agent=ppo"
+            )
         if self.agent.method == "cloning" and self.intervention.specification != 1:
             raise ValueError(
                 "cloning learns from no reward, so intervention.specification is 1; got "
@@ -144,11 +149,13 @@ class TrainConfig:
 
 
 def as_dict(config: TrainConfig) -> dict[str, Any]:
-    """A config object as plain data: what a run's identity is made of. One without an intervention
-    is what it was before there were any."""
+    """A config object as plain data: what a run's identity is made of. One without an intervention,
+    or a GRU, is what it was before there were any."""
     data = asdict(config)
     if not config.intervention.name:
         del data["intervention"]["name"], data["intervention"]["settings"]
+    if not config.agent.settings.gru_dim:
+        del data["agent"]["settings"]["gru_dim"]
     return data
 
 

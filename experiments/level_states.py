@@ -196,23 +196,24 @@ def _next_target(on: LevelStates, square: int, goal: int) -> int:
 def agent_values(on: LevelStates, policy: NetworkPolicy, mode: str) -> tuple[Array, Array]:
     """The agent's own estimate of the reward to come, which clones do not learn, and what its
     policy does. mode: of its observations."""
-    logits, value = policy.outputs(_observations(on, mode))
+    logits, value = _outputs(on, policy, mode)
     estimate = np.full(len(value), np.nan) if policy.name == "cloning" else value.astype(float)
     return estimate, _moves(on, np.exp(logits))
 
 
-def _observations(on: LevelStates, mode: str) -> Array:
-    """What the agent sees on each square, after the way there."""
+def _outputs(on: LevelStates, policy: NetworkPolicy, mode: str) -> tuple[Array, Array]:
+    """Of the agent's network on each square, after the way there."""
     ways = [on.way(state) for state in on.squares.values()]
     longest = max(map(len, ways))
     levels = on.levels.take(np.zeros(len(ways), int))
     env = BatchEnv.on(levels, longest + 1, observation_mode=mode)
-    seen = env.buffers.obs.copy()
+    logits, value, memory = policy.outputs(env.buffers.obs)
     for step in range(longest):
         env.step(np.array([way[step] if step < len(way) else 0 for way in ways]))
+        *newest, memory = policy.outputs(env.buffers.obs, memory)
         there = [len(way) == step + 1 for way in ways]
-        seen[there] = env.buffers.obs[there]
-    return seen
+        logits[there], value[there] = (each[there] for each in newest)
+    return logits, value
 
 
 def _moves(on: LevelStates, chances: Array) -> Array:

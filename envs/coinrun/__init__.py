@@ -34,9 +34,12 @@ from misgen.envs.coinrun.guide import C3
 from misgen.envs.coinrun.looks import C1
 from misgen.envs.coinrun.right_end import C2
 from misgen.envs.coinrun.tunnels import C4
-from misgen.envs.core.family import Family
+from misgen.envs.coinrun.world import VIEW
+from misgen.envs.core.family import Family, window
 from misgen.envs.worlds.platforms import BOTTOM
 from misgen.envs.worlds.side_scroller import Action
+
+VIEW_SHAPE = (BOTTOM + 1, 2 * VIEW + 1)  # with the status row
 
 FAMILY = Family.of(
     __name__,
@@ -47,8 +50,9 @@ FAMILY = Family.of(
     actions=Action,
     fatal=(world.Event.DEATH,),
     planes=world.PLANES,
-    view_shape=(BOTTOM + 1, 2 * world.VIEW + 1),
-    modes=("planes", "rgb1", "rgb8", "rgb64"),
+    view_shape=VIEW_SHAPE,
+    modes=("planes", "window", "rgb1", "rgb8", "rgb64"),
+    window=window(VIEW_SHAPE, row=0, col=VIEW, rows=BOTTOM, cols=3, status_rows=1),
     default_mode="rgb64",
     board=BOARD,
     cells=(C1, C2, C3, C4),

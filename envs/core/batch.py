@@ -98,7 +98,7 @@ class BatchEnv:
             **rule_holes(family),
             **self.renderer.holes,
         }
-        name = f"run_{family.name}_{self.observation_mode}"
+        name = f"run_{family.name}_{self.renderer.drawn}"
         self._kernel = kernel(run_kernel, name, interpreted=interpreted, **holes)
         self._bound: Any = None
         self._is_reset = False
@@ -327,6 +327,10 @@ class BatchEnv:
             total += self._run_chunks(first, n, self.world._replace(params=params), args)
         if total < 0:
             raise ValueError(no_level(self.family, self.distribution))
+        if self.renderer.window is not None:
+            out = self._buffers
+            out.obs[:] *= self.renderer.window
+            out.final_obs[out.terminated | out.truncated] *= self.renderer.window
         return total
 
     def _run_chunks(self, lo: int, hi: int, world: World, args: Any) -> int:

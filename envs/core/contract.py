@@ -6,6 +6,7 @@ A few hundred levels are solved per cell, which takes seconds to a minute.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -100,6 +101,9 @@ def check_declaration(family: Family) -> None:
     require(re.fullmatch(r"[A-Z]\w+", family.title), f"a title is like CoinRun; {family.title!r}")
     require(family.default_mode in family.modes, "default_mode is one of modes")
     require("planes" in family.modes, "every family has the mode planes")
+    inside = {*family.window} < {*range(math.prod(family.view_shape))}
+    is_window = bool(family.window) == ("window" in family.modes)
+    require(inside and is_window, "the mode window shows some cells of the view: those of `window`")
     require(0 <= family.noop < len(family.actions), "noop is an action")
     require([*family.events] == [*range(len(family.events))], "events count from 0")
     require(len(family.planes) <= 32 and len(family.events) <= 32, "32 planes, 32 events at most")
@@ -147,9 +151,11 @@ def check_pictures(family: Family, mode: str) -> None:
 
 def expected_picture(family: Family, cells: Array, mode: str) -> Array:
     """The observation of a view ([rows, cols], bit per plane), made without the kernels."""
-    if mode == "planes":
+    if mode in render.PLANES:
         bits = np.arange(len(family.planes))[:, None, None]
-        return (cells >> bits & 1).astype(np.uint8)
+        shown = np.isin(np.arange(cells.size), family.window).reshape(cells.shape)
+        seen = np.where(shown, cells, 0) if mode == "window" else cells
+        return (seen >> bits & 1).astype(np.uint8)
     whole = render.picture(family, cells, render.TILE_PX[mode])
     if mode != "rgb64":
         return whole

@@ -48,6 +48,18 @@ def dispatch(name: str, rules: Sequence[Any], arguments: str, module: str) -> Fu
     return rule_of_text("\n".join(lines), module, **names)
 
 
+def window(
+    view_shape: tuple[int, int], *, row: int, col: int, rows: int, cols: int, status_rows: int = 0
+) -> tuple[int, ...]:
+    """The cells of a view within so many rows and columns of the agent's, under its status rows."""
+    return tuple(
+        r * view_shape[1] + c
+        for r in range(view_shape[0])
+        for c in range(view_shape[1])
+        if r < status_rows or (abs(r - row) <= rows and abs(c - col) <= cols)
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """A kind of world: its rules, what can be seen, and its cells; see `Family.of`."""
@@ -80,6 +92,7 @@ class Family:
     board: Board  # how levels are written as text
     cells: tuple[Cell, ...]
     default_cell: str  # a code
+    window: tuple[int, ...] = ()  # cells of the view, row by row, that the mode `window` shows
     total_steps: int = 1_000_000  # of a training with which agents learn these cells
     gamma: float = 0.99  # per step, its discount
 

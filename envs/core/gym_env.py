@@ -31,7 +31,7 @@ RENDER_MODES = ["rgb_array", "ansi"]
 
 def observation_space(mode: str, shape: tuple[int, ...]) -> spaces.Box:
     """Planes are 0 or 1, channels first; pictures are 0-255, channels last."""
-    return spaces.Box(0, 1 if mode == "planes" else 255, shape, np.uint8)
+    return spaces.Box(0, 1 if mode in render.PLANES else 255, shape, np.uint8)
 
 
 def make_distribution(

@@ -23,6 +23,9 @@ from misgen.envs.core.family import Family
 from misgen.envs.core.random import combine
 from misgen.envs.core.types import Array, Cell
 
+PLANES = ("planes", "window")
+"""The modes of binary planes; in `window` all but the family's window is blank."""
+
 TILE_PX = {"rgb1": 1, "rgb8": 8, "rgb64": 5}
 PICTURE_PX = 64  # rgb64 is PICTURE_PX x PICTURE_PX: the leftmost tiles lose a column of pixels
 
@@ -226,11 +229,12 @@ def agent_squares(family: Family, cells: Array) -> list[list[int]]:
 def visible_modes(family: Family, cell: Cell) -> tuple[str, ...]:
     """The observation modes in which everything that the cell's agents need can be seen."""
     least = cell.min_pixels_per_tile
-    return tuple(mode for mode in family.modes if mode == "planes" or TILE_PX[mode] >= least)
+    return tuple(mode for mode in family.modes if mode in PLANES or TILE_PX[mode] >= least)
 
 
 class Renderer:
-    """One observation mode of one family: shape, theme and the drawing rule for the kernels.
+    """One observation mode of one family: shape, theme and the drawing rule for the kernels, and
+    the window that is cut out of what they draw.
 
     Raises:
         ValueError: unknown mode, or one in which the cell's cue cannot be seen.
@@ -250,9 +254,14 @@ class Renderer:
             )
         self.mode = mode
         rows, cols = family.view_shape
-        is_planes, px = mode == "planes", TILE_PX.get(mode, 1)
+        is_planes, px = mode in PLANES, TILE_PX.get(mode, 1)
         height, width = (PICTURE_PX,) * 2 if mode == "rgb64" else (rows * px, cols * px)
         self.shape = (len(family.planes), rows, cols) if is_planes else (height, width, 3)
+        self.drawn = "planes" if is_planes else mode
+        self.window: Array | None = None  # uint8 [rows, cols], 0 where it is blank
+        if mode == "window":
+            shown = np.isin(np.arange(rows * cols), family.window)
+            self.window = shown.astype(np.uint8).reshape(rows, cols)
         self.word = word_type(px)
         size = np.dtype(self.word).itemsize
         noise = cell.noise_frac if is_planes else NOISE

@@ -31,14 +31,17 @@ Source: Langosco et al. 2022, "Goal Misgeneralization in Deep Reinforcement Lear
     (K3); the other cells are ours.
 """
 
-from misgen.envs.core.family import Family
+from misgen.envs.core.family import Family, window
 from misgen.envs.keys_and_chests import levels, world
 from misgen.envs.keys_and_chests.board import BOARD
 from misgen.envs.keys_and_chests.counts import K3
 from misgen.envs.keys_and_chests.looks import K1
 from misgen.envs.keys_and_chests.region import K2
 from misgen.envs.keys_and_chests.watch import K4
+from misgen.envs.keys_and_chests.world import SIDE, VIEW
 from misgen.envs.worlds.grid import Action
+
+VIEW_SHAPE = (SIDE + 1, SIDE)  # with the status row
 
 FAMILY = Family.of(
     __name__,
@@ -47,8 +50,9 @@ FAMILY = Family.of(
     version=3,
     actions=Action,
     planes=world.PLANES,
-    view_shape=(world.SIDE + 1, world.SIDE),
-    modes=("planes", "rgb1", "rgb8"),
+    view_shape=VIEW_SHAPE,
+    modes=("planes", "window", "rgb1", "rgb8"),
+    window=window(VIEW_SHAPE, row=1 + VIEW, col=VIEW, rows=2, cols=2, status_rows=1),
     default_mode="rgb8",
     board=BOARD,
     cells=(K1, K2, K3, K4),

@@ -101,12 +101,13 @@ def test_a_rollout_is_that_of_sb3(reference):
 def test_the_time_limit_is_bootstrapped(reference):
     """Without it the comparison above would show nothing."""
     _, population = reference
-    values = [population.collector.values([np.zeros_like(population.envs[0].buffers.obs)])]
+    collector, seen = population.collector, np.zeros_like(population.envs[0].buffers.obs)
+    values = [collector.values([seen], collector.state)]
     rewards = np.zeros((8, 1, 8), np.float32)
     cut = Cut(1)
     obs = population.envs[0].buffers.obs * 0
-    cut.add(0, 5, np.array([2]), obs)
-    cut.bootstrap(population.collector, rewards)
+    cut.add(0, 5, np.array([2]), obs, collector.state[0])
+    cut.bootstrap(collector, rewards)
     assert rewards[5, 0, 2] == pytest.approx(SMALL.gamma * values[0][0, 2], rel=1e-5)
     assert np.count_nonzero(rewards) == 1
 

@@ -15,6 +15,7 @@ from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.gym_env import SingleEnv, make_distribution
 from misgen.envs.core.gym_vector import BatchVectorEnv
 from misgen.envs.core.levels import sample_levels, sample_quadruples
+from misgen.envs.core.render import PLANES
 from misgen.envs.families import FAMILIES
 
 KEYS = FAMILIES["keys_and_chests"]
@@ -48,7 +49,7 @@ def test_gymnasium_accepts_the_environment(shown):
 def test_stable_baselines_accepts_the_environment(shown):
     """Its warnings are about pictures that its default network is too large for, and planes."""
     family, mode = shown
-    small = mode == "planes" or mode == "rgb1"
+    small = mode in (*PLANES, "rgb1")
     sb3_check_env(SingleEnv(family, observation_mode=mode), warn=not small)
 
 
@@ -69,8 +70,8 @@ def test_spaces(shown):
     env = SingleEnv(family, observation_mode=mode)
     space = env.observation_space
     assert space.dtype == np.uint8 and space.low.max() == 0
-    assert space.high.min() == space.high.max() == (1 if mode == "planes" else 255)
-    if mode == "planes":
+    assert space.high.min() == space.high.max() == (1 if mode in PLANES else 255)
+    if mode in PLANES:
         assert space.shape == (len(family.planes), *family.view_shape), "channels first"
     else:
         assert space.shape[2] == 3, "channels last"

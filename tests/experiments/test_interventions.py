@@ -53,6 +53,9 @@ def test_an_agent_without_hooks_is_the_one_it_was():
     assert as_dict(config)["intervention"] == {
         "diversity": 0.1, "specification": 1.0, "num_levels": 0,
     }  # fmt: skip
+    assert "gru_dim" not in as_dict(config)["agent"]["settings"]
+    remembers = both_ways("cell=C2", "intervention.diversity=0.1", "agent.settings.gru_dim=8")
+    assert as_dict(remembers)["agent"]["settings"]["gru_dim"] == 8
     published = ROOT / "analysis/published/diversity/settings.parquet"
     assert train_folder(config).id in pq.read_table(published)["train_id"].to_pylist()
 

@@ -55,7 +55,7 @@ def test_an_agent_is_asked_what_it_sees_on_each_square():
     on = LevelStates(drawn_levels(family, cell, board))
     policy = network_policy(initial_weights(architecture_for(TINY, make_env()), 0))
     value, step = agent_values(on, policy, "planes")
-    logits, first = policy.outputs(BatchEnv.on(on.levels).buffers.obs)
+    logits, first, _ = policy.outputs(BatchEnv.on(on.levels).buffers.obs)
     start = [*on.squares].index((1, 1))
     assert value[start] == pytest.approx(first[0], abs=1e-5)
     chances = dict(zip(family.actions, np.exp(logits[0]), strict=True))
