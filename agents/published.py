@@ -8,7 +8,7 @@ stored weights. They are not in the wheel.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from misgen.agents.checkpoint import load
 from misgen.agents.description import Meta
 from misgen.agents.memory import remember
 from misgen.agents.policy import NetworkPolicy
+from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.levels import Levels, sample_quadruples
 from misgen.envs.core.types import Array
 from misgen.envs.families import find_cell
@@ -68,6 +69,20 @@ class PublishedAgent:
         kept |= {"logits": logits, "values": values.unsqueeze(-1)}
         return {name: value[0].detach().cpu().numpy() for name, value in kept.items()}
 
+    def play(self, levels: Levels, seed: int = 0) -> Iterator[BatchEnv]:
+        """Its episodes, one on each level: the batch before every step, until all have ended.
+
+        Of a slot whose episode has ended (`env.episode.done`) nothing means anything. seed: of the
+        actions that are drawn.
+        """
+        env = BatchEnv.on(levels, observation_mode=self.meta.observation_mode)
+        rng, state = np.random.default_rng(seed), self.policy.start(env)
+        while not env.episode.done.all():
+            yield env
+            noise = rng.gumbel(size=(len(levels), self.meta.num_actions)).astype(np.float32)
+            actions, state, _ = self.policy.act(env.buffers.obs, state, noise)
+            env.step(actions)
+
 
 def load_agent(
     cell: str, d: float = 0, number: int = 100, folder: Path | str | None = None
@@ -113,9 +128,10 @@ def _cards(folder: Path) -> dict[str, Any]:
     return cards
 
 
-def quadruple(cell: str, seed: int) -> dict[str, Levels]:
-    """The four variants of a level seed, one level each: 00, 10 (cue broken), 01 (context B), 11.
+def quadruple(cell: str, seed: int | Sequence[int]) -> dict[str, Levels]:
+    """The four variants of a level seed, or of several, one level each: 00, 10 (cue broken), 01
+    (context B), 11.
 
     `BatchEnv.on(quadruple("C2", 7)["10"])` plays one. ValueError for a negative seed.
     """
-    return sample_quadruples(*find_cell(cell), [seed])
+    return sample_quadruples(*find_cell(cell), [seed] if isinstance(seed, int) else [*seed])

@@ -102,6 +102,27 @@ def test_activations_are_what_the_outputs_are_made_of(agent):
     assert (seen["features"] >= 0).all() and seen["features"].any()
 
 
+@pytest.mark.slow
+def test_the_probe_of_the_page_finds_the_coin(capsys):
+    """Its text, with a tenth of the levels; that of the page prints what the page says."""
+    page = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    code = page[page.index("# probe.py") :].partition("```")[0]
+    exec(code.replace("200", "20").replace("400", "40"), {})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines] == [[d, v] for d in ("0", "0.1", "1") for v in ("10", "11")]
+    assert all(0.8 < float(line[3]) <= 1 for line in lines)
+
+
+def test_an_agent_plays_every_level_once(agent):
+    levels = quadruple("M5", range(7, 12))["00"]
+    assert np.array_equal(levels.seeds, range(7, 12))
+    env = [*agent.play(levels)][-1]
+    steps = env.episode.length
+    assert env.episode.done.all() and (0 < steps).all() and (steps <= env.episode.horizon).all()
+    again = [*agent.play(levels)][-1]
+    assert np.array_equal(again.episode.length, steps)
+
+
 def test_paired_levels_have_one_geometry_with_the_cue_intact_and_broken():
     levels = quadruple("M5", 7)
     assert [*levels] == ["00", "10", "01", "11"]
