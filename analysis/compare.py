@@ -201,7 +201,7 @@ def _arm(
         assessable=is_assessable(arms, key, variant),
         identifies=not doubts(arms, key, variant),
         factor={"d": key.d, "q": key.q, **_factors(members)},
-        cost=_cost(members, [curves.get(run, []) for run in run_ids], target),
+        cost=cost_of(members, [curves.get(run, []) for run in run_ids], target),
         rates={**rates, "p_goal_fail": estimates(agents.competent, replicates)["p_goal_fail"]},
     )
 
@@ -216,14 +216,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _cost(
+def cost_of(
     members: Sequence[Mapping[str, Any]],
     curves: Sequence[Sequence[tuple[int, float]]],
     target: float,
 ) -> Cost:
+    """members: what is known of each agent. curves: (steps, training success) of each, in order.
+    target: the success that is asked for."""
     told = [each.get("cpu_seconds") for each in members]
     seconds = [math.nan if each is None else each for each in told]
-    total = [curve[-1][0] if curve else math.nan for curve in curves]
+    learned = [curve[-1][0] if curve else math.nan for curve in curves]
+    after = [each.get("repair_steps") or 0 for each in members]
+    total = [own + more for own, more in zip(learned, after, strict=True)]
     first = [reaches(curve, target) for curve in curves]
     reached = [index for index, at in enumerate(first) if at == at]
     return Cost(

@@ -109,10 +109,11 @@ class TrainConfig:
                 "an intervention acts in agent=ppo; got intervention "
                 f"{self.intervention.name} of agent.method={self.agent.method}"
             )
-        if self.agent.method == "sb3_ppo" and self.agent.settings.gru_dim:
+        is_repair, gru_dim = self.intervention.name == "repair", self.agent.settings.gru_dim
+        if gru_dim and (is_repair or self.agent.method == "sb3_ppo"):
             raise ValueError(
-                "Stable-Baselines3's PPO remembers nothing, so agent.settings.gru_dim is 0; got "
-                f"{self.agent.settings.gru_dim}; use agent=ppo"
+                "Stable-Baselines3's PPO remembers nothing and repair learns from steps in any order, "
+                f"so agent.settings.gru_dim is 0; got {gru_dim}; use agent=ppo without repair"
             )
         if self.agent.method == "cloning" and self.intervention.specification != 1:
             raise ValueError(

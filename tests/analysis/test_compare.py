@@ -7,7 +7,7 @@ import math
 import pytest
 from tests.analysis.simulated_folder import write_folder
 
-from misgen.analysis.compare import compare, reaches
+from misgen.analysis.compare import compare, cost_of, reaches
 from misgen.analysis.compare_tables import comparison_csv, format_comparison
 from misgen.analysis.study import read_study_folder
 
@@ -51,6 +51,17 @@ def test_costs_are_read_where_agents_are_equally_good(found):
     assert (cost["d=0"].reached, cost["d=0"].steps_to_success) == (6, 500)
     assert cost["d=1"].steps_to_success == 998
     assert cost["d=1"].seconds_to_success == pytest.approx(9.98)
+
+
+def test_what_a_repair_plays_is_part_of_the_cost():
+    curves = [[(512, 0.95), (768, 0.95), (1024, 0.95)]] * 2
+    told = {"cpu_seconds": 13.0}
+    plain, repaired = (
+        cost_of([{**told, **m}] * 2, curves, 0.9) for m in ({}, {"repair_steps": 276})
+    )
+    assert (plain.steps, repaired.steps) == (1024, 1300)
+    assert repaired.steps_to_success == 512
+    assert repaired.seconds_to_success == pytest.approx(13 * 512 / 1300)
 
 
 def test_luck_in_one_rollout_is_not_yet_learning():
