@@ -112,8 +112,9 @@ class TrainConfig:
         is_repair, gru_dim = self.intervention.name == "repair", self.agent.settings.gru_dim
         if gru_dim and (is_repair or self.agent.method == "sb3_ppo"):
             raise ValueError(
-                "Stable-Baselines3's PPO remembers nothing and repair learns from steps in any order, "
-                f"so agent.settings.gru_dim is 0; got {gru_dim}; use agent=ppo without repair"
+                "Stable-Baselines3's PPO remembers nothing, and repair learns from steps in any "
+                f"order, so agent.settings.gru_dim is 0; got {gru_dim}; use agent=ppo without "
+                "repair"
             )
         if self.agent.method == "cloning" and self.intervention.specification != 1:
             raise ValueError(
