@@ -147,6 +147,27 @@ def _said(line: CellLine) -> list[str]:
     ]  # fmt: skip
 
 
+def cells_markdown(lines: Sequence[CellLine], variant: str = "11") -> str:
+    """The README's table: a row per cell, of one variant; words as in LEGEND."""
+    header = (
+        "cell", "agents", "d=0: int/prox/no", "d=0.1", "d=1", "goal failure, d=0", "control",
+        "constant", "broken", "verdict",
+    )  # fmt: skip
+    rows = [
+        [
+            line.cell,
+            " + ".join(str(line.arms[arm].agents) for arm in REFERENCE_ARMS if arm in line.arms),
+            *(_shares(line.arms.get(arm)) for arm in REFERENCE_ARMS),
+            said[2], said[4], said[8], said[9], line.verdict,
+        ]
+        for line in lines
+        if line.variant == variant
+        for said in [_said(line)]
+    ]  # fmt: skip
+    table = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table) + "\n"
+
+
 def cell_panels(lines: Sequence[CellLine], variant: str) -> list[Panel]:
     """A panel per cell for `goal_failure_figure`: an arm's agents as dots, mean and interval."""
     panels = []

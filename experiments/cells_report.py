@@ -8,6 +8,7 @@ from typing import Any
 from misgen.analysis.cells import (
     cell_lines,
     cell_panels,
+    cells_markdown,
     format_arms,
     format_cells,
     format_checkpoints,
@@ -53,6 +54,7 @@ def report(folder: Path) -> str:
     }
     for name, text in tables.items():
         atomic_write_bytes(folder / f"{name}.txt", text.encode())
+    atomic_write_bytes(folder / "cells.md", cells_markdown(lines).encode())
     atomic_write_bytes(folder / "rates.csv", to_csv(rows).encode())
     panels = cell_panels(lines, "11")
     if panels:

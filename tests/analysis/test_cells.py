@@ -11,7 +11,7 @@ from misgen.analysis import cells
 from misgen.analysis.cells import CellLine, cell_lines
 from misgen.analysis.records import read_records
 from misgen.analysis.table import Row, rates_table
-from misgen.analysis.text import span
+from misgen.analysis.text import number, span
 
 Save = Callable[..., Path]
 Block = Callable[..., dict[str, Any]]
@@ -77,6 +77,11 @@ def test_a_line_has_the_numbers_of_the_table(lines_of: Any, tmp_path: Path) -> N
     assert did.splitlines()[0].split() == "cell variant agents x levels d=0 d=1".split()
     assert did.splitlines()[2].split() == "C2 11 4/4 x 40 .00/1.00/.00 1.00/.00/.00".split()
     assert span(by_d[0.0].difference_goal_fail) in "\n".join(said)
+    row = cells.cells_markdown([line]).splitlines()[2]
+    d0, control = (span(by_d[0.0].p_goal_fail), number(by_d[1.0].p_goal_fail.value))
+    shares = "| .00/1.00/.00 | - | 1.00/.00/.00 |"
+    assert row.startswith(f"| C2 | 4 + 4 {shares} {d0} | {control} | ")
+    assert row.endswith(f"| {line.verdict} |") and not cells.cells_markdown([line], "10")[300:]
     (panel,) = cells.cell_panels([line], "11")
     assert [arm.label for arm in panel.arms] == ["d=0", "d=1"]
     assert cells.cell_panels([line], "10") == []
