@@ -28,7 +28,7 @@ from misgen.analysis.text import hint
 from misgen.envs.core.family import Family
 from misgen.envs.core.render import Renderer
 from misgen.envs.core.types import Cell, LevelDistribution
-from misgen.envs.families import find_family, reference
+from misgen.envs.families import choices, find_family, reference
 from misgen.experiments.cell_choice import DEFAULT_CELL, choose_cell
 from misgen.experiments.training_log import require_tensorboard
 
@@ -100,35 +100,31 @@ class TrainConfig:
                 f"train_seed is an integer in [0, {MAX_AGENT_NUMBER}), the number of the agent; "
                 f"got {self.train_seed}"
             )
-        if self.agent.method not in METHODS:
+        for name, value, known in (
+            ("agent.method", self.agent.method, METHODS),
+            ("checkpoints", self.checkpoints, ("final", "all")),
+            ("device", self.device, ("auto", "cpu", "cuda")),
+            ("precision", self.precision, ("auto", "float32", "bfloat16")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is one of {choices(value, known)}")
+        method, intervention = self.agent.method, self.intervention.name
+        if intervention and method != "ppo":
+            got = f"intervention {intervention} of agent.method={method}"
+            raise ValueError(f"an intervention acts in agent=ppo; got {got}")
+        forgets = method == "sb3_ppo" or intervention == "repair"
+        if self.agent.settings.gru_dim and forgets:
             raise ValueError(
-                f"agent.method is one of {', '.join(METHODS)}; got {self.agent.method!r}"
+                "agent=sb3_ppo remembers nothing and repair learns from steps in any order, so "
+                f"agent.settings.gru_dim is 0; got {self.agent.settings.gru_dim}; leave it out"
             )
-        if self.intervention.name and self.agent.method != "ppo":
-            raise ValueError(
-                "an intervention acts in agent=ppo; got intervention "
-                f"{self.intervention.name} of agent.method={self.agent.method}"
-            )
-        is_repair, gru_dim = self.intervention.name == "repair", self.agent.settings.gru_dim
-        if gru_dim and (is_repair or self.agent.method == "sb3_ppo"):
-            raise ValueError(
-                "Stable-Baselines3's PPO remembers nothing, and repair learns from steps in any "
-                f"order, so agent.settings.gru_dim is 0; got {gru_dim}; use agent=ppo without "
-                "repair"
-            )
-        if self.agent.method == "cloning" and self.intervention.specification != 1:
+        if method == "cloning" and self.intervention.specification != 1:
             raise ValueError(
                 "cloning learns from no reward, so intervention.specification is 1; got "
                 f"{self.intervention.specification}; use agent=ppo"
             )
-        if self.checkpoints not in ("final", "all"):
-            raise ValueError(f"checkpoints is final or all; got {self.checkpoints!r}")
         if self.tensorboard:
             require_tensorboard()
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise ValueError(f"device is auto, cpu or cuda; got {self.device!r}")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"precision is auto, float32 or bfloat16; got {self.precision!r}")
         if self.precision == "bfloat16" and self.device == "cpu":
             raise ValueError("on a CPU precision is float32; got bfloat16; use device=cuda")
         if self.num_threads < 1:
@@ -272,21 +268,18 @@ def _keys(kind: type, prefix: str = "") -> Iterator[str]:
 def refuse_words(overrides: list[str]) -> None:
     """ValueError for a setting that has another name now, or that there is not, with the nearest;
     Hydra advises to add it."""
-    for override in overrides:
-        key = override.partition("=")[0].lstrip("+~")
-        if key in RENAMED:
-            raise ValueError(f"{key}= is not a word any more: {RENAMED[key]}; got {override}")
     known = [*_keys(TrainConfig), "launcher"]
-    free = "intervention.settings."
     for override in overrides:
         key, is_set, value = override.partition("=")
+        if (old := key.lstrip("+~")) in RENAMED:
+            raise ValueError(f"{old}= is not a word any more: {RENAMED[old]}; got {override}")
         if key in GROUPS and value.startswith("["):
             raise ValueError(
                 f"a list would merge its configs; got {override}; for a run with each of them "
                 f"write -m {key}={value.strip('[]')}"
             )
-        is_hydras = key.startswith(("+", "~", "-", "hydra")) or "/" in key or "@" in key
-        if is_set and not is_hydras and key not in known and not key.startswith(free):
+        is_free = key.startswith(("+", "~", "-", "hydra", "intervention.settings."))
+        if is_set and key not in known and not is_free and "/" not in key and "@" not in key:
             raise ValueError(f"there is no setting {key!r}; {hint(key, known)}")
 
 

@@ -46,7 +46,7 @@ def test_each_method_has_settings_of_its_own():
     [
         ("agent.cloning.random_action_frac=2", "random_action_frac is in [0, 1]"),
         ("intervention.specification=0.5", "cloning learns from no reward"),
-        ("agent.method=imitation", "agent.method is one of ppo, sb3_ppo, cloning"),
+        ("agent.method=imitation", "agent.method is one of cloning, "),
     ],
 )
 def test_wrong_settings_are_refused(override, remedy, tmp_path, monkeypatch, capfd):
