@@ -147,8 +147,7 @@ class TrainConfig:
 
 
 def as_dict(config: TrainConfig) -> dict[str, Any]:
-    """A config object as plain data: what a run's identity is made of. One without an intervention,
-    or a GRU, is what it was before there were any."""
+    """A config as plain data: a run's identity. Without hooks or a GRU as before there were any."""
     data = asdict(config)
     if not config.intervention.name:
         del data["intervention"]["name"], data["intervention"]["settings"]
