@@ -285,6 +285,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[""], metavar="WORD", help="faults named so")
     parser.add_argument("--seed", type=int)
     options = parser.parse_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup before this command is none of a sweep's
     print("# What faults cost sweeps\n")
     print(f"| fault | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}")
     bad = 0
