@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -46,13 +47,18 @@ def describe(
         num_actions=len(env.family.actions),
         network=architecture_for(settings, env).network,
         method=method,
-        settings=asdict(settings),
+        settings=_told(settings),
         train_seed=train_seed,
         steps=steps,
         diversity=env.distribution.diversity,
         specification=specification,
         misgen_version=importlib.metadata.version("misgen"),
     )
+
+
+def _told(settings: PPOSettings | CloningSettings) -> dict[str, Any]:
+    """Without a GRU as before there were any: agents of either time are of one setting."""
+    return {k: v for k, v in asdict(settings).items() if k != "gru_dim" or v}
 
 
 def save(path: Path | str, weights: Weights, meta: Meta) -> None:

@@ -171,7 +171,7 @@ def _sizes(architecture: Architecture) -> tuple[int, int]:
     """Numbers of weights of a network, and of units that its layers put out for one sample."""
     weights = sum(math.prod(shape) for shape in shapes_of(architecture).values())
     network = architecture.network
-    units = 2 * network.features_dim + 4 * network.head_dim
+    units = 2 * network.features_dim + 4 * network.head_dim + 12 * network.gru_dim  # its gates
     if network.name == "impala":
         _, *size = architecture.input_shape
         for width in WIDTHS:

@@ -53,7 +53,15 @@ class PublishedAgent:
         has them; logits; values [n, 1]: the estimated discounted return.
 
         obs: uint8 [n, *shape], as its environment shows it.
+
+        Raises:
+            ValueError: the agent remembers, so that these do not follow from `obs` alone.
         """
+        if self.policy.stack.architecture.network.gru_dim:
+            raise ValueError(
+                "activations are those of agents without memory; this one has a GRU of "
+                f"{self.policy.stack.architecture.network.gru_dim} units; see policy.outputs"
+            )
         stack, kept = self.policy.stack, dict[str, Tensor]()
         memory = remember(stack.architecture, [np.ascontiguousarray(obs)], stack.device)
 

@@ -48,6 +48,8 @@ class Sequences:
     def __call__(self, p: Weights, features: Tensor) -> Tensor:
         count = self.state.shape[1]
         gates = _linear(p, INPUT, features).unflatten(1, (count, -1))
+        # In bfloat16 once, not in every step.
+        p = {**p, f"{HIDDEN}.weight": p[f"{HIDDEN}.weight"].to(gates.dtype)}
         kept = self.goes_on.unflatten(1, (count, -1)).unsqueeze(-1)
         state, outputs = self.state, []
         for seen, keep in zip(gates.unbind(2), kept.unbind(2), strict=True):

@@ -58,9 +58,11 @@ def restore(population: Population, path: Path) -> bool:
     except (OSError, SafetensorError):
         return False
     is_ours = words["train_seeds"] == list(population.train_seeds)
-    if not is_ours or len(words["rngs"]) != len(_rngs(population)):  # or of an older version
+    tensors = {name: own for name, own in _tensors(population).items() if own.numel()}
+    is_whole = len(words["rngs"]) == len(_rngs(population)) and {*tensors} <= {*arrays}
+    if not is_ours or not is_whole:  # or of an older version
         return False
-    for name, own in _tensors(population).items():
+    for name, own in tensors.items():
         own.data.copy_(torch.from_numpy(arrays[name]))
     for k, env in enumerate(population.envs):
         count = len(env.get_state())

@@ -83,7 +83,12 @@ def policy_kwargs(network: Network) -> dict[str, Any]:
 
 
 def sb3_policy(architecture: Architecture, weights: Weights) -> ActorCriticPolicy:
-    """An agent as an SB3 policy, whose `predict` takes observations with their channels first."""
+    """An agent as an SB3 policy, whose `predict` takes observations with their channels first.
+
+    Raises:
+        ValueError: the agent remembers.
+    """
+    check_memoryless(architecture.network)
     high = 255 if architecture.is_picture else 1
     with torch.random.fork_rng(devices=[]):
         policy = ActorCriticPolicy(
@@ -114,12 +119,12 @@ def weights_of(policy: ActorCriticPolicy) -> Weights:
     }
 
 
-def check_memoryless(settings: PPOSettings) -> None:
+def check_memoryless(sizes: PPOSettings | Network) -> None:
     """ValueError for a network that remembers, which Stable-Baselines3's PPO does not have."""
-    if settings.gru_dim:
+    if sizes.gru_dim:
         raise ValueError(
             "Stable-Baselines3's PPO knows no network that remembers, so gru_dim is 0; got "
-            f"{settings.gru_dim}; use agent=ppo, or RecurrentPPO of sb3-contrib on BatchVecEnv"
+            f"{sizes.gru_dim}; use agent=ppo, or RecurrentPPO of sb3-contrib on BatchVecEnv"
         )
 
 

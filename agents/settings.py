@@ -71,19 +71,14 @@ class PPOSettings:
 
     def __post_init__(self) -> None:
         _check_ranges(self)
-        if self.gru_dim and self.batch_size % self.num_steps:
-            best = max(self.batch_size // self.num_steps, 1) * self.num_steps
-            raise ValueError(
-                "a network that remembers (gru_dim) learns from whole rollouts of some of its "
-                "environments, so `batch_size` must be a multiple of `num_steps`; got "
-                f"{self.batch_size} and {self.num_steps}; try batch_size={best}"
-            )
         rollout = self.num_envs * self.num_steps
-        if rollout % self.batch_size:
-            smaller = range(min(rollout, self.batch_size), 0, -1)
-            best = next(size for size in smaller if rollout % size == 0)
+        unit = self.num_steps if self.gru_dim else 1  # what remembers learns from whole rollouts
+        if rollout % self.batch_size or self.batch_size % unit:
+            smaller = range(min(rollout, self.batch_size) // unit * unit, 0, -unit)
+            best = next((size for size in smaller if rollout % size == 0), unit)
+            also = ", and that of `num_steps` (gru_dim)" if self.gru_dim else ""
             raise ValueError(
-                "`num_envs * num_steps` must be a multiple of `batch_size`; "
+                f"`num_envs * num_steps` must be a multiple of `batch_size`{also}; "
                 f"got {self.num_envs} * {self.num_steps} and {self.batch_size}; "
                 f"try batch_size={best}"
             )

@@ -85,9 +85,12 @@ def _along(members: Sequence[ArmAt], against: str, factor: str) -> Along:
 
 
 def _differs_in(arm: ArmAt, reference: ArmAt, factor: str) -> bool:
-    """Whether nothing but the factor tells an arm from the reference, of method, d and q."""
+    """Whether nothing but the factor tells an arm from the reference, of method, kind, d and q."""
+    (mode, gru_dim, intervention), other = arm.kind, reference.kind
     return (
-        arm.method == reference.method
+        (arm.method, mode) == (reference.method, other[0])
+        and (factor == "gru_dim" or gru_dim == other[1])
+        and (intervention == other[2] or factor.startswith(f"{intervention}_"))
         and (factor in DOSES or arm.factor["d"] == reference.factor["d"])
         and (factor == "q" or arm.factor["q"] == reference.factor["q"])
     )

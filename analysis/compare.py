@@ -57,7 +57,8 @@ class ArmAt:
     trained: counts of all agents, own: their success on held-out levels of their training
     distribution [k]; competent: counts of those that learned these. identifies: whether it is,
     as the d = 1 arm of its cell, a control by which rates may be quoted. factor: mean of each
-    numeric setting and of what training saw.
+    numeric setting and of what training saw. kind: what else agents see, remember and are trained
+    by: observation mode, units of a GRU, intervention.
     """
 
     family: str
@@ -73,6 +74,7 @@ class ArmAt:
     assessable: bool
     identifies: bool
     factor: Mapping[str, float]
+    kind: tuple[str, float, str]
     cost: Cost
     rates: Mapping[str, Estimate] = field(default_factory=dict)
     """p_capable and p_gm of all trained, p_goal_fail of the competent agents."""
@@ -116,7 +118,11 @@ class Comparison:
 
     def is_identified(self, cell: str, variant: str) -> bool | None:
         """Whether rates there may be quoted by themselves, by the d = 1 arm; None without one."""
-        floors = (a for a in self.at(cell, variant) if (a.factor["d"], a.factor["q"]) == (1, 1))
+        floors = (
+            arm
+            for arm in self.at(cell, variant)
+            if (arm.factor["d"], arm.factor["q"]) == (1, 1) and not any(arm.kind[1:])
+        )
         return next((floor.identifies for floor in floors), None)
 
 
@@ -201,9 +207,15 @@ def _arm(
         assessable=is_assessable(arms, key, variant),
         identifies=not doubts(arms, key, variant),
         factor={"d": key.d, "q": key.q, **_factors(members)},
+        kind=(key.observation_mode, *_kind(members[0])),
         cost=cost_of(members, [curves.get(run, []) for run in run_ids], target),
         rates={**rates, "p_goal_fail": estimates(agents.competent, replicates)["p_goal_fail"]},
     )
+
+
+def _kind(settings: Mapping[str, Any]) -> tuple[float, str]:
+    """Units of a GRU, and the intervention; those that are not there are not told."""
+    return settings.get("gru_dim") or 0, settings.get("intervention") or ""
 
 
 def _factors(members: Sequence[Mapping[str, Any]]) -> dict[str, float]:

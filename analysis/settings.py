@@ -37,8 +37,9 @@ def read_settings(results: Path) -> pa.Table | None:
 def by_setting(
     records: Records, settings: pa.Table, by: str, within: str = ""
 ) -> duckdb.DuckDBPyRelation:
-    """The records with the column `by` of their agents' settings, if it is one of them; in
-    `setting` what else tells two settings apart, so that arms that differ in `by` alone have one.
+    """The records with the column `by` of their agents' settings, if it is one of them, of agents
+    without such a setting as 0 or none; in `setting` what else tells two settings apart, so that
+    arms that differ in `by` alone have one.
 
     within: a second column: its name and value are said in `setting`.
 
@@ -52,13 +53,15 @@ def by_setting(
             raise ValueError(
                 f"`by` is a column of the records or settings; got {asked!r}; {hint(asked, known)}"
             )
-    rows = {}
-    for row in settings.select(["setting", *columns]).to_pylist():
+    rows, all_rows = {}, settings.select(["setting", *columns]).to_pylist()
+    absent = "none" if any(isinstance(row.get(by), str) for row in all_rows) else 0
+    for row in all_rows:
         others = repr([row[name] for name in columns if name not in (by, within)])
         rest = hashlib.sha256(others.encode()).hexdigest()[:16]
         if within in columns:
             rest = f"{within}={row[within]} {rest}"
-        rows[row["setting"]] = (row["setting"], row.get(by), rest)
+        value = absent if by in columns and row[by] is None else row.get(by)
+        rows[row["setting"]] = (row["setting"], value, rest)
     known_ones = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows.values())
     added = f', s."{by}"' if by in columns else ""
     joined = relation_of(records).query(

@@ -112,10 +112,9 @@ class TrainConfig:
         if intervention and method != "ppo":
             got = f"intervention {intervention} of agent.method={method}"
             raise ValueError(f"an intervention acts in agent=ppo; got {got}")
-        forgets = method == "sb3_ppo" or intervention == "repair"
-        if self.agent.settings.gru_dim and forgets:
+        if self.agent.settings.gru_dim and (method != "ppo" or intervention == "repair"):
             raise ValueError(
-                "agent=sb3_ppo remembers nothing and repair learns from steps in any order, so "
+                "agent=ppo alone remembers, and repair learns from steps in any order, so "
                 f"agent.settings.gru_dim is 0; got {self.agent.settings.gru_dim}; leave it out"
             )
         if method == "cloning" and self.intervention.specification != 1:

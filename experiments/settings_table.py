@@ -61,7 +61,7 @@ def _row(results: Path, folder: Path) -> Iterator[dict[str, Any]]:
         **{name: _sum(each.get(name) for each in took) for name in ("seconds", "cpu_seconds")},
         **{name: seen.get(name) for name in ("episodes", "broken_draws", *SEEN)},
         **{name: seen[name] for name in ("repair_steps",) if name in seen},
-        **dict(settings_in(trained)),
+        **{"gru_dim": 0, **dict(settings_in(trained))},  # see `as_dict`
     }
 
 

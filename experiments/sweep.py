@@ -207,7 +207,7 @@ def _kind(config: Mapping[str, Any]) -> Any:
         if agent["method"] == "cloning"
         else ("settings", ("total_steps",))
     )
-    size = tuple(agent[of][name] for name in names)
+    size = (*(agent[of][name] for name in names), agent["settings"].get("gru_dim", 0))
     return config["family"], config["cell"], config["observation_mode"], agent["method"], size
 
 

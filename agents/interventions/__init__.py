@@ -85,7 +85,7 @@ class Intervention:
 
     features: Callable[[Tensor, Any], Tensor] | None = None
     """(float32 [K, m, features], generator) -> what the heads of the network are given instead
-    while it learns."""
+    while it learns; features are a GRU's where there is one."""
 
     loss: Callable[[Tensor, Minibatch], Tensor] | None = None
     """(float32 [K], minibatch) -> the loss that is followed instead. On a GPU it is recorded once

@@ -58,8 +58,13 @@ def repaired(dose: Dose, trained: Trained, training: Training) -> Trained:
     """The agent after its dose.
 
     Raises:
+        ValueError: it remembers: repair learns from steps in any order.
         FloatingPointError: its weights are not finite any more.
     """
+    if training.settings.gru_dim:
+        raise ValueError(
+            f"repair is of agents without memory; got gru_dim={training.settings.gru_dim}"
+        )
     from misgen.agents.population import Population
     from misgen.envs.core.batch import BatchEnv
     from misgen.envs.core.levels import cue_holds, sample_levels

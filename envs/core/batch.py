@@ -149,7 +149,8 @@ class BatchEnv:
 
     @property
     def cells(self) -> Array:
-        """[n, rows, cols]: what each slot shows now without noise, bit p = plane p is visible."""
+        """[n, rows, cols]: what each slot shows now without noise or window, bit p = plane p is
+        visible."""
         return self._view.cells
 
     def whole_level(self, i: int) -> Array | None:

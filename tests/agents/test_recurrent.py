@@ -6,19 +6,24 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from tests.agents.tiny import FAMILY, TINY, held_out_levels, make_env
 
 from misgen.agents import checkpoint
-from misgen.agents.device import Device
+from misgen.agents.device import Device, agent_bytes
+from misgen.agents.interventions import Training
+from misgen.agents.interventions.repair import repair
 from misgen.agents.networks import architecture_for, initial_weights
 from misgen.agents.policy import NetworkPolicy
 from misgen.agents.population import Population
+from misgen.agents.published import PublishedAgent
 from misgen.agents.recurrent import Sequences, Step
 from misgen.agents.resume import keep, restore
 from misgen.agents.rollout import generalized_advantages
-from misgen.agents.sb3_ppo import make_ppo
+from misgen.agents.sb3_ppo import make_ppo, sb3_policy
 from misgen.agents.settings import PPOSettings
-from misgen.agents.stacked import CPU
+from misgen.agents.stacked import CPU, Stack
 from misgen.agents.vec_env import BatchVecEnv
 from misgen.envs.core.batch import BatchEnv
 
@@ -145,6 +150,32 @@ def test_what_is_reset_between_rollouts_is_forgotten():
     assert not population.collector.begun.any()
 
 
+@pytest.mark.parametrize("is_bf16", [False, True])
+def test_what_an_update_keeps_is_part_of_the_memory_estimate(is_bf16):
+    """Of a wide GRU over many steps, beyond the same network without one."""
+    device, sizes = Device(name="cpu", is_bf16=is_bf16), {"num_steps": 32, "batch_size": 192}
+    kept, estimated = [], []
+    for gru_dim in (0, 256):
+        population = population_of(3, device=device, gru_dim=gru_dim, **sizes)
+        rollout = population.collector.collect(population.rngs, np.array([True]))
+        rows = population.collector.memory.rows(population.collector.orders(population.rngs))
+        saved = {}
+
+        def save(tensor, saved=saved):
+            saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+            population.update(rollout, rows, [1e-3], np.array([True]))
+        weights = [*population.stack.parameters.values()]
+        own = {each.untyped_storage().data_ptr() for each in weights}
+        kept.append(sum(each.nbytes() for at, each in saved.items() if at not in own))
+        settings = replace(GRU, gru_dim=gru_dim, **sizes)
+        whole = agent_bytes(population.architecture, settings, device)
+        estimated.append(whole - 18 * sum(each.numel() for each in weights))
+    assert 0 < kept[1] - kept[0] < estimated[1] - estimated[0]
+
+
 @pytest.mark.parametrize("mode", ["planes", "rgb1"])
 def test_it_learns_and_goes_on_where_it_was(mode, tmp_path):
     population, again = population_of(3, mode=mode), population_of(3, mode=mode)
@@ -160,6 +191,21 @@ def test_it_learns_and_goes_on_where_it_was(mode, tmp_path):
 
 
 # Play
+
+
+def test_a_resume_file_of_before_there_was_a_state_is_gone_on_from(tmp_path):
+    """Of agents that remember nothing; others begin anew."""
+    file = tmp_path / "resume.safetensors"
+    for gru_dim, is_restored in ((0, True), (24, False)):
+        population = population_of(3, gru_dim=gru_dim)
+        population.advance()
+        keep(population, file)
+        with safe_open(file, "numpy") as old:
+            arrays = {name: old.get_tensor(name) for name in old.keys() if name != "state.gru"}
+            save_file(arrays, tmp_path / "old.safetensors", old.metadata())
+        again = population_of(3, gru_dim=gru_dim)
+        assert restore(again, tmp_path / "old.safetensors") is is_restored
+        assert again.steps == is_restored * population.steps
 
 
 def test_an_agent_remembers_its_own_episode_only(tmp_path):
@@ -200,10 +246,23 @@ def test_recurrent_ppo_of_sb3_contrib_trains_on_what_it_sees():
 # What is refused
 
 
+def agent_that_remembers():
+    architecture = architecture_for(GRU, short_env())
+    policy = NetworkPolicy(Stack(architecture, [initial_weights(architecture, 0)]))
+    return PublishedAgent(policy, None, {})
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: PPOSettings(gru_dim=8, batch_size=1000, num_steps=64), "try batch_size=960"),
+        (lambda: PPOSettings(gru_dim=8, batch_size=1000, num_steps=64), "try batch_size=512"),
+        (lambda: PPOSettings(gru_dim=8, num_envs=7, batch_size=384), "try batch_size=64"),
+        (lambda: sb3_policy(architecture_for(GRU, short_env()), {}), "RecurrentPPO of sb3-contrib"),
+        (
+            lambda: repair(episodes=1).after(None, Training(env=None, settings=GRU, train_seed=0)),
+            "repair is of agents without memory",
+        ),
+        (lambda: agent_that_remembers().activations(None), "activations are those of agents"),
         (lambda: PPOSettings(gru_dim=-1), "gru_dim is at least 0"),
         (lambda: make_ppo(BatchVecEnv(short_env()), GRU), "RecurrentPPO of sb3-contrib"),
     ],

@@ -1,6 +1,7 @@
 """Arms along a number: which are on the curve, and where its values end."""
 
 import math
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,10 +52,24 @@ def test_along_a_setting_arms_of_another_d_stand_apart(found):
 
 def same_d(found):
     """The arm d=0.1 as if at d = 0."""
-    from dataclasses import replace
-
     arm = found.at("C2", "11")[1]
     return replace(arm, arm="few", factor={**arm.factor, "d": 0.0})
+
+
+def test_arms_that_see_remember_or_are_trained_otherwise_stand_apart(found):
+    """But along that in which they differ."""
+    reference, other = found.at("C2", "11")[:2]
+    mode, gru_dim, name = reference.kind
+    assert (mode, gru_dim, name) == ("planes", 0, "")
+    kinds = {"": ("window", 0, ""), "gru_dim": (mode, 128, ""), "plr_size": (mode, 0, "plr")}
+    for factor, kind in kinds.items():
+        changed = replace(other, kind=kind, factor={**other.factor, factor: 7.0})
+        assert arms_along([reference, changed], "d=0", "d") == []
+        if factor:
+            start = replace(reference, factor={**reference.factor, factor: 0.0})
+            same = replace(changed, factor={**changed.factor, "d": 0.0})
+            (one,) = arms_along([start, same], "d=0", factor)
+            assert one.values == (0, 7)
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,8 @@ def test_where_an_agent_is_trained_is_not_part_of_what_it_is():
     [
         ("train family=pong", "the families are "),
         ("train family=key_and_chest", "the families are keys_and_chests, "),
-        ("train agent=sb3_ppo agent.settings.gru_dim=8", "remembers nothing"),
+        ("train agent=sb3_ppo agent.settings.gru_dim=8", "agent=ppo alone remembers"),
+        ("train agent=cloning agent.settings.gru_dim=8", "agent=ppo alone remembers"),
         ("train intervention=repair agent.settings.gru_dim=8", "learns from steps in any order"),
         ("train family=nowhere:FAMILY", "nowhere:FAMILY cannot be imported"),
         ("train cell=K9", "the cells are K1, K2, K3, K4, C1"),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -184,6 +185,29 @@ def test_arms_differ_by_a_setting(sweep: Path, capsys: pytest.CaptureFixture[str
     rates_of(sweep, ["--by", "num_levels", "--against", "500"])
     text = capsys.readouterr().out
     assert "num_levels=50 d=0.02 " in text and "(" not in text.split("competent")[0]
+
+
+def test_agents_without_a_setting_are_an_arm_of_it(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of before there was one, or without the intervention that it is of."""
+    copy = shutil.copytree(sweep, tmp_path / "copy")
+    for file in copy.glob("runs/kind=train/run=T50-*/config.json"):
+        config = json.loads(file.read_text())
+        config["agent"]["settings"]["gru_dim"] = 128
+        config["intervention"] |= {"name": "plr", "settings": {}, "num_levels": 0}
+        write_json(file, config)
+    for file in copy.glob("runs/kind=train/run=T500-*/config.json"):
+        config = json.loads(file.read_text())
+        config["intervention"]["num_levels"] = 0
+        write_json(file, config)
+    for by, against, values in (
+        ("gru_dim", "0", {"0", "128"}),
+        ("intervention", "none", {"none", "plr"}),
+    ):
+        assert rates_of(copy, ["--by", by, "--against", against, "--csv", "-"]) == 0
+        rows = [*csv.DictReader(io.StringIO(capsys.readouterr().out))]
+        assert {row["value"] for row in rows} == values
 
 
 def test_arms_differ_by_two_factors(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
