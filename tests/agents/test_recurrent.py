@@ -232,6 +232,7 @@ def test_an_agent_remembers_its_own_episode_only(tmp_path):
     assert not np.allclose(first, policy.outputs(together.buffers.obs, state[1])[0])
 
 
+@pytest.mark.slow
 def test_recurrent_ppo_of_sb3_contrib_trains_on_what_it_sees():
     """A reference for agents that remember: in the window of a level."""
     from sb3_contrib import RecurrentPPO

@@ -109,6 +109,7 @@ def test_it_is_listed_and_played(capsys):
     assert capsys.readouterr().out.startswith("toy M2, random")
 
 
+@pytest.mark.slow
 def test_its_agent_is_filmed(results, tmp_path, monkeypatch, capsys):
     """Where it paints its levels; where it does not, that is said, and it can still be watched."""
     monkeypatch.setattr(shown_levels, "QUADRUPLES", 12)

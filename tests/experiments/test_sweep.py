@@ -158,6 +158,7 @@ def test_read_only_results_are_one_message(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_hydras_own_launcher_stays(results):
     """Chosen by its name; runs one after the other in this process."""
     code = "import sys; from misgen.experiments.cli import main; sys.exit(main(sys.argv[1:]))"
