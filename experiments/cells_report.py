@@ -28,6 +28,7 @@ from misgen.experiments.cells import draw_path
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import read_json
 from misgen.experiments.shift import shift_rows
+from misgen.experiments.study_file import LONGER
 
 
 def main(argv: list[str]) -> int:
@@ -62,7 +63,7 @@ def report(folder: Path) -> str:
     boards = contact_sheet(_load(folder / "examples.json"))
     if boards:
         atomic_write_bytes(folder / "contact_sheet.png", path_figure(boards, 4))
-    curves = _load(folder / "curves.json")
+    curves = _load(folder / LONGER)
     if curves:
         atomic_write_bytes(folder / "curves.png", curve_figure(curves))
     return tables["cells"]

@@ -21,7 +21,7 @@ from misgen.experiments.config import TrainConfig
 from misgen.experiments.run_folder import results_root, write_json
 from misgen.experiments.shift import measured_shifts
 from misgen.experiments.study import Measured, command
-from misgen.experiments.study_file import load_study
+from misgen.experiments.study_file import LONGER, load_study
 from misgen.experiments.study_folder import leave, write_records
 from misgen.experiments.train import train_folder
 from misgen.experiments.training_log import CURVE, read_curve
@@ -49,7 +49,7 @@ def further(measured: Measured, folder: Path) -> None:
     write_json(folder / "shifts.json", measured_shifts(measured.shifts))
     longer = measured.plan.study.longer
     curves = {c.cell: curve(c, longer.times) for c in measured.longer} if longer else {}
-    write_json(folder / "curves.json", curves)
+    write_json(folder / LONGER, curves)
     examples = {code: example(measured.records, code) for code in measured.plan.cells}
     write_json(folder / "examples.json", examples)
 

@@ -30,10 +30,10 @@ from misgen.experiments.jobs import Job, run_jobs
 from misgen.experiments.jobs_start import import_early
 from misgen.experiments.kernels import compile_rules
 from misgen.experiments.provenance import usable_cores
-from misgen.experiments.run_folder import require_writable, results_root
+from misgen.experiments.run_folder import read_json, require_writable, results_root
 from misgen.experiments.shift import job_of
 from misgen.experiments.status import remember
-from misgen.experiments.study_file import Longer, Study
+from misgen.experiments.study_file import LONGER, Longer, Study
 from misgen.experiments.subjects import EvaluateConfig, agent_arguments
 from misgen.experiments.train import CHECKPOINT, train_folder, train_jobs
 
@@ -226,6 +226,7 @@ def run(plan: Plan, workers: int) -> Measured:
     if study.longer:
         controls = configs[study.longer.arm]
         codes = unlearned(records_of(evaluations), controls, study.longer.below)
+        codes = [code for code in codes if code not in with_longer_curve(plan)]
         print(f"{steps} of {steps}: longer training in: {', '.join(codes) or 'no cell'}")
         longer = longer_configs(study.longer, controls, codes)
         finish(train_jobs(longer), workers)
@@ -277,6 +278,12 @@ def longer_configs(
     """The first agent of an arm in each of these cells, with more steps."""
     first = {config.cell: config for config in reversed(controls)}
     return [with_steps(first[code], lambda steps: longer.times * steps) for code in codes]
+
+
+def with_longer_curve(plan: Plan) -> set[str]:
+    """Codes of the cells of which the published folder has such an agent: it stays the first."""
+    there = read_json(plan.published / LONGER) if plan.published else None
+    return {code for code, curve in (there or {}).items() if curve}
 
 
 def with_steps(config: TrainConfig, change: Callable[[int], int]) -> TrainConfig:

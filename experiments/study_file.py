@@ -61,6 +61,9 @@ class Analysis:
     along: str = ""  # what the arms vary, by its last word: d, q, num_levels, total_steps, ...
 
 
+LONGER = "curves.json"  # in a study's folder: code of a cell -> the curve of a longer training
+
+
 @dataclass(frozen=True)
 class Longer:
     """A longer training of the first agent of an arm, in cells where the arm has learned little."""

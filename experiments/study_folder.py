@@ -32,6 +32,7 @@ from misgen.experiments.provenance import provenance
 from misgen.experiments.run_folder import read_json, require_writable, results_root, write_json
 from misgen.experiments.settings_table import settings_of
 from misgen.experiments.study import Measured
+from misgen.experiments.study_file import LONGER
 from misgen.experiments.study_paths import study_paths
 from misgen.experiments.train import CHECKPOINT, train_folder
 from misgen.experiments.training_log import CURVE, read_curve
@@ -120,7 +121,7 @@ def _declared(cell: Cell) -> dict[str, str]:
 # --- Parts of a study ----------------------------------------------------------------------------
 
 
-BY_CELL = ("shifts.json", "curves.json", "examples.json")
+BY_CELL = ("shifts.json", LONGER, "examples.json")
 """Files that some studies have: code of a cell -> what was found in it, or null."""
 
 

@@ -26,8 +26,9 @@ from misgen.experiments.study import (
     longer_configs,
     train_configs,
     train_jobs,
+    with_longer_curve,
 )
-from misgen.experiments.study_file import load_study, read_study, study_names
+from misgen.experiments.study_file import LONGER, load_study, read_study, study_names
 from misgen.experiments.train import train_folder
 
 CODES = built_in_codes()
@@ -122,6 +123,16 @@ def test_longer_training_differs_in_its_steps_only():
     settings = controls[0].agent.settings
     more = replace(settings, total_steps=4 * settings.total_steps)
     assert config == replace(controls[0], agent=replace(controls[0].agent, settings=more))
+
+
+def test_of_a_longer_training_one_is_enough(tmp_path):
+    """A study that grows in a published folder keeps the first."""
+    plan = Plan(CELLS, ["K1", "K3"], 2)
+    assert with_longer_curve(plan) == set()
+    plan = replace(plan, published=tmp_path)
+    assert with_longer_curve(plan) == set()
+    write_json(tmp_path / LONGER, {"K1": {"steps": [1]}, "K3": None})
+    assert with_longer_curve(plan) == {"K1"}
 
 
 def test_what_is_evaluated_besides_every_agent_at_home(monkeypatch):
