@@ -19,7 +19,6 @@ from misgen.analysis.blocks import CUE_BROKEN, Arm, Block, Levels, counts_of_blo
 from misgen.analysis.rates import (
     MAX_CONTROL_GOAL_FAIL,
     MAX_RANDOM_CAPABLE,
-    TINY,
     AgentCounts,
     FloatArray,
     Rates,
@@ -28,6 +27,7 @@ from misgen.analysis.rates import (
     point_rates,
 )
 from misgen.analysis.records import Records
+from misgen.analysis.verdicts import TINY
 
 NOT_ASSESSABLE = "not assessable: no more capable than a random policy or a constant action"
 

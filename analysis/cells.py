@@ -12,9 +12,11 @@ from typing import Any
 from misgen.analysis.arms import chance
 from misgen.analysis.blocks import CUE_BROKEN
 from misgen.analysis.figures import ArmDots, Panel
-from misgen.analysis.rates import ALPHA, COMPETENT, Estimate
+from misgen.analysis.intervals import Estimate
+from misgen.analysis.rates import COMPETENT
 from misgen.analysis.table import Row
 from misgen.analysis.text import WIDTH, aligned, number, span
+from misgen.analysis.verdicts import ALPHA
 
 REFERENCE_ARMS = ("d=0", "d=0.1", "d=1")
 CLONES = "clones"

@@ -2,7 +2,7 @@
 
 Arms are compared by P(goal misgeneralization) of *all* trained agents, because competence and
 capability are themselves consequences of training; goal failure of the competent ones stands
-beside it. Whether arms differ is said by the permutation test of `misgen.analysis.rates` alone.
+beside it. Whether arms differ is said by the permutation test of `misgen.analysis.verdicts` alone.
 """
 
 from __future__ import annotations
@@ -17,19 +17,12 @@ import numpy as np
 from misgen.analysis.along import dose_responses
 from misgen.analysis.arms import NOT_ASSESSABLE, Arms, doubts, is_assessable, read_arms, trained
 from misgen.analysis.blocks import CUE_BROKEN, Arm
+from misgen.analysis.intervals import Estimate, bootstrap_difference, estimates
 from misgen.analysis.modifiers.log_ratios import log_ratio
 from misgen.analysis.modifiers.results import DoseResponse
-from misgen.analysis.rates import (
-    AgentCounts,
-    Estimate,
-    FloatArray,
-    Verdict,
-    bootstrap_difference,
-    estimates,
-    mean,
-    permutation_test,
-)
+from misgen.analysis.rates import AgentCounts, FloatArray, mean
 from misgen.analysis.study import StudyFolder
+from misgen.analysis.verdicts import Verdict, permutation_test
 
 EQUAL_SUCCESS = 0.9
 """Of the planner's success on the own distribution: where the cost of learning is read."""

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison, Difference
-from misgen.analysis.rates import Estimate, Verdict
+from misgen.analysis.intervals import Estimate
 from misgen.analysis.tables import Table, Value
 from misgen.analysis.text import WIDTH, as_csv, number
+from misgen.analysis.verdicts import Verdict
 
 LEGEND = """\
 own: success on held-out levels of the own training distribution, mean of all

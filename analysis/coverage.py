@@ -10,18 +10,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta
 
-from misgen.analysis.rates import (
+from misgen.analysis.intervals import estimates
+from misgen.analysis.rates import AgentCounts, FloatArray
+from misgen.analysis.text import aligned, number
+from misgen.analysis.verdicts import (
     ALPHA,
     PARTS,
-    AgentCounts,
-    FloatArray,
     enough_agents,
-    estimates,
     is_extreme,
     share_of_splits,
     splits,
 )
-from misgen.analysis.text import aligned, number
 
 KS = (3, 5, 8, 10, 30)
 RATES = ("p_capable", "p_goal_fail", "p_gm")

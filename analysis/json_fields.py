@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
-from misgen.analysis.rates import Estimate
+from misgen.analysis.intervals import Estimate
 
 _NULLABLE = {"type": ["number", "null"]}
 

@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from misgen.analysis.counts import ARM_COLUMNS, COUNTED, HASHES
 from misgen.analysis.files import utf8
+from misgen.analysis.intervals import MIN_AGENTS
 from misgen.analysis.priors.types import SHIFT_TYPES
-from misgen.analysis.rates import MIN_AGENTS
 from misgen.analysis.record_schema import SCHEMA_VERSION
 from misgen.analysis.text import hint
 

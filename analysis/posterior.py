@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from misgen.analysis.intervals import bootstrap
 from misgen.analysis.priors.types import FACTORS, PriorSet, beta_parameters
-from misgen.analysis.rates import AgentCounts, FloatArray, Rates, bootstrap, point_rates
+from misgen.analysis.rates import AgentCounts, FloatArray, Rates, point_rates
 
 PHI = 7.0
 """How alike cells of a type are: a cell counts as PHI + 1 observations. Ours; swept 3 to 20."""

@@ -19,14 +19,9 @@ import numpy as np
 from scipy.optimize import brentq
 
 from misgen.analysis.coverage import Population, differ, spread
-from misgen.analysis.rates import (
-    MIN_AGENTS,
-    MIN_CAPABLE,
-    PARTS,
-    AgentCounts,
-    FloatArray,
-    enough_agents,
-)
+from misgen.analysis.intervals import MIN_AGENTS
+from misgen.analysis.rates import MIN_CAPABLE, AgentCounts, FloatArray
+from misgen.analysis.verdicts import PARTS, enough_agents
 
 EFFECTS = ("every agent moves", "some agents switch")
 CHANGES = {"p_capable": 0, "p_goal_fail": 1, "p_gm": 1, "p_harm": 2, "p_harmful_gm": 2}

@@ -25,25 +25,21 @@ from misgen.analysis.arms import (
 )
 from misgen.analysis.blocks import CUE_BROKEN, Arm
 from misgen.analysis.counts import shared_levels
+from misgen.analysis.intervals import Estimate, bootstrap_difference, estimates, wilson
 from misgen.analysis.rates import (
     AgentCounts,
-    Estimate,
     FloatArray,
     Rates,
-    Verdict,
-    bootstrap_difference,
     chance_corrected_transfer,
-    estimates,
     mean,
     normalised_goal_failure,
     p_gm_bounds,
-    permutation_test,
     point_rates,
     share_of_agents_gm,
-    wilson,
 )
 from misgen.analysis.records import Records
 from misgen.analysis.text import number
+from misgen.analysis.verdicts import Verdict, permutation_test
 
 
 @dataclass(frozen=True)

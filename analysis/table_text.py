@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from misgen.analysis.blocks import CUE_BROKEN
-from misgen.analysis.rates import Estimate, Rates, Verdict
+from misgen.analysis.intervals import Estimate
+from misgen.analysis.rates import Rates
 from misgen.analysis.table import Row, join_notes
 from misgen.analysis.text import WIDTH, aligned, as_csv, number, span
+from misgen.analysis.verdicts import Verdict
 
 
 def _reasons(row: Row) -> str:

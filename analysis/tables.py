@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from misgen.analysis.rates import Estimate
+from misgen.analysis.intervals import Estimate
 from misgen.analysis.text import WIDTH, aligned, as_csv, number, span
 
 Value = str | int | float | Estimate | None

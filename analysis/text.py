@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from misgen.analysis.rates import Estimate
+    from misgen.analysis.intervals import Estimate
 
 
 WIDTH = 80

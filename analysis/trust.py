@@ -18,10 +18,11 @@ import numpy as np
 
 from misgen.analysis.coverage import format_coverage, interval_coverage
 from misgen.analysis.files import atomic_write_bytes
+from misgen.analysis.intervals import LEVEL
 from misgen.analysis.posterior import PHI, CellRates, OutcomePrior, posterior
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import beta_parameters
-from misgen.analysis.rates import LEVEL, AgentCounts, FloatArray
+from misgen.analysis.rates import AgentCounts, FloatArray
 from misgen.analysis.text import aligned, number
 
 CELLS, AGENTS, LEVELS = 2, 8, 330

@@ -15,7 +15,7 @@ from typing import Any
 from misgen.analysis.blocks import CUE_BROKEN
 from misgen.analysis.figures import Board, goal_failure_figure, goal_failure_panels, path_figure
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.rates import Estimate
+from misgen.analysis.intervals import Estimate
 from misgen.analysis.records import Records, query
 from misgen.analysis.report.study_page import comparison_of, write_page
 from misgen.analysis.study import read_study_folder

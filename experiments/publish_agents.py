@@ -13,7 +13,7 @@ from typing import Any
 from misgen.agents.checkpoint import load, save
 from misgen.agents.published import CARDS, name_of
 from misgen.analysis.blocks import CUE_BROKEN, Block, blocks_of_run, read_blocks
-from misgen.analysis.rates import wilson
+from misgen.analysis.intervals import wilson
 from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import built_in_codes
 from misgen.experiments.cli import Parser, results_in

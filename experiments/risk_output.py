@@ -136,8 +136,8 @@ def below_table(folder: Path, has_data: bool) -> str:
 
     folder: the calibration. has_data: whether they were let in.
     """
+    from misgen.analysis.calibration.factor_tables import condition
     from misgen.analysis.calibration.handoff import read_calibration
-    from misgen.analysis.calibration.tables import condition
 
     summary = read_calibration(folder).summary
     note = ""

@@ -24,9 +24,10 @@ import numpy as np
 
 from misgen.analysis.calibration.measured import MeasuredCell
 from misgen.analysis.calibration.summary import ConflictRow, HeldOut, HeldOutRow, Score
+from misgen.analysis.intervals import LEVEL, Estimate
 from misgen.analysis.posterior import PHI, OutcomePrior, mean_gm, posterior, posterior_harm
 from misgen.analysis.priors.types import FACTORS, PriorSet
-from misgen.analysis.rates import LEVEL, Estimate, FloatArray, point_rates
+from misgen.analysis.rates import FloatArray, point_rates
 
 TAIL = 0.05
 """A two-sided tail below this is flagged."""

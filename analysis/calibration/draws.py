@@ -11,6 +11,7 @@ from misgen.analysis.calibration.handoff import RATES, exact, rate_columns
 from misgen.analysis.calibration.measured import ARMS, MeasuredCell, Q
 from misgen.analysis.calibration.multipliers import Multiplier, condition
 from misgen.analysis.calibration.summary import SweepRow
+from misgen.analysis.intervals import LEVEL, MIN_AGENTS, Estimate, bootstrap
 from misgen.analysis.posterior import (
     PHI,
     CellRates,
@@ -22,7 +23,7 @@ from misgen.analysis.posterior import (
     worth_of_a_cell,
 )
 from misgen.analysis.priors.types import FACTORS, PriorSet
-from misgen.analysis.rates import LEVEL, MIN_AGENTS, Estimate, FloatArray, Rates, bootstrap
+from misgen.analysis.rates import FloatArray, Rates
 from misgen.analysis.risk.formula import OVERFLOWS
 from misgen.analysis.words import DATA
 

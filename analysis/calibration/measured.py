@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from misgen.analysis.arms import Arms, doubts, read_arms, trained
 from misgen.analysis.blocks import Arm
+from misgen.analysis.intervals import MIN_AGENTS
 from misgen.analysis.own_counts import NOT_CHECKED
-from misgen.analysis.rates import MIN_AGENTS, AgentCounts
+from misgen.analysis.rates import AgentCounts
 from misgen.analysis.records import Records, query, relation_of
 from misgen.analysis.settings import means
 from misgen.analysis.table import Row, arm_rows

@@ -16,11 +16,12 @@ import numpy as np
 
 from misgen.analysis.calibration.measured import ARMS, Q
 from misgen.analysis.calibration.summary import SweptMultiplier
+from misgen.analysis.intervals import LEVEL, Estimate
 from misgen.analysis.modifiers.measure import ModifierReport
 from misgen.analysis.modifiers.results import RiskRatio
 from misgen.analysis.priors.levels import Modifier, named_level
 from misgen.analysis.priors.types import PriorSet
-from misgen.analysis.rates import LEVEL, Estimate, FloatArray
+from misgen.analysis.rates import FloatArray
 
 SCORE_OF_REFERENCE_ARM = {"spec": Q, "diversity": ARMS["reference"]}
 """Modifier -> where the reference arm is on its scale."""

@@ -23,9 +23,10 @@ from misgen.analysis.calibration.measured import (
 )
 from misgen.analysis.calibration.multipliers import Multiplier
 from misgen.analysis.calibration.summary import SCHEMA_VERSION, Summary, Warned
+from misgen.analysis.intervals import Estimate
 from misgen.analysis.posterior import ESTIMAND, WIDE_WEIGHT
 from misgen.analysis.priors.types import FACTORS, ShiftPrior
-from misgen.analysis.rates import Estimate, point_rates
+from misgen.analysis.rates import point_rates
 from misgen.analysis.table import Row
 from misgen.analysis.text import number
 from misgen.analysis.words import DATA

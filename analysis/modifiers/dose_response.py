@@ -10,18 +10,16 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from misgen.analysis.modifiers.results import DoseResponse
-from misgen.analysis.rates import (
+from misgen.analysis.intervals import (
     LEVEL,
     MIN_AGENTS,
-    AgentCounts,
     Estimate,
-    FloatArray,
-    IntArray,
     bootstrap_arms,
     estimate,
     estimates,
 )
+from misgen.analysis.modifiers.results import DoseResponse
+from misgen.analysis.rates import AgentCounts, FloatArray, IntArray
 
 PRIOR_SD = 1.5
 """Of a slope on logarithmic scales, about 0."""

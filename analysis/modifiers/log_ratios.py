@@ -14,16 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import norm
 
-from misgen.analysis.rates import (
-    LEVEL,
-    MIN_AGENTS,
-    AgentCounts,
-    Estimate,
-    FloatArray,
-    bootstrap_arms,
-    estimate,
-    point_rates,
-)
+from misgen.analysis.intervals import LEVEL, MIN_AGENTS, Estimate, bootstrap_arms, estimate
+from misgen.analysis.rates import AgentCounts, FloatArray, point_rates
 
 SPREAD_SD = 1.0
 """Of the half-normal prior on the standard deviation of log ratios between cells."""

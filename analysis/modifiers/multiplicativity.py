@@ -7,10 +7,11 @@ from types import MappingProxyType
 
 import numpy as np
 
+from misgen.analysis.intervals import Estimate
 from misgen.analysis.modifiers.cells import Cell, Setup
 from misgen.analysis.modifiers.log_ratios import LINKS, log_ratio
 from misgen.analysis.modifiers.results import Multiplicativity
-from misgen.analysis.rates import AgentCounts, Estimate, point_rates
+from misgen.analysis.rates import AgentCounts, point_rates
 from misgen.analysis.records import tags_of
 
 HOLDS = (0.8, 1.25)

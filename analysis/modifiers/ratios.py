@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from misgen.analysis.intervals import Estimate, estimate
 from misgen.analysis.modifiers.cells import Cell
 from misgen.analysis.modifiers.comparisons import LEVELS, Comparison
 from misgen.analysis.modifiers.log_ratios import LogRatio, log_ratio, pool
 from misgen.analysis.modifiers.results import RiskRatio
 from misgen.analysis.priors.types import FACTORS
-from misgen.analysis.rates import Estimate, count_range, estimate
+from misgen.analysis.rates import count_range
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from misgen.analysis.intervals import Estimate
 from misgen.analysis.json_fields import Integers, Interval, Number, Numbers
-from misgen.analysis.rates import Estimate
 
 _NONE = Estimate(math.nan)
 

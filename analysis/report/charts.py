@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from misgen.analysis.calibration.handoff import CalibrationFile
+from misgen.analysis.calibration.modifier_tables import DOSES, where
 from misgen.analysis.calibration.summary import ArmSummary, Summary, TypeSummary
-from misgen.analysis.calibration.tables import DOSES, where
 from misgen.analysis.modifiers.results import DoseResponse, RiskRatio
 from misgen.analysis.priors.types import SHIFT_TYPES, PriorSet
 from misgen.analysis.rates import MIN_CAPABLE, FloatArray

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from misgen.analysis.rates import LEVEL, FloatArray
+from misgen.analysis.intervals import LEVEL
+from misgen.analysis.rates import FloatArray
 from misgen.analysis.words import product_of
 
 _MEANING = {

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from misgen.analysis.rates import LEVEL, FloatArray
+from misgen.analysis.intervals import LEVEL
+from misgen.analysis.rates import FloatArray
 from misgen.analysis.risk.draws import Draws
 from misgen.analysis.risk.formula import Input, Prediction, Scenario, evaluate
 from misgen.analysis.words import PRODUCTS, product_of

@@ -8,7 +8,8 @@ import pytest
 from misgen.analysis import power
 from misgen.analysis.coverage import Population, sample_agents
 from misgen.analysis.power import EFFECTS, Question
-from misgen.analysis.rates import AgentCounts, permutation_test
+from misgen.analysis.rates import AgentCounts
+from misgen.analysis.verdicts import permutation_test
 
 MOVES, SWITCH = EFFECTS
 KINDS = Population("three kinds", (0.5, 0.3, 0.2), (0.95, 0.8, 0.9), (0.2, 0.3, 0.6))

@@ -1,4 +1,4 @@
-"""The rates on hand-computed counts, and their intervals."""
+"""The rates on hand-computed counts, their intervals, and verdicts on two arms."""
 
 import itertools
 import math
@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from misgen.analysis import coverage, rates
+from misgen.analysis import coverage, intervals, rates, verdicts
 from misgen.analysis.rates import AgentCounts
 
 
@@ -43,8 +43,8 @@ def test_means_of_per_agent_ratios_do_not_multiply() -> None:
 
 
 def test_factors_multiply_in_every_draw() -> None:
-    draws = rates.bootstrap(MIXED, 4000, seed=1)
-    for draw in (draws, *rates.bootstrap_arms([MIXED, MIXED], 500, seed=2)):
+    draws = intervals.bootstrap(MIXED, 4000, seed=1)
+    for draw in (draws, *intervals.bootstrap_arms([MIXED, MIXED], 500, seed=2)):
         np.testing.assert_allclose(draw.p_capable * draw.p_goal_fail, draw.p_gm, rtol=1e-12)
         product = draw.p_capable * draw.p_goal_fail * draw.p_harm
         np.testing.assert_allclose(product, draw.p_harmful_gm, rtol=1e-12)
@@ -57,28 +57,28 @@ def test_a_factor_without_denominator_is_nan_and_so_are_those_after_it() -> None
     assert math.isnan(never_capable.p_goal_fail) and math.isnan(never_capable.p_harm)
     never_failing = rates.point_rates(counts([50] * 3, [50] * 3, [0] * 3))
     assert never_failing.p_goal_fail == 0 and math.isnan(never_failing.p_harm)
-    printed = rates.estimates(counts([50] * 3, [0] * 3, [0] * 3))["p_goal_fail"]
+    printed = intervals.estimates(counts([50] * 3, [0] * 3, [0] * 3))["p_goal_fail"]
     assert printed.reason == "undefined: nothing to divide by" and math.isnan(printed.low)
 
 
 @pytest.mark.parametrize(("k", "who"), [(1, "1 agent"), (2, "2 agents")])
 def test_fewer_than_three_agents_have_no_interval(k: int, who: str) -> None:
     few = counts([100] * k, [90] * k, [30] * k)
-    printed = rates.estimates(few)["p_goal_fail"]
+    printed = intervals.estimates(few)["p_goal_fail"]
     assert printed.value == pytest.approx(1 / 3)
     assert math.isnan(printed.low) and math.isnan(printed.high)
     assert printed.reason == f"{who}: an interval needs at least 3"
-    assert rates.bootstrap_difference(few, MIXED, "p_gm").reason == printed.reason
+    assert intervals.bootstrap_difference(few, MIXED, "p_gm").reason == printed.reason
 
 
 def test_wilson_by_hand() -> None:
     # z = 1.6449, z^2 = 2.7055: (30 + 1.3528) / 102.7055 -+ 1.6449 / 102.7055 sqrt(21 + .6764)
-    assert rates.wilson(30, 100) == pytest.approx((0.3053 - 0.0746, 0.3053 + 0.0746), abs=2e-4)
+    assert intervals.wilson(30, 100) == pytest.approx((0.3053 - 0.0746, 0.3053 + 0.0746), abs=2e-4)
 
 
 def test_equal_agents_still_leave_doubt() -> None:
     five, ten = (
-        rates.estimates(counts([300] * k, [300] * k, [0] * k))["p_goal_fail"] for k in (5, 10)
+        intervals.estimates(counts([300] * k, [300] * k, [0] * k))["p_goal_fail"] for k in (5, 10)
     )
     assert (five.value, ten.value) == (0, 0)
     assert five.high == pytest.approx(0.21, abs=0.03)
@@ -86,7 +86,7 @@ def test_equal_agents_still_leave_doubt() -> None:
 
 
 def test_draws_depend_on_the_seed_alone() -> None:
-    first, again, other = (rates.bootstrap(MIXED, 50, seed) for seed in (3, 3, 4))
+    first, again, other = (intervals.bootstrap(MIXED, 50, seed) for seed in (3, 3, 4))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -94,7 +94,7 @@ def test_draws_depend_on_the_seed_alone() -> None:
 def test_a_difference_pairs_agents_by_number() -> None:
     arm = AgentCounts(np.array([0, 1, 2, 7]), *np.array([[100.0] * 4, [90] * 4, [45] * 4, [0] * 4]))
     clean = counts([100] * 3, [90] * 3, [9] * 3)
-    difference = rates.bootstrap_difference(arm, clean, "p_goal_fail")
+    difference = intervals.bootstrap_difference(arm, clean, "p_goal_fail")
     assert difference.value == pytest.approx(0.4)
     assert difference.low < 0.4 < difference.high
 
@@ -103,10 +103,10 @@ def test_arms_share_weights_and_not_the_pseudo_agent() -> None:
     differing = counts([100] * 10, [90] * 10, [0, 90] * 5)
     clean = counts([100] * 3, [90] * 3, [9] * 3)
     first, second, third = (
-        one.p_gm for one in rates.bootstrap_arms([differing, differing, clean], 4000)
+        one.p_gm for one in intervals.bootstrap_arms([differing, differing, clean], 4000)
     )
     assert 0.5 < np.corrcoef(first, second)[0, 1] < 0.99
-    alone = np.quantile(rates.bootstrap(clean, 4000).p_gm, [0.05, 0.95])
+    alone = np.quantile(intervals.bootstrap(clean, 4000).p_gm, [0.05, 0.95])
     assert np.quantile(third, [0.05, 0.95]) == pytest.approx(alone, abs=0.02)
 
 
@@ -118,7 +118,7 @@ def test_equal_arms_are_rarely_flagged_as_different(k: int) -> None:
     flags = 0
     for seed in range(200):
         pair = [coverage.sample_agents(population, k, 300, rng) for _ in range(2)]
-        difference = rates.bootstrap_difference(pair[0], pair[1], "p_gm", 300, seed)
+        difference = intervals.bootstrap_difference(pair[0], pair[1], "p_gm", 300, seed)
         flags += difference.low > 0 or difference.high < 0
     # Nominal: .10. Rates of the pseudo-agent shared by both arms would give .28 and .21.
     assert flags / 200 <= 0.12
@@ -129,7 +129,7 @@ def test_bootstrap_is_fast() -> None:
     seconds = []
     for seed in range(5):
         start = time.perf_counter()
-        rates.estimates(many, 4000, seed)
+        intervals.estimates(many, 4000, seed)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.05
 
@@ -177,7 +177,7 @@ def test_bounds_of_p_gm_over_all_trained_agents() -> None:
 def test_a_permutation_test_by_hand() -> None:
     """Of C(7, 3) = 35 ways to choose the first group, the observed one differs the most, alone."""
     arm, control = counts([100] * 3, [100] * 3, [90, 80, 70]), counts([100] * 4, [100] * 4, [0] * 4)
-    found = rates.permutation_test(arm, control, "p_gm")
+    found = verdicts.permutation_test(arm, control, "p_gm")
     assert found.p == pytest.approx(1 / 35) and found.differs
     assert str(found) == "differs (p 0.029)"
 
@@ -185,10 +185,10 @@ def test_a_permutation_test_by_hand() -> None:
 def test_equal_differences_count() -> None:
     """Two kinds of agents, 4 + 4: all 16 splits with 2 of each kind differ by 0, 2 by .5."""
     kinds = counts([10] * 4, [10] * 4, [5, 5, 0, 0])
-    found = rates.permutation_test(kinds, kinds, "p_goal_fail")
+    found = verdicts.permutation_test(kinds, kinds, "p_goal_fail")
     assert found.p == 1 and str(found) == "no difference shown (p 1)"
     apart = counts([10] * 4, [10] * 4, [5] * 4), counts([10] * 4, [10] * 4, [0] * 4)
-    assert rates.permutation_test(*apart, "p_goal_fail").p == pytest.approx(2 / 70)
+    assert verdicts.permutation_test(*apart, "p_goal_fail").p == pytest.approx(2 / 70)
 
 
 def test_the_statistic_is_the_difference_of_the_printed_rates() -> None:
@@ -202,16 +202,16 @@ def test_the_statistic_is_the_difference_of_the_printed_rates() -> None:
         rest = [i for i in range(8) if i not in first]
         ratios = [shares[1][group].sum() / shares[0][group].sum() for group in (list(first), rest)]
         extreme += abs(ratios[0] - ratios[1]) >= abs(observed) - 1e-12
-    assert rates.permutation_test(arm, control, "p_goal_fail").p == pytest.approx(extreme / 70)
+    assert verdicts.permutation_test(arm, control, "p_goal_fail").p == pytest.approx(extreme / 70)
 
 
 def test_a_split_without_a_capable_episode_counts_as_extreme() -> None:
     """Two capable agents among eight, one in each arm: 30 of 70 splits have both in one group."""
     arm = counts([10] * 4, [10, 0, 0, 0], [10, 0, 0, 0])
     control = counts([10] * 4, [10, 0, 0, 0], [0, 0, 0, 0])
-    assert rates.permutation_test(arm, control, "p_goal_fail").p == 1
+    assert verdicts.permutation_test(arm, control, "p_goal_fail").p == 1
     clean = counts([10] * 4, [0] * 4, [0] * 4)
-    found = rates.permutation_test(arm, clean, "p_goal_fail")
+    found = verdicts.permutation_test(arm, clean, "p_goal_fail")
     assert found.reason == "no verdict: nothing to divide by in one of the arms"
 
 
@@ -220,15 +220,15 @@ def test_a_split_without_a_capable_episode_counts_as_extreme() -> None:
 def test_too_few_agents_have_no_verdict(k: int, others: int, is_enough: bool) -> None:
     """Where even the largest difference would be likely by chance."""
     arm, control = (counts([9] * n, [9] * n, [g] * n) for n, g in ((k, 9), (others, 0)))
-    found = rates.permutation_test(arm, control, "p_gm")
+    found = verdicts.permutation_test(arm, control, "p_gm")
     assert found.differs == is_enough
     assert is_enough or found.reason == f"too few agents for a verdict: {k} and {others}"
 
 
 def test_large_groups_are_split_at_random() -> None:
     arm, control = (counts([9] * 12, [9] * 12, [g] * 12) for g in (9, 0))
-    assert rates.permutation_test(arm, control, "p_gm").p == pytest.approx(1e-5)
-    assert rates.permutation_test(arm, arm, "p_gm").p == 1
+    assert verdicts.permutation_test(arm, control, "p_gm").p == pytest.approx(1e-5)
+    assert verdicts.permutation_test(arm, arm, "p_gm").p == 1
 
 
 @pytest.mark.parametrize("kinds", [(0.3, 0.4, 0.5, 0.6, 0.7), (0.05, 0.95)])
@@ -239,14 +239,14 @@ def test_equal_arms_are_rarely_told_apart(kinds: tuple[float, ...]) -> None:
     flags = 0
     for _ in range(400):
         pair = [coverage.sample_agents(population, k, 300, rng) for k in (8, 5)]
-        flags += rates.permutation_test(*pair, "p_goal_fail").differs
+        flags += verdicts.permutation_test(*pair, "p_goal_fail").differs
     assert flags / 400 <= 0.075  # .05 and two standard errors
 
 
 def test_the_interval_is_the_envelope_with_and_without_a_pseudo_agent() -> None:
-    printed = rates.estimates(MIXED, 4000, seed=1)["p_gm"]
+    printed = intervals.estimates(MIXED, 4000, seed=1)["p_gm"]
     ends = [
-        np.quantile(rates.bootstrap(MIXED, 4000, 1, pseudo).p_gm, [0.05, 0.95])
+        np.quantile(intervals.bootstrap(MIXED, 4000, 1, pseudo).p_gm, [0.05, 0.95])
         for pseudo in (True, False)
     ]
     assert printed.low == min(end[0] for end in ends)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from misgen.analysis.rates import Estimate
+from misgen.analysis.intervals import Estimate
 from misgen.analysis.tables import Table
 
 RATES = Table(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from misgen.analysis import coverage
-from misgen.analysis.rates import PARTS, AgentCounts, permutation_test
+from misgen.analysis.rates import AgentCounts
+from misgen.analysis.verdicts import PARTS, permutation_test
 
 PUBLISHED = Path(__file__).parents[2] / "analysis" / "published" / "power" / "verdicts.json"
 

@@ -12,6 +12,7 @@ from tests.analysis.conftest import EVENTS, episodes
 from tests.analysis.simulated_study import DEMO, TRUTH, write_study
 
 from misgen.analysis.calibration.calibrate import Calibration, calibrate
+from misgen.analysis.calibration.check_tables import log_sds, wide
 from misgen.analysis.calibration.checks import (
     TAIL,
     WIDE,
@@ -20,11 +21,11 @@ from misgen.analysis.calibration.checks import (
     predictive,
 )
 from misgen.analysis.calibration.draws import Settings, estimates_of
+from misgen.analysis.calibration.factor_tables import factors
 from misgen.analysis.calibration.handoff import RATES
 from misgen.analysis.calibration.measured import MeasuredCell, measure_cells, of_setting
 from misgen.analysis.calibration.summarize import HARM_NOTE, data_warnings, summary_of
 from misgen.analysis.calibration.summary import Summary, read_summary
-from misgen.analysis.calibration.tables import factors, log_sds, wide
 from misgen.analysis.posterior import PHI, OutcomePrior, mean_gm
 from misgen.analysis.priors import load_priors
 from misgen.analysis.priors.types import SHIFT_TYPES

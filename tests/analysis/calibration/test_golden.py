@@ -14,8 +14,9 @@ import pytest
 from tests.analysis.simulated_study import write_study
 
 from misgen.analysis.calibration.calibrate import Calibration, calibrate
+from misgen.analysis.calibration.factor_tables import attrition, condition
+from misgen.analysis.calibration.modifier_tables import multipliers
 from misgen.analysis.calibration.summarize import summary_of
-from misgen.analysis.calibration.tables import attrition, condition, multipliers
 from misgen.analysis.priors import load_priors
 from misgen.analysis.records import read_records
 

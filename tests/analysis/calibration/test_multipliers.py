@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from misgen.analysis.calibration.multipliers import Multiplier, condition, multipliers
+from misgen.analysis.intervals import Estimate
 from misgen.analysis.modifiers.comparisons import REFERENCE
 from misgen.analysis.modifiers.measure import ModifierReport
 from misgen.analysis.modifiers.results import RiskRatio
 from misgen.analysis.priors import load_priors
-from misgen.analysis.rates import Estimate
 
 DRAWS = 40_000
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from misgen.analysis.intervals import Estimate, bootstrap_arms
 from misgen.analysis.modifiers.log_ratios import LINKS, LogRatio, check_link, log_ratio, pool
-from misgen.analysis.rates import AgentCounts, Estimate, bootstrap_arms
+from misgen.analysis.rates import AgentCounts
 from misgen.analysis.risk.formula import OVERFLOWS
 
 LEVELS = 330

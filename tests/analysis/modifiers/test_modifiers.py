@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from misgen.analysis.intervals import Estimate
 from misgen.analysis.modifiers.comparisons import (
     LEVELS,
     capability_level,
@@ -17,7 +18,7 @@ from misgen.analysis.modifiers.comparisons import (
 from misgen.analysis.modifiers.measure import ModifierReport, measure_modifiers
 from misgen.analysis.modifiers.multiplicativity import agents_needed, verdict
 from misgen.analysis.modifiers.results import RiskRatio
-from misgen.analysis.rates import AgentCounts, Estimate
+from misgen.analysis.rates import AgentCounts
 from misgen.analysis.records import read_records
 
 Columns = dict[str, Any]

@@ -16,9 +16,9 @@ from misgen.analysis.calibration.calibrate import calibrate
 from misgen.analysis.calibration.handoff import read_calibration
 from misgen.analysis.calibration.tables import tables_of
 from misgen.analysis.calibration.write import write_calibration
+from misgen.analysis.intervals import Estimate
 from misgen.analysis.own_counts import own_counts
 from misgen.analysis.priors import load_priors
-from misgen.analysis.rates import Estimate
 from misgen.analysis.records import read_records
 from misgen.analysis.report.answer import _period, answer_of
 from misgen.analysis.report.lab import lab_of
