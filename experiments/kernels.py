@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 
 import numpy as np
 
@@ -40,6 +41,13 @@ def is_compiled(name: str) -> bool:
     return bool(found)
 
 
+def _begin(parent: int) -> None:
+    """In a process that compiles: it ends with its parent, which alone is interrupted. In the midst
+    of compiled code a KeyboardInterrupt would be lost."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with(parent)
+
+
 def compile_rules(cells: Sequence[tuple[str, str]], workers: int) -> None:
     """Compile the rules of these (family, cell) once, before many processes would do the same; says
     the seconds that each family took. What is compiled already is left alone."""
@@ -49,8 +57,13 @@ def compile_rules(cells: Sequence[tuple[str, str]], workers: int) -> None:
         return
     print("compiling the rules (once per version) ...", flush=True)
     with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=die_with, initargs=(os.getpid(),)
+        workers, get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
     ) as pool:
-        seconds = list(pool.map(load_kernels, first.keys(), first.values()))
+        try:
+            seconds = list(pool.map(load_kernels, first.keys(), first.values()))
+        except BaseException:  # Ctrl-C: leaving `with` would wait for what they compile
+            for child in active_children():
+                child.kill()
+            raise
     took = ", ".join(f"{name} {s:.0f} s" for name, s in zip(first, seconds, strict=True))
     print(f"compiled: {took}", flush=True)

@@ -332,22 +332,36 @@ from misgen.envs import maze
 FAMILY = dataclasses.replace(maze.FAMILY, name="sleepy", title="Sleepy", module=__name__)
 if multiprocessing.parent_process():
     open("compiling", "w").write(str(os.getpid()))
-    time.sleep(600)
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:  # which compiled code loses
+        time.sleep(600)
 """
 
 
-def test_what_compiles_does_not_outlive_the_command(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
+def test_what_compiles_does_not_outlive_the_command(tmp_path, number):
+    """Ctrl-C comes to all processes of a terminal; that it did not end the command was found by a
+    new user."""
     (tmp_path / "sleepy.py").write_text(SLEEPY)
     words = ["train", "-m", "family=sleepy:FAMILY", "train_seed=0,1", "--results", "results"]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
     command = [sys.executable, "-m", "misgen.experiments.cli", *words]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(
-        command, env=environment, cwd=tmp_path, stdout=quiet, stderr=quiet
+        command, env=environment, cwd=tmp_path, stdout=quiet, stderr=quiet, start_new_session=True
     ) as process:
         wait_until((tmp_path / "compiling").exists, seconds=60)
         wait_until(lambda: bool((tmp_path / "compiling").read_text()))
-        process.kill()
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.kill()
+        try:
+            ended = process.wait(10)
+        finally:
+            process.kill()
+    assert ended == (130 if number == signal.SIGINT else -number)
     pid = int((tmp_path / "compiling").read_text())
     try:
         wait_until(lambda: is_gone(pid), seconds=5)
