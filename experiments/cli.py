@@ -244,10 +244,10 @@ def _parser() -> argparse.ArgumentParser:
 def _command_list() -> str:
     lines = []
     for group, commands in COMMANDS.items():
-        lines += [f"{group}:", *(f"  {name:<10}{c.help}" for name, c in commands.items()), ""]
+        lines += [f"{group}:", *(f"  {name:<15}{c.help}" for name, c in commands.items()), ""]
     lines += [
-        "Every command takes --results FOLDER, where runs are kept and looked for (default:",
-        "$MISGEN_RESULTS or results). `misgen COMMAND --help` explains a command.",
+        "Every command takes --results FOLDER, where runs are kept and looked for",
+        "(default: $MISGEN_RESULTS or results). `misgen COMMAND --help` explains one.",
         'Completion in bash: eval "$(misgen -sc install=bash)"',
     ]
     return "\n".join(lines)

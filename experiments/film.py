@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from misgen.experiments.cell_choice import choose_one, where_help
 from misgen.experiments.cli import Parser
 from misgen.experiments.drawing import gif, png
 from misgen.experiments.film_panels import Panel, Script, frame, length
+from misgen.experiments.kernels import say_playing
 from misgen.experiments.level_states import LevelStates, marks
 from misgen.experiments.plays import is_disturbed, no_pictures
 from misgen.experiments.provenance import provenance
@@ -66,7 +66,7 @@ def main(argv: list[str]) -> int:
     agents = choose_agents(options.agent, family, cell)
     if len(agents) > MOST_AGENTS:
         raise ValueError(f"a film shows at most {MOST_AGENTS} agents; got {len(agents)}")
-    print("playing the block of levels; the first time compiles the rules", file=sys.stderr)
+    say_playing(family)
     script, facts = direct(family, cell, agents, options.variants)
     file = options.out or default_file(cell, agents, ".gif")
     file.parent.mkdir(parents=True, exist_ok=True)

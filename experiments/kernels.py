@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,6 +13,7 @@ from multiprocessing import active_children, get_context
 
 import numpy as np
 
+from misgen.envs.core.family import Family
 from misgen.envs.core.kernel_cache import cache_folder
 from misgen.envs.families import find_family
 from misgen.experiments.jobs_child import die_with
@@ -34,11 +36,17 @@ def load_kernels(name: str, code: str, mode: str = "planes") -> float:
     return time.monotonic() - started
 
 
-def is_compiled(name: str) -> bool:
+def is_compiled(family: Family) -> bool:
     """Whether the last of a family's kernels that `load_kernels` calls is on disk."""
     folder = cache_folder()
-    found = folder is not None and next(folder.rglob(f"*mask_{find_family(name).name}_*.nbc"), None)
+    found = folder is not None and next(folder.rglob(f"*mask_{family.name}_*.nbc"), None)
     return bool(found)
+
+
+def say_playing(family: Family) -> None:
+    """Why a command that shows agents says nothing for a while."""
+    first = "" if is_compiled(family) else "; the first time compiles the rules"
+    print(f"playing the block of levels{first}", file=sys.stderr)
 
 
 def _begin(parent: int) -> None:
@@ -52,7 +60,7 @@ def compile_rules(cells: Sequence[tuple[str, str]], workers: int) -> None:
     """Compile the rules of these (family, cell) once, before many processes would do the same; says
     the seconds that each family took. What is compiled already is left alone."""
     first = dict(reversed(cells))  # one cell a family: most kernels are the family's
-    first = {name: code for name, code in first.items() if not is_compiled(name)}
+    first = {name: code for name, code in first.items() if not is_compiled(find_family(name))}
     if not first:
         return
     print("compiling the rules (once per version) ...", flush=True)

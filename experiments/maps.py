@@ -7,7 +7,6 @@ levels of each kind of failure. Without an agent, values and visits of the plann
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +34,7 @@ from misgen.experiments.drawing import (
 )
 from misgen.experiments.film import default_file, write_facts
 from misgen.experiments.film_panels import TALL
+from misgen.experiments.kernels import say_playing
 from misgen.experiments.level_states import LevelStates, agent_values, marks, planner_values
 from misgen.experiments.plays import Place, no_pictures, replayed
 from misgen.experiments.run_folder import RESULTS_HELP, require_writable
@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
             f"planners have no failures to show, and no agent of {cell.code} is trained; name one "
             "with --agent, or leave failures out"
         )
-    print("playing the block of levels; the first time compiles the rules", file=sys.stderr)
+    say_playing(family)
     shown = Shown(family, cell, [*agents, INTENDED, PROXY])
     first = default_file(cell, agents, ".png")
     folder = require_writable(options.out or first.parent, "--out")

@@ -16,6 +16,7 @@ from misgen.envs.core.types import VARIANTS, Cell
 from misgen.experiments.cell_choice import choose_one, where_help
 from misgen.experiments.cli import Parser
 from misgen.experiments.drawing import COLOURS
+from misgen.experiments.kernels import say_playing
 from misgen.experiments.level_states import LevelStates, marks
 from misgen.experiments.play import WATCH_DELAY_S, Session, page, play, screen, show, watch
 from misgen.experiments.run_folder import RESULTS_HELP
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
         raise ValueError(f"--delay is in seconds, from 0 to 60; got {options.delay:g}")
     family, cell = choose_one(options.where)
     actor = _actor(options.agent, family, cell)
-    print("playing the block of levels; the first time compiles the rules", file=sys.stderr)
+    say_playing(family)
     begin = session_maker(Shown(family, cell, [actor]), options.variant)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         watch(begin(0), sys.stdout)
