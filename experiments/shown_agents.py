@@ -139,11 +139,14 @@ def _find(word: str, trained: Described, cell: Cell) -> Path:
         if len(paths) > 1:
             raise ValueError(f"{word} holds {len(paths)} agents; name one of its runs")
         return paths[0]
-    numbers = ", ".join(str(meta["train_seed"]) for meta in trained.values()) or "none"
+    numbers: dict[float, dict[int, None]] = {}
+    for meta in trained.values():
+        numbers.setdefault(meta["diversity"], {})[meta["train_seed"]] = None
+    there = "; ".join(f"d={d:g}: {', '.join(map(str, own))}" for d, own in numbers.items())
     raise ValueError(
         f"an agent is a number, run or checkpoint; got {word!r}; {results_root()} has these agents "
-        f"of {cell.code}: {numbers}; train one with `misgen train cell={cell.code} "
-        "intervention.diversity=0 train_seed=100`, or name other results with --results FOLDER"
+        f"of {cell.code}: {there or 'none'}; train one with `misgen train cell={cell.code} "
+        "intervention.diversity=0 train_seed=NUMBER`, or name other results with --results FOLDER"
     )
 
 

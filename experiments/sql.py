@@ -45,6 +45,7 @@ def main(argv: list[str]) -> int:
         sys.stdout.writelines(_csv(answer))
     elif options.csv:
         atomic_write_bytes(Path(options.csv), "".join(_csv(answer)).encode())
+        print(f"written: {options.csv}", file=sys.stderr)
     else:
         print(_table(answer))
     return 0
