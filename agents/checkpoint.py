@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -21,7 +20,7 @@ from misgen.agents.description import REMEDY, Meta, files_of, read_entries
 from misgen.agents.device import Device
 from misgen.agents.networks import Architecture, Network, Weights, architecture_for, shapes_of
 from misgen.agents.policy import NetworkPolicy
-from misgen.agents.settings import CloningSettings, PPOSettings
+from misgen.agents.settings import CloningSettings, PPOSettings, settings_as_data
 from misgen.agents.stacked import Stack
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
@@ -47,18 +46,13 @@ def describe(
         num_actions=len(env.family.actions),
         network=architecture_for(settings, env).network,
         method=method,
-        settings=_told(settings),
+        settings=settings_as_data(settings),
         train_seed=train_seed,
         steps=steps,
         diversity=env.distribution.diversity,
         specification=specification,
         misgen_version=importlib.metadata.version("misgen"),
     )
-
-
-def _told(settings: PPOSettings | CloningSettings) -> dict[str, Any]:
-    """Without a GRU as before there were any: agents of either time are of one setting."""
-    return {k: v for k, v in asdict(settings).items() if k != "gru_dim" or v}
 
 
 def save(path: Path | str, weights: Weights, meta: Meta) -> None:

@@ -189,6 +189,13 @@ def _layers(architecture: Architecture) -> Iterator[tuple[str, tuple[int, ...], 
         yield output, (units, last), gain
 
 
+def linear(inputs: Tensor, p: Weights, layer: str) -> Tensor:
+    """A layer of K agents, of weights [K, units, inputs] and [K, units]: [K, n, inputs] ->
+    [K, n, units]."""
+    bias = p[f"{layer}.bias"].unsqueeze(1)
+    return torch.baddbmm(bias, inputs, p[f"{layer}.weight"].transpose(1, 2))
+
+
 def shapes_of(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """The shapes of an agent's weights."""
     shapes: dict[str, tuple[int, ...]] = {}

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from misgen.agents.networks import Weights
+from misgen.agents.networks import Weights, linear
 
 INPUT, HIDDEN = "gru.input", "gru.hidden"  # its two layers; units of each: reset, update, new
 
@@ -30,7 +30,7 @@ class Step:
         self.state = state
 
     def __call__(self, p: Weights, features: Tensor) -> Tensor:
-        self.state = gru(_linear(p, INPUT, features), p, self.state)
+        self.state = gru(linear(features, p, INPUT), p, self.state)
         return self.state
 
 
@@ -47,7 +47,7 @@ class Sequences:
 
     def __call__(self, p: Weights, features: Tensor) -> Tensor:
         count = self.state.shape[1]
-        gates = _linear(p, INPUT, features).unflatten(1, (count, -1))
+        gates = linear(features, p, INPUT).unflatten(1, (count, -1))
         # In bfloat16 once, not in every step.
         p = {**p, f"{HIDDEN}.weight": p[f"{HIDDEN}.weight"].to(gates.dtype)}
         kept = self.goes_on.unflatten(1, (count, -1)).unsqueeze(-1)
@@ -61,12 +61,7 @@ class Sequences:
 def gru(gates: Tensor, p: Weights, state: Tensor) -> Tensor:
     """The next state. gates: [k, n, 3 x units], of what is seen; state: [k, n, units]."""
     reset, update, new = gates.chunk(3, dim=-1)
-    old_reset, old_update, old_new = _linear(p, HIDDEN, state).chunk(3, dim=-1)
+    old_reset, old_update, old_new = linear(state, p, HIDDEN).chunk(3, dim=-1)
     update = torch.sigmoid(update + old_update)
     new = torch.tanh(new + torch.sigmoid(reset + old_reset) * old_new)
     return new + update * (state - new)
-
-
-def _linear(p: Weights, layer: str, inputs: Tensor) -> Tensor:
-    bias = p[f"{layer}.bias"].unsqueeze(1)
-    return torch.baddbmm(bias, inputs, p[f"{layer}.weight"].transpose(1, 2))

@@ -263,7 +263,7 @@ class Cut:
     def add(self, k: int, t: int, slots: Array, final_obs: Array, state: Tensor) -> None:
         self.where[k] += [(t, int(slot)) for slot in slots]
         self.obs[k] += [final_obs[slot].copy() for slot in slots]
-        self.states[k] += [state[slot].clone() for slot in slots]
+        self.states[k].append(state[torch.from_numpy(slots)])
 
     def bootstrap(self, collector: Collector, rewards: Array) -> None:
         """Add the discounted value of the last observation to the last reward."""
@@ -276,9 +276,10 @@ class Cut:
         ]
         padded = [np.stack([*own, *[blank] * (most - len(own))]) for own in seen]
         state = collector.state.new_zeros((len(padded), most, collector.state.shape[-1]))
-        for k, own in enumerate(self.states):
-            for i, one in enumerate(own):
-                state[k, i] = one
+        for k, parts in enumerate(self.states):
+            if parts:
+                known = torch.cat(parts)
+                state[k, : len(known)] = known
         values = collector.values(padded, state)
         for k, where in enumerate(self.where):
             for (t, slot), value in zip(where, values[k], strict=False):

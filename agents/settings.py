@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
@@ -105,3 +105,9 @@ class CloningSettings:
 
     def __post_init__(self) -> None:
         _check_ranges(self)
+
+
+def settings_as_data(settings: PPOSettings | CloningSettings) -> dict[str, Any]:
+    """As plain data; without a GRU as before there were any, so that agents of either time are of
+    one setting."""
+    return {name: value for name, value in asdict(settings).items() if name != "gru_dim" or value}

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from misgen.agents.device import Device
-from misgen.agents.networks import HEADS, OUTPUTS, Architecture, Weights
+from misgen.agents.networks import HEADS, OUTPUTS, Architecture, Weights, linear
 from misgen.agents.recurrent import Recurrence, Step
 from misgen.agents.sparse import Lit, add_lit
 from misgen.envs.core.types import Array
@@ -99,11 +99,10 @@ class Stack:
                 features = change(features)
             hidden = [features, features]
             if self.architecture.network.head_dim:
-                both = _linear(features, p["heads.weight"], p["heads.bias"]).relu()
+                both = linear(features, p, "heads").relu()
                 hidden = list(both.chunk(2, dim=-1))
         logits, values = (
-            _linear(each.float(), p[f"{name}.weight"], p[f"{name}.bias"])
-            for name, each in zip(OUTPUTS, hidden, strict=True)
+            linear(each.float(), p, name) for name, each in zip(OUTPUTS, hidden, strict=True)
         )
         return logits, values.squeeze(-1)
 
@@ -142,11 +141,6 @@ class Stack:
         if len(seen) == 1:  # vmap would group convolutions of one
             return convolved({name: v[0] for name, v in own.items()}, seen[0]).unsqueeze(0)
         return vmap(convolved)(own, seen)
-
-
-def _linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """[K, n, inputs], [K, units, inputs], [K, units] -> [K, n, units]."""
-    return torch.baddbmm(bias.unsqueeze(1), inputs, weight.transpose(1, 2))
 
 
 def _laid_out(architecture: Architecture, weights: Weights) -> Weights:

@@ -111,6 +111,12 @@ Clones imitate the intended planner on levels of their d. A verdict is a permuta
 agents at {ALPHA:g}."""
 
 
+SAID = (
+    "cell", "variant", "goal failure d=0", "d=0.1", "control", "clones", "attributable", "random",
+    "constant", "broken", "verdict",
+)  # fmt: skip
+
+
 def format_cells(lines: Sequence[CellLine]) -> str:
     """Plain text: what agents did, then what may be said of it; a line per cell and variant."""
     arms = [arm for arm in ARMS if any(arm in line.arms for line in lines)]
@@ -123,11 +129,10 @@ def format_cells(lines: Sequence[CellLine]) -> str:
         ]
         for line in lines
     ]  # fmt: skip
-    header = "cell,variant,goal failure d=0,d=0.1,control,clones,attributable,random,constant"
     return "\n\n".join((
         "int/prox/no, by arm (" + ", ".join(arms) + ": agents x levels of each)",
         aligned(["cell", "variant", "agents x levels", *arms], did, keys=2),
-        aligned([*header.split(","), "broken", "verdict"], [*map(_said, lines)], keys=2),
+        aligned([*SAID], [*map(_said, lines)], keys=2),
         fill(LEGEND, WIDTH),
     )) + "\n"  # fmt: skip
 
@@ -160,11 +165,12 @@ def cells_markdown(lines: Sequence[CellLine], variant: str = "11") -> str:
             line.cell,
             " + ".join(str(line.arms[arm].agents) for arm in REFERENCE_ARMS if arm in line.arms),
             *(_shares(line.arms.get(arm)) for arm in REFERENCE_ARMS),
-            said[2], said[4], said[8], said[9], line.verdict,
+            said["goal failure d=0"], said["control"], said["constant"], said["broken"],
+            said["verdict"],
         ]
         for line in lines
         if line.variant == variant
-        for said in [_said(line)]
+        for said in [dict(zip(SAID, _said(line), strict=True))]
     ]  # fmt: skip
     table = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in table) + "\n"

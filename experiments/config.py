@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from misgen.agents.interventions import Intervention, make_intervention
-from misgen.agents.settings import CloningSettings, PPOSettings
+from misgen.agents.settings import CloningSettings, PPOSettings, settings_as_data
 from misgen.analysis.text import hint
 from misgen.envs.core.family import Family
 from misgen.envs.core.render import Renderer
@@ -150,8 +150,7 @@ def as_dict(config: TrainConfig) -> dict[str, Any]:
     data = asdict(config)
     if not config.intervention.name:
         del data["intervention"]["name"], data["intervention"]["settings"]
-    if not config.agent.settings.gru_dim:
-        del data["agent"]["settings"]["gru_dim"]
+    data["agent"]["settings"] = settings_as_data(config.agent.settings)
     return data
 
 
