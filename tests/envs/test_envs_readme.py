@@ -72,6 +72,6 @@ def test_the_family_from_check_to_rates(tmp_path, monkeypatch, capfd):
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     assert "(4, 7, 7)" in capfd.readouterr().out
     for line in commands.splitlines():
-        program, *arguments = shlex.split(line)
-        assert program == "misgen" and main(arguments) == 0, line
+        uv, run, program, *arguments = shlex.split(line)
+        assert (uv, run, program) == ("uv", "run", "misgen") and main(arguments) == 0, line
     assert "\nT1 " in capfd.readouterr().out
