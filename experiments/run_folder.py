@@ -98,6 +98,8 @@ def is_done(folder: Path) -> bool:
 
 
 RESULTS_HELP = "--results FOLDER: the folder of runs (default: $MISGEN_RESULTS or results)"
+QUICK = "quick"
+"""Folder in the results of what a smoke run trains: its agents have the numbers of full ones."""
 
 
 def results_root() -> Path:

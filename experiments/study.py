@@ -22,7 +22,7 @@ from misgen.analysis.study import STUDY, read_study_folder
 from misgen.analysis.table import rates_table
 from misgen.envs.families import find_cell
 from misgen.experiments.cell_choice import built_in_codes
-from misgen.experiments.cli import Parser
+from misgen.experiments.cli import Parser, results_in
 from misgen.experiments.config import TrainConfig, composed_once
 from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.evaluation_levels import forget_plans
@@ -30,7 +30,7 @@ from misgen.experiments.jobs import Job, run_jobs
 from misgen.experiments.jobs_start import import_early
 from misgen.experiments.kernels import compile_rules
 from misgen.experiments.provenance import usable_cores
-from misgen.experiments.run_folder import read_json, require_writable, results_root
+from misgen.experiments.run_folder import QUICK, read_json, require_writable, results_root
 from misgen.experiments.shift import job_of
 from misgen.experiments.status import remember
 from misgen.experiments.study_file import LONGER, Longer, Study
@@ -163,10 +163,11 @@ def command(
     few = study.quick.cells if options.quick else ()
     asked = options.cells or few or study.cells or built_in_codes()
     cells = [*dict.fromkeys(find_cell(code)[1].code for code in asked)]
-    require_writable(results_root())
-    import_early("misgen.agents.checkpoint", "misgen.agents.cloning")
     plan = Plan(study, cells, options.agents, options.quick, options.publish)
-    report(run(plan, options.workers or usable_cores()))
+    with results_in(str(results_root() / QUICK) if plan.quick else None):
+        require_writable(results_root())
+        import_early("misgen.agents.checkpoint", "misgen.agents.cloning")
+        report(run(plan, options.workers or usable_cores()))
     return 0
 
 
@@ -179,7 +180,7 @@ def _parser(study: Study, prog: str, about: str) -> Parser:
     text = f"in each arm (default: {study.agents}{limit})"
     add("--agents", type=int, default=study.agents, metavar="N", help=text)
     add("--workers", type=int, default=0, metavar="N", help="processes (default: one a core)")
-    text = "a smoke run: barely trained, the numbers mean nothing"
+    text = f"a smoke run in {QUICK}/ of the results: barely trained, the numbers mean nothing"
     add("--quick", action="store_true", help=text)
     text = "a folder for the results; of agents that it counts, none is trained again"
     add("--publish", type=Path, metavar="FOLDER", help=text)

@@ -8,7 +8,13 @@ from typing import cast
 
 from misgen.analysis.text import hint
 from misgen.experiments.cli import Parser
-from misgen.experiments.run_folder import RESULTS_HELP, read_json, require_writable, results_root
+from misgen.experiments.run_folder import (
+    QUICK,
+    RESULTS_HELP,
+    read_json,
+    require_writable,
+    results_root,
+)
 from misgen.experiments.status import Run, format_status, runs_of, summary, sweeps_of
 from misgen.experiments.study_file import load_study, study_names
 
@@ -74,6 +80,8 @@ def _runs(study: str) -> list[Run]:
     if not runs and study:
         known = sorted({sweep["study"] for sweep in sweeps_of(root)} - {""})
         instead = hint(study, known) if known else f"begin with `misgen study run {study}`"
+        if study.endswith("-quick"):
+            instead = f"smoke runs are in a folder of their own: --results {root / QUICK}"
         raise ValueError(f"{root} has no runs of a study {study!r}; {instead}")
     if not runs:
         raise ValueError(f"{root} has no runs; begin with `misgen train` or name it by --results")

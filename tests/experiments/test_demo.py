@@ -37,7 +37,7 @@ def test_two_cells_of_one_shift_type_are_compared_with_their_own_controls():
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_killed_at_random_moments_the_same_command_finishes(tmp_path):
-    moments, runs = random.Random(0), tmp_path / "runs"
+    moments, runs = random.Random(0), tmp_path / "quick" / "runs"
     finished: dict[str, int] = {}
     for _ in range(5):
         demo = start(tmp_path)
@@ -58,21 +58,21 @@ def test_killed_at_random_moments_the_same_command_finishes(tmp_path):
     output, _ = demo.communicate()
     assert demo.returncode == 0
     assert "SMOKE RUN" in output and "C2 coinrun" in output and "K3 keys_and_chests" in output
-    summary = json.loads((tmp_path / "demo-quick" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "quick" / "demo-quick" / "summary.json").read_text())
     assert summary["smoke_run"] is True
-    files = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("*") if p.is_file()}
+    files = {p: p.stat().st_mtime_ns for p in runs.rglob("*") if p.is_file()}
     demo = start(tmp_path)
     second, _ = demo.communicate()
     assert demo.returncode == 0
     tables = [text.split("files:")[0].partition("C2 coinrun")[2] for text in (output, second)]
     assert tables[0] == tables[1]
-    assert files == {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("*") if p.is_file()}
+    assert files == {p: p.stat().st_mtime_ns for p in runs.rglob("*") if p.is_file()}
     # What it leaves can be calibrated: without a reference arm nothing is updated.
     command = [
         *COMMAND[:-2],
         "calibrate",
         "--results",
-        str(tmp_path),
+        str(tmp_path / "quick"),
         "-o",
         str(tmp_path / "calibration"),
     ]

@@ -65,6 +65,8 @@ def test_a_smoke_run_leaves_tables_and_figures_that_can_be_made_again(
     assert {row["run_id"] for row in settings} == {run for (run,) in at_home}
     seen = {row["run_id"]: row["broken_episodes"] for row in settings}
     assert all((seen[run] == 0) == (d == 0) for run, d in runs if run in seen)
-    trained = len(list((tmp_path / "results").glob("runs/kind=train/run=*/done.json")))
+    trained = len(list((tmp_path / "results").glob("quick/runs/kind=train/run=*/done.json")))
     assert main(arguments) == 0, "a second run trains nothing"
-    assert len(list((tmp_path / "results").glob("runs/kind=train/run=*/done.json"))) == trained
+    assert (
+        len(list((tmp_path / "results").glob("quick/runs/kind=train/run=*/done.json"))) == trained
+    )

@@ -235,23 +235,28 @@ def test_a_study_of_ones_own_runs_is_followed_and_is_compared(own, capsys, tmp_p
     assert cli.main(["study", "run", own, "--quick"]) == 0
     said = capsys.readouterr().out
     assert "SMOKE RUN" in said and "K3 at 11" in said
-    folder = tmp_path / "results" / "mine-quick"
+    folder = tmp_path / "results" / "quick" / "mine-quick"
     left = {file.name for file in folder.iterdir()}
     assert {"study.json", "compare.txt", "compare.csv", "page.html"} <= left
     assert (folder / "compare.txt").read_text() in said
 
-    assert cli.main(["study", "status", "mine-quick", "--json"]) == 0
+    smoke = ["--results", "results/quick"]
+    assert not (tmp_path / "results" / "runs").exists(), "its agents have the numbers of full ones"
+    assert cli.main(["study", "status", "mine-quick", "--json", *smoke]) == 0
     arms = json.loads(capsys.readouterr().out)["arms"]
     trained = [(row["arm"], row["done"]) for row in arms if row["kind"] == "train"]
     assert trained == [("K3 d=0", 1), ("K3 d=1", 1)]
 
-    assert cli.main(["compare", "mine-quick", "--against", "d=0", "--variant", "11"]) == 0
+    assert cli.main(["compare", "mine-quick", "--against", "d=0", "--variant", "11", *smoke]) == 0
     assert "gm - d=0" in capsys.readouterr().out
     moved = folder.rename(tmp_path / "sent by mail")
     assert cli.main(["compare", str(moved), "--csv", "-"]) == 0
     assert capsys.readouterr().out.count("\n") == 1 + 2 * 2  # arms at two variants
 
-    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "results").glob("runs/*/*/*")}
+    before = {
+        file: file.stat().st_mtime_ns for file in (tmp_path / "results").glob("quick/runs/*/*/*")
+    }
+    assert before
     assert cli.main(["study", "run", own, "--quick"]) == 0
     assert before == {file: file.stat().st_mtime_ns for file in before}
 
@@ -279,6 +284,7 @@ def test_what_failed_is_tried_again_and_nothing_else(own, capsys, tmp_path):
         (["run", "nowhere.yaml"], "there is no nowhere.yaml"),
         (["run"], "name a study: cells, demo, diversity"),
         (["run", "demo", "--cell", "C2"], "there is no --cell; did you mean '--cells'?"),
+        (["status", "demo-quick"], "smoke runs are in a folder of their own: --results "),
         (["status", "demo"], "has no runs of a study 'demo'; begin with `misgen study run demo`"),
     ],
 )
@@ -307,8 +313,9 @@ def test_every_declared_study_runs_at_quick(name, tmp_path, monkeypatch):
     study = load_study(name)
     code = (study.quick.cells or study.cells or ("K3",))[0]
     assert cli.main(["study", "run", name, "--quick", "--cells", code, "--agents", "1"]) == 0
-    assert cli.main(["compare", f"{name}-quick"]) == 0
-    arms = read_study_folder(tmp_path / f"{name}-quick").settings["arm"].to_pylist()
+    folder = tmp_path / "quick" / f"{name}-quick"
+    assert cli.main(["compare", str(folder)]) == 0
+    arms = read_study_folder(folder).settings["arm"].to_pylist()
     assert {*arms} == {arm for arm in study.arms if code in (study.arms[arm].cells or [code])}
 
 
@@ -319,13 +326,13 @@ def test_what_is_published_is_not_trained_again(own, monkeypatch, capsys, tmp_pa
     assert cli.main(words) == 0
     monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path / "elsewhere"))
     assert cli.main(words) == 0
-    assert not [*(tmp_path / "elsewhere").glob("runs/*/run=*")]
+    assert not [*(tmp_path / "elsewhere").glob("quick/runs/*/run=*")]
     text = Path(own).read_text()
     Path(own).write_text(text.replace("  num_levels: 8", "  num_levels: 8\n  agents: 2"))
     capsys.readouterr()
     assert cli.main([*words, "--agents", "2"]) == 0
     assert "counts 2 agents: these are not trained again" in capsys.readouterr().out
-    assert len([*(tmp_path / "elsewhere").glob("runs/kind=train/run=*/done.json")]) == 2
+    assert len([*(tmp_path / "elsewhere").glob("quick/runs/kind=train/run=*/done.json")]) == 2
     found = compare(read_study_folder(tmp_path / "published"))
     assert [arm.trained.agent_number.tolist() for arm in found.at("K3", "11")] == 2 * [[0, 1]]
     assert cli.main(["rates", "--results", str(tmp_path / "published")]) == 0

@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
         patch.setenv("MISGEN_RESULTS", str(root / "results"))
         patch.setattr(study_paths, "QUADRUPLES", LEVELS)
         assert cli.main(["study", "run", str(root / "mine.yaml"), "--quick"]) == 0
-    return root / "results" / "mine-quick"
+    return root / "results" / "quick" / "mine-quick"
 
 
 @pytest.fixture(scope="module")
