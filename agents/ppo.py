@@ -80,7 +80,7 @@ def train_population(
                 continue
             if on_progress is not None:
                 row = population.curves[k][-1]
-                on_progress(k, population.steps, settings[k].total_steps, row)
+                on_progress(k, population.steps, settings[k].whole_steps, row)
             due[k].take(population.steps, partial(population.snapshot, k))
         if resume is not None and time.monotonic() - saved >= RESUME_S:
             keep(population, resume)

@@ -169,9 +169,14 @@ class Watch(BaseCallback):
     one has learned from every step it counts."""
 
     def __init__(
-        self, env: BatchEnv, checkpoints: Checkpoints, on_progress: Progress | None = None
+        self,
+        env: BatchEnv,
+        settings: PPOSettings,
+        checkpoints: Checkpoints,
+        on_progress: Progress | None = None,
     ) -> None:
         super().__init__()
+        self.total_steps = settings.whole_steps
         self.checkpoints, self.on_progress = checkpoints, on_progress
         self.episodes = Episodes(env)
         self.curve: list[CurveRow] = []
@@ -191,7 +196,7 @@ class Watch(BaseCallback):
     def _on_rollout_end(self) -> None:
         self.curve.append(self.episodes.row(self.num_timesteps))
         if self.on_progress is not None:
-            self.on_progress(self.num_timesteps, self.checkpoints.total_steps, self.curve[-1])
+            self.on_progress(self.num_timesteps, self.total_steps, self.curve[-1])
 
 
 def train_sb3_ppo(
@@ -207,7 +212,7 @@ def train_sb3_ppo(
     """`misgen.agents.ppo.train_ppo` by Stable-Baselines3, which cannot go on where it stopped."""
     checkpoints = Checkpoints(checkpoint_fracs, settings.total_steps, on_checkpoint)
     model = make_ppo(BatchVecEnv(env), settings, device=device, train_seed=train_seed)
-    watch = Watch(env, checkpoints, on_progress)
+    watch = Watch(env, settings, checkpoints, on_progress)
     model.learn(settings.total_steps, callback=watch, log_interval=None)  # type: ignore[arg-type]
     return Trained(watch.snapshot(), tuple(watch.curve))
 

@@ -83,6 +83,12 @@ class PPOSettings:
                 f"try batch_size={best}"
             )
 
+    @property
+    def whole_steps(self) -> int:
+        """Environment steps of the training: `total_steps`, rounded up to whole rollouts."""
+        rollout = self.num_envs * self.num_steps
+        return -(-self.total_steps // rollout) * rollout
+
 
 @dataclass(frozen=True, kw_only=True)
 class CloningSettings:

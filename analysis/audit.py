@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from textwrap import wrap
 
 import yaml
 
 from misgen.analysis.priors import PriorSet, load_priors
 from misgen.analysis.priors.types import twelve_digits
+from misgen.analysis.text import filled
 
 TOPICS = (
     "shift_types",
@@ -102,9 +102,9 @@ def format_audit(items: Sequence[AuditItem]) -> str:
     """Plain text: a heading per finding, marked * if results carry it, and three lines below."""
     blocks = ["* = given as a warning beside the results that it concerns"]
     for item in items:
-        lines = [f"{item.id}{'*' * item.is_warning}  {item.title}  ({', '.join(item.where)})"]
+        title = f"{item.id}{'*' * item.is_warning}  {item.title}  ({', '.join(item.where)})"
+        lines = [filled(title, hanging=2)]
         rows = (("printed", item.printed), ("follows", item.derived), ("here", item.treatment))
-        for name, text in rows:
-            lines += wrap(text, 100, initial_indent=f"  {name:<9}", subsequent_indent=" " * 11)
+        lines += [filled(f"  {name:<9}{text}", hanging=11) for name, text in rows if text]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 
 from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison, Difference
 from misgen.analysis.intervals import Estimate
 from misgen.analysis.tables import Table, Value
-from misgen.analysis.text import WIDTH, as_csv, number
+from misgen.analysis.text import as_csv, filled, number
 from misgen.analysis.verdicts import Verdict
 
 LEGEND = """\
@@ -107,7 +106,7 @@ def short(verdict: Verdict) -> str:
 
 
 def wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ")
+    return filled(text, hanging=2)
 
 
 def doses_table(found: Comparison, cell: str = "") -> Table:

@@ -41,6 +41,9 @@ from misgen.analysis.records import Records
 from misgen.analysis.text import number
 from misgen.analysis.verdicts import Verdict, permutation_test
 
+NO_OTHER = "nothing to compare with"
+"""Why a control arm has no verdict."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -238,7 +241,7 @@ def _differences(
         if compared is None or compared.k == 0:
             reason = "" if compared is None else "no agent in the control arm"
             columns[f"difference_{name}"] = Estimate(math.nan, reason=reason)
-            columns[f"verdict_{name}"] = Verdict(reason=reason or "nothing to compare with")
+            columns[f"verdict_{name}"] = Verdict(reason=reason or NO_OTHER)
         else:
             columns[f"difference_{name}"] = bootstrap_difference(counts, compared, rate, *draws)
             columns[f"verdict_{name}"] = permutation_test(counts, compared, rate, draws[1])
@@ -280,4 +283,5 @@ def _one_agent(counts: AgentCounts) -> str:
 
 
 def join_notes(*notes: str) -> str:
-    return "; ".join(dict.fromkeys(note for note in notes if note))
+    """Every part of the notes once; they are parted by semicolons."""
+    return "; ".join(dict.fromkeys(part for note in notes for part in note.split("; ") if part))

@@ -9,7 +9,7 @@ from typing import Any
 from misgen.analysis.blocks import CUE_BROKEN
 from misgen.analysis.intervals import Estimate
 from misgen.analysis.rates import Rates
-from misgen.analysis.table import Row, join_notes
+from misgen.analysis.table import NO_OTHER, Row, join_notes
 from misgen.analysis.text import WIDTH, aligned, as_csv, number, span
 from misgen.analysis.verdicts import Verdict
 
@@ -29,9 +29,59 @@ levels, sum 1: capable and the goal kept, capable and the goal fails, not capabl
 given capable; harm: given both, with * by construction of the cell and no finding; gm = capable x
 goal fails = prox. Means over agents, [central 90 % over agents]; bounds: gm had the other agents
 never failed, or always. - control: minus the control arm; verdict: a permutation test over agents
-at .05. identified: the d = 1 control is assessable (more capable than a random policy and the best
-constant action), goal fails <= .10 among its competent agents, and random capable <= .3; where the
-answer is no, quote the differences only."""
+at .05."""
+_HEADLINE_LEGEND = """\
+own: success on held-out levels of the own training distribution; competent: from .8 of the
+planner's on. int/prox/neither: shares of levels, sum 1: capable and the goal kept, capable and the
+goal fails, not capable. goal fails: given capable; gm: capable and it fails. Means over agents,
+[central 90 % over agents]. - control: minus the control arm, * differs from it by a permutation
+test over agents at .05."""
+_IDENTIFIED = """\
+identified: the d = 1 control is assessable (more capable than a random policy and the best constant
+action), goal fails <= .10 among its competent agents, and random capable <= .3; where the answer is
+no, quote the differences only."""
+
+
+def format_headline(rows: Sequence[Row], width: int = WIDTH) -> str:
+    """Plain text: competent agents in the cell of their training, where its cue is broken. Where no
+    rows are of these, all of them as by `format_table`."""
+    own = [row for row in rows if row.train_distribution == row.cell and row.variant in CUE_BROKEN]
+    at_home = _told_apart(own)
+    everyone = [row for row in at_home if row.population == "all trained"]
+    trained = {(*_where(row), row.family): row.agents for row in everyone}
+    shown = [row for row in at_home if row.population == "competent"]
+    if not shown:
+        return format_table(rows, width)
+    reasons = [
+        join_notes(_reasons(row), row.verdict_p_gm.reason.replace(NO_OTHER, "")) for row in shown
+    ]
+    notes = list(dict.fromkeys(filter(None, reasons)))
+    lines = [
+        [
+            *_where(row),
+            f"{row.agents}/{trained.get((*_where(row), row.family), row.agents)}",
+            number(row.own_success),
+            _split(row),
+            span(row.p_goal_fail),
+            span(row.p_gm),
+            span(row.difference_p_gm) + " *" * row.verdict_p_gm.differs,
+            ("yes" if row.identified else "no") + (f" ({notes.index(why) + 1})" if why else ""),
+        ]
+        for row, why in zip(shown, reasons, strict=True)
+    ]
+    header = "cell,variant,arm,agents,own,int/prox/neither,goal fails,gm,gm - control,identified"
+    more = (
+        f"{len(rows) - len(shown)} more rows (all trained agents, cue-intact variants, agents in "
+        "other cells) and the controls: --full; every number: --csv FILE."
+    )
+    words = (
+        "Competent agents, of all trained ones, where the cue of their cell is broken",
+        aligned(header.split(","), lines, keys=3, width=width),
+        _footnotes(notes, width),
+        textwrap.fill(f"{_HEADLINE_LEGEND} {_IDENTIFIED}", width),
+        textwrap.fill(more, width),
+    )
+    return "\n\n".join(filter(None, words)) + "\n"
 
 
 def format_table(rows: Sequence[Row], width: int = WIDTH) -> str:
@@ -46,12 +96,20 @@ def format_table(rows: Sequence[Row], width: int = WIDTH) -> str:
         keys=4,
         width=width,
     )
-    footnotes = "\n".join(
+    parts = [
+        rates,
+        _footnotes(notes, width),
+        textwrap.fill(f"{_LEGEND} {_IDENTIFIED}", width),
+        *_control_tables(rows, width),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _footnotes(notes: Sequence[str], width: int) -> str:
+    return "\n".join(
         textwrap.fill(f"({i}) {note}", width, subsequent_indent="    ")
         for i, note in enumerate(notes, 1)
     )
-    parts = [rates, footnotes, textwrap.fill(_LEGEND, width), *_control_tables(rows, width)]
-    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _told_apart(rows: Sequence[Row]) -> list[Row]:

@@ -51,6 +51,13 @@ def dose_label(dose: float) -> str:
     return f"{dose:.3g}".removeprefix("0") or "0"
 
 
+def filled(text: str, hanging: int = 0) -> str:
+    """A text in lines of WIDTH; hanging: indent of all but the first."""
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent=" " * hanging, break_on_hyphens=False, break_long_words=False
+    )
+
+
 def aligned(
     header: Sequence[str],
     lines: Sequence[Sequence[str]],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.text import aligned
+from misgen.analysis.text import aligned, filled
 from misgen.envs.core.batch import BatchEnv
 from misgen.envs.core.family import Family
 from misgen.envs.core.gym_env import make_distribution
@@ -101,10 +100,7 @@ def cell_card(family: Family, cell: Cell) -> str:
         "evaluation": f"{cell.evaluation_levels} quadruples an agent",
         "shown in": ", ".join(visible_modes(family, cell)),
     }
-    shown = [
-        textwrap.fill(text, 100, initial_indent=f"  {name:<14}", subsequent_indent=" " * 16)
-        for name, text in lines.items()
-    ]
+    shown = [filled(f"  {name:<14}{text}", hanging=16) for name, text in lines.items()]
     return "\n".join([f"{cell.code}: {family.name}, {cell.shift_type} shift", *shown])
 
 

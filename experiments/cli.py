@@ -202,7 +202,9 @@ def _run(command: Command, argv: list[str]) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in RL_PACKAGES or os.environ.get("MISGEN_TRACEBACK") == "1":
             raise
-        return _error(f"this needs {package}, which is not installed: pip install 'misgen[rl]'")
+        from misgen.experiments.provenance import how_to_install
+
+        return _error(f"this needs {package}, which is not installed: {how_to_install('rl')}")
 
 
 def _what_to_correct(error: ValueError | OSError) -> str | None:

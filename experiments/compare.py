@@ -13,6 +13,7 @@ from misgen.analysis.study import STUDY, StudyFolder, read_study_folder
 from misgen.analysis.text import hint
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import RESULTS_HELP, results_root
+from misgen.experiments.study_file import study_names
 
 
 def main(argv: list[str]) -> int:
@@ -48,5 +49,8 @@ def find_study(name: str) -> StudyFolder:
         if (folder / STUDY).is_file():
             return read_study_folder(folder)
     known = sorted(file.parent.name for file in root.glob(f"*/{STUDY}"))
-    instead = hint(name, known) if known else f"run it: misgen study run {name}"
+    is_declared = name in study_names()
+    instead = (
+        f"run it: misgen study run {name}" if is_declared else hint(name, known or study_names())
+    )
     raise ValueError(f"{root} has no finished study {name!r}, nor is it one's folder; {instead}")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from misgen.experiments.cli import Parser
-from misgen.experiments.provenance import machine_kind, versions
+from misgen.experiments.provenance import how_to_install, machine_kind, versions
 from misgen.experiments.run_folder import require_writable, results_root
 
 IMPORT_NAMES = {"stable-baselines3": "stable_baselines3", "hydra-core": "hydra"}
@@ -54,7 +54,7 @@ def check_packages(found: dict[str, str | None]) -> list[Check]:
         if lacks_rl and name in RL_DISTRIBUTIONS:
             continue
         if version is None:
-            checks.append(Check(name, "broken", "missing; pip install 'misgen[rl]'"))
+            checks.append(Check(name, "broken", f"missing; {how_to_install('rl')}"))
         elif name in ("python", "misgen"):
             checks.append(Check(name, "ok", version))
         else:
@@ -64,7 +64,7 @@ def check_packages(found: dict[str, str | None]) -> list[Check]:
             except Exception as error:  # a broken shared library raises anything
                 checks.append(Check(name, "broken", f"{version}, but import fails: {error}"))
     if lacks_rl:
-        detail = "not installed; enough for `analysis` (pip install 'misgen[rl]' for the rest)"
+        detail = f"not installed; enough for `analysis` (the rest: {how_to_install('rl')})"
         checks.append(Check("rl extra", "note", detail))
     return checks
 

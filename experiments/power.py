@@ -30,7 +30,7 @@ from misgen.analysis.power import (
     plan,
 )
 from misgen.analysis.records import Records, query, relation_of
-from misgen.analysis.text import aligned, hint, number
+from misgen.analysis.text import aligned, filled, hint, number
 from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import provenance
 from misgen.experiments.rates import control_value, records_along
@@ -264,7 +264,8 @@ def _text(first: FirstArm, question: Question, found: Plan) -> str:
     difference, aim = number(question.difference), f"{found.power:g}"
     answer = f"A difference of {difference} is found with probability {aim} by {needed}."
     legend = _LEGEND.format(aim=aim)
-    return "\n".join([*filter(None, said), "", table, "", answer, "", legend, ""])
+    parts = [*map(filled, filter(None, said)), "", table, "", filled(answer), "", filled(legend)]
+    return "\n".join([*parts, ""])
 
 
 def _cells(line: Line, simulations: int) -> list[str]:

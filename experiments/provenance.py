@@ -59,6 +59,11 @@ def machine_kind() -> dict[str, Any]:
     return {"cpu": _cpu_model(), "cores": usable_cores(), "gpu": _gpu_name()}
 
 
+def how_to_install(extra: str) -> str:
+    """The command for an extra of this package, which is on no index."""
+    return f"pip install '.[{extra}]' in a checkout of misgen"
+
+
 def usable_cores() -> int:
     """CPU cores this process may use (a job scheduler may grant fewer than the machine has)."""
     if hasattr(os, "sched_getaffinity"):

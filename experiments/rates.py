@@ -13,7 +13,7 @@ from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.records import Records, query
 from misgen.analysis.settings import by_setting, means, same_agents, seen_of
 from misgen.analysis.table import rates_table
-from misgen.analysis.table_text import format_table, to_csv
+from misgen.analysis.table_text import format_headline, format_table, to_csv
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import RESULTS_HELP, parse_flags, results_root
 from misgen.experiments.settings_table import settings_rows, table_of
@@ -39,7 +39,8 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
     if options.csv != "-":
-        print(format_table(rows, shutil.get_terminal_size().columns), end="")
+        show = format_table if options.full else format_headline
+        print(show(rows, shutil.get_terminal_size().columns), end="")
     if options.csv == "-":
         sys.stdout.write(to_csv(rows))
     elif options.csv:
@@ -78,6 +79,8 @@ def _parser() -> Parser:
     add("--by", default="d", metavar="COLUMN[,COLUMN]", help=text)
     add("--against", metavar="VALUE", help="its value in the control arm (default for d: 1)")
     add("--study", metavar="NAME", help="only the records of this study")
+    text = "also all trained agents, cue-intact variants, agents in other cells, and the controls"
+    add("--full", action="store_true", help=text)
     add("--csv", metavar="FILE", help="write every number here; - prints only them")
     return parser
 

@@ -20,7 +20,7 @@ from misgen.analysis.risk.question import choose
 from misgen.analysis.risk.sensitivity import differences, largest_correlation, sobol, tornado
 from misgen.analysis.risk.squiggle import squiggle
 from misgen.analysis.risk.table import domain_records, domain_rows, domain_table
-from misgen.analysis.text import aligned
+from misgen.analysis.text import aligned, filled
 from misgen.experiments.cli import Parser
 from misgen.experiments.risk_options import (
     MODIFIER_HELP,
@@ -76,7 +76,7 @@ def main(argv: list[str]) -> int:
         return UNEXPECTED
     if not options.quiet:
         for note in dict.fromkeys(options.notes):
-            print(f"note: {note}")
+            print(filled(f"note: {note}", hanging=2))
         print_warnings(options.concerned)
     return code
 
@@ -171,8 +171,8 @@ def _compare(options: argparse.Namespace) -> int:
     )
     clipped = [f"{one.clipped_share:.0%}" for one in (before, after)]
     if {*clipped} != {"0%"}:
-        print(
-            f"note: a factor is clipped at 1 in {clipped[0]} of A's draws and {clipped[1]} of B's: "
+        options.notes.append(
+            f"a factor is clipped at 1 in {clipped[0]} of A's draws and {clipped[1]} of B's: "
             "what lies beyond is lost to the difference"
         )
     options.notes += [*before.scenario.warnings, *after.scenario.warnings]

@@ -6,7 +6,6 @@ import io
 import json
 import math
 import sys
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +18,7 @@ from misgen.analysis.priors.types import MesaPriors, PriorSet
 from misgen.analysis.risk.draws import Summary
 from misgen.analysis.risk.formula import APART, Prediction
 from misgen.analysis.risk.mesa import MesaIndex
-from misgen.analysis.text import aligned, hint
+from misgen.analysis.text import aligned, filled, hint
 
 ENDS = ("median", "low", "high")
 MESA_PARTS = {
@@ -142,11 +141,11 @@ def below_table(folder: Path, has_data: bool) -> str:
     summary = read_calibration(folder).summary
     note = ""
     if summary.refused:
-        note = f"note: no data may enter: {summary.refused}\n"
+        note = filled(f"note: no data may enter: {summary.refused}", hanging=2) + "\n"
     elif not has_data:
         note = (
-            "note: data of toy agents enter no domain by default; --data combine --toy-rates adds "
-            "a column in which they do\n"
+            "note: data of toy agents enter no domain by default; --data combine --toy-rates\n"
+            "  adds a column in which they do\n"
         )
     measured = condition(summary)
     if not measured.rows:
@@ -250,4 +249,4 @@ def print_warnings(concerned: Iterable[tuple[PriorSet, str]]) -> None:
             f"{len(found)} of the source's figures used here do not add up "
             f"({', '.join(line.split()[0] for line in found)}): misgen risk audit"
         )
-        print(textwrap.fill(text, 80, break_on_hyphens=False), file=sys.stderr)
+        print(filled(text), file=sys.stderr)

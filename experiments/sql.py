@@ -10,7 +10,6 @@ import io
 import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,17 @@ from typing import Any
 import duckdb
 
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.text import aligned, hint
+from misgen.analysis.text import WIDTH, aligned, filled, hint
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import RESULTS_HELP, results_root
 from misgen.experiments.views import VIEWS, connect
 
 SHOWN = 100  # rows of the table
-_WIDTH = 80
 _SHORTEST = 8  # to which a text is cut
 _AT_ONCE = 10_000
 _EXAMPLES = """for example:
   misgen sql "select state, kind, count(*) from runs group by all"
-  misgen sql "select cell, d, avg(goal_failed_11 / capable_11) from agents group by all"
+  misgen sql "select cell, avg(goal_failed_11/scored_11) from agents group by 1"
   misgen sql --csv agents.csv "from agents"
 """
 
@@ -65,10 +63,9 @@ def _described() -> str:
     """The views and their columns, in words."""
     lines = []
     for name, view in VIEWS.items():
-        lines.append(f"{name}: {view.row}")
+        lines.append(filled(f"{name}: {view.row}", hanging=2))
         for columns, words in view.columns.items():
-            text = f"{columns.replace(' ', ', ')}: {words}"
-            lines += textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="      ")
+            lines.append(filled(f"  {columns.replace(' ', ', ')}: {words}", hanging=6))
         lines.append("")
     return "\n".join([*lines, _EXAMPLES])
 
@@ -155,7 +152,7 @@ def _fitted(names: Sequence[str], lines: list[list[str]]) -> list[list[str]]:
     """The longest texts cut, where the table then fits the terminal."""
     least = [*map(len, names)]
     widths = [max(map(len, column)) for column in zip(names, *lines, strict=True)]
-    room = shutil.get_terminal_size((_WIDTH, 24)).columns - 2 * (len(names) - 1)
+    room = shutil.get_terminal_size((WIDTH, 24)).columns - 2 * (len(names) - 1)
     for cut in range(max(widths), _SHORTEST - 1, -1):
         kept = [min(own, max(cut, name)) for own, name in zip(widths, least, strict=True)]
         if sum(kept) <= room:

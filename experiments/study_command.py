@@ -6,7 +6,7 @@ import importlib
 import json
 from typing import cast
 
-from misgen.analysis.text import hint
+from misgen.analysis.text import filled, hint
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import (
     QUICK,
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
         raise ValueError(f"name a study: {', '.join(study_names())}, or the file of your own")
     if options.action == "list":
         questions = {name: load_study(name).question for name in study_names()}
-        lines = [f"{name}: {question}" for name, question in questions.items()]
+        lines = [filled(f"{name}: {about}", hanging=2) for name, about in questions.items()]
         print(json.dumps(questions, indent=1) if options.json else "\n".join(lines))
         return 0
     runs = _runs(options.study)

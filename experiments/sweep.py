@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 
 from misgen.analysis.blocks import blocks_of_run, counts_of_blocks, read_blocks
 from misgen.analysis.rates import Rates, point_rates
-from misgen.analysis.text import hint
+from misgen.analysis.text import filled, hint
 from misgen.experiments.config import TrainConfig, as_dict, composed_once
 from misgen.experiments.evaluation_jobs import evaluation_jobs
 from misgen.experiments.evaluation_levels import forget_plans
@@ -98,7 +98,8 @@ def launch(configs: Sequence[TrainConfig], way: Any, conf: Any) -> None:
         plan = way.plan(missing, conf) if missing else "nothing to do"
         learning = [one.agent.settings for one in missing if one.agent.method != "cloning"]
         steps = sum(settings.total_steps for settings in learning)
-        print(f"dry run: {len(missing)} runs, {steps:,} steps of PPO, {plan}; nothing ran")
+        said = f"dry run: {len(missing)} runs, {steps:,} steps of PPO, {plan}; nothing ran"
+        print(filled(said, hanging=2))
         return
     runs = map(id_of, unique)
     remember("", dict(zip(runs, arm_names([*unique.values()]), strict=True)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -103,7 +104,12 @@ def train_here(config: TrainConfig) -> None:
         print(f"{label}: already trained, {folder.path}")
         return
     print(f"{label}: training{_rounded(config)}, {folder.path}", flush=True)
-    run_once(folder.path, folder.config, lambda path: train_job(folder.config, path, Meter(label)))
+    try:
+        run_once(folder.path, folder.config, lambda at: train_job(folder.config, at, Meter(label)))
+    except KeyboardInterrupt:
+        line = "\n" * sys.stderr.isatty()  # progress stands on the one before
+        print(f"{line}{label}: interrupted; the same command goes on", file=sys.stderr)
+        raise
     print(f"{label}: done, {folder.path}")
 
 
@@ -120,10 +126,9 @@ def _rounded(config: TrainConfig) -> str:
     if config.agent.method == "cloning":
         return ""
     own = config.agent.settings
+    is_longer = own.whole_steps > 1.1 * own.total_steps
     rollout = own.num_envs * own.num_steps
-    steps = -(-own.total_steps // rollout) * rollout
-    is_longer = steps > 1.1 * own.total_steps
-    return f" ({steps:,} steps: whole rollouts of {rollout:,})" if is_longer else ""
+    return f" ({own.whole_steps:,} steps: whole rollouts of {rollout:,})" if is_longer else ""
 
 
 def warm(argument: Mapping[str, Any]) -> None:

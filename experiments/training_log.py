@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from misgen.analysis.files import atomic_write_bytes
 from misgen.envs.families import find_family
 from misgen.experiments.jobs_child import report_progress
+from misgen.experiments.provenance import how_to_install
 
 if TYPE_CHECKING:  # imported when there is something to train
     from misgen.envs.core.levels import Levels
@@ -114,7 +115,7 @@ def require_tensorboard() -> None:
     if importlib.util.find_spec("tensorboard") is None:
         raise ValueError(
             "tensorboard=true needs the package tensorboard, which is not installed: "
-            "pip install 'misgen[tensorboard]'"
+            + how_to_install("tensorboard")
         )
 
 

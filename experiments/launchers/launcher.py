@@ -13,6 +13,8 @@ from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
+from misgen.experiments.provenance import how_to_install
+
 PLAIN_SWEEPERS = ("Sweeper", "BasicSweeper")  # ours and Hydra's: they run what they are told
 
 
@@ -109,8 +111,7 @@ class MisgenLauncher(Launcher):
         package, extra = self.extra
         if package and find_spec(package) is None:
             raise ValueError(
-                f"launcher={extra} needs {package}, which is not installed: pip install "
-                f"'misgen[{extra}]'"
+                f"launcher={extra} needs {package}, which is not installed: {how_to_install(extra)}"
             )
 
     def _require_values(self) -> None:

@@ -150,6 +150,18 @@ def test_text_and_csv_name_agents_levels_and_reasons(study: Any) -> None:
     assert float(headline["p_goal_fail_low"]) < 60 / 110 < float(headline["p_goal_fail_high"])
 
 
+def test_the_headline_is_of_competent_agents_where_the_cue_is_broken(study: Any) -> None:
+    rows = table.rates_table(study, replicates=500)
+    text = table_text.format_headline(rows)
+    (line,) = (line for line in text.splitlines() if "  3/4  " in line)
+    assert line.split()[:6] == ["C2", "11", "d=0", "3/4", ".900", ".417/.500/.083"]
+    assert text.count("d=0 ") == 2 and "d=1 " in text  # two tables of 80 columns
+    assert " 00 " not in text and "bounds" not in text
+    assert "16 more rows" in text and "--full" in text
+    assert table_text.format_headline(rows[:3]) == table_text.format_table(rows[:3])
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_harm_by_construction_is_marked(save_run: Save, block: Block, tmp_path: Path) -> None:
     save_run(block(words(H=30, I=10), harm_by_construction=True))
     rows = table.rates_table(read_records(tmp_path))

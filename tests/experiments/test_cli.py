@@ -1,3 +1,4 @@
+import contextlib
 import os
 import subprocess
 import sys
@@ -125,9 +126,8 @@ def test_interrupted(command):
 def test_a_missing_extra_is_named(command, capsys):
     command(raising(ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")))
     assert cli.main(["rates"]) == 2
-    assert (
-        "needs torch, which is not installed: pip install 'misgen[rl]'" in capsys.readouterr().err
-    )
+    error = capsys.readouterr().err
+    assert "needs torch, which is not installed: pip install '.[rl]' in a checkout" in error
     command(raising(ModuleNotFoundError("No module named 'misgen.x'", name="misgen.x")))
     with pytest.raises(ModuleNotFoundError):
         cli.main(["rates"])
@@ -209,6 +209,31 @@ def test_every_command_has_its_module(command):
 def test_wrong_flags_are_one_line_with_the_nearest(words, says, capsys):
     assert cli.main(words) == 2
     assert says in (error := capsys.readouterr().err) and error.count("\n") == 1
+
+
+ANSWERS = (
+    *("cells", "cells C4", "cells K1", "cells M6", "study list", "sql", "risk table", "risk audit"),
+    *(
+        "risk source",
+        "risk mesa",
+        "risk scenario --shift extreme",
+        "risk sensitivity --shift moderate",
+    ),
+    *("risk sensitivity --domain autonomous_agents", "risk gate --domain game_ai --max .2"),
+    *("power --assume alike --simulations 100", "power --assume spread --simulations 100"),
+    *(f"{name} --help" for group in cli.COMMANDS.values() for name in group if name != "train"),
+)
+
+
+@pytest.mark.parametrize("words", ANSWERS)
+def test_an_answer_fits_a_terminal(words, capsys, monkeypatch):
+    """In 80 columns; what `misgen train --help` lists is Hydra's."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with contextlib.suppress(SystemExit):  # of --help
+        assert cli.main(words.split()) == 0
+    said = capsys.readouterr()
+    lines = [*said.out.splitlines(), *said.err.splitlines()]
+    assert lines and [line for line in lines if len(line) > 80] == []
 
 
 @pytest.mark.parametrize(("own", "expected"), [(None, "1"), ("4", "4")])

@@ -122,7 +122,7 @@ def test_an_unknown_launcher_names_the_known_ones(results, capsys):
 @pytest.mark.parametrize("launcher", ["slurm", "ray"])
 def test_an_extra_that_is_not_installed_is_named(results, capsys, monkeypatch, launcher):
     monkeypatch.setattr("misgen.experiments.launchers.launcher.find_spec", lambda name: None)
-    assert f"pip install 'misgen[{launcher}]'" in refused(results, capsys, f"launcher={launcher}")
+    assert f"pip install '.[{launcher}]'" in refused(results, capsys, f"launcher={launcher}")
 
 
 def test_slurm_is_refused_where_there_is_none(results, capsys, no_slurm, extras_installed):

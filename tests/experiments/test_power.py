@@ -26,7 +26,7 @@ def test_agents_needed_by_a_measured_spread(
     file = tmp_path / "power.json"
     command = ["power", "--results", str(results), "--cell", "C2", "--against", "0.1", *QUICK]
     assert cli.main([*command, "--difference", "0.3", "--json", str(file)]) == 0
-    text = capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
     assert text.startswith(
         "C2 at variant 11, d=0.1 method=ppo setting=a1b2: 5 trained agents x 200"
     )

@@ -41,7 +41,7 @@ def test_the_table_compares_arms(
     results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
-    assert rates_of(results, []) == 0
+    assert rates_of(results, ["--full"]) == 0
     text = capsys.readouterr().out
     (line,) = [line for line in text.splitlines() if "d=0" in line and "competent" in line]
     assert "3 x 30" in line and line.count("1.000 [") == 5  # rates, and differences to d = 1
@@ -76,9 +76,9 @@ def test_other_studies_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixtur
         write_records(run / "episodes.parquet", columns, EVENTS)
         (run / "done.json").write_text("{}")
     rates_of(tmp_path, [])
-    assert "2 x 30" in capsys.readouterr().out
+    assert " 2/2 " in capsys.readouterr().out
     rates_of(tmp_path, ["--study", "it's"])
-    assert "1 x 30" in capsys.readouterr().out
+    assert " 1/1 " in capsys.readouterr().out
 
 
 def test_controls_belong_to_every_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +90,7 @@ def test_controls_belong_to_every_study(tmp_path: Path, capsys: pytest.CaptureFi
         write_records(tmp_path / run / "episodes.parquet", columns, EVENTS)
         (tmp_path / run / "done.json").write_text("{}")
     for study, arm in (("one", "d=0"), ("two", "d=1")):
-        rates_of(tmp_path, ["--study", study])
+        rates_of(tmp_path, ["--study", study, "--full"])
         controls = capsys.readouterr().out.partition("Controls on the same levels")[2]
         assert "random" in controls and arm in controls
     with pytest.raises(ValueError, match=r"they have one, two$"):
@@ -182,7 +182,7 @@ def test_arms_differ_by_a_setting(sweep: Path, capsys: pytest.CaptureFixture[str
     assert float(few["verdict_p_gm_p"]) == pytest.approx(2 / 70)
     assert float(few["broken_share"]) == pytest.approx(0.01)
     assert "warning: 1 agents stand in several arms" in err and "L50-d0-a3 = L50-d0.02-a3" in err
-    rates_of(sweep, ["--by", "num_levels", "--against", "500"])
+    rates_of(sweep, ["--by", "num_levels", "--against", "500", "--full"])
     text = capsys.readouterr().out
     assert "num_levels=50 d=0.02 " in text and "(" not in text.split("competent")[0]
 

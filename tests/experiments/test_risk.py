@@ -12,6 +12,7 @@ from tests.analysis.calibration.calibrated_folder import write_folder
 
 from misgen.analysis.priors import PriorSet, load_priors
 from misgen.analysis.risk.model import RiskModel
+from misgen.analysis.text import filled
 from misgen.analysis.words import DATA
 from misgen.experiments import cli, risk, risk_options
 
@@ -90,7 +91,8 @@ def test_data_state_their_condition_and_warnings(
     scenario = ["scenario", "--shift", "moderate", *data]
     for argv in (["table", *data, "--toy-rates"], gate, scenario):
         found = output(capsys, *argv)
-        assert f"note: {text}\n" in found and "note: moderate p_goal_fail: held\n" in found
+        assert filled(f"note: {text}", hanging=2) in found
+        assert "note: moderate p_goal_fail: held\n" in found
         assert "pseudo-agent" not in found
     assert text in json.loads(output(capsys, *scenario, "--json", "-"))["warnings"]
     assert "pseudo-agent" in output(capsys, *gate[:-1], "only")
@@ -197,14 +199,13 @@ def test_sensitivity(capsys: pytest.CaptureFixture[str]) -> None:
     assert "capability" in [row["name"] for row in rows[:2]]
     assert "capability" in output(capsys, *argv, "--by", "log_span")
     shares = json.loads(output(capsys, *argv, "--sobol", "--base", "64", "--json", "-"))
-    said = output(capsys, *argv)
+    said = " ".join(output(capsys, *argv).split())
     held = "spec at reference, diversity at narrow, method at reference"
     assert f"open, over the whole range: capability; held: {held}" in said
     argv = ["sensitivity", "--domain", "game_ai", "--period", "2028-2030", *FEW]
     argv += ["--intervention", "diverse_adversarial_training"]
-    assert "open, over the whole range: method; held: spec at the domain's own, " in output(
-        capsys, *argv
-    )
+    said = " ".join(output(capsys, *argv).split())
+    assert "open, over the whole range: method; held: spec at the domain's own, " in said
     (row,) = [row for row in shares if row["name"] == "capability"]
     assert row["total"] > row["first"] - 0.1 > 0
 

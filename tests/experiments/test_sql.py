@@ -9,6 +9,7 @@ from tests.analysis.conftest import EVENTS, episodes
 from misgen.analysis.blocks import read_blocks
 from misgen.analysis.compacted import compact
 from misgen.analysis.records import read_records, write_records
+from misgen.analysis.text import filled
 from misgen.experiments import cli
 from misgen.experiments.run_folder import write_json
 from misgen.experiments.views import SETTINGS, VIEWS, connect, named_columns
@@ -107,7 +108,7 @@ def test_every_column_has_its_words(results: Path, capsys: pytest.CaptureFixture
     for view, described in VIEWS.items():
         columns = connect(results).table(view).columns
         named = named_columns(view)
-        assert f"{view}: {described.row}" in text
+        assert filled(f"{view}: {described.row}", hanging=2) in text
         assert len({*named}) == len(named) and {*named} <= {*columns}
         assert SETTINGS in described.columns or len(named) == len(columns)
 

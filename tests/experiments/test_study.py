@@ -298,6 +298,8 @@ def test_a_wrong_word_is_one_message_and_nothing_starts(own, capsys, tmp_path, w
 def test_a_study_that_was_not_run_cannot_be_compared(own, capsys):
     assert cli.main(["compare", "diversity"]) == 2
     assert "run it: misgen study run diversity" in capsys.readouterr().err
+    assert cli.main(["compare", "diversty"]) == 2
+    assert "did you mean 'diversity'?" in capsys.readouterr().err
 
 
 def test_two_arms_that_are_one_are_refused(read):

@@ -85,15 +85,17 @@ def test_a_dry_run_says_what_it_would_cost(results, capsys):
     """By a default rate, by finished runs of the same kind, or not at all."""
     words = ["-m", "cell=M5", "agent.settings.total_steps=44_000_000", "hydra.launcher.n_jobs=2"]
     assert train(*words, "train_seed=range(9)", "--dry-run") == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "about 2.5 hours at a default rate, measured elsewhere (ppo 22,000 steps/s" in said
     done = train_folder(compose("train", ["cell=M5", "agent.settings.total_steps=44_000_000"]))
     run_once(done.path, done.config, lambda folder: None)
     write_json(done.path / "done.json", {"seconds": 300})
     assert train(*words, "train_seed=range(9)", "--dry-run") == 0
-    assert "about 20 minutes, as finished runs like these took" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "about 20 minutes, as finished runs like these took" in said
     assert train("-m", "cell=M5", "agent=cloning", "--dry-run") == 0
-    assert "time unknown: no training by cloning" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "time unknown: no training by cloning" in said
 
 
 OWN_CONFIG = """

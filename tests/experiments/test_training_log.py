@@ -86,5 +86,5 @@ def test_tensorboard_that_is_not_installed_is_said_before_training(tmp_path, mon
     monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path))
     monkeypatch.setattr(training_log.importlib.util, "find_spec", lambda name: None)
     assert main(["train", "cell=K3", "tensorboard=true"]) == 2
-    assert "pip install 'misgen[tensorboard]'" in capsys.readouterr().err
+    assert "pip install '.[tensorboard]'" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
