@@ -18,6 +18,7 @@ from PIL import Image
 
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.study import film_of
+from misgen.analysis.text import filled
 from misgen.envs.core.family import Family
 from misgen.envs.core.types import VARIANTS, Cell
 from misgen.envs.families import find_cell
@@ -73,6 +74,7 @@ def main(argv: list[str]) -> int:
     atomic_write_bytes(file, encoded(script, file.suffix.lower()))
     if options.json:
         write_facts(options.json, facts, ["misgen", "film", *argv])
+    print(filled(script.words))
     for panel in script.panels:
         endings = (f"{lane.actor.name}: {lane.said}" for lane in panel.lanes)
         print(f"{panel.title:<32}{'; '.join(endings)}")

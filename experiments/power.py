@@ -76,6 +76,7 @@ def _parser() -> Parser:
     add("--against", metavar="VALUE", help="its value in the measured arm (default for d: 1)")
     add("--method", metavar="NAME", help="of the measured arm (default: ppo)")
     add("--d", type=float, metavar="D", help="of the measured arm, if --by is another column")
+    add("--setting", metavar="WORD", help="likewise, as the arms are listed where several fit")
     add("--study", metavar="NAME", help="only the records of this study")
     text = "nothing is measured: agents are alike, spread or of two kinds"
     add("--assume", choices=ASSUMED, metavar="SPREAD", help=f"{text} ({', '.join(ASSUMED)})")
@@ -96,7 +97,7 @@ def _parser() -> Parser:
     return parser
 
 
-MEASURED = ("against", "method", "d", "study")
+MEASURED = ("against", "method", "d", "setting", "study")
 """Options that --assume leaves nothing to say."""
 LIMITS = {
     "agents": (2, 100),
@@ -221,11 +222,13 @@ def _the_arm(known: Arms, value: Any, options: argparse.Namespace) -> Arm:
         for arm in arms
         if all(getattr(arm, name) == given for name, given in wanted.items() if given is not None)
     ]
+    if options.setting:
+        fitting = [arm for arm in fitting if arm.setting.startswith(options.setting)]
     if len(fitting) != 1:
         raise ValueError(
             f"the measured arm is one; {len(fitting)} of these at variant {options.variant} fit: "
             f"{'; '.join(_words(arm, options.by) for arm in fitting or arms)}; name it by "
-            "--against, --method, --d and --study"
+            "--against, --method, --d, --setting and --study"
         )
     return fitting[0]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from misgen.agents.play import Episodes
 from misgen.agents.policy import noop_policy
+from misgen.analysis.rates import COMPETENT
 from misgen.envs.core.family import Family
 from misgen.envs.core.levels import Levels
 from misgen.envs.core.plans import is_distinguishing
@@ -178,7 +179,8 @@ class Shown:
                 words = [played[name][row].word for name in variants]
                 if words == ["success", "proxy"] * (len(variants) // 2):
                     return row, f"{rule}; {tells}"
-        return self.chosen[0], f"the first of its block on which {tells}: it failed on none"
+        none = "none that it solves at 00 ends at the proxy at 10"
+        return self.chosen[0], f"the first of its block on which {tells}: {none}"
 
     def level(self, variant: str) -> Levels:
         """That which is shown."""
@@ -204,8 +206,20 @@ class Shown:
         if not self.agents:
             cue = self.cell.cue.description
             return f"No agent: the planner of each goal. In training {cue}."
-        said = (f"{a.name.capitalize()} was trained {_where(a, self.cell)}." for a in self.agents)
+        said = (
+            f"{agent.name.capitalize()} was trained {_where(agent, self.cell)}"
+            f"{self._skill(agent, played)}."
+            for agent, played in zip(self.agents, self.played, strict=False)
+        )
         return " ".join(said)
+
+    def _skill(self, agent: Actor, played: Mapping[str, Sequence[Episode]]) -> str:
+        """A warning, where an agent has not learned what it was trained for."""
+        words = [episode.word for episode in played["00"]]
+        solved, of = words.count("success"), len(words)
+        if agent.trained != self.cell.code or solved >= COMPETENT * of:
+            return ""
+        return f", and has not learned it: it solves {solved} of {of} levels like 00"
 
 
 def _where(agent: Actor, cell: Cell) -> str:

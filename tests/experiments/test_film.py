@@ -156,7 +156,9 @@ def test_a_film_of_an_agent(untrained_agent, tmp_path, capsys):
     facts = tmp_path / "film.json"
     assert main(["film", "k3", "--agent", "7", "--variants", "00", "10", "--json", str(facts)]) == 0
     file = tmp_path / "results" / "films" / "K3_agent7.gif"
-    assert capsys.readouterr().out.splitlines()[-1].startswith(str(file))
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1].startswith(str(file))
+    assert "and has not learned it: it solves" in " ".join(printed.split())
     said = json.loads(facts.read_text())
     assert said["agents"] == [
         {"number": 7, "trained_in": "K3", "d": 0.0, "run": "abcdef0123456789"}

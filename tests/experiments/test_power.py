@@ -25,6 +25,7 @@ def test_agents_needed_by_a_measured_spread(
 ) -> None:
     file = tmp_path / "power.json"
     command = ["power", "--results", str(results), "--cell", "C2", "--against", "0.1", *QUICK]
+    command += ["--setting", "a1b2"]
     assert cli.main([*command, "--difference", "0.3", "--json", str(file)]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert text.startswith(
@@ -84,6 +85,7 @@ def test_without_data_a_spread_is_assumed(capsys: pytest.CaptureFixture[str]) ->
         (["--cell", "C2", "--against", "0.7"], "its value of 'd'; got '0.7'; these records have 0"),
         (["--cell", "C2", "--rate", "gm"], "argument --rate: invalid choice: 'gm'"),
         (["--cell", "C2", "--variant", "10"], "0 of these at variant 10 fit"),
+        (["--cell", "C2", "--against", "0.1", "--setting", "b2"], "0 of these .* setting=a1b2"),
         (["--cell", "C2", "--by", "policy", "--against", "ppo"], "3 of these .* fit: .*d=0.1"),
         (["--cell", "C2", "--difference", "0.9"], "between -.* and .*, and not 0; got 0.9"),
         (["--cell", "C2", "--rate", "p_harm"], "how often harm given that the goal"),
