@@ -35,10 +35,15 @@ _EXAMPLES = """for example:
 def main(argv: list[str]) -> int:
     """Exit code 0. Raises ValueError for a wrong query, or records that cannot be read."""
     options = _parser().parse_args(argv)
+    if len(options.query) > 1:
+        raise ValueError(
+            "a question is one word to the shell, so it stands in quotes; got several; write "
+            f'misgen sql "{" ".join(options.query)}"'
+        )
     if not options.query:
         print(_described(), end="")
         return 0
-    answer = _ask(results_root(), options.query)
+    answer = _ask(results_root(), options.query[0])
     if options.csv == "-":
         sys.stdout.writelines(_csv(answer))
     elif options.csv:
@@ -52,7 +57,7 @@ def main(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="misgen sql", description=__doc__, epilog=RESULTS_HELP)
     parser.add_argument(
-        "query", nargs="?", help='as "select kind, count(*) from runs group by all"'
+        "query", nargs="*", help='as "select kind, count(*) from runs group by all"'
     )
     text = f"write every row here; - prints them (default: a table of the first {SHOWN})"
     parser.add_argument("--csv", metavar="FILE", help=text)

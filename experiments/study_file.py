@@ -159,7 +159,7 @@ def load_study(name: str) -> Study:
     if name not in study_names():
         raise ValueError(
             f"there is no study {name!r}; {hint(name, study_names())} A study of your own is named "
-            "by its file, as mine.yaml"
+            "by its file, as own_study.yaml"
         )
     return read_study(FOLDER / f"{name}.yaml")
 

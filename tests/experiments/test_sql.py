@@ -208,3 +208,10 @@ def test_compacted_results_answer_alike(results: Path, capsys: pytest.CaptureFix
         assert answer(results, query, capsys) == before
     finally:
         file.unlink()
+
+
+def test_a_question_without_its_quotes_is_shown_with_them(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sql(results, "select", "kind", "from", "runs") == 2
+    assert capsys.readouterr().err.endswith('write misgen sql "select kind from runs"\n')
