@@ -158,6 +158,25 @@ def together(older: pa.Table, newer: pa.Table) -> pa.Table:
     return connection.sql(f"{kept} union all by name select * from newer").to_arrow_table()
 
 
+def with_arms_of(played: Records, other: Records) -> pa.Table:
+    """The counts of a folder, and those of other agents of its cells and settings, with their
+    controls: arms that the folder lacks. Of what both hold, the folder's own.
+
+    Raises:
+        ValueError: see `together`.
+    """
+    own, more = (counted(each).to_arrow_table() for each in (played, other))
+    cells, settings = "family, cell", "observation_mode, setting"
+    connection = connect()
+    connection.register("own", own)
+    connection.register("more", more)
+    fitting = connection.sql(
+        f"select * from more where ({cells}) in (select ({cells}) from own) and (role <> 'agent' "
+        f"or ({cells}, {settings}) in (select ({cells}, {settings}) from own where role = 'agent'))"
+    )
+    return together(fitting.to_arrow_table(), own)
+
+
 def _seen(counts: pa.Table) -> list[Seen]:
     columns = ", ".join(("family", "cell", *DECLARATIONS, "variant", "eval_fingerprint"))
     rows = query(counts, f"select {columns}, list(distinct run_id) from records group by all")

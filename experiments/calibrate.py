@@ -12,7 +12,7 @@ from misgen.analysis.calibration.handoff import read_calibration
 from misgen.analysis.calibration.measured import of_setting
 from misgen.analysis.calibration.tables import answer
 from misgen.analysis.calibration.write import write_calibration
-from misgen.analysis.counts import read_played
+from misgen.analysis.counts import read_played, with_arms_of
 from misgen.analysis.files import atomic_write_bytes
 from misgen.analysis.own_counts import TEMPLATE, read_own_counts
 from misgen.analysis.posterior import PHI
@@ -25,7 +25,7 @@ from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import provenance
 from misgen.experiments.risk_options import chosen_priors
 from misgen.experiments.run_folder import RESULTS_HELP, parse_flags, require_writable, results_root
-from misgen.experiments.settings_table import settings_of
+from misgen.experiments.settings_table import settings_rows, table_of
 
 CALIBRATED = ("phi", "power", "harm", "overflow", "draws", "seed")
 
@@ -42,11 +42,18 @@ def main(argv: list[str]) -> int:
         print(f"an example of counts: {options.counts_template}")
         return 0
     records: Records
+    if options.counts and options.others:
+        raise ValueError("--with adds agents to those of a results folder; leave out --counts")
     if options.counts:
         records, settings, named_cells = read_own_counts(options.counts), None, set[str]()
     else:
         root = results_root()
-        records, settings = read_played(root), settings_of(root)
+        records, rows = read_played(root), settings_rows(root)
+        for folder in options.others:
+            records = with_arms_of(records, read_played(folder))
+            known = {row["run_id"] for row in rows}
+            rows += [row for row in settings_rows(folder) if row["run_id"] not in known]
+        settings = table_of(rows)
         named_cells = {*read_study_folder(root).cells} if (root / STUDY).is_file() else set()
     if options.setting:
         records = of_setting(records, options.setting, settings)
@@ -89,6 +96,11 @@ def _parser() -> Parser:
     add("--counts-template", type=Path, metavar="FILE", help="write an example of such a file")
     text = "only agents trained so, where a cell has agents of several kinds: total_steps=1000000"
     add("--setting", metavar="NAME=VALUE", help=text)
+    text = (
+        "also the agents there that were trained in these cells and settings, as clones or at "
+        "other d and q"
+    )
+    add("--with", dest="others", nargs="+", type=Path, default=[], metavar="FOLDER", help=text)
     text = "folder to write (default: calibration)"
     add("-o", "--output", type=Path, default=Path("calibration"), metavar="DIR", help=text)
     text = f"{', '.join(PRIOR_SETS)}, or a YAML file that replaces figures"

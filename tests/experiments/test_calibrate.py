@@ -266,3 +266,28 @@ def test_a_file_for_a_folder(
     (tmp_path / "file").write_text("")
     line = refused(capsys, demo, "-o", tmp_path / "file")
     assert repr(str(tmp_path / "file")) in line and "name another folder" in line
+
+
+def test_arms_of_another_study_are_added(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of the same cells and settings; what both hold counts once."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    write_study(one, cells=DEMO, agents=4)
+    write_study(other / "q", cells=DEMO[:1], agents=4, truth={0.1: (0.9, 0.8, 0.5)}, q=0.5)
+    write_study(other / "gru", cells=DEMO[1:], agents=4, truth={0.1: (1, 1, 1)}, setting="ffff")
+    shutil.copytree(one / "coinrun-C2-d0", other / "again")
+    out = tmp_path / "out"
+    words = ["calibrate", "--results", str(one), "-o", str(out), "--draws", "400", "--no-report"]
+    assert cli.main(words) == 0
+    alone = read_calibration(out).summary
+    assert "spec" in alone.modifier_report.not_identified
+    assert cli.main([*words, "--with", str(other)]) == 0
+    both = read_calibration(out).summary
+    assert "spec" not in both.modifier_report.not_identified
+    ratios = [r for r in both.modifier_report.ratios if (r.modifier, r.scope) == ("spec", "cell")]
+    assert [ratio.cells for ratio in ratios] == [(("coinrun", "C2"),)]
+    assert both.types == alone.types, "the reference arm has no more agents than before"
+    capsys.readouterr()
+    assert refused(capsys, one, "--with", tmp_path / "nowhere").count("nowhere") == 1
+    assert "--counts" in refused(capsys, one, "--with", other, "--counts", "x.csv")
