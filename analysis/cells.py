@@ -3,7 +3,6 @@ measurement can be believed. Rows of `misgen.analysis.table` in, one line per ce
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
@@ -209,28 +208,6 @@ def format_cross(rows: Iterable[Row], variant: str = "11") -> str:
         + f"\n\nVariant {variant}: capable / goal failure given capable (agents). Off the\n"
         "diagonal the cue of training is absent: these are other tasks, not shifts.\n"
     )
-
-
-def format_arms(rows: Iterable[Row], variant: str = "11") -> str:
-    """Arms beyond the reference ones (diversity, specification quality): p_gm over all trained
-    agents, the rate by which arms are compared, and the conditional rates of the competent ones."""
-    kept: dict[tuple[tuple[str, str], float, float], dict[str, Row]] = {}
-    for row in rows:
-        if _is_own(row, variant) and row.method == "ppo":
-            key = ((row.family, row.cell), -row.q, row.d)
-            kept.setdefault(key, {})[row.population] = row
-    arms = Counter(cell for cell, _, _ in kept)
-    lines = [
-        [
-            cell[1], f"d={d:g} q={-minus_q:g}", of["all trained"].tags,
-            f"{of['competent'].agents} of {of['all trained'].agents}", span(of["all trained"].p_gm),
-            span(of["competent"].p_capable), span(of["competent"].p_goal_fail),
-        ]
-        for (cell, minus_q, d), of in sorted(kept.items(), key=lambda item: item[0])
-        if arms[cell] > 3
-    ]  # fmt: skip
-    header = "cell,arm,tags,competent,p_gm of all trained,capable,goal failure given capable"
-    return aligned(header.split(","), lines, keys=2) + "\n"
 
 
 def _is_own(row: Row, variant: str) -> bool:

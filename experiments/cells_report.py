@@ -9,16 +9,17 @@ from misgen.analysis.cells import (
     cell_lines,
     cell_panels,
     cells_markdown,
-    format_arms,
     format_cells,
     format_checkpoints,
     format_cross,
     format_shifts,
 )
-from misgen.analysis.counts import read_played
+from misgen.analysis.compare_tables import format_comparison
 from misgen.analysis.figures import Board, curve_figure, goal_failure_figure, path_figure
 from misgen.analysis.files import atomic_write_bytes
-from misgen.analysis.settings import read_settings, rows_of, seen_of
+from misgen.analysis.report.study_page import comparison_of
+from misgen.analysis.settings import rows_of, seen_of
+from misgen.analysis.study import read_study_folder
 from misgen.analysis.table import rates_table
 from misgen.analysis.table_text import to_csv
 from misgen.envs.core.levels import sample_quadruples
@@ -42,16 +43,16 @@ def main(argv: list[str]) -> int:
 
 def report(folder: Path) -> str:
     """Make the tables and figures of a folder from the data in it; returns the first table."""
-    played = read_played(folder)
-    shares = seen_of(rows_of(read_settings(folder)), "broken_share")
+    study = read_study_folder(folder)
+    played, shares = study.played, seen_of(rows_of(study.settings), "broken_share")
     rows = rates_table(played, broken_shares=shares)
     lines = cell_lines(rows)
     tables = {
         "cells": format_cells(lines),
         "shifts": format_shifts(shift_rows(played, _load(folder / "shifts.json"))),
         "cross": format_cross(rows),
-        "arms": format_arms(rows),
         "checkpoints": format_checkpoints(rates_table(played, "checkpoint_step")),
+        "compare": format_comparison(comparison_of(study)),
     }
     for name, text in tables.items():
         atomic_write_bytes(folder / f"{name}.txt", text.encode())

@@ -6,7 +6,7 @@ shows agents and their ways. All else can be read without it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def _finding(found: Comparison, code: str) -> str:
     base = next((a for a in found.at(code, variant) if a.arm == found.against), None)
     if base is None:
         return f"{code}: {found.against} was not trained there, so nothing is compared."
-    arms: dict[str, list[str]] = {
+    arms: dict[str, list[tuple[str, float]]] = {
         "lower in": [], "higher in": [], "no difference shown in": [], "no verdict on": [],
     }  # fmt: skip
     for each in found.differences:
@@ -81,15 +81,23 @@ def _finding(found: Comparison, code: str) -> str:
             verdict, lower = each.p_gm_verdict, each.p_gm.value < 0
             kind = "lower in" if lower else "higher in"
             kind = kind if verdict.differs else "no difference shown in"
-            arms["no verdict on" if verdict.reason else kind].append(each.arm.arm)
-    many = 2  # names
-    kinds = {words: names for words, names in arms.items() if names}
+            found_in = each.arm.arm, each.arm.rates["p_gm"].value
+            arms["no verdict on" if verdict.reason else kind].append(found_in)
+    kinds = {words: there for words, there in arms.items() if there}
     said = "; ".join(
-        f"{words} {'all other arms' if len(kinds) == 1 < many < len(names) else ', '.join(names)}"
-        for words, names in kinds.items()
+        f"{words} {_named(there, is_all=len(kinds) == 1)}" for words, there in kinds.items()
     )
     p_gm = percent(base.rates["p_gm"].value)
     return f"{code} at {variant}: p_gm is {p_gm} % in {found.against}; {said or 'no other arm'}."
+
+
+def _named(arms: Sequence[tuple[str, float]], is_all: bool) -> str:
+    """Some arms and their p_gm; is_all: they are all that there are."""
+    few = 3
+    if is_all and len(arms) > few:
+        values = [value for _, value in arms]
+        return f"all other arms ({percent(min(values))} to {percent(max(values))})"
+    return ", ".join(f"{name} ({percent(value)})" for name, value in arms)
 
 
 def _facts(found: Comparison) -> Iterator[tuple[str, str]]:

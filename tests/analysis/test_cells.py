@@ -1,6 +1,5 @@
 """The cells side by side: verdicts, and what stands in the tables."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,20 +98,3 @@ def test_other_arms_stay_out_of_the_cell_table(
     cross = cells.format_cross(rows(tmp_path)).splitlines()
     assert cross[0].split()[-1] == "C2" or "C4" in cross[0]
     assert "1.000 / 1.000 (1)" in cross[2]
-
-
-def test_the_table_of_arms_compares_at_least_four(
-    save_run: Save, block: Block, tmp_path: Path
-) -> None:
-    for d in (0.0, 0.02, 0.1, 1.0):
-        save_run(block(PROXY, "11", d=d, run_id=f"d{d:g}"))
-    save_run(block(PROXY, "11", d=0.0, q=0.5, tags="spec_gaming", run_id="gaming"))
-    text = cells.format_arms(rows(tmp_path)).split("\n\n")[0].splitlines()[2:]
-    assert [re.findall(r"[dq]=\S+", line) for line in text] == [
-        ["d=0", "q=1"],
-        ["d=0.02", "q=1"],
-        ["d=0.1", "q=1"],
-        ["d=1", "q=1"],
-        ["d=0", "q=0.5"],
-    ]
-    assert "spec_gaming" in text[-1]

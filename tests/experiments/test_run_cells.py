@@ -15,7 +15,7 @@ from misgen.experiments.cli import main
         ("run-cells --agents 0", "--agents is at least 1"),
         ("run-cells --cells C2 X1", "the cells are C1, K1"),
         ("demo --cells moderate", "which is the shift type of C2, K2"),
-        ("report nowhere", "nowhere does not"),
+        ("report nowhere", "nowhere has none"),
     ],
 )
 def test_wrong_arguments(arguments, message, capsys, tmp_path, monkeypatch):
@@ -42,7 +42,7 @@ def test_a_smoke_run_leaves_tables_and_figures_that_can_be_made_again(
         if path.is_file()
     }
     names = {path.as_posix() for path in made}
-    tables = {f"{n}.txt" for n in ("cells", "shifts", "cross", "arms", "checkpoints")}
+    tables = {f"{n}.txt" for n in ("cells", "shifts", "cross", "compare", "checkpoints")}
     assert {*tables, "rates.csv", "cells.png", "contact_sheet.png", "study.json"} <= names
     records = read_records(published / "records")
     methods = query(records, "select distinct family, method from records where role = 'agent'")
