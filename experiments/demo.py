@@ -200,7 +200,7 @@ def summary(rows: Sequence[Row], measured: Measured) -> dict[str, Any]:
         "smoke_run": measured.plan.quick,
         "rows": [_plain(vars(row)) for row in rows],
         "runs": [job.folder.name for job in measured.evaluations],
-        "provenance": provenance(),
+        "provenance": {**provenance(), "command": measured.plan.command},
     }
 
 

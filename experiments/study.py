@@ -6,6 +6,7 @@ what is missing.
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,13 +42,14 @@ from misgen.experiments.train import CHECKPOINT, train_folder, train_jobs
 @dataclass(frozen=True)
 class Plan:
     """A study as it is asked for. agents: in each arm. published: a folder of the same study, whose
-    agents are not trained again."""
+    agents are not trained again. command: that asks for it."""
 
     study: Study
     cells: Sequence[str]
     agents: int
     quick: bool = False
     published: Path | None = None
+    command: str = ""
 
     @property
     def name(self) -> str:
@@ -163,7 +165,8 @@ def command(
     few = study.quick.cells if options.quick else ()
     asked = options.cells or few or study.cells or built_in_codes()
     cells = [*dict.fromkeys(find_cell(code)[1].code for code in asked)]
-    plan = Plan(study, cells, options.agents, options.quick, options.publish)
+    asked_by = " ".join([prog, *map(shlex.quote, argv)])
+    plan = Plan(study, cells, options.agents, options.quick, options.publish, asked_by)
     with results_in(str(results_root() / QUICK) if plan.quick else None):
         require_writable(results_root())
         import_early("misgen.agents.checkpoint", "misgen.agents.cloning")

@@ -91,7 +91,7 @@ def collect(measured: Measured) -> Path:
         "against": study.analysis.against,
         "along": study.analysis.along,
         "smoke_run": measured.plan.quick,
-        "provenance": provenance(),
+        "provenance": {**provenance(), "command": measured.plan.command},
     })  # fmt: skip
     return folder
 

@@ -112,6 +112,8 @@ def _facts(found: Comparison) -> Iterator[tuple[str, str]]:
         if name in study.overrides and name in {arm for _, arm in here}:
             yield f"arm {name}", " ".join(study.overrides[name]) or "the defaults"
     said = study.provenance
+    if said.get("command"):
+        yield "command", said["command"]
     commit = said.get("git_commit")
     if commit:
         yield "commit", commit + (" with changes" if said.get("git_dirty") else "")

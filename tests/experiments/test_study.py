@@ -239,6 +239,8 @@ def test_a_study_of_ones_own_runs_is_followed_and_is_compared(own, capsys, tmp_p
     left = {file.name for file in folder.iterdir()}
     assert {"study.json", "compare.txt", "compare.csv", "page.html"} <= left
     assert (folder / "compare.txt").read_text() in said
+    made_by = json.loads((folder / "study.json").read_text())["provenance"]
+    assert made_by["command"] == f"misgen study run {own} --quick"
 
     smoke = ["--results", "results/quick"]
     assert not (tmp_path / "results" / "runs").exists(), "its agents have the numbers of full ones"
