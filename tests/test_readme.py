@@ -46,6 +46,11 @@ def test_every_page_is_a_page():
         assert text_of(page).startswith("# "), page
 
 
+def test_the_table_of_the_cells_is_the_published_one():
+    _, table, _ = re.split(r"<!-- /?cells -->\n", text_of("README.md"))
+    assert table == (PUBLISHED / "cells" / "cells.md").read_text(encoding="utf-8")
+
+
 def test_the_published_records_are_small():
     """Under 20 MB, with every table and figure made from them."""
     files = [path for path in (PUBLISHED / "cells").rglob("*") if path.is_file()]
@@ -67,7 +72,8 @@ def test_every_command_it_names_exists(page):
 
 
 def test_published_results_say_where_they_come_from():
-    files = [PUBLISHED / f"{name}/summary.json" for name in ("demo", "cells", "calibration")]
+    files = [PUBLISHED / f"{name}/summary.json" for name in ("demo", "calibration")]
+    files += [*PUBLISHED.glob("*/study.json")]
     files += [file for name in ("power", "films") for file in (PUBLISHED / name).glob("*.json")]
     for file in [*files, PUBLISHED / "trust/trust.json"]:
         summary = file.read_text()
