@@ -206,7 +206,7 @@ def format_cross(rows: Iterable[Row], variant: str = "11") -> str:
     return (
         aligned(["trained in", *(code for _, code in cells)], lines)
         + f"\n\nVariant {variant}: capable / goal failure given capable (agents). Off the\n"
-        "diagonal the cue of training is absent: these are other tasks, not shifts.\n"
+        "diagonal agents do another cell's task, which is no shift; M1 to M5 share a cue.\n"
     )
 
 
@@ -250,7 +250,7 @@ def format_shifts(rows: Iterable[Mapping[str, Any]]) -> str:
         "cell,variant,classifier AUC,levels and observations,length ratio,return drop of d=1,agents"
     )
     return (
-        aligned(header.split(","), lines)
+        aligned(header.split(","), lines, keys=2)
         + "\n\nAUC: logistic regression on observations along the intended planner's way,\n"
         "against variant 00, mean and deviation over folds split by level; length: of\n"
         "that way, over 00's; return drop: mean return of the control agents at 00 minus\n"

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison, Difference
 from misgen.analysis.intervals import Estimate
+from misgen.analysis.rates import count_range
 from misgen.analysis.tables import Table, Value
 from misgen.analysis.text import as_csv, filled, number
 from misgen.analysis.verdicts import Verdict
@@ -57,7 +58,7 @@ def arms_table(found: Comparison, cell: str, variant: str) -> Table:
         ]
         for arm in arms
     ]  # fmt: skip
-    levels = ", ".join(sorted({arm.trained.levels_each for arm in arms}))
+    levels = count_range(n for arm in arms for n in arm.trained.n)
     quoted = QUOTED[found.is_identified(cell, variant)]
     title = f"{cell} at {variant}, {levels} levels an agent; {quoted}"
     header = ["arm", "comp.", "own", "int/prox/no", "goal fails", "gm"]

@@ -92,7 +92,8 @@ def seen_of(rows: Iterable[Mapping[str, Any]], column: str) -> Mapping[str, floa
 
 def same_agents(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
     """Groups of runs whose agents have equal weights: one agent, though it stands in several arms.
-    So it is where a small set of levels holds no broken one. None where weights are not told, as
+    So it is where a small set of levels holds no broken one, and without the cue in cells that
+    differ in it alone (M1 to M5). None where weights are not told, as
     in settings that were published up to 0.3."""
     groups: dict[str, list[str]] = {}
     for row in rows:

@@ -35,6 +35,7 @@ class StudyFolder:
     """arms: in the study's order. against, along: see `misgen.experiments.study_file.Analysis`.
     overrides: arm -> how its agents are trained, in words of `misgen train`. cells: code -> what it
     declares, by name ("intended goal", "proxy", ...). Folders of earlier versions lack these two.
+    earlier_parts: provenance of what was published before the last part of it.
 
     played: counts (or episodes, see `read_played`) of all agents and their controls. settings: one
     row per evaluated agent, with the column `arm`; see `misgen.analysis.settings`.
@@ -52,6 +53,7 @@ class StudyFolder:
     settings: pa.Table
     overrides: Mapping[str, Sequence[str]]
     cells: Mapping[str, Mapping[str, str]]
+    earlier_parts: Sequence[Mapping[str, Any]] = ()
 
     @property
     def arm_of_run(self) -> dict[str, str]:
@@ -128,4 +130,5 @@ def read_study_folder(path: Path) -> StudyFolder:
         settings=settings,
         overrides=said.get("overrides", {}),
         cells=said.get("cells", {}),
+        earlier_parts=said.get("earlier_parts", ()),
     )

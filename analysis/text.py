@@ -19,9 +19,11 @@ WIDTH = 80
 
 
 def number(value: float) -> str:
-    """`.250`, `1.000`, `-.012`, and `-` for NaN."""
+    """`.250`, `1.000`, `-.012`, `61,761`, and `-` for NaN."""
     if math.isnan(value):
         return "-"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
     text = f"{value:.3f}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 

@@ -14,6 +14,7 @@ from misgen.analysis.records import Records, query
 from misgen.analysis.settings import by_setting, means, same_agents, seen_of
 from misgen.analysis.table import rates_table
 from misgen.analysis.table_text import format_headline, format_table, to_csv
+from misgen.analysis.text import filled
 from misgen.experiments.cli import Parser
 from misgen.experiments.run_folder import RESULTS_HELP, parse_flags, results_root
 from misgen.experiments.settings_table import settings_rows, table_of
@@ -32,12 +33,11 @@ def main(argv: list[str]) -> int:
     shares = seen_of(settings, "broken_share")
     rows = rates_table(records, by, against, broken_shares=shares)
     if twins:
-        listed = "; ".join(" = ".join(runs) for runs in twins[:3]) + "; ..." * (len(twins) > 3)
-        print(
-            f"warning: {len(twins)} agents stand in several arms, bit by bit (runs {listed}), as "
-            "where a small set of levels holds no broken one",
-            file=sys.stderr,
+        said = (
+            f"warning: {len(twins)} agents stand in several arms or cells, bit by bit, because "
+            f"these train on the same levels; the first: runs {' = '.join(twins[0])}"
         )
+        print(filled(said, hanging=2), file=sys.stderr)
     if options.csv != "-":
         show = format_table if options.full else format_headline
         print(show(rows, shutil.get_terminal_size().columns), end="")

@@ -6,7 +6,7 @@ shows agents and their ways. All else can be read without it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,15 @@ def _finding(found: Comparison, code: str) -> str:
         f"{words} {_named(there, is_all=len(kinds) == 1)}" for words, there in kinds.items()
     )
     p_gm = percent(base.rates["p_gm"].value)
-    return f"{code} at {variant}: p_gm is {p_gm} % in {found.against}; {said or 'no other arm'}."
+    where = f"{code} at {variant}"
+    if found.is_identified(code, variant) is False:
+        where += " (not identified: only differences count)"
+    return f"{where}: p_gm is {p_gm} % in {found.against}; {said or 'no other arm'}."
+
+
+def _commit(made_by: Mapping[str, Any]) -> str:
+    commit = str(made_by.get("git_commit") or "")
+    return commit + " with changes" * bool(commit and made_by.get("git_dirty"))
 
 
 def _named(arms: Sequence[tuple[str, float]], is_all: bool) -> str:
@@ -114,9 +122,8 @@ def _facts(found: Comparison) -> Iterator[tuple[str, str]]:
     said = study.provenance
     if said.get("command"):
         yield "command", said["command"]
-    commit = said.get("git_commit")
-    if commit:
-        yield "commit", commit + (" with changes" if said.get("git_dirty") else "")
+    commits = dict.fromkeys(map(_commit, [*study.earlier_parts, said]))
+    yield "commit", "; ".join(filter(None, commits)) or "not known"
     if versions := said.get("versions"):
         names = ("misgen", "python", "torch", "numpy")
         yield "versions", ", ".join(f"{n} {versions[n]}" for n in names if versions.get(n))

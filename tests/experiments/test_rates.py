@@ -181,7 +181,8 @@ def test_arms_differ_by_a_setting(sweep: Path, capsys: pytest.CaptureFixture[str
     assert (few["difference_p_gm"], few["noisy_intended_capable"]) == ("1.0", "1.0")
     assert float(few["verdict_p_gm_p"]) == pytest.approx(2 / 70)
     assert float(few["broken_share"]) == pytest.approx(0.01)
-    assert "warning: 1 agents stand in several arms" in err and "L50-d0-a3 = L50-d0.02-a3" in err
+    said = " ".join(err.split())
+    assert "warning: 1 agents stand in several arms" in said and "L50-d0-a3 = L50-d0.02-a3" in said
     rates_of(sweep, ["--by", "num_levels", "--against", "500", "--full"])
     text = capsys.readouterr().out
     assert "num_levels=50 d=0.02 " in text and "(" not in text.split("competent")[0]

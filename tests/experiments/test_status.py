@@ -76,7 +76,7 @@ def test_arms_in_words():
 
 def test_studies_are_listed_with_their_questions(capsys):
     assert cli.main(["study", "list"]) == 0
-    listed = capsys.readouterr().out.splitlines()
+    listed = capsys.readouterr().out.replace("\n  ", " ").splitlines()
     names = [line.partition(":")[0] for line in listed]
     assert names == [
         "cells", "demo", "diversity", "modifiers", "neither", "network", "num_levels",
