@@ -153,7 +153,7 @@ def free_bytes(device: str) -> int:
 
 def agent_bytes(architecture: Architecture, settings: PPOSettings, device: Device) -> int:
     """What training one more agent takes, by counting what is kept: an estimate from above."""
-    num_steps = settings.num_envs * settings.num_steps
+    num_steps = settings.rollout_steps
     weights, units = _sizes(architecture)
     a_pass = 2 if device.is_bf16 else 4
     learned = weights * (4 * 4 + (a_pass if device.is_bf16 else 0))  # Adam's, the gradient

@@ -93,7 +93,7 @@ class Population:
         self.adam = Adam(self.stack.parameters, on_cpu=not device.is_captured)
         self.rngs = [np.random.default_rng(seed) for seed in train_seeds]
         self.own_rngs = [np.random.default_rng([seed, OWN_STREAM]) for seed in train_seeds]
-        self.size = self.shared.num_envs * self.shared.num_steps
+        self.size = self.shared.rollout_steps
         self.collector = Collector(
             envs, self.stack, settings, device, num_threads, self.interventions, self.own_rngs
         )

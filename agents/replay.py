@@ -180,7 +180,7 @@ class Replay:
     def _require_steps(self, settings: PPOSettings) -> None:
         """ValueError where the training ends before anything is replayed."""
         before = -(-max(self.env.num_envs, self.asked.buffer_size // 2) // self.env.num_envs)
-        round_steps = self.rollouts * settings.num_envs * settings.num_steps
+        round_steps = self.rollouts * settings.rollout_steps
         if settings.total_steps <= before * round_steps:
             raise ValueError(
                 f"replay begins after {before} rounds of {round_steps:,} steps; got total_steps="

@@ -71,7 +71,7 @@ class PPOSettings:
 
     def __post_init__(self) -> None:
         _check_ranges(self)
-        rollout = self.num_envs * self.num_steps
+        rollout = self.rollout_steps
         unit = self.num_steps if self.gru_dim else 1  # what remembers learns from whole rollouts
         if rollout % self.batch_size or self.batch_size % unit:
             smaller = range(min(rollout, self.batch_size) // unit * unit, 0, -unit)
@@ -84,10 +84,14 @@ class PPOSettings:
             )
 
     @property
+    def rollout_steps(self) -> int:
+        """Environment steps of a rollout."""
+        return self.num_envs * self.num_steps
+
+    @property
     def whole_steps(self) -> int:
         """Environment steps of the training: `total_steps`, rounded up to whole rollouts."""
-        rollout = self.num_envs * self.num_steps
-        return -(-self.total_steps // rollout) * rollout
+        return -(-self.total_steps // self.rollout_steps) * self.rollout_steps
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,10 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import pyarrow as pa
 
 from misgen.analysis.calibration.calibrate import calibrate
 from misgen.analysis.calibration.draws import HARM, KAPPAS, PHIS
@@ -41,20 +44,16 @@ def main(argv: list[str]) -> int:
         atomic_write_bytes(options.counts_template, TEMPLATE.encode())
         print(f"an example of counts: {options.counts_template}")
         return 0
-    records: Records
     if options.counts and options.others:
         raise ValueError("--with adds agents to those of a results folder; leave out --counts")
+    root, named_cells = results_root(), set[str]()
+    records: Records
     if options.counts:
-        records, settings, named_cells = read_own_counts(options.counts), None, set[str]()
+        records, settings = read_own_counts(options.counts), None
     else:
-        root = results_root()
-        records, rows = read_played(root), settings_rows(root)
-        for folder in options.others:
-            records = with_arms_of(records, read_played(folder))
-            known = {row["run_id"] for row in rows}
-            rows += [row for row in settings_rows(folder) if row["run_id"] not in known]
-        settings = table_of(rows)
-        named_cells = {*read_study_folder(root).cells} if (root / STUDY).is_file() else set()
+        records, settings = _read(root, options.others)
+        if (root / STUDY).is_file():
+            named_cells = {*read_study_folder(root).cells}
     if options.setting:
         records = of_setting(records, options.setting, settings)
     folder = require_writable(options.output, "--output")
@@ -79,6 +78,17 @@ def main(argv: list[str]) -> int:
 
         print(f"page: {write_report(folder, priors)}")
     return 0
+
+
+def _read(root: Path, others: Sequence[Path]) -> tuple[Records, pa.Table | None]:
+    """The counts of a folder with the arms that it lacks of other ones, and their settings."""
+    records: Records = read_played(root)
+    rows = settings_rows(root)
+    for folder in others:
+        records = with_arms_of(records, read_played(folder))
+        known = {row["run_id"] for row in rows}
+        rows += [row for row in settings_rows(folder) if row["run_id"] not in known]
+    return records, table_of(rows)
 
 
 def _parser() -> Parser:

@@ -127,8 +127,8 @@ def _rounded(config: TrainConfig) -> str:
         return ""
     own = config.agent.settings
     is_longer = own.whole_steps > 1.1 * own.total_steps
-    rollout = own.num_envs * own.num_steps
-    return f" ({own.whole_steps:,} steps: whole rollouts of {rollout:,})" if is_longer else ""
+    said = f" ({own.whole_steps:,} steps: whole rollouts of {own.rollout_steps:,})"
+    return said if is_longer else ""
 
 
 def warm(argument: Mapping[str, Any]) -> None:
