@@ -64,6 +64,8 @@ def domain_chart(pairs: Sequence[Sequence[DomainRow]], names: Sequence[str]) -> 
     alt = "p_harmful_gm in percent by domain and period. " + "; ".join(map(_domain_words, pairs))
     drawn = [Group(title, lines) for title, lines in groups.items()]
     caption = "Medians and central 90 %. Shaded: the range that the source prints, where it does."
+    if any(row.clipped_share > 0.5 for pair in pairs for row in pair):
+        caption += " Growth ends where P(goal fails) is 1: at P(capable) x P(harm | fails) of each."
     return Chart(
         "Five domains in four periods", interval_chart("domains", drawn, scale, alt), caption
     )

@@ -15,7 +15,7 @@ from misgen.analysis.priors.types import FACTORS, Intervention, PriorSet
 from misgen.analysis.rates import FloatArray
 from misgen.analysis.risk.formula import Input
 from misgen.analysis.risk.model import RiskModel
-from misgen.analysis.words import MODIFIERS
+from misgen.analysis.words import MODIFIERS, RATE_NAMES
 
 STEPS = 65_535
 
@@ -75,18 +75,25 @@ def _choices(priors: PriorSet) -> dict[str, Any]:
             for name, one in priors.periods.items()
         },
         "interventions": {
-            name: {"label": f"{_words(name)} ({_takes(one)})", "excludes": one.excludes}
+            name: {
+                "label": _words(name),
+                "about": _about(one),
+                "excludes": one.excludes,
+                "has_number": one.reduction is not None,
+            }
             for name, one in priors.interventions.items()
         },
     }
 
 
-def _takes(intervention: Intervention) -> str:
-    """What the source says that it takes from the factor it acts on."""
+def _about(intervention: Intervention) -> str:
+    """What the source says that it takes, and the choice that is the same lever."""
     if intervention.reduction is None:
         return "no number"
     low, high = intervention.reduction.range
-    return f"takes {100 * low:.0f} to {100 * high:.0f} %"
+    text = f"{100 * low:.0f} to {100 * high:.0f} % off {RATE_NAMES[intervention.target]}"
+    lever = intervention.excludes
+    return text if lever is None else f"{text}; same lever as {MODIFIERS[lever]}"
 
 
 def _words(name: str) -> str:

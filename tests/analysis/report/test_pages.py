@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def test_equal_folders_give_equal_bytes(folder: Path, tmp_path: Path) -> None:
 def test_no_page_asks_for_another_file(folder: Path, full: tuple[Reader, Reader]) -> None:
     written = {path.name for path in folder.iterdir()} | {"calibration.txt"}
     made = {f"{name}.csv" for name in tables_of(read_calibration(folder).summary)}
+    made |= {f"lab.html#{h2['id']}" for h2 in full[1].of("h2")}
     for page in full:
         assert not {"iframe", "object", "img"} & {tag for tag, _ in page.tags}
         assert all("src" not in attributes for _, attributes in page.tags)
@@ -111,16 +113,44 @@ def test_three_sentences_answer(full: tuple[Reader, Reader]) -> None:
     tested = sections["What could the agents test?"]
     assert "30 of them in 6 cells of 2 games, for shift type 2, 3 and 4," in tested
     assert "Where it was never broken they pursue it in" in tested
-    assert "in a tenth of the levels, the source's neutral diversity." in tested
+    assert "in a tenth of the levels (for the source neither narrow nor diverse" in tested
     assert "The source's numbers stay for type 1." in tested
     agree = sections["Do they agree?"]
-    assert "Not for type 4: the agents pursue the wrong goal less often than" in agree
-    assert "the source says, and outweigh it. Type 4 rests on one cell, C4." in agree
-    assert "A cell left out is predicted best by both together" in agree
+    assert "Type 4: no, the agents pursue the wrong goal less often than the source says." in agree
     assert "Type 2 and 3: the agents do not contradict the source." in agree
-    assert "2 of 16 are in conflict (C4 P(capable), C4 P(goal fails))" in agree
-    assert "chance alone would give 0.7." in agree
     assert "Carried over to Autonomous Agents, an assumption" in agree
+
+
+def test_what_the_readings_rest_on_is_folded(full: tuple[Reader, Reader]) -> None:
+    why = full[0].sections["By kind of shift"]
+    assert re.search(r"Type 4: in C4 alone \d\.\d %, the source 33\.8 \[", why)
+    assert "numbers where these are worth 10 observations. Furthest apart: C4 P(" in why
+    assert "Of 16 single factors of 8 cells 2 are in conflict (C4 P(capable), C4 P(goal" in why
+    assert "chance alone would give 0.7." in why
+    assert "A cell left out is predicted best by both together" in why
+
+
+def test_a_reading_is_open_where_the_weight_of_the_source_decides(folder: Path) -> None:
+    file = read_calibration(folder)
+    sweep = [
+        replace(row, value=5.0, wide_weight=0.3) if (row.what, row.value) == ("kappa", 2.0) else row
+        for row in file.summary.sweep
+    ]
+    weighed = replace(file, summary=file.summary.model_copy(update={"sweep": tuple(sweep)}))
+    page = answer_of(weighed, models_of(file))
+    assert "Type 4: open, the agents pursue the wrong goal less often" in page["sentences"][2][1]
+    assert "worth 10 observations, not 5." in page["why"][0]
+    assert [row[-1] for row in page["rates"].rows] == ["-", "yes", "yes", "open"]
+
+
+def test_what_the_source_allows_stands_beside_what_its_product_exceeds(
+    full: tuple[Reader, Reader],
+) -> None:
+    """(.55 x .721 + .45 x .821) / 2 = .383 for the types of autonomous agents."""
+    assert (
+        "where its own P(capable) x P(harm | fails) is 38.3 %."
+        in full[0].sections["What does the model say?"]
+    )
 
 
 def test_a_page_says_what_it_does_not_show_and_what_its_words_mean(
@@ -144,7 +174,7 @@ def test_every_kind_of_shift_has_source_agents_and_both(full: tuple[Reader, Read
     text = full[0].sections["By kind of shift"]
     for shift in load_priors().shifts.values():
         assert f"{shift.number} {shift.label.lower()} {100 * shift.p_gm.number:.1f}" in text
-    assert "source kept" in text and "C1: not identified" in text
+    assert "source kept" in text and "C1, K1: not identified" in text
 
 
 def test_the_panel_offers_what_the_model_knows(full: tuple[Reader, Reader]) -> None:
@@ -307,7 +337,7 @@ def test_answers_differ_in_direction(folder: Path) -> None:
     summary = file.summary.model_copy(update={"cells": tuple(cells)})
     raised = type(file)(file.folder, summary, file.draws)
     (_, _, (_, text)) = answer_of(raised, models_of(file))["sentences"]
-    assert "Not for type 4: the agents pursue the wrong goal more often than" in text
+    assert "Type 4: no, the agents pursue the wrong goal more often than" in text
 
 
 def _raised(arm: object) -> object:

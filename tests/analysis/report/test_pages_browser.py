@@ -212,10 +212,12 @@ def test_the_panel_is_used_with_the_keyboard_alone(chromium: Any, pages: dict[st
     opened.select_option("select[name=data]", "combine")
     opened.select_option("select[name=diversity]", "narrow")
     cells = opened.locator("#what-if-answer tbody td").all_inner_texts()
-    assert len(cells) == 6 and cells[2].startswith("+") and "times 1." in cells[2]
+    assert len(cells) == 6 and cells[2].startswith("+") and "times\N{NO-BREAK SPACE}1." in cells[2]
     notes = opened.locator(".notes").inner_text()
     assert "an assumption that no data support" in notes
-    assert "Measured here: diversity narrow." in notes and "diversity narrow: held." in notes
+    assert "Measured here: diversity narrow." in notes
+    warned = opened.locator(".warnings li").all_text_contents()
+    assert warned == ["moderate p_goal_fail: held.", "diversity narrow: held."]
     assert "P(harm | fails) and the growth over periods are the source's." in notes
     assert "No agents enter type 1: the source's numbers stay." in notes
     command = opened.locator(".command").text_content()
@@ -231,7 +233,7 @@ def test_one_lever_is_pulled_once(chromium: Any, pages: dict[str, Path]) -> None
     opened.check("input[value=diverse_adversarial_training]")
     why = opened.locator("#what-if-why")
     assert "are one lever" in why.inner_text() and opened.locator("#what-if-answer").is_hidden()
-    assert opened.locator(".panel details").is_hidden()
+    assert opened.locator(".panel .same").is_hidden()
     opened.select_option("select[name=diversity]", "narrow")  # what the intervention changes
     assert why.inner_text() == "" and opened.locator("#what-if-answer").is_visible()
     opened.select_option("select[name=period]", "2024-2025")
@@ -239,6 +241,30 @@ def test_one_lever_is_pulled_once(chromium: Any, pages: dict[str, Path]) -> None
     opened.select_option("select[name=period]", "2028-2030")
     assert opened.locator("select[name=capability]").is_disabled()
     assert opened.locator("select[name=capability]").input_value() == "reference"
+    label = opened.locator("label", has=opened.locator("select[name=capability]"))
+    assert "capability (set by the period)" in label.inner_text()
+    context.close()
+
+
+def test_an_intervention_without_a_number_changes_nothing_and_says_so(
+    chromium: Any, pages: dict[str, Path]
+) -> None:
+    context, opened = open_page(chromium, pages["full"], SIZES["desk"])
+    opened.check("input[value=anomaly_monitoring]")
+    cells = opened.locator("#what-if-answer tbody td").all_inner_texts()
+    assert cells[2] == cells[5] == "none: no number in the source"
+    assert "no effect here: anomaly monitoring." in opened.locator(".notes").inner_text()
+    assert "is cut there" in opened.locator(".cut").inner_text()
+    context.close()
+
+
+def test_the_answer_stays_in_sight_while_interventions_are_ticked(
+    chromium: Any, pages: dict[str, Path]
+) -> None:
+    context, opened = open_page(chromium, pages["full"], SIZES["telephone"])
+    opened.check("input[value=ai_control_protocols]")
+    place = opened.locator("#what-if-answer tbody").bounding_box()
+    assert 0 <= place["y"] and place["y"] + place["height"] < SIZES["telephone"][1]
     context.close()
 
 
