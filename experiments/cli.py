@@ -25,42 +25,48 @@ class Command:
 
 COMMANDS: dict[str, dict[str, Command]] = {
     "start here": {
-        "demo": Command("demo", "train a few agents and see which goal they learned"),
-        "cells": Command("cells", "what the cells are and look like"),
-        "play": Command("play", "walk through a level yourself"),
-        "watch": Command("watch", "an agent or a planner at play in the terminal"),
-        "film": Command("film", "an animation of an agent on the four variants of a level"),
-        "maps": Command("maps", "what an agent values, where it goes, how it fails"),
+        "demo": Command("studies.demo", "train a few agents and see which goal they learned"),
+        "cells": Command("shown.cells", "what the cells are and look like"),
+        "play": Command("shown.play", "walk through a level yourself"),
+        "watch": Command("shown.watch", "an agent or a planner at play in the terminal"),
+        "film": Command("shown.film", "an animation of an agent on the four variants of a level"),
+        "maps": Command("shown.maps", "what an agent values, where it goes, how it fails"),
         "doctor": Command("doctor", "check that this installation works"),
     },
     "research": {
-        "train": Command("train", "train agents (Hydra: key=value, --multirun)"),
-        "evaluate": Command("evaluate", "record episodes of trained agents"),
-        "run-cells": Command("run_cells", "train, evaluate and compare all cells (hours)"),
-        "study": Command("study_command", "run a declared study; what is done, failed, missing"),
-        "compare": Command("compare", "the arms of a study: verdicts, doses, costs"),
-        "plot": Command("plot", "the page of a study, and its figures"),
-        "report": Command("cells_report", "tables and figures of run-cells again, from its folder"),
-        "rates": Command("rates", "misgeneralization rates from the records"),
-        "sql": Command("sql", "one question to runs, agents or episodes, in SQL"),
-        "power": Command("power", "how many agents a difference needs to be found"),
-        "coverage": Command("coverage", "how often intervals and verdicts on few agents are right"),
-        "compact": Command("compact", "one file beside many runs that opens fast"),
-        "migrate": Command("migrate", "rewrite records of misgen 0.3 for this version"),
+        "train": Command("runs.train", "train agents (Hydra: key=value, --multirun)"),
+        "evaluate": Command("runs.evaluate", "record episodes of trained agents"),
+        "run-cells": Command("studies.run_cells", "train, evaluate and compare all cells (hours)"),
+        "study": Command("studies.command", "run a declared study; what is done, failed, missing"),
+        "compare": Command("answers.compare", "the arms of a study: verdicts, doses, costs"),
+        "plot": Command("answers.plot", "the page of a study, and its figures"),
+        "report": Command(
+            "studies.cells_report", "tables and figures of run-cells again, from its folder"
+        ),
+        "rates": Command("answers.rates", "misgeneralization rates from the records"),
+        "sql": Command("answers.sql", "one question to runs, agents or episodes, in SQL"),
+        "power": Command("answers.power", "how many agents a difference needs to be found"),
+        "coverage": Command(
+            "answers.coverage", "how often intervals and verdicts on few agents are right"
+        ),
+        "compact": Command("answers.compact", "one file beside many runs that opens fast"),
+        "migrate": Command("runs.migrate", "rewrite records of misgen 0.3 for this version"),
     },
     "risk": {
         "calibrate": Command(
-            "calibrate",
+            "answers.calibrate",
             "measured rates -> posterior of the risk model, report",
         ),
-        "trust": Command("trust", "how far the posterior can be trusted, by simulation"),
-        "risk": Command("risk", "what the risk model says: table, gate, audit"),
+        "trust": Command("answers.trust", "how far the posterior can be trusted, by simulation"),
+        "risk": Command("answers.risk", "what the risk model says: table, gate, audit"),
     },
     "engineering": {
-        "bench": Command("bench", "measure speed on this machine"),
-        "noise": Command("noise_choice", "how much noise a superficial shift has, by its rule"),
-        "publish-agents": Command("publish_agents", "store trained agents for others to load"),
-        "gallery": Command("gallery", "draw every cell anew for envs/README.md"),
+        "bench": Command("bench.command", "measure speed on this machine"),
+        "noise": Command("studies.noise", "how much noise a superficial shift has, by its rule"),
+        "publish-agents": Command(
+            "studies.publish_agents", "store trained agents for others to load"
+        ),
+        "gallery": Command("shown.gallery", "draw every cell anew for envs/README.md"),
     },
 }
 

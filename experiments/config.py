@@ -30,7 +30,7 @@ from misgen.envs.core.render import Renderer
 from misgen.envs.core.types import Cell, LevelDistribution
 from misgen.envs.families import choices, find_family, reference
 from misgen.experiments.cell_choice import DEFAULT_CELL, choose_cell
-from misgen.experiments.training_log import require_tensorboard
+from misgen.experiments.runs.training_log import require_tensorboard
 
 METHODS = ("ppo", "sb3_ppo", "cloning")
 MAX_AGENT_NUMBER = 10**6  # evaluation blocks of agents are 10^6 level seeds apart

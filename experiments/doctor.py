@@ -12,7 +12,7 @@ from rich.table import Table
 
 from misgen.experiments.cli import Parser
 from misgen.experiments.provenance import how_to_install, machine_kind, versions
-from misgen.experiments.run_folder import require_writable, results_root
+from misgen.experiments.runs.folder import require_writable, results_root
 
 IMPORT_NAMES = {"stable-baselines3": "stable_baselines3", "hydra-core": "hydra"}
 CPU_S_PER_MILLION_STEPS, MB_PER_AGENT = 60, 3.2
@@ -120,7 +120,7 @@ def check_results_folder() -> Check:
 def check_studies() -> Check:
     """What the declared studies will take, beside the room there is."""
     try:
-        study_file = importlib.import_module("misgen.experiments.study_file")
+        study_file = importlib.import_module("misgen.experiments.studies.file")
     except ImportError:  # reported by check_packages
         return Check("studies", "note", "need the rl extra")
     lines = []

@@ -16,7 +16,7 @@ import numpy as np
 from misgen.envs.core.family import Family
 from misgen.envs.core.kernel_cache import cache_folder
 from misgen.envs.families import find_family
-from misgen.experiments.jobs_child import die_with
+from misgen.experiments.jobs.child import die_with
 
 
 @functools.cache

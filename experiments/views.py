@@ -20,11 +20,11 @@ from misgen.analysis.record_schema import VARIANTS
 from misgen.analysis.records import read_records
 from misgen.analysis.remembered import record_files
 from misgen.analysis.settings import AGENT, SEEN
-from misgen.experiments.run_folder import read_json
-from misgen.experiments.settings_table import alike, settings_in, settings_of
+from misgen.experiments.runs.folder import read_json
+from misgen.experiments.runs.settings_table import alike, settings_in, settings_of
 
 if TYPE_CHECKING:
-    from misgen.experiments.status import Run
+    from misgen.experiments.studies.status import Run
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,9 @@ def _counts(variant: str) -> Iterator[str]:
 
 def _runs(results: Path) -> list[dict[str, Any]]:
     """Settings are known of trainings, and of what is about one of them alone."""
-    from misgen.experiments.status import runs_of  # imports numba, which the base install lacks
+    from misgen.experiments.studies.status import (
+        runs_of,  # imports numba, which the base install lacks
+    )
 
     found = runs_of(results)
     configs = {run.id: _read(results, run, "config") for run in found}

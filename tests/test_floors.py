@@ -113,10 +113,10 @@ def test_every_folder_is_a_floor():
             "from pathlib import Path; read_calibration(Path('analysis/published/calibration'))",
             {"matplotlib"},
         ),
-        ("import misgen.experiments.rates", RL_ONLY | {"matplotlib"}),
-        ("import misgen.experiments.calibrate", RL_ONLY),
+        ("import misgen.experiments.answers.rates", RL_ONLY | {"matplotlib"}),
+        ("import misgen.experiments.answers.calibrate", RL_ONLY),
         (
-            "from misgen.experiments import risk; risk.main(['table', '--draws', '100'])",
+            "from misgen.experiments.answers import risk; risk.main(['table', '--draws', '100'])",
             RL_ONLY | {"SALib"},
         ),
         ("import misgen.experiments.cli", RL_ONLY | {"numpy", "rich"}),

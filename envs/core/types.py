@@ -135,7 +135,7 @@ class Cell:
     # Rule: (i, level) -> uint64 over all but the cue; None: made from the fields of the Level.
     geometry_hash: Callable[..., Any] | None = None
     # What B disturbs in planes: on these, each bit is toggled with this probability in a step. The
-    # probability follows from d = 1 agents alone, see experiments/noise_choice.py.
+    # probability follows from d = 1 agents alone, see experiments/studies/noise.py.
     noisy_planes: tuple[str, ...] = ()
     noise_frac: float = 0.0
     matched: Mapping[str, int] = field(default_factory=dict)  # params of all four variants

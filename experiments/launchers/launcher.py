@@ -77,7 +77,7 @@ class MisgenLauncher(Launcher):
             SystemExit: 1, runs have failed, and this is no search; the others are there.
         """
         from misgen.experiments.application import at_work
-        from misgen.experiments.sweep import checked, launch, sweep_configs, values_of
+        from misgen.experiments.runs.sweep import checked, launch, sweep_configs, values_of
 
         with at_work():
             self._require_extra()

@@ -38,11 +38,11 @@ class Sweeper(BasicSweeper):
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         from misgen.experiments.application import at_work
-        from misgen.experiments.sweep import sweep_configs
+        from misgen.experiments.runs.sweep import sweep_configs
 
         with at_work(has_begun=False):
             sweep_configs(batch)
 
 
 class LocalLauncher(MisgenLauncher):
-    kind, way = LocalConf, "sweep"
+    kind, way = LocalConf, "runs.sweep"

@@ -20,4 +20,4 @@ ConfigStore.instance().store(
 
 
 class PopulationLauncher(MisgenLauncher):
-    kind, way = PopulationConf, "populations"
+    kind, way = PopulationConf, "jobs.populations"

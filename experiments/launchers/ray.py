@@ -22,4 +22,4 @@ ConfigStore.instance().store(
 
 
 class RayLauncher(MisgenLauncher):
-    kind, way, extra = RayConf, "ray_jobs", ("ray", "ray")
+    kind, way, extra = RayConf, "jobs.ray", ("ray", "ray")

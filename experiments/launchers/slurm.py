@@ -35,4 +35,4 @@ ConfigStore.instance().store(
 
 
 class SlurmLauncher(MisgenLauncher):
-    kind, way, extra = SlurmConf, "slurm_jobs", ("submitit", "slurm")
+    kind, way, extra = SlurmConf, "jobs.slurm", ("submitit", "slurm")

@@ -25,15 +25,15 @@ import pyarrow.parquet as pq
 
 from misgen.analysis.files import utf8
 from misgen.analysis.records import FILE_NAME, event_names, write_table
-from misgen.experiments.attempt import file_hashes
-from misgen.experiments.evaluation_jobs import evaluation_jobs
-from misgen.experiments.jobs import Job
-from misgen.experiments.run_folder import read_json, run_folders, write_json
-from misgen.experiments.run_names import run_name
-from misgen.experiments.study import Plan, evaluation_arguments, train_configs
-from misgen.experiments.study_file import Arm, Quick, Study
-from misgen.experiments.subjects import OUTCOME_VERSION
-from misgen.experiments.train import CHECKPOINT, train_folder
+from misgen.experiments.jobs.attempt import file_hashes
+from misgen.experiments.jobs.scheduler import Job
+from misgen.experiments.runs.evaluation_jobs import evaluation_jobs
+from misgen.experiments.runs.folder import read_json, run_folders, write_json
+from misgen.experiments.runs.names import run_name
+from misgen.experiments.runs.subjects import OUTCOME_VERSION
+from misgen.experiments.runs.train import CHECKPOINT, train_folder
+from misgen.experiments.studies.file import Arm, Quick, Study
+from misgen.experiments.studies.study import Plan, evaluation_arguments, train_configs
 
 CELLS = ("C2", "K3")
 DIVERSITY = (0, 0.01, 0.1, 0.3, 1)

@@ -14,7 +14,7 @@ def jobs_here() -> Iterator[None]:
     """`misgen evaluate` runs its jobs one after the other in this process, where torch and the
     kernels are loaded, and training ends with fewer levels solved. In processes of their own they
     run in test_own_family.py."""
-    from misgen.experiments import evaluate, training_log
+    from misgen.experiments.runs import evaluate, training_log
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_log, "DISTINGUISHING_SAMPLE", 300)
@@ -23,8 +23,8 @@ def jobs_here() -> Iterator[None]:
 
 
 def _run_here(jobs: Sequence[Any], num_workers: int) -> list[Any]:
-    from misgen.experiments.attempt import run_once
-    from misgen.experiments.jobs import JobResult
+    from misgen.experiments.jobs.attempt import run_once
+    from misgen.experiments.jobs.scheduler import JobResult
 
     results: dict[str, Any] = {}
     for job in jobs:
@@ -39,7 +39,7 @@ def _run_here(jobs: Sequence[Any], num_workers: int) -> list[Any]:
 @pytest.fixture
 def few_levels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Few levels are played before one is shown, and the results are a folder of their own."""
-    from misgen.experiments import shown_levels
+    from misgen.experiments.shown import levels as shown_levels
 
     monkeypatch.setattr(shown_levels, "QUADRUPLES", 12)
     monkeypatch.setenv("MISGEN_RESULTS", str(tmp_path / "results"))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from misgen.experiments import cli
-from misgen.experiments.attempt import file_hashes
+from misgen.experiments.jobs.attempt import file_hashes
 
 JOBS, WORKERS = 12, 2
 ORPHANS_AFTER_S = 5.0

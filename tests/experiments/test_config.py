@@ -14,9 +14,9 @@ from misgen.experiments.config import (
     compose,
     from_dict,
 )
-from misgen.experiments.run_folder import run_id
-from misgen.experiments.subjects import EvaluateConfig
-from misgen.experiments.train import train_argument
+from misgen.experiments.runs.folder import run_id
+from misgen.experiments.runs.subjects import EvaluateConfig
+from misgen.experiments.runs.train import train_argument
 
 GROUPS = sorted(
     (path.parent.name, path.stem)

@@ -14,13 +14,15 @@ from tests.analysis.conftest import EVENTS, episodes
 
 from misgen.agents.checkpoint import write_whole
 from misgen.analysis.records import FILE_NAME, write_records
-from misgen.experiments import attempt, cli, migrate
-from misgen.experiments.attempt import claim, run_once
-from misgen.experiments.jobs import Job, run_jobs
-from misgen.experiments.jobs_child import report_progress
-from misgen.experiments.run_folder import remove_run, require_writable, run_folders
-from misgen.experiments.settings_table import settings_of
-from misgen.experiments.subjects import find_agents
+from misgen.experiments import cli
+from misgen.experiments.jobs import attempt
+from misgen.experiments.jobs.attempt import claim, run_once
+from misgen.experiments.jobs.child import report_progress
+from misgen.experiments.jobs.scheduler import Job, run_jobs
+from misgen.experiments.runs import migrate
+from misgen.experiments.runs.folder import remove_run, require_writable, run_folders
+from misgen.experiments.runs.settings_table import settings_of
+from misgen.experiments.runs.subjects import find_agents
 
 ROOT = Path(__file__).parents[2]
 PLAIN = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path), PYTHONUNBUFFERED="")
@@ -201,7 +203,7 @@ def test_a_checkpoint_is_whole_or_not_there(
 
 
 def test_a_claim_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("misgen.experiments.attempt.json.dump", full)
+    monkeypatch.setattr("misgen.experiments.jobs.attempt.json.dump", full)
     with pytest.raises(OSError, match="No space left") as error, claim(tmp_path):
         pass
     assert error.value.filename == str(tmp_path / "claim.json")
@@ -382,11 +384,11 @@ for name in ("SIGKILL", "SIGHUP", "SIGPIPE"):
     delattr(signal, name)
 for name in ("killpg", "getpgid", "setsid", "fork", "sched_getaffinity"):
     delattr(os, name)
-for module in pkgutil.iter_modules(misgen.experiments.__path__, "misgen.experiments."):
-    if module.name != "misgen.experiments.bench_peers":  # runs in another environment
+for module in pkgutil.walk_packages(misgen.experiments.__path__, "misgen.experiments."):
+    if module.name != "misgen.experiments.bench.peers":  # runs in another environment
         __import__(module.name)
-from misgen.experiments.jobs import run_jobs
-from misgen.experiments.keyboard import screen
+from misgen.experiments.jobs.scheduler import run_jobs
+from misgen.experiments.shown.keyboard import screen
 for use in (lambda: run_jobs([]), lambda: screen(0, sys.stdout).__enter__()):
     try:
         use()

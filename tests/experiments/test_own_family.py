@@ -9,8 +9,11 @@ import pytest
 
 from misgen.agents import checkpoint
 from misgen.envs.families import find_family
-from misgen.experiments import evaluate, jobs, jobs_start, shown_levels
 from misgen.experiments.cli import main
+from misgen.experiments.jobs import scheduler as jobs
+from misgen.experiments.jobs import start as jobs_start
+from misgen.experiments.runs import evaluate
+from misgen.experiments.shown import levels as shown_levels
 
 TOY = """
 import dataclasses

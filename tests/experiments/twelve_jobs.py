@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from misgen.experiments.config import compose
-from misgen.experiments.run_folder import read_json
-from misgen.experiments.train import train_folder
+from misgen.experiments.runs.folder import read_json
+from misgen.experiments.runs.train import train_folder
 
 SIZES = ["cell=K3", "agent.settings.num_envs=64", "agent.settings.num_steps=64"]
 STEPS = "agent.settings.total_steps"

@@ -1,0 +1,1 @@
+"""`misgen bench TOPIC`: speed on this machine."""

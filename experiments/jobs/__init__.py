@@ -1,0 +1,1 @@
+"""Jobs: the one scheduler, its processes, and those of a cluster."""

@@ -1,0 +1,1 @@
+"""Runs: training and evaluation, and the folders that they leave."""
