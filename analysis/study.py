@@ -32,7 +32,7 @@ def film_of(code: str) -> str:
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """arms: in the study's order. against, along: see `misgen.experiments.study_file.Analysis`.
+    """arms: in the study's order. against, along: see `misgen.experiments.studies.file.Analysis`.
     overrides: arm -> how its agents are trained, in words of `misgen train`. cells: code -> what it
     declares, by name ("intended goal", "proxy", ...). Folders of earlier versions lack these two.
     earlier_parts: provenance of what was published before the last part of it.

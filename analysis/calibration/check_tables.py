@@ -3,7 +3,7 @@
 import math
 
 from misgen.analysis.calibration.factor_tables import listed
-from misgen.analysis.calibration.summary import Summary
+from misgen.analysis.calibration.summary import Summary, TypeSummary
 from misgen.analysis.tables import Table, Value
 from misgen.analysis.text import number
 from misgen.analysis.words import PRODUCTS, RATE_NAMES, modifier_words
@@ -30,21 +30,47 @@ def conflicts(summary: Summary) -> Table:
     return Table("Do the measured rates contradict the source?", header, rows, note)
 
 
+FITS = ("yes", "open", "no")
+"""Whether the source fits the agents: the posterior lets go of it at none, at some, at all of the
+weights from half to twice the one asked for."""
+
+
+def wide_weights(summary: Summary, row: TypeSummary) -> dict[float, float]:
+    """Of how many observations the source's numbers of a type speak -> the weight of the wide part,
+    which lets go of them."""
+    kappa = summary.settings.kappa
+    weights = {
+        one.value: one.wide_weight
+        for one in summary.sweep
+        if one.what == "kappa" and one.type == row.type and kappa / 2 <= one.value <= 2 * kappa
+    }
+    return dict(sorted((weights | {kappa: row.wide_weight}).items()))
+
+
+def lets_go(summary: Summary, row: TypeSummary) -> list[bool]:
+    """Whether the posterior lets go, at each of these weights."""
+    return [one > summary.conflicts.wide_flag for one in wide_weights(summary, row).values()]
+
+
+def fits(summary: Summary, row: TypeSummary) -> str:
+    """One of FITS; "-" for a type that no cell tests."""
+    gone = lets_go(summary, row)
+    return FITS[any(gone) + all(gone)] if row.cells else "-"
+
+
 def wide(summary: Summary) -> Table:
     found = summary.conflicts
     rows: list[list[Value]] = [
-        [
-            row.title, listed(row.cells),
-            found.wide_prior_weight, row.wide_weight, "conflict" if row.wide_flagged else "",
-        ]
+        [row.title, listed(row.cells), found.wide_prior_weight, row.wide_weight, fits(summary, row)]
         for row in summary.types
         if row.cells
-    ]  # fmt: skip
+    ]
     note = (
-        "Weight of the prior's wide part, worth 2 observations, which lets go of the source; "
-        f"flagged above {number(found.wide_flag)}."
+        "Weight of the prior's wide part, worth 2 observations, which lets go of the source above "
+        f"{number(found.wide_flag)}. The source fits: no, if so at every kappa from half to twice "
+        "the one used; open, if at some."
     )
-    header = ["type", "cells", "before the data", "after", "flag"]
+    header = ["type", "cells", "before the data", "after", "fits?"]
     return Table("Does the posterior let go of the source?", header, rows, note)
 
 

@@ -21,10 +21,11 @@ def multipliers(summary: Summary) -> Table:
     header = ["modifier", "level", "source", "measured", "combine", "only", "arms", "agents",
               "over", "note"]  # fmt: skip
     note = (
-        "Medians and central 90 %. measured: the ratio of p_gm between arms, over all trained "
-        "agents; combine and only are on the source's scale. A level without data keeps its "
-        "prior. A ratio without an interval, or over all cells (also those not identified), is "
-        "only shown."
+        "Medians and central 90 %. source: around the printed value, which combine starts from; a "
+        "prediction without data cuts it at the printed range. measured: the ratio of p_gm between "
+        "arms, over all trained agents; combine and only are on the source's scale. A level "
+        "without data keeps its prior. A ratio without an interval, or over all cells (also those "
+        "not identified), is only shown."
     )
     return Table("Multipliers: source, measured, both", header, rows, note, keys=2)
 

@@ -65,7 +65,7 @@ def domain_chart(pairs: Sequence[Sequence[DomainRow]], names: Sequence[str]) -> 
     drawn = [Group(title, lines) for title, lines in groups.items()]
     caption = "Medians and central 90 %. Shaded: the range that the source prints, where it does."
     if any(row.clipped_share > 0.5 for pair in pairs for row in pair):
-        caption += " Growth ends where P(goal fails) is 1: at P(capable) x P(harm | fails) of each."
+        caption += " Curves flatten where P(goal fails) has grown to 1."
     return Chart(
         "Five domains in four periods", interval_chart("domains", drawn, scale, alt), caption
     )

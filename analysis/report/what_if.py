@@ -5,6 +5,7 @@ Draws are 16-bit numbers between the least and the greatest of each input: rates
 """
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -97,7 +98,7 @@ def _about(intervention: Intervention) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return re.sub(r"\bai\b", "AI", name.replace("_", " "))
 
 
 def _inputs(model: RiskModel) -> Iterator[tuple[str, Input]]:

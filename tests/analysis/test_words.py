@@ -5,7 +5,7 @@ from misgen.analysis.rates import Rates
 from misgen.analysis.report.what_if import panel
 from misgen.analysis.risk.model import RiskModel
 from misgen.analysis.words import COLUMNS_OF, DATA, FORMER_DATA, MODIFIERS, RATE_NAMES
-from misgen.experiments.risk_options import MODIFIER_HELP
+from misgen.experiments.answers.risk_options import MODIFIER_HELP
 
 
 def test_modifiers_are_called_alike_in_prior_files_commands_and_pages() -> None:

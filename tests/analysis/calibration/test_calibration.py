@@ -328,7 +328,7 @@ def test_the_weight_of_the_wide_part_is_given_for_types_with_a_cell(
     flagged = replace(calibrated, wide={**calibrated.wide, "extreme": WIDE + 0.01})
     rows = {row.type: row for row in summarized(flagged).types}
     assert rows["extreme"].wide_flagged
-    assert wide(summarized(flagged)).cells()[-1] == ["4 extreme", "C4", ".200", ".510", "conflict"]
+    assert wide(summarized(flagged)).cells()[-1] == ["4 extreme", "C4", ".200", ".510", "no"]
 
 
 def test_the_estimand_is_said(calibrated: Calibration) -> None:

@@ -111,9 +111,9 @@ def test_three_sentences_answer(full: tuple[Reader, Reader]) -> None:
     )
     assert "The source prints 40.0 to 60.0 %" in sections["What does the model say?"]
     tested = sections["What could the agents test?"]
-    assert "30 of them in 6 cells of 2 games, for shift type 2, 3 and 4," in tested
+    assert "30 competent ones in 6 cells of 2 games, for shift type 2, 3 and 4," in tested
     assert "Where it was never broken they pursue it in" in tested
-    assert "in a tenth of the levels (for the source neither narrow nor diverse" in tested
+    assert "in 10 % of the levels, which the source counts as neither narrow nor" in tested
     assert "The source's numbers stay for type 1." in tested
     agree = sections["Do they agree?"]
     assert "Type 4: no, the agents pursue the wrong goal less often than the source says." in agree
@@ -124,7 +124,9 @@ def test_three_sentences_answer(full: tuple[Reader, Reader]) -> None:
 def test_what_the_readings_rest_on_is_folded(full: tuple[Reader, Reader]) -> None:
     why = full[0].sections["By kind of shift"]
     assert re.search(r"Type 4: in C4 alone \d\.\d %, the source 33\.8 \[", why)
-    assert "numbers where these are worth 10 observations. Furthest apart: C4 P(" in why
+    assert "worth 10 observations, a vague prior takes over with weight .830. Furthest" in why
+    assert "With C1 and K1, not read, both would say 17.3 % for type 1 instead of 10.5." in why
+    assert "(q = 1), for which the source multiplies by 0.60 [0.54, 0.69]: that is" in why
     assert "Of 16 single factors of 8 cells 2 are in conflict (C4 P(capable), C4 P(goal" in why
     assert "chance alone would give 0.7." in why
     assert "A cell left out is predicted best by both together" in why
@@ -139,7 +141,7 @@ def test_a_reading_is_open_where_the_weight_of_the_source_decides(folder: Path) 
     weighed = replace(file, summary=file.summary.model_copy(update={"sweep": tuple(sweep)}))
     page = answer_of(weighed, models_of(file))
     assert "Type 4: open, the agents pursue the wrong goal less often" in page["sentences"][2][1]
-    assert "worth 10 observations, not 5." in page["why"][0]
+    assert "5 and 10 observations, a vague prior takes over with weight .300 and .830." in page["why"][0]
     assert [row[-1] for row in page["rates"].rows] == ["-", "yes", "yes", "open"]
 
 
@@ -147,10 +149,8 @@ def test_what_the_source_allows_stands_beside_what_its_product_exceeds(
     full: tuple[Reader, Reader],
 ) -> None:
     """(.55 x .721 + .45 x .821) / 2 = .383 for the types of autonomous agents."""
-    assert (
-        "where its own P(capable) x P(harm | fails) is 38.3 %."
-        in full[0].sections["What does the model say?"]
-    )
+    says = full[0].sections["What does the model say?"]
+    assert "more than P(capable) x P(harm | fails), 38.3 %, there cannot be." in says
 
 
 def test_a_page_says_what_it_does_not_show_and_what_its_words_mean(
@@ -254,7 +254,7 @@ def test_the_printed_range_of_specification_is_put_against_q_1(
 def test_the_estimand_and_where_the_prior_lets_go_are_said(full: tuple[Reader, Reader]) -> None:
     section = full[1].sections["Prior and posterior"]
     assert "a population of cells of its shift type" in section
-    assert "4 extreme C4 .200 .830 conflict" in section
+    assert "4 extreme C4 .200 .830 no" in section
     for words in ("kappa", "phi", "wide prior"):
         assert words in section
 
@@ -307,8 +307,8 @@ def test_counts_of_one_s_own_are_not_said_to_be_ours(tmp_path: Path) -> None:
     }  # fmt: skip
     write_calibration(calibrate(own_counts(counts), load_priors(), draws=200), tmp_path)
     tested = pages_of(tmp_path)[0].sections["What could the agents test?"]
-    assert "3 of them in 1 cell of 1 game, for shift type 4, by counts of your own" in tested
-    assert "tenth of the levels" not in tested
+    assert "3 competent ones in 1 cell of 1 game, for shift type 4, by counts of your own" in tested
+    assert "10 % of the levels" not in tested
 
 
 def test_records_that_vary_nothing_say_so(bare: tuple[Reader, Reader]) -> None:
