@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from misgen.analysis.compare import ArmAt
     from misgen.analysis.study import StudyFolder
 
-DOSES = ("d", "broken_share", "broken_episodes")
-"""What breaks the cue in training: along these a half effect can be placed."""
+BREAKS = ("d", "broken_share", "broken_episodes")
+"""What breaks the cue in training."""
+REPAIR = "repair_episodes"
+"""What breaks it after training; 0 of an agent that was not repaired."""
+DOSES = (*BREAKS, REPAIR)
+"""Along these a half effect can be placed."""
 UNLIMITED = "num_levels"
 """Of this setting, 0 means no limit: the largest value."""
 
@@ -85,13 +89,18 @@ def _along(members: Sequence[ArmAt], against: str, factor: str) -> Along:
 
 
 def _differs_in(arm: ArmAt, reference: ArmAt, factor: str) -> bool:
-    """Whether nothing but the factor tells an arm from the reference, of method, kind, d and q."""
+    """Whether nothing but the factor tells an arm from the reference, of method, kind, length, d
+    and q."""
     (mode, gru_dim, intervention), other = arm.kind, reference.kind
     return (
         (arm.method, mode) == (reference.method, other[0])
         and (factor == "gru_dim" or gru_dim == other[1])
         and (intervention == other[2] or factor.startswith(f"{intervention}_"))
-        and (factor in DOSES or arm.factor["d"] == reference.factor["d"])
+        and (factor in BREAKS or arm.factor["d"] == reference.factor["d"])
+        and (
+            factor == "total_steps"
+            or arm.factor.get("total_steps") == reference.factor.get("total_steps")
+        )
         and (factor == "q" or arm.factor["q"] == reference.factor["q"])
     )
 
@@ -107,7 +116,7 @@ def dose_responses(
     """(variant, rates along one of DOSES), by cell and variant; none unless a study varies them."""
     if along not in DOSES:
         return
-    every = [arms_along(arms, against, dose) for dose in DOSES]
+    every = [arms_along(arms, against, dose) for dose in (BREAKS if along in BREAKS else [along])]
     places = dict.fromkeys((arm.cell, arm.variant) for arm in arms)
     for place in places:
         for each in (each for found in every for each in found):

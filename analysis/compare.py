@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from misgen.analysis.along import dose_responses
+from misgen.analysis.along import REPAIR, dose_responses
 from misgen.analysis.arms import NOT_ASSESSABLE, Arms, doubts, is_assessable, read_arms, trained
 from misgen.analysis.blocks import CUE_BROKEN, Arm
 from misgen.analysis.intervals import Estimate, bootstrap_difference, estimates
@@ -213,6 +213,8 @@ def _kind(settings: Mapping[str, Any]) -> tuple[float, str]:
 
 def _factors(members: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Means of the numbers that all agents of an arm have."""
+    if REPAIR in members[0]:  # in a study that has it
+        members = [{**each, REPAIR: each[REPAIR] or 0} for each in members]
     names = [n for n in members[0] if all(_is_number(each.get(n)) for each in members)]
     return {name: float(np.mean([each[name] for each in members])) for name in names}
 

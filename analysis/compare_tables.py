@@ -10,7 +10,7 @@ from misgen.analysis.compare import EQUAL_SUCCESS, ArmAt, Comparison, Difference
 from misgen.analysis.intervals import Estimate
 from misgen.analysis.rates import count_range
 from misgen.analysis.tables import Table, Value
-from misgen.analysis.text import as_csv, filled, number
+from misgen.analysis.text import as_csv, filled, number, span
 from misgen.analysis.verdicts import Verdict
 
 LEGEND = """\
@@ -127,12 +127,14 @@ def doses_table(found: Comparison, cell: str = "") -> Table:
 
 
 def significant(estimate: Estimate) -> str:
-    """Three significant digits, `.0123 [.01, .02]`; `-` where there is none."""
-    if math.isnan(estimate.value):
-        return "-"
-    if math.isnan(estimate.low):
-        return f"{estimate.value:.3g}"
-    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+    """Three significant digits, `0.0123 [0.01, 0.02]`, `5,340 [10, 10,000]`; `-` where there is
+    none."""
+    return "-" if math.isnan(estimate.value) else span(estimate, _three_digits)
+
+
+def _three_digits(value: float) -> str:
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 1000 else f"{rounded:g}"
 
 
 def costs_table(found: Comparison) -> Table:

@@ -1,6 +1,7 @@
 """Arms along a number: which are on the curve, and where its values end."""
 
 import math
+import shutil
 from dataclasses import replace
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.analysis.simulated_folder import write_folder
 
-from misgen.analysis.along import arms_along, require_number
+from misgen.analysis.along import arms_along, dose_responses, require_number
 from misgen.analysis.compare import compare
 from misgen.analysis.study import read_study_folder
 from misgen.analysis.study_figures import study_figures
@@ -70,6 +71,29 @@ def test_arms_that_see_remember_or_are_trained_otherwise_stand_apart(found):
             same = replace(changed, factor={**changed.factor, "d": 0.0})
             (one,) = arms_along([start, same], "d=0", factor)
             assert one.values == (0, 7)
+
+
+def test_half_effect_of_a_repair_lies_on_the_arms_of_one_d_and_length(folder, tmp_path):
+    """Arms of .8, .2 and .02, as if repaired on 0, 100 and 1,000 episodes; half of .9 (.8 - .02)
+    below .9 * .8 is at .9 * .41, between the first two."""
+    rows = pq.read_table(folder / "settings.parquet").to_pylist()
+    episodes = {"d=0": None, "d=0.1": 100, "d=1": 1000}
+    for row in rows:
+        dose = episodes[row["arm"]]
+        row |= {"repair_episodes": dose, "intervention": "repair" if dose else None}
+    copy = shutil.copytree(folder, tmp_path / "repaired")
+    pq.write_table(pa.Table.from_pylist(rows), copy / "settings.parquet")
+    arms = [
+        replace(arm, factor={**arm.factor, "d": 0.0})
+        for arm in compare(read_study_folder(copy)).at("C2", "11")
+    ]
+    short = replace(arms[0], arm="short", factor={**arms[0].factor, "total_steps": 1.0})
+    (one,) = arms_along([*arms, short], "d=0", "repair_episodes")
+    assert one.values == (0, 100, 1000) and [arm.arm for arm in one.apart] == ["short"]
+    assert one.dose is not None
+    assert one.dose.half_effect_dose.value == pytest.approx(100 * (0.8 - 0.41) / 0.6, abs=12)
+    ((variant, dose),) = dose_responses([*arms, short], "d=0", "repair_episodes")
+    assert (variant, dose.dose) == ("11", "repair_episodes")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 from tests.analysis.simulated_folder import write_folder
 
 from misgen.analysis.compare import compare, cost_of, reaches
-from misgen.analysis.compare_tables import comparison_csv, format_comparison
+from misgen.analysis.compare_tables import comparison_csv, format_comparison, significant
+from misgen.analysis.intervals import Estimate
 from misgen.analysis.study import read_study_folder
 
 PLANTED = {0.0: (0.9, 0.8, 0.5), 0.02: (0.9, 0.8, 0.5), 0.1: (0.9, 0.2, 0.5), 1.0: (0.9, 0.02, 0.5)}
@@ -43,6 +44,19 @@ def test_half_effect_lies_between_the_doses_that_enclose_it(found):
     assert doses["broken_episodes"].half_effect_dose.value == pytest.approx(
         4500 * doses["d"].half_effect_dose.value
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (0.01234, 0.01, 0.02, "0.0123 [0.01, 0.02]"),
+        (5343.0, 10.0, 31_800.0, "5,340 [10, 31,800]"),
+        (999.6, math.nan, math.nan, "1,000"),
+        (math.nan, 0.0, 1.0, "-"),
+    ],
+)
+def test_doses_have_three_digits_and_no_exponent(value, low, high, text):
+    assert significant(Estimate(value, low, high)) == text
 
 
 def test_costs_are_read_where_agents_are_equally_good(found):

@@ -141,7 +141,10 @@ def test_a_reading_is_open_where_the_weight_of_the_source_decides(folder: Path) 
     weighed = replace(file, summary=file.summary.model_copy(update={"sweep": tuple(sweep)}))
     page = answer_of(weighed, models_of(file))
     assert "Type 4: open, the agents pursue the wrong goal less often" in page["sentences"][2][1]
-    assert "5 and 10 observations, a vague prior takes over with weight .300 and .830." in page["why"][0]
+    assert (
+        "5 and 10 observations, a vague prior takes over with weight .300 and .830."
+        in page["why"][0]
+    )
     assert [row[-1] for row in page["rates"].rows] == ["-", "yes", "yes", "open"]
 
 
