@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,10 @@ from misgen.analysis.arms import NOT_ASSESSABLE, Arms, doubts, is_assessable, re
 from misgen.analysis.blocks import CUE_BROKEN, Arm
 from misgen.analysis.intervals import Estimate, bootstrap_difference, estimates
 from misgen.analysis.modifiers.log_ratios import log_ratio
-from misgen.analysis.modifiers.results import DoseResponse
+from misgen.analysis.modifiers.multiplicativity import of_square
+from misgen.analysis.modifiers.results import DoseResponse, Multiplicativity
 from misgen.analysis.rates import AgentCounts, FloatArray, mean
+from misgen.analysis.settings import AGENT, SEEN
 from misgen.analysis.study import StudyFolder
 from misgen.analysis.verdicts import Verdict, permutation_test
 
@@ -29,6 +31,10 @@ EQUAL_SUCCESS = 0.9
 ROLLOUTS = 3
 """In so many successive ones it is at least that. Of the first rollout of a training only short
 episodes end, which succeed."""
+
+
+OF_AGENT = (*AGENT, *SEEN, "repair_steps")
+"""Columns of the settings that say what became of an agent, not how it was to be trained."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ class ArmAt:
     distribution [k]; competent: counts of those that learned these. identifies: whether it is,
     as the d = 1 arm of its cell, a control by which rates may be quoted. factor: mean of each
     numeric setting and of what training saw. kind: what else agents see, remember and are trained
-    by: observation mode, units of a GRU, intervention.
+    by: observation mode, units of a GRU, intervention. training: how they were trained, by what may
+    differ between arms.
     """
 
     family: str
@@ -68,6 +75,7 @@ class ArmAt:
     identifies: bool
     factor: Mapping[str, float]
     kind: tuple[str, float, str]
+    training: Mapping[str, Any]
     cost: Cost
     rates: Mapping[str, Estimate] = field(default_factory=dict)
     """p_capable and p_gm of all trained, p_goal_fail of the competent agents."""
@@ -93,7 +101,8 @@ class Difference:
 @dataclass(frozen=True)
 class Comparison:
     """arms: by cell, variant and the order of the study. doses: (variant, rates along what breaks
-    the cue) of each cell; none unless the study varies it."""
+    the cue) of each cell; none unless the study varies it. squares: (variant, whether two changes
+    multiply), where arms have each alone and both."""
 
     study: StudyFolder
     against: str
@@ -101,6 +110,7 @@ class Comparison:
     arms: tuple[ArmAt, ...]
     differences: tuple[Difference, ...]
     doses: tuple[tuple[str, DoseResponse], ...]
+    squares: tuple[tuple[str, Multiplicativity], ...]
 
     def places(self) -> list[tuple[str, str]]:
         """(cell, variant) of the arms, each once."""
@@ -149,7 +159,33 @@ def compare(
         if each.arm != against and (each.cell, each.variant) in place
     )
     doses = tuple(dose_responses(arms, against, along))
-    return Comparison(study, against, along, arms, differences, doses)
+    pairs = tuple(pair for each in place.values() for pair in squares(arms, each, replicates))
+    return Comparison(study, against, along, arms, differences, doses, pairs)
+
+
+def squares(
+    arms: Sequence[ArmAt], reference: ArmAt, replicates: int
+) -> Iterator[tuple[str, Multiplicativity]]:
+    """(variant, whether two changes multiply) of each arm that differs from the reference in two
+    ways of training, where the arms that differ in one of them are there."""
+    here = [a for a in arms if (a.cell, a.variant) == (reference.cell, reference.variant)]
+    for both in here:
+        apart = [way for way, how in reference.training.items() if both.training[way] != how]
+        if len(apart) != 2:
+            continue
+        corners = [{**reference.training, way: both.training[way]} for way in apart]
+        ones = [next((arm for arm in here if arm.training == corner), None) for corner in corners]
+        square = [arm for arm in (reference, *ones, both) if arm is not None]
+        if len(square) == 4:
+            found = of_square(
+                (reference.family, reference.cell),
+                (apart[0], apart[1]),
+                {arm.arm: arm.trained for arm in square},
+                (replicates, 0),
+            )
+            if not all(arm.assessable for arm in square):
+                found = replace(found, verdict="not assessable")
+            yield reference.variant, found
 
 
 def _arms(study: StudyFolder, variants: Sequence[str], replicates: int) -> Iterator[ArmAt]:
@@ -201,6 +237,7 @@ def _arm(
         identifies=not doubts(arms, key, variant),
         factor={"d": key.d, "q": key.q, **_factors(members)},
         kind=(key.observation_mode, *_kind(members[0])),
+        training=_training(key, members[0]),
         cost=cost_of(members, [curves.get(run, []) for run in run_ids], target),
         rates={**rates, "p_goal_fail": estimates(agents.competent, replicates)["p_goal_fail"]},
     )
@@ -209,6 +246,24 @@ def _arm(
 def _kind(settings: Mapping[str, Any]) -> tuple[float, str]:
     """Units of a GRU, and the intervention; those that are not there are not told."""
     return settings.get("gru_dim") or 0, settings.get("intervention") or ""
+
+
+def _training(key: Arm, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """settings: of one of its agents."""
+    name = settings.get("intervention")
+    known = {word: value for word, value in settings.items() if value is not None}
+    known = {word: value for word, value in known.items() if word not in (*OF_AGENT, "arm")}
+    own = {word: value for word, value in known.items() if name and word.startswith(f"{name}_")}
+    return {
+        "d": key.d,
+        "q": key.q,
+        "method": key.method,
+        "steps": known.pop("total_steps", None),
+        "view": key.observation_mode,
+        "memory": known.pop("gru_dim", 0),
+        "intervention": (known.pop("intervention", ""), own),
+        "settings": {word: value for word, value in known.items() if word not in own},
+    }
 
 
 def _factors(members: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -37,7 +37,7 @@ def format_comparison(found: Comparison) -> str:
             replace(differences_table(found, *place), hidden=["in goal fails"]),  # for 80 columns
         )
     ]
-    tables += [doses_table(found), costs_table(found)]
+    tables += [doses_table(found), squares_table(found), costs_table(found)]
     parts += [table.as_text() for table in tables if table.rows]
     return "\n".join([*parts, LEGEND]) + "\n"
 
@@ -124,6 +124,25 @@ def doses_table(found: Comparison, cell: str = "") -> Table:
     reasons = [each.half_effect_dose.reason for _, each in doses]
     note = "\n".join(dict.fromkeys(filter(None, reasons)))
     return Table("Half effects", ["", "along", "gm", "at"], rows, note)
+
+
+def squares_table(found: Comparison, cell: str = "") -> Table:
+    """Whether two changes multiply, in all cells or in one."""
+    rows: list[list[Value]] = [
+        [
+            f"{each.cell} at {variant}", f"{each.arms[1]} x {each.arms[2]}", each.verdict,
+            each.ratio_of_ratios["log"], each.ceiling, each.best_scale, each.agents_needed,
+        ]
+        for variant, each in found.squares
+        if cell in ("", each.cell)
+    ]  # fmt: skip
+    note = (
+        "ratio of ratios: what both do, over the product of what each does alone; 1 where they "
+        "multiply, which holds inside .8 to 1.25. ceiling: the largest one that probabilities "
+        "allow. smallest on: the scale of the least interaction. needed: agents an arm."
+    )
+    header = ["", "both", "verdict", "ratio of ratios", "ceiling", "smallest on", "needed"]
+    return Table("Do two changes multiply?", header, rows, note)
 
 
 def significant(estimate: Estimate) -> str:

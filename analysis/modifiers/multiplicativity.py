@@ -1,7 +1,7 @@
 """Whether two modifiers multiply: the ratio of ratios of four arms of one cell, on three scales."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations, permutations
 from types import MappingProxyType
 
@@ -34,17 +34,21 @@ def multiplicativity(
             first, second = (base._replace(**{axis: getattr(both, axis)}) for axis in axes)
             at_reference = all(getattr(base, axis) == getattr(reference, axis) for axis in axes)
             if {*apart} == {*axes} and at_reference and {first, second} <= {*cell.arms}:
-                found.append(_of_square(cell, pair, (base, first, second, both), draws))
+                arms = {setup.label: cell.arms[setup] for setup in (base, first, second, both)}
+                found.append(of_square(cell.where, pair, arms, draws, tags_of(both.q)))
     return found
 
 
-def _of_square(
-    cell: Cell,
+def of_square(
+    where: tuple[str, str],
     pair: tuple[str, str],
-    square: tuple[Setup, Setup, Setup, Setup],
+    square: Mapping[str, AgentCounts],
     draws: tuple[int, int],
+    tags: str = "",
 ) -> Multiplicativity:
-    arms = [cell.arms[setup] for setup in square]
+    """Of four arms of a cell by name: neither, the first, the second, both. where: (family, cell);
+    draws: replicates and seed."""
+    arms = [*square.values()]
     base, first, second = (point_rates(arm).p_gm for arm in arms[:3])
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = float(np.true_divide(first * second, base))
@@ -52,9 +56,9 @@ def _of_square(
     ratios = {link: log_ratio(arms, "p_gm", link, *draws).ratio for link in LINKS}
     sizes = {link: abs(math.log(r.value)) for link, r in ratios.items() if r.value > 0}
     return Multiplicativity(
-        *cell.where,
+        *where,
         pair,
-        tuple(setup.label for setup in square),
+        tuple(square),
         tuple(arm.k for arm in arms),
         ratios,
         expected,
@@ -62,7 +66,7 @@ def _of_square(
         verdict(ratios["log"], ceiling),
         min(sizes, key=lambda link: sizes[link], default=""),
         agents_needed(arms),
-        tags_of(square[3].q),
+        tags,
     )
 
 

@@ -20,6 +20,7 @@ from misgen.analysis.compare_tables import (
     shares_of,
     short,
     significant,
+    squares_table,
 )
 from misgen.analysis.rates import FloatArray
 from misgen.analysis.report.content import Chart, Exhibit, family_name
@@ -53,6 +54,7 @@ def cell_of(found: Comparison, code: str) -> dict[str, Any]:
         "about": [(n, said[n]) for n in dict.fromkeys([*ABOUT, *sorted(said)]) if n in said],
         "places": [_place(found, code, variant) for variant in variants],
         "along": along_of(found, code),
+        "squares": squares_table(found, code),
         "curves": [*curves_of_arms(found, arms)],
         "film": base64.b64encode(found.study.film(code)).decode(),
     }

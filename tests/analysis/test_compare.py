@@ -3,11 +3,12 @@
 import csv
 import io
 import math
+from dataclasses import replace
 
 import pytest
 from tests.analysis.simulated_folder import write_folder
 
-from misgen.analysis.compare import compare, cost_of, reaches
+from misgen.analysis.compare import compare, cost_of, reaches, squares
 from misgen.analysis.compare_tables import comparison_csv, format_comparison, significant
 from misgen.analysis.intervals import Estimate
 from misgen.analysis.study import read_study_folder
@@ -44,6 +45,27 @@ def test_half_effect_lies_between_the_doses_that_enclose_it(found):
     assert doses["broken_episodes"].half_effect_dose.value == pytest.approx(
         4500 * doses["d"].half_effect_dose.value
     )
+
+
+def test_two_changes_are_set_beside_each_alone(found):
+    """Fewer steps change nothing here, alone or at d = .1: the ratio of ratios is 1."""
+    reference, _, diverse, _ = found.at("C2", "11")
+    shares = diverse.trained.shares()[1].mean() / reference.trained.shares()[1].mean()
+    few = {"steps": 1}
+    short = replace(reference, arm="short", training={**reference.training, **few})
+    both = replace(diverse, arm="both", training={**diverse.training, **few})
+    ((variant, square),) = squares([reference, diverse, short, both], reference, 400)
+    assert (variant, square.pair) == ("11", ("d", "steps"))
+    assert square.arms == ("d=0", "d=0.1", "short", "both")
+    assert square.expected == pytest.approx(diverse.trained.shares()[1].mean())
+    assert square.ratio_of_ratios["log"].value == pytest.approx(1)
+    assert shares == pytest.approx(0.25, abs=0.05)
+    ((_, doubted),) = squares(
+        [reference, diverse, short, replace(both, assessable=False)], reference, 400
+    )
+    assert doubted.verdict == "not assessable"
+    other = replace(both, training={**both.training, "memory": 128})
+    assert not [*squares([reference, diverse, short, other], reference, 400)]
 
 
 @pytest.mark.parametrize(
