@@ -59,9 +59,13 @@ def test_power_is_right_where_the_truth_is_known(
 
 @pytest.mark.parametrize(
     ("spread_as", "effect", "difference"),
-    [("alike", MOVES, 0.037), ("spread", MOVES, 0.32), ("two-kinds", MOVES, 0.48),
-     ("spread", SWITCH, 0.46)],
-)  # fmt: skip
+    [
+        ("alike", MOVES, 0.037),
+        ("spread", MOVES, 0.32),
+        pytest.param("two-kinds", MOVES, 0.48, marks=pytest.mark.slow),
+        pytest.param("spread", SWITCH, 0.46, marks=pytest.mark.slow),
+    ],
+)
 def test_eight_measured_agents_say_the_power_on_average(
     spread_as: str, effect: str, difference: float
 ) -> None:

@@ -29,7 +29,10 @@ def pairs_of_arms(k: int, others: int, levels: int, pairs: int = 60) -> list[lis
     return made
 
 
-@pytest.mark.parametrize(("k", "others"), [(3, 3), (4, 4), (8, 5), (9, 10), (12, 12)])
+@pytest.mark.parametrize(
+    ("k", "others"),
+    [(3, 3), (4, 4), (8, 5), pytest.param(9, 10, marks=pytest.mark.slow), (12, 12)],
+)
 @pytest.mark.parametrize("levels", [3, 300])
 @pytest.mark.parametrize("rate", PARTS)
 def test_many_verdicts_are_those_of_every_pair(k: int, others: int, levels: int, rate: str) -> None:

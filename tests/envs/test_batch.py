@@ -57,7 +57,7 @@ def start(world, slots: int = 16, train_seed: int = 0, **options) -> BatchEnv:
 # The same bytes
 
 
-@pytest.mark.parametrize("threads", [2, 4])
+@pytest.mark.parametrize("threads", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_threads_change_nothing(world, threads):
     """Nor does the batch size: see check_streams of the contract."""
     family, cell = world

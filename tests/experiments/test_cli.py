@@ -220,7 +220,7 @@ ANSWERS = (
         "risk sensitivity --shift moderate",
     ),
     *("risk sensitivity --domain autonomous_agents", "risk gate --domain game_ai --max .2"),
-    *("power --assume alike --simulations 100", "power --assume spread --simulations 100"),
+    "power --assume alike --simulations 100",
     *(f"{name} --help" for group in cli.COMMANDS.values() for name in group if name != "train"),
 )
 
