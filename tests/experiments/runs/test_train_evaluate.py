@@ -190,6 +190,16 @@ def test_all_checkpoints_replace_the_final_one_alone(results, tmp_path, monkeypa
     )
 
 
+def test_agents_whose_repair_took_longer_are_of_one_arm(results):
+    """Their noise is matched together; two jobs would have one name, which is refused."""
+    (argument,) = agent_arguments(find_agents(str(results))[0], EvaluateConfig(num_levels=4))
+    other = {**argument, "subject": {**argument["subject"], "agent_number": 77, "steps": 5000}}
+    jobs = evaluation_jobs([argument, other])
+    (matched,) = [job for job in jobs if job.target.endswith(":matched_job")]
+    assert [one["subject"]["steps"] for one in matched.argument["members"]] == [4096, 5000]
+    assert len({job.name for job in jobs}) == len(jobs) == 5
+
+
 def test_an_agent_plays_every_cell_of_its_family(results, tmp_path):
     path = find_agents(str(results))[0]
     arguments = agent_arguments(path, EvaluateConfig(cell="all", num_levels=4))
