@@ -276,11 +276,12 @@ def cell_of(argument: Mapping[str, Any]) -> Cell:
 
 
 def arm_of(argument: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What the agents of one arm have in common, and how they are evaluated."""
+    """What the agents of one arm have in common, and how they are evaluated. Checkpoints tell arms
+    apart by name: how long a repair takes differs between agents."""
     subject = argument["subject"]
     labels = (subject[name] for name in ("family", "cell", "observation_mode", "method", "d", "q"))
     how = (argument[name] for name in ("setting", "num_levels", "eval_base", "eval_seed"))
-    return (*labels, subject["steps"], *how)
+    return (*labels, Path(argument["location"]).name, *how)
 
 
 def load_agent(checkpoint: Path, family: Family | None = None) -> Policy:
